@@ -1,0 +1,1 @@
+//! BTF: read, write, query, and CO-RE matching.

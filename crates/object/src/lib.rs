@@ -1,0 +1,1 @@
+//! eBPF ELF objects: programs, maps, globals, linked instructions.

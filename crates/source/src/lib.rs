@@ -1,0 +1,1 @@
+//! Rust source text -> compact, spanned facts (items, uses, attributes, calls).

@@ -1,0 +1,3 @@
+"""bpfsmith: the forge for eBPF."""
+
+__version__ = "0.1.0"
