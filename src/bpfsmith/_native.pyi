@@ -1,0 +1,161 @@
+"""The native core's contract: what `bpfsmith._native` offers, with shapes, units and errors.
+
+Reading is pure: bytes in, values out; no file, kernel or clock is touched here. Anything malformed raises
+`ReadError` (a `ValueError`); nothing panics. Offsets and sizes are bytes unless a name says `bits` or `insn`.
+Instruction indices count 8-byte slots from the start of the linked program (an `ld_imm64` takes two).
+"""
+
+from collections.abc import Sequence
+
+__version__: str
+
+class ReadError(ValueError):
+    """Malformed input. `args == (message, where, hint)`: all `str`, `where` and `hint` may be empty."""
+
+# ---------------------------------------------------------------- isa
+
+def disassemble(insns: bytes, *, big_endian: bool = False, syntax: str = "kernel", base: int = 0) -> list[tuple[int, str]]:
+    """(slot index, text) per instruction. `syntax`: `kernel` (as the verifier log prints) or `llvm` (as llvm-objdump)."""
+
+def assemble(text: str, *, big_endian: bool = False) -> bytes:
+    """Kernel-log syntax back to slots; for tests. `ReadError` names the line."""
+
+def cfg(insns: bytes, *, big_endian: bool = False) -> dict[str, object]:
+    """`blocks` [(start, end)], `edges` [(from block, to block, kind)], `idom` [int], `loops` [(header, [blocks])], `unreachable` [slot]."""
+
+# ---------------------------------------------------------------- btf
+
+class Btf:
+    """One parsed BTF, base or split. Lookups are by an index built on first use; the bytes are shared, not copied."""
+
+    @staticmethod
+    def parse(data: bytes, base: Btf | None = None) -> Btf: ...
+    @staticmethod
+    def from_elf(data: bytes, base: Btf | None = None) -> Btf: ...
+    @staticmethod
+    def open(path: str, base: Btf | None = None) -> Btf:
+        """Maps or reads a raw BTF file or an ELF file with `.BTF` (the only function here that opens a file; same result as `parse`)."""
+    def __len__(self) -> int: ...
+    def find(self, name: str, kind: str | None = None) -> int | None: ...
+    def find_all(self, name: str, kind: str | None = None) -> list[int]: ...
+    def type(self, type_id: int) -> dict[str, object]:
+        """`{"id","kind","name","size"?,"type"?,"members"?:[{"name","type","bits_offset","bitfield_size"}],...}` in bpftool's words."""
+    def name(self, type_id: int) -> str: ...
+    def size_of(self, type_id: int) -> int | None: ...
+    def offset_of(self, type_id: int, path: str) -> tuple[int, int, int]:
+        """(bit offset, bit size, type id) of `a.b[3].c`; crosses anonymous members. `ReadError` names the missing part."""
+    def c_decl(self, type_id: int) -> str: ...
+    def dump_raw(self) -> str:
+        """The text of `bpftool btf dump file X format raw`."""
+    def to_bytes(self) -> bytes: ...
+
+# ---------------------------------------------------------------- object
+
+class Object:
+    """One eBPF ELF object, parsed once. Lists are columns: a Python value is made when asked for."""
+
+    @staticmethod
+    def parse(data: bytes, name: str = "") -> Object: ...
+    endianness: str  # "little" | "big"
+    license: str | None
+    kernel_version: int | None  # from the `version` section
+    btf: Btf | None
+    has_btf_ext: bool
+    has_dwarf: bool
+    producer: str | None  # DWARF/.comment compiler text, when there
+    notes: list[tuple[str, str]]  # (kind, text): what was unusual but readable
+    programs: list[Program]
+    maps: list[Map]
+    globals: list[Global]
+    externs: list[Extern]
+    tail_calls: list[tuple[str, str, int | None]]  # program, map, index or None when computed
+    def functions(self) -> list[dict[str, object]]:
+        """Every function symbol: `{"name","section","offset","size","weak","static","program": bool}`; section offsets in bytes."""
+
+class Program:
+    name: str
+    section: str
+    offset: int  # bytes in its section
+    own_instructions: int  # slots before linking
+    instructions: int  # slots after its subprograms are linked in
+    subprograms: list[str]  # in linked order, without the program itself
+    autoload: bool  # False for `?section`
+    weak: bool
+    core_relocations: int
+    stack: int  # bytes, deepest call chain, frames unrounded
+    def insns(self) -> bytes:
+        """Linked slots, object byte order, as libbpf 1.5+ lays them out, before CO-RE; map slots hold (src=1|2, imm=map index)."""
+    def relocated(self, targets: Sequence[Btf]) -> bytes:
+        """`insns()` with CO-RE applied against vmlinux BTF `targets[0]` and module BTFs after it; unresolved ones poisoned."""
+    def normalised(self, targets: Sequence[Btf] | None = None) -> bytes:
+        """The slots the fingerprint hashes (see docs/json.md)."""
+    def fingerprint(self, targets: Sequence[Btf] | None = None) -> str: ...
+    def functions(self) -> list[tuple[str, int, int, int]]:
+        """(name, first slot, slot count, own stack bytes) per function of the linked program; entry 0 is the program."""
+    def stack_chains(self) -> list[tuple[int, int, list[str]]]:
+        """(bytes rounded as the kernel does, bytes unrounded, function names) for each maximal call chain, deepest first."""
+    def calls(self) -> list[tuple[int, str, int, str]]:
+        """(slot, kind, number, name): kind `helper` (number = helper id), `kfunc`, `subprog`, `callback`; reachable code only."""
+    def map_uses(self) -> list[tuple[int, int, str, int]]:
+        """(slot, index into `Object.maps`, `ref`|`value`, offset in the value)."""
+    def call_args(self) -> list[tuple[int, int, list[int | str | None]]]:
+        """(slot, helper id, [what is known of r1..r5]): an int when constant on every path, `map:NAME`, `ctx`, `stack:-16`, else None."""
+    def exits(self) -> list[tuple[int, int | None]]:
+        """(slot of a reachable exit of the entry function, R0 when constant there else None); one entry per constant reaching it."""
+    def features(self) -> list[tuple[str, int]]:
+        """(instruction feature, first slot using it), e.g. `jmp32`, `atomic_fetch`, `sdiv`, `gotol`, `may_goto`, `load_acquire`, `addr_space_cast`, `bpf2bpf`, `callback`, `kfunc`, `bounded_loop`."""
+    def unreachable(self) -> list[int]: ...
+    def lines(self) -> list[tuple[int, int, int, int]]:
+        """(slot, index into `files()`, line, column) sorted by slot, from BTF line info."""
+    def files(self) -> list[str]: ...
+    def line_text(self, slot: int) -> str | None:
+        """The source line BTF carries for the line record covering `slot`."""
+    def core(self, targets: Sequence[Btf]) -> list[dict[str, object]]:
+        """Per CO-RE relocation: `{"slot","kind","type","access","resolved","orig","new","reason"}`."""
+    def disassemble(self, syntax: str = "kernel") -> list[tuple[int, str]]: ...
+    def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
+        """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
+    def fall_through_panics(self) -> list[tuple[int, str]]:
+        """(slot, symbol or reason): calls into `core::panicking`/a panic handler, or self-loops with no exit, reachable from the entry."""
+
+class Map:
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    map_extra: int
+    numa_node: int
+    pinning: int  # 0 none, 1 by name
+    origin: str  # btf | legacy | data | kconfig | struct_ops
+    section: str
+    key_type: int  # BTF type id or 0
+    value_type: int
+    inner: Map | None
+    values: list[tuple[int, str]]  # initial slots of a prog array or map-in-map: (index, program or map name)
+    data: bytes | None  # initial bytes of a data map
+
+class Global:
+    name: str
+    section: str
+    type: str | None  # C-like text
+    offset: int
+    size: int
+    weak: bool
+
+class Extern:
+    name: str
+    kind: str  # kfunc | ksym | kconfig | func | unknown
+    weak: bool
+    type: str | None
+
+def parse_many(paths: Sequence[str], threads: int = 0) -> list[Object | ReadError]:
+    """Reads and parses many files on all cores with the GIL released; an entry per path, in order."""
+
+# ---------------------------------------------------------------- source
+
+def rust_facts(text: bytes) -> bytes:
+    """Facts of one Rust file as compact JSON (schema: `bpfsmith.source.rust`); lossless spans, never fails on broken code."""
+
+def rust_facts_many(texts: Sequence[bytes], threads: int = 0) -> list[bytes]: ...
