@@ -1,1 +1,26 @@
-//! eBPF instructions: decode, encode, disassemble, assemble, and what follows from them (CFG, calls, stack).
+//! eBPF instructions: decode, encode, disassemble, assemble, and what follows from them.
+//!
+//! * [`Insn`], [`Endian`]: one slot; every field survives, legal or not. [`decode_all`], [`encode_all`].
+//! * [`disasm`]: text as the verifier's log and as `llvm-objdump` print it. [`asm`]: the former read back.
+//! * [`Cfg`]: blocks, edges, dominators and loops of one function of a linked program.
+//! * [`Program`]: a linked program with its functions as slot ranges: calls, call graph, stack depth, features;
+//!   [`Program::values`] adds what is known of call arguments and return values.
+//!
+//! Nothing here recurses or panics, and every analysis is close to linear in the number of slots, whatever the input.
+
+pub mod asm;
+pub mod cfg;
+pub mod disasm;
+pub mod features;
+mod insn;
+pub mod op;
+pub mod program;
+pub mod stack;
+pub mod values;
+
+pub use cfg::{Cfg, EdgeKind, JumpTable};
+pub use features::Feature;
+pub use insn::{Endian, Insn, decode_all, encode_all};
+pub use program::{Call, CallKind, MapUse, MapUseKind, Program};
+pub use stack::Chain;
+pub use values::{Arg, ByteCopy, CallArgs, Exit, Values};
