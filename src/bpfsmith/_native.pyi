@@ -60,6 +60,7 @@ class Object:
     license: str | None
     kernel_version: int | None  # from the `version` section
     btf: Btf | None
+    has_btf: bool
     has_btf_ext: bool
     has_dwarf: bool
     producer: str | None  # DWARF/.comment compiler text, when there
@@ -83,6 +84,7 @@ class Program:
     weak: bool
     core_relocations: int
     stack: int  # bytes, deepest call chain, frames unrounded
+    link_error: str | None  # why linking failed: then the methods below raise `ReadError`, the counts above are 0 or empty
     def insns(self) -> bytes:
         """Linked slots, object byte order, as libbpf 1.5+ lays them out, before CO-RE; map slots hold (src=1|2, imm=map index)."""
     def relocated(self, targets: Sequence[Btf]) -> bytes:
@@ -96,6 +98,12 @@ class Program:
         """(bytes rounded as the kernel does, bytes unrounded, function names) for each maximal call chain, deepest first."""
     def calls(self) -> list[tuple[int, str, int, str]]:
         """(slot, kind, number, name): kind `helper` (number = helper id), `kfunc`, `subprog`, `callback`; reachable code only."""
+    def helpers(self) -> list[int]:
+        """Helper numbers called anywhere in the linked program, ascending."""
+    def kfuncs(self) -> list[str]:
+        """Names of the kfuncs called anywhere in the linked program, sorted."""
+    def extern_uses(self) -> list[int]:
+        """Indices into `Object.externs` its instructions refer to, ascending."""
     def map_uses(self) -> list[tuple[int, int, str, int]]:
         """(slot, index into `Object.maps`, `ref`|`value`, offset in the value)."""
     def call_args(self) -> list[tuple[int, int, list[int | str | None]]]:
@@ -105,6 +113,8 @@ class Program:
     def features(self) -> list[tuple[str, int]]:
         """(instruction feature, first slot using it), e.g. `jmp32`, `atomic_fetch`, `sdiv`, `gotol`, `may_goto`, `load_acquire`, `addr_space_cast`, `bpf2bpf`, `callback`, `kfunc`, `bounded_loop`."""
     def unreachable(self) -> list[int]: ...
+    def byte_copies(self) -> list[tuple[int, int, str]]:
+        """(first slot, bytes, text): runs of byte loads and stores that assemble or copy wider data (align-1 types)."""
     def lines(self) -> list[tuple[int, int, int, int]]:
         """(slot, index into `files()`, line, column) sorted by slot, from BTF line info."""
     def files(self) -> list[str]: ...
