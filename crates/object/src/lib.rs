@@ -1,1 +1,16 @@
-//! eBPF ELF objects: programs, maps, globals, linked instructions.
+//! eBPF ELF objects: programs, maps, globals, and instructions linked as libbpf links them.
+//!
+//! [`Object::parse`] reads one relocatable eBPF ELF file; it touches no file, kernel or clock and never panics.
+//! Everything it hands out is owned data that refers to other parts by index, so that it is easy to bind:
+//! share an `Arc<Object>` and pass indices around. [`Object::link`] lays a program out on first use and keeps it.
+
+mod elf;
+mod error;
+mod linked;
+mod model;
+mod object;
+
+pub use error::{Error, Result};
+pub use linked::{CoreSlot, Line, Linked, LinkedFunction, SlotRef, Target};
+pub use model::{Extern, ExternKind, Function, Global, Map, Note, Origin, Program};
+pub use object::Object;
