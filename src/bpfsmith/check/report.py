@@ -1,0 +1,83 @@
+"""The result of `bpfsmith.check`: findings, counts, notes, errors, and what each program needs."""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import SEVERITIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from bpfsmith.model.errors import BpfsmithError
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._sources import Sources
+
+__all__ = ["FAIL_ON", "Report"]
+
+FAIL_ON = (*SEVERITIES, "never")
+
+
+class Report:
+    """What one check found.
+
+    `exit_code`: 0 clean, 1 findings from `fail_on` up, 2 bad input, 3 environment, 4 our bug.
+    """
+
+    __slots__ = ("errors", "fail_on", "files", "findings", "loads", "notes", "sources", "suppressed")
+
+    def __init__(
+        self,
+        findings: Iterable[Finding] = (),
+        *,
+        files: int = 0,
+        suppressed: int = 0,
+        notes: Iterable[str] = (),
+        loads: Iterable[str] = (),
+        errors: Iterable[BpfsmithError] = (),
+        fail_on: str = "warning",
+        sources: Sources | None = None,
+    ) -> None:
+        self.findings: tuple[Finding, ...] = tuple(findings)
+        self.files = files
+        self.suppressed = suppressed
+        self.notes: tuple[str, ...] = tuple(notes)
+        # One sentence per program, such as `xdp_count: loads from 5.18 (bpf_xdp_load_bytes)`.
+        self.loads: tuple[str, ...] = tuple(loads)
+        self.errors: tuple[BpfsmithError, ...] = tuple(errors)
+        self.fail_on = fail_on
+        self.sources = sources
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        """`{files, error, warning, note, suppressed}`."""
+        counts = dict.fromkeys(SEVERITIES, 0)
+        for finding in self.findings:
+            counts[finding.severity] += 1
+        return {"files": self.files, **counts, "suppressed": self.suppressed}
+
+    @property
+    def exit_code(self) -> int:
+        """The worst that happened: our bug, then the environment, then input, then findings."""
+        codes = {error.exit_code for error in self.errors}
+        for code in (4, 2, 3):
+            if code in codes:
+                return code
+        if self.fail_on == "never":
+            return 0
+        failing = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
+        return int(any(finding.severity in failing for finding in self.findings))
+
+    def to_json(self) -> dict[str, Any]:
+        """What `check --format json` prints (`api/finding.schema.json`)."""
+        return {
+            "version": 1,
+            "findings": [finding.to_json() for finding in self.findings],
+            "summary": dict(self.summary),
+            "notes": [*self.loads, *self.notes],
+            "errors": [error.to_json() for error in self.errors],
+        }
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={count}" for name, count in self.summary.items())
+        return f"<Report {counts}, exit code {self.exit_code}>"

@@ -1,0 +1,73 @@
+"""`bpfsmith check PATH...`."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "what is wrong: with an object, a folder of objects, or an Aya workspace"
+EPILOG = """\
+examples:
+  bpfsmith check                            the Cargo workspace here
+  bpfsmith check prog.o --kernels 5.10..    one object, for every kernel from 5.10 on
+  bpfsmith check . --format sarif > out.sarif
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `check`."""
+    from bpfsmith.check.report import FAIL_ON
+    from bpfsmith.cli._parser import add_color, add_kernels
+    from bpfsmith.render import formats
+
+    parser.add_argument("paths", nargs="*", default=["."], metavar="PATH", help="default: the current folder")
+    add_kernels(parser)
+    parser.add_argument(
+        "--select", action="append", metavar="RULES", help="only these: codes, names, `OBJ`, groups, phase:silent"
+    )
+    parser.add_argument("--ignore", action="append", metavar="RULES", help="all but these")
+    parser.add_argument(
+        "--loader", action="append", choices=("aya", "libbpf"), help="what loads the objects (default: aya)"
+    )
+    parser.add_argument(
+        "--btf", action="append", metavar="FILE", help="BTF of a kernel to resolve CO-RE relocations against"
+    )
+    parser.add_argument(
+        "--build", action="store_true", help="run the project's own build first; nothing is executed without it"
+    )
+    parser.add_argument("--format", choices=formats(), default="text", help="how to print the findings (default: text)")
+    parser.add_argument("--fail-on", choices=FAIL_ON, help="exit 1 from this severity up (default: warning)")
+    parser.add_argument("--config", metavar="FILE", help="instead of the nearest bpfsmith.toml")
+    parser.add_argument(
+        "--baseline", metavar="FILE", help="report only what this earlier `--format json` output does not hold"
+    )
+    add_color(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Checks and prints; the exit code of the report."""
+    from bpfsmith.check import check
+    from bpfsmith.cli._failure import say
+    from bpfsmith.cli._parser import use_color, words
+    from bpfsmith.render import renderer
+
+    report = check(
+        args.paths,
+        kernels=args.kernels,
+        select=words(args.select),
+        ignore=words(args.ignore) or (),
+        loaders=args.loader,
+        btf=args.btf,
+        build=args.build,
+        fail_on=args.fail_on,
+        config=args.config,
+        baseline=args.baseline,
+    )
+    sys.stdout.write(renderer(args.format, color=args.format == "text" and use_color(args.color)).render(report))
+    sys.stdout.flush()
+    for error in report.errors:
+        say(error)
+    return report.exit_code

@@ -1,0 +1,127 @@
+"""The source files findings point into: found on this machine, read once, shown relative to the current folder."""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith.model.finding import Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Sources", "token_end"]
+
+# Library code that a user does not edit: a finding belongs to the line that called it.
+_FOREIGN = (
+    "/.cargo/registry/",
+    "/.cargo/git/",
+    "/rustlib/src/rust/",
+    "/rustc/",
+    "/usr/include/",
+    "/usr/lib/",
+    "/library/core/src/",
+)
+_MAX_SOURCE = 16 << 20  # bytes; a bigger file is not something a person edits
+
+
+class Sources:
+    """Finds and reads source files. `roots` are folders tried for relative paths, after the current folder."""
+
+    __slots__ = ("_cwd", "_found", "_texts", "roots")
+
+    def __init__(self, roots: Iterable[str] = ()) -> None:
+        self._cwd = os.getcwd()
+        self.roots = tuple(os.path.abspath(root) for root in roots)
+        self._texts: dict[str, tuple[str, ...] | None] = {}
+        self._found: dict[tuple[str, str | None], str | None] = {}
+
+    def foreign(self, path: str) -> bool:
+        """True for library code: the Rust core, registries, system headers."""
+        return path.startswith(("/rustc/", "<")) or any(part in path for part in _FOREIGN)
+
+    def shown(self, path: str) -> str:
+        """Relative to the current folder when inside it (or near it), with `/`; else absolute."""
+        absolute = os.path.normpath(os.path.join(self._cwd, path))
+        if absolute == self._cwd:
+            return "."
+        if absolute.startswith(self._cwd.rstrip("/") + "/"):
+            return absolute[len(self._cwd.rstrip("/")) + 1 :]
+        return absolute
+
+    def find(self, path: str, near: str | None = None) -> str | None:
+        """The shown path of an existing file. Relative ones are tried from the current folder, the roots, and the
+        folders above the object `near`."""
+        key = (path, near)
+        if key not in self._found:
+            self._found[key] = self._find(path, near)
+        return self._found[key]
+
+    def _find(self, path: str, near: str | None) -> str | None:
+        if not path:
+            return None
+        if os.path.isabs(path):
+            return self.shown(path) if os.path.isfile(path) else None
+        folders = [self._cwd, *self.roots]
+        if near:
+            folder = os.path.dirname(os.path.abspath(near))
+            while len(folder) > 1:
+                folders.append(folder)
+                folder = os.path.dirname(folder)
+        for folder in folders:
+            candidate = os.path.join(folder, path)
+            if os.path.isfile(candidate):
+                return self.shown(candidate)
+        return None
+
+    def lines(self, path: str) -> tuple[str, ...] | None:
+        """The lines of a file without their ends, None when it cannot be read; what is not UTF-8 is replaced."""
+        if path not in self._texts:
+            try:
+                with open(os.path.join(self._cwd, path), "rb") as file:
+                    data = file.read(_MAX_SOURCE)
+            except OSError:
+                self._texts[path] = None
+            else:
+                text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+                self._texts[path] = tuple(text.removeprefix("\ufeff").split("\n"))
+        return self._texts[path]
+
+    def line(self, path: str, number: int) -> str | None:
+        """Line `number` (from 1), None when there is none."""
+        lines = self.lines(path)
+        if lines is None or not 0 < number <= len(lines):
+            return None
+        return lines[number - 1]
+
+    def span(
+        self, path: str, line: int, column: int, near: str | None = None, expected: str | None = None
+    ) -> Span | None:
+        """A span over the token at (line, byte column) of debug info; column 0 means the first word of the line.
+
+        `expected` is the line's text as the object carries it: a file that has changed since is not pointed into.
+        """
+        shown = self.find(path, near)
+        if shown is None or line < 1:
+            return None
+        text = self.line(shown, line)
+        if text is None or (expected is not None and expected.strip() and expected.strip() != text.strip()):
+            return None
+        if column < 1:
+            start = len(text) - len(text.lstrip())
+        else:
+            # Compilers count bytes, we count characters.
+            start = len(text.encode("utf-8", "replace")[: column - 1].decode("utf-8", "ignore"))
+            if start >= len(text):
+                start = len(text) - len(text.lstrip())
+        return Span(shown, line, start + 1, line, token_end(text, start) + 1)
+
+
+def token_end(text: str, start: int) -> int:
+    """The index just after the word (or the one character) at `start`."""
+    end = start
+    while end < len(text) and (text[end].isalnum() or text[end] == "_" or (text[end] in ":!" and end > start)):
+        end += 1
+    while end > start + 1 and text[end - 1] == ":":
+        end -= 1
+    return max(end, start + 1)
