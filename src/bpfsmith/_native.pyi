@@ -69,7 +69,7 @@ class Object:
     maps: list[Map]
     globals: list[Global]
     externs: list[Extern]
-    tail_calls: list[tuple[str, str, int | None]]  # program, map, index or None when computed
+    tail_calls: list[tuple[str, str | None, int | None]]  # program, map (None: origin lost), index (None: computed)
     def functions(self) -> list[dict[str, object]]:
         """Every function symbol: `{"name","section","offset","size","weak","static","program": bool}`; section offsets in bytes."""
 
@@ -97,24 +97,31 @@ class Program:
     def stack_chains(self) -> list[tuple[int, int, list[str]]]:
         """(bytes rounded as the kernel does, bytes unrounded, function names) for each maximal call chain, deepest first."""
     def calls(self) -> list[tuple[int, str, int, str]]:
-        """(slot, kind, number, name): kind `helper` (number = helper id), `kfunc`, `subprog`, `callback`; reachable code only."""
+        """(slot, kind, number, name): kind `helper` (number = helper id, name empty: the facts know it), `kfunc`, `subprog`,
+        `callback` (its address is taken), `register` (no kernel accepts it); reachable code only."""
     def helpers(self) -> list[int]:
         """Helper numbers called anywhere in the linked program, ascending."""
     def kfuncs(self) -> list[str]:
         """Names of the kfuncs called anywhere in the linked program, sorted."""
     def extern_uses(self) -> list[int]:
         """Indices into `Object.externs` its instructions refer to, ascending."""
+    def map_refs(self) -> list[int]:
+        """Indices into `Object.maps` its instructions refer to anywhere (the `.kconfig` map included), ascending."""
     def map_uses(self) -> list[tuple[int, int, str, int]]:
         """(slot, index into `Object.maps`, `ref`|`value`, offset in the value)."""
     def call_args(self) -> list[tuple[int, int, list[int | str | None]]]:
-        """(slot, helper id, [what is known of r1..r5]): an int when constant on every path, `map:NAME`, `ctx`, `stack:-16`, else None."""
+        """(slot, helper id, [what is known of r1..r5 on every path]): an int when constant, else one of `map:NAME`, `ctx`,
+        `ctx+8`, `value:NAME+8`, `func:NAME`, `stack:-16` (r10-16), `stack:-16=00000000` with the constant bytes known to lie
+        there; None when nothing is known."""
     def exits(self) -> list[tuple[int, int | None]]:
         """(slot of a reachable exit of the entry function, R0 when constant there else None); one entry per constant reaching it."""
     def features(self) -> list[tuple[str, int]]:
         """(instruction feature, first slot using it), e.g. `jmp32`, `atomic_fetch`, `sdiv`, `gotol`, `may_goto`, `load_acquire`, `addr_space_cast`, `bpf2bpf`, `callback`, `kfunc`, `bounded_loop`."""
     def unreachable(self) -> list[int]: ...
-    def byte_copies(self) -> list[tuple[int, int, str]]:
-        """(first slot, bytes, text): runs of byte loads and stores that assemble or copy wider data (align-1 types)."""
+    def endless(self) -> list[int]:
+        """First slot of each reachable stretch of code no exit can be reached from (`goto -1`, running off the end)."""
+    def byte_copies(self) -> list[tuple[int, int]]:
+        """(first slot, bytes): runs of at least 4 byte loads that assemble or copy wider data (align-1 types)."""
     def lines(self) -> list[tuple[int, int, int, int]]:
         """(slot, index into `files()`, line, column) sorted by slot, from BTF line info."""
     def files(self) -> list[str]: ...
@@ -125,8 +132,6 @@ class Program:
     def disassemble(self, syntax: str = "kernel") -> list[tuple[int, str]]: ...
     def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
         """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
-    def fall_through_panics(self) -> list[tuple[int, str]]:
-        """(slot, symbol or reason): calls into `core::panicking`/a panic handler, or self-loops with no exit, reachable from the entry."""
 
 class Map:
     name: str
@@ -160,8 +165,11 @@ class Extern:
     weak: bool
     type: str | None
 
-def parse_many(paths: Sequence[str], threads: int = 0) -> list[Object | ReadError]:
-    """Reads and parses many files on all cores with the GIL released; an entry per path, in order."""
+def parse_many(paths: Sequence[str], threads: int = 0, analyse: bool = False) -> list[Object | ReadError]:
+    """Reads and parses many files on all cores (or `threads`) with the GIL released; an entry per path, in order.
+
+    With `analyse` every program is also linked and analysed there, so that the columns are ready. An error whose `where`
+    is `internal` is a bug of ours."""
 
 # ---------------------------------------------------------------- source
 

@@ -1,10 +1,13 @@
 //! `bpfsmith._native`: the Rust core as Python sees it. `src/bpfsmith/_native.pyi` is its documented contract.
 use pyo3::{create_exception, exceptions::PyValueError, prelude::*};
 
+mod analysis;
 mod btf;
 mod isa;
 mod object;
+mod program;
 mod source;
+mod types;
 
 create_exception!(
     bpfsmith._native,
@@ -14,7 +17,6 @@ create_exception!(
 );
 
 /// The one error this module raises for malformed input: what, where, next step (the last two may be empty).
-#[allow(dead_code, reason = "used as soon as the first binding lands")]
 pub(crate) fn read_error(
     message: impl Into<String>,
     place: impl Into<String>,
