@@ -6,6 +6,8 @@ from bpfsmith.model.map import Map
 from bpfsmith.model.names import NoNames
 from bpfsmith.model.program import Program
 
+__all__ = ["Extern", "Global", "Map", "Object", "Program"]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith import _native
@@ -182,8 +184,8 @@ class Object:
         return self._externs
 
     @property
-    def tail_calls(self) -> list[tuple[str, str, int | None]]:
-        """(program, program array, index or `None` when computed)."""
+    def tail_calls(self) -> list[tuple[str, str | None, int | None]]:
+        """(program, program array or `None` when its origin is lost, index or `None` when computed)."""
         return self._native.tail_calls
 
     def functions(self) -> list[dict[str, object]]:

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object
 
 
+# Parts of symbols in both manglings: `_ZN4core9panicking9panic_fmt17h..E`, `_RNvNtC..4core9panicking9panic_fmt`.
+_PANICS = ("9panicking", "core::panicking", "rust_begin_unwind", "13unwrap_failed", "13expect_failed", "panic_handler")
+
+
 class Program:
     """An entry program and, linked behind it, the subprograms it reaches."""
 
-    __slots__ = ("_lines", "_meaning", "_names", "_native", "_object")
+    __slots__ = ("_files", "_lines", "_meaning", "_names", "_native", "_object")
 
     def __init__(self, native: _native.Program, parent: Object, names: Names) -> None:
         self._native = native
         self._object = parent
         self._names = names
         self._meaning: SectionMeaning | bool | None = False  # False: not asked yet
+        self._files: list[str] | None = None
         self._lines: list[tuple[int, int, int, int]] | None = None
 
     # ------------------------------------------------------------ what it is
@@ -148,7 +153,11 @@ class Program:
         ]
 
     def call_args(self) -> list[tuple[int, int, list[int | str | None]]]:
-        """(slot, helper number, what is known of r1..r5): int, `map:NAME`, `ctx`, `stack:-16`, or `None`."""
+        """(slot, helper number, what is known of r1..r5 on every path).
+
+        An int is a constant; a word is `map:NAME`, `ctx`, `ctx+8`, `value:NAME+8`, `func:NAME`, `stack:-16` (r10-16)
+        or `stack:-16=00000000` with the constant bytes known to lie there; `None` is not known.
+        """
         return self._native.call_args()
 
     @property
@@ -168,14 +177,14 @@ class Program:
         return self._native.kfuncs()
 
     def map_uses(self) -> list[tuple[int, int, str, int]]:
-        """(slot, index into `Object.maps`, `ref` or `value`, offset in the value)."""
+        """(slot, index into `Object.maps`, `ref` or `value`, offset in the value); reachable code only."""
         return self._native.map_uses()
 
     @property
     def maps(self) -> list[Map]:
         """The maps its instructions refer to, in the order of `Object.maps`."""
         maps = self._object.maps
-        return [maps[index] for index in sorted({use[1] for use in self._native.map_uses()})]
+        return [maps[index] for index in self._native.map_refs()]
 
     @property
     def externs(self) -> list[int]:
@@ -192,13 +201,22 @@ class Program:
         """Slots no path from the entry reaches."""
         return self._native.unreachable()
 
-    def byte_copies(self) -> list[tuple[int, int, str]]:
-        """(first slot, bytes, text) of runs that move aligned data byte by byte."""
+    def endless(self) -> list[int]:
+        """First slot of each reachable stretch of code no exit can be reached from (`goto -1`, running off the end)."""
+        return self._native.endless()
+
+    def byte_copies(self) -> list[tuple[int, int]]:
+        """(first slot, bytes): runs of at least 4 byte loads that copy or assemble wider data (align-1 types)."""
         return self._native.byte_copies()
 
     def fall_through_panics(self) -> list[tuple[int, str]]:
-        """(slot, symbol or reason) of Rust panic paths that survive and are reachable."""
-        return self._native.fall_through_panics()
+        """(slot, function or reason) of Rust panic paths that survived optimisation and are reachable.
+
+        A call of a function of `core::panicking`, or code that never reaches an exit.
+        """
+        found = [(slot, name) for slot, kind, _, name in self.calls() if kind == "subprog" and is_panic(name)]
+        found += [(slot, "no exit can be reached from here") for slot in self.endless()]
+        return sorted(found)
 
     # ------------------------------------------------------------ bytes
 
@@ -233,7 +251,10 @@ class Program:
         return self._lines
 
     def files(self) -> list[str]:
-        return self._native.files()
+        """File names as the compiler wrote them."""
+        if self._files is None:
+            self._files = self.files()
+        return self._files
 
     def source_line(self, slot: int) -> SourceLine | None:
         """The source position of the instruction at `slot`; `None` without line information."""
@@ -244,8 +265,12 @@ class Program:
         if at < 0:
             return None
         _, file, line, column = lines[at]
-        files = self._native.files()
+        files = self.files()
         return SourceLine(files[file] if file < len(files) else "", line, column, self._native.line_text(slot))
+
+    def line_text(self, slot: int) -> str | None:
+        """The source line the object carries for the record covering `slot`."""
+        return self._native.line_text(slot)
 
     def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
         """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use."""
@@ -253,3 +278,8 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<Program {self.name}: {self.section}, {self.instructions} slots>"
+
+
+def is_panic(symbol: str) -> bool:
+    """Whether a symbol, mangled or not, is one of Rust's panic functions (`core::panicking`, the handler)."""
+    return any(part in symbol for part in _PANICS)
