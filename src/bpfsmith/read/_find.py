@@ -1,0 +1,53 @@
+"""Finds eBPF objects by what is in them."""
+
+from __future__ import annotations
+
+import os
+
+_EM_BPF = 247
+# Folders that hold no objects a person built and may be huge.
+_SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
+
+
+def starts_like_object(path: str) -> bool:
+    """Whether the first 20 bytes are those of a relocatable ELF file for BPF; unreadable files are not."""
+    head = first_bytes(path)
+    return len(head) >= 20 and head[:4] == b"\x7fELF" and elf_kind(head) == (1, _EM_BPF)
+
+
+def elf_kind(head: bytes) -> tuple[int, int]:
+    """`e_type` and `e_machine` of an ELF header of at least 20 bytes."""
+    if head[5] == 2:
+        return head[16] << 8 | head[17], head[18] << 8 | head[19]
+    return head[17] << 8 | head[16], head[19] << 8 | head[18]
+
+
+def first_bytes(path: str, count: int = 64) -> bytes:
+    """The first bytes of a regular file, `b""` when they cannot be read."""
+    try:
+        # A FIFO or device in the folder must not block.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, count)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
+
+
+def find(folder: str) -> list[str]:
+    """Every object below `folder`, sorted; of hard links (Cargo's `deps/`) the shortest path."""
+    found: dict[tuple[int, int], str] = {}
+    for top, folders, files in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one not in _SKIPPED)
+        for file in files:
+            path = os.path.normpath(os.path.join(top, file))
+            if not starts_like_object(path):
+                continue
+            stat = os.stat(path)
+            key = (stat.st_dev, stat.st_ino)
+            if key not in found or (len(path), path) < (len(found[key]), found[key]):
+                found[key] = path
+    return sorted(found.values())
