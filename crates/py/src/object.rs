@@ -1,6 +1,7 @@
 //! Bindings of the `object` crate: one parsed file, its programs and maps, as columns.
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -384,9 +385,9 @@ fn gone() -> PyErr {
 }
 
 /// Reads, parses and, when asked, analyses one file.
-fn read_one(path: &str, analyse: bool) -> Parsed {
+fn read_one(path: &Path, analyse: bool) -> Parsed {
     let data = std::fs::read(path)
-        .map_err(|error| Error::new(format!("cannot be read: {error}"), path))?;
+        .map_err(|error| Error::new(format!("cannot be read: {error}"), path.to_string_lossy()))?;
     guarded(|| {
         let shared = Shared::new(data)?;
         if analyse {
@@ -405,7 +406,7 @@ fn read_one(path: &str, analyse: bool) -> Parsed {
 #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
 fn parse_many<'py>(
     py: Python<'py>,
-    paths: Vec<String>,
+    paths: Vec<PathBuf>,
     threads: usize,
     analyse: bool,
 ) -> PyResult<Bound<'py, PyList>> {
