@@ -4,16 +4,22 @@
 //! records beside it, [`core`] relocates instructions against other BTFs by libbpf's rules.
 mod btf;
 mod bytes;
+mod c;
 pub mod core;
+mod dump;
 mod error;
 pub mod ext;
 mod find;
 mod kind;
 mod layout;
+mod path;
 mod types;
+mod write;
 
 pub use btf::{Btf, HEADER_LEN, MAGIC, looks_like_btf};
 pub use bytes::Bytes;
 pub use error::{Error, Result};
 pub use kind::Kind;
+pub use path::Place;
 pub use types::{Array, Enumerator, Int, Member, Param, SectionVar, Type};
+pub use write::{Body, Builder, Def};

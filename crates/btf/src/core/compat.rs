@@ -89,6 +89,20 @@ fn no_int_offset(a: Type<'_>, b: Type<'_>) -> bool {
     offset(a) == 0 && offset(b) == 0
 }
 
+/// Whether a kernel function or variable has the type an object declares for it: how libbpf judges kfuncs and typed
+/// ksyms. The ids are those of prototypes or of variables' types.
+///
+/// # Errors
+/// Dangling type ids, or types nested without end.
+pub fn types_compatible(local: &Btf, local_id: u32, target: &Btf, target_id: u32) -> Result<bool> {
+    let mut budget = Budget::new(Budget::PER_RELOCATION);
+    types(
+        At::new(local, local_id),
+        At::new(target, target_id),
+        &mut budget,
+    )
+}
+
 /// For `type_exists`, `type_size` and type ids: the same kind all the way down, names ignored below the root.
 pub(crate) fn types(local: At<'_>, target: At<'_>, budget: &mut Budget) -> Result<bool> {
     types_at(local, target, budget, MAX_DEPTH)

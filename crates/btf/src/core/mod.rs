@@ -11,6 +11,7 @@ mod resolve;
 mod spec;
 
 pub use calc::Value;
+pub use compat::types_compatible;
 pub use patch::{POISON, Patched, patch};
 pub use resolve::{Mismatch, Resolution, Resolver, Target, resolve};
 pub use spec::{Accessor, Spec};
