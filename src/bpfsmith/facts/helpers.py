@@ -1,0 +1,123 @@
+"""Helpers: number, first kernel, licence, where they may be called."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ._generated import helpers as _table
+from ._row import Row, later
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Limit:
+    """What a program type's permission asks for beside the type: attach types (`only`, `never`), a sleepable program,
+    a capability of the loader. Empty fields ask for nothing."""
+
+    __slots__ = ("capability", "never", "only", "sleepable")
+
+    def __init__(self, only: tuple[str, ...], never: tuple[str, ...], sleepable: bool, capability: str) -> None:
+        self.only = only
+        self.never = never
+        self.sleepable = sleepable
+        self.capability = capability
+
+
+class Helper(Row):
+    """One helper. `gpl_only`: needs a GPL-compatible licence (in every program type unless `gpl_only_in` says
+    otherwise); `moves_packet`: packet pointers are invalid after the call; `sleeps`: sleepable programs only."""
+
+    __slots__ = ("_limits", "_programs", "arguments", "gpl_only", "gpl_types", "moves_packet", "number", "returns", "sleeps")
+    kind = "helper"
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self.number: int
+        self.arguments: tuple[str, ...]
+        self.returns: str
+        self.gpl_types: tuple[str, ...]
+        (self.number, self.name, self.since, self.commit, bits, self.gpl_types, self.arguments, self.returns,
+         programs, self._limits, self.source) = row  # fmt: skip
+        self.gpl_only = bool(bits & 1)
+        self.moves_packet = bool(bits & 2)
+        self.sleeps = bool(bits & 4)
+        self._programs: tuple[tuple[str, str], ...] = _table.PROGRAMS[programs]
+
+    @property
+    def program_types(self) -> dict[str, str]:
+        """Program type -> first series in which that type may call it. `ext` programs follow their target."""
+        return dict(self._programs)
+
+    def since_in(self, program_type: str) -> str | None:
+        """First series in which `program_type` may call it; None: never seen allowed."""
+        for word, since in self._programs:
+            if word == program_type:
+                return since
+        return None
+
+    def gpl_only_in(self, program_type: str) -> bool:
+        return self.gpl_only and (not self.gpl_types or program_type in self.gpl_types)
+
+    def limit(self, program_type: str) -> Limit | None:
+        for words, only, never, sleepable, capability in self._limits:
+            if program_type in words:
+                return Limit(only, never, sleepable, capability)
+        return None
+
+    def allowed(self, program_type: str, attach_type: str | None = None, sleepable: bool | None = None) -> bool:
+        """Whether any known kernel lets such a program call it. Unknown attach type or sleepability (None) counts as
+        fitting; `ext` takes what its target takes, so everything is possible."""
+        if program_type == "ext":
+            return True
+        if self.since_in(program_type) is None:
+            return False
+        if sleepable is False and self.sleeps:
+            return False
+        limit = self.limit(program_type)
+        if limit is None:
+            return True
+        if sleepable is False and limit.sleepable:
+            return False
+        if attach_type is None:
+            return True
+        return attach_type not in limit.never and (not limit.only or attach_type in limit.only)
+
+    def _fields(self) -> Iterator[tuple[str, str]]:
+        yield "helper", f"{self.name} (number {self.number})"
+        yield "arguments", ", ".join(self.arguments) or "none"
+        yield "returns", self.returns
+        if self.gpl_only:
+            yield "licence", "GPL-compatible only" + (f" in {', '.join(self.gpl_types)}" if self.gpl_types else "")
+        if self.moves_packet:
+            yield "effect", "packet pointers are invalid after the call"
+        if self.sleeps:
+            yield "context", "sleepable programs only"
+        shown = (w if later(self.since, s) == self.since else f"{w} ({s})" for w, s in self._programs)
+        yield "program types", ", ".join(shown)
+
+
+@cache
+def _names() -> dict[str, int]:
+    return {row[1]: index for index, row in enumerate(_table.ROWS)}
+
+
+@cache
+def by_id(number: int) -> Helper | None:
+    """The helper with that number, 1 to 211."""
+    rows = _table.ROWS
+    if 0 < number <= len(rows) and rows[number - 1][0] == number:
+        return Helper(rows[number - 1])
+    return None
+
+
+def by_name(name: str) -> Helper | None:
+    """The helper of that name; `bpf_` may be left out."""
+    names = _names()
+    index = names.get(name, names.get(f"bpf_{name}"))
+    return None if index is None else by_id(_table.ROWS[index][0])
+
+
+def all() -> tuple[Helper, ...]:  # noqa: A001 - read as `facts.helpers.all()`
+    """Every helper by number."""
+    return tuple(row for number in range(1, len(_table.ROWS) + 1) if (row := by_id(number)) is not None)

@@ -1,0 +1,56 @@
+"""Kernel functions programs may call."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ._generated import kfuncs as _table
+from ._row import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Kfunc(Row):
+    """One kernel function. `flags`: the kernel's `KF_` words; `program_types`: type -> series ("" where only the
+    function's own first kernel is known); both empty where no source lists them. Modules may add more functions."""
+
+    __slots__ = ("_programs", "flags", "sets")
+    kind = "kfunc"
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self.flags: tuple[str, ...]
+        self.sets: tuple[str, ...]
+        self._programs: tuple[tuple[str, str], ...]
+        self.name, self.since, self.commit, self.flags, self._programs, self.sets, self.source = row
+
+    @property
+    def program_types(self) -> dict[str, str]:
+        return dict(self._programs)
+
+    @property
+    def sleeps(self) -> bool:
+        return "KF_SLEEPABLE" in self.flags
+
+    def _fields(self) -> Iterator[tuple[str, str]]:
+        yield "kernel function", self.name
+        yield "flags", ", ".join(self.flags)
+        yield "program types", ", ".join(f"{word} ({since})" if since else word for word, since in self._programs)
+        yield "sets", ", ".join(self.sets)
+
+
+@cache
+def _index() -> dict[str, tuple[Any, ...]]:
+    return {row[0]: row for row in _table.ROWS}
+
+
+@cache
+def get(name: str) -> Kfunc | None:
+    """The kernel function of that name; None: not in the tables (a module's own, or newer than they are)."""
+    row = _index().get(name)
+    return None if row is None else Kfunc(row)
+
+
+def all() -> tuple[Kfunc, ...]:  # noqa: A001 - read as `facts.kfuncs.all()`
+    return tuple(found for name in _index() if (found := get(name)) is not None)
