@@ -94,13 +94,11 @@ impl Symbol {
     }
 }
 
-/// One relocation.
+/// One relocation. Its `R_BPF_*` kind decides nothing: as for libbpf, the instruction does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reloc {
     pub(crate) offset: u64,
     pub(crate) symbol: usize,
-    /// `R_BPF_*` number. libbpf decides by the instruction, so this only matters for messages.
-    pub(crate) kind: u32,
     /// Addend of `SHT_RELA`; 0 for `SHT_REL`, whose addend is in the instruction.
     pub(crate) addend: i64,
 }
@@ -262,7 +260,6 @@ impl Elf {
                 Some(Reloc {
                     offset: u64_at(raw, 0, big)?,
                     symbol: usize::try_from(info >> 32).ok()?,
-                    kind: info as u32,
                     addend: if rela {
                         u64_at(raw, 16, big)?.cast_signed()
                     } else {

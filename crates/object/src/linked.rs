@@ -52,6 +52,8 @@ pub struct CoreSlot {
     pub slot: usize,
     /// The record (its `insn_off` is the section's).
     pub relo: bpfsmith_btf::ext::CoreRelo,
+    /// Its number in `.BTF.ext`, for `Against::relocation`.
+    pub number: usize,
 }
 
 /// One line record of a linked program.
