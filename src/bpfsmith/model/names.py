@@ -26,6 +26,10 @@ if TYPE_CHECKING:
             """What the name says to attach to: `tcp_v4_connect` of `kprobe/tcp_v4_connect`."""
 
         @property
+        def flags(self) -> tuple[str, ...]:
+            """libbpf's words (`sleepable`, `xdp_frags`, `attachable`, `attachable_opt`)."""
+
+        @property
         def sleepable(self) -> bool: ...
 
         @property

@@ -1,0 +1,55 @@
+"""Collects the objects behind the paths."""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith.inspect.report import InspectReport
+from bpfsmith.model.errors import BpfsmithError, InputError
+from bpfsmith.model.kernel import Kernel
+from bpfsmith.model.object import Object
+from bpfsmith.read import find_objects, read_kernel, read_many
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+
+def run(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]], btf: str | PathLike[str] | Kernel | None
+) -> InspectReport:
+    """See `bpfsmith.inspect.inspect`."""
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    kernel = btf if btf is None or isinstance(btf, Kernel) else read_kernel(btf)
+    files: list[str] = []
+    errors: list[BpfsmithError] = []
+    for one in given:
+        path = os.fspath(one)
+        if os.path.isdir(path):
+            found = find_objects(path)
+            files.extend(found)
+            if not found:
+                errors.append(nothing_in(path))
+        else:
+            files.append(path)
+    objects: list[Object] = []
+    for path, result in zip(files, read_many(files, analyse=True), strict=True):
+        if isinstance(result, BpfsmithError):
+            errors.append(result)
+            continue
+        objects.append(result)
+        if not result.programs:
+            from bpfsmith.read._diagnose import no_program
+
+            errors.append(no_program(path))
+    return InspectReport(tuple(objects), tuple(errors), kernel)
+
+
+def nothing_in(folder: str) -> InputError:
+    """For a folder without objects."""
+    return InputError(
+        f"no eBPF object in `{folder}`",
+        where=folder,
+        hint="build the program first; objects are recognised by content: relocatable ELF for machine 247 (BPF)",
+    )

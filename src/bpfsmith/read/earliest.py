@@ -1,0 +1,151 @@
+"""The earliest kernel a program can load on, and what decides it: model joined with facts, nothing measured.
+
+Series are mainline ones (`5.18`); a distribution that backported a helper may load the program earlier. Optional parts
+are not seen: a call guarded by `bpf_core_type_exists()` or a kernel configuration value counts as needed. What a loader
+adapts to an older kernel by itself (BTF kinds, global functions) counts for nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.map import Map
+    from bpfsmith.model.program import Program
+
+# `BPF_MAXINSNS`: programs longer than this need the feature `large_program`.
+_OLD_LIMIT = 4096
+_TAIL_CALL = 12
+_ARENA = 33
+
+
+class Earliest:
+    """`version` is a series (`5.18`), `None` when nothing is known; `because` what needs it, each with its series."""
+
+    __slots__ = ("because", "version")
+
+    def __init__(self, version: str | None, because: tuple[str, ...]) -> None:
+        self.version = version
+        self.because = because
+
+    def __repr__(self) -> str:
+        return f"<Earliest {self.version}: {', '.join(self.because)}>"
+
+
+def earliest_kernel(program: Program) -> Earliest:
+    """The newest of all that the program needs, and every need as new as that."""
+    found: dict[str, str] = {}
+    best: tuple[int, int] = (0, 0)
+    version: str | None = None
+    for name, since in needs(program):
+        at = _key(since)
+        if at > best:
+            best, version, found = at, since, {}
+        if at == best:
+            found.setdefault(name, since)
+    return Earliest(version, tuple(f"{name} ({since})" for name, since in found.items()))
+
+
+def needs(program: Program) -> Iterator[tuple[str, str]]:
+    """(what, first series) for everything the facts know a date for; unknown things are left out."""
+    yield from _section_needs(program)
+    if program.link_error is not None:
+        return
+    yield from _helper_needs(program)
+    yield from _kfunc_needs(program)
+    yield from _code_needs(program)
+    for one in program.maps:
+        yield from map_needs(one)
+
+
+def map_needs(one: Map) -> Iterator[tuple[str, str]]:
+    """(what, first series) for one map."""
+    from bpfsmith.facts import flags, map_types
+
+    if one.origin in {"data", "kconfig"} and one.type != _ARENA:
+        yield from _feature("global_data", f"global data in {one.name}")
+        return
+    found = map_types.get(one.type)
+    if found is not None and found.since:
+        yield f"{found.name} map {one.name}", found.since
+    for flag in flags.of("map", one.flags)[0]:
+        if flag.since:
+            yield f"{flag.name} of map {one.name}", flag.since
+    inner = one.inner
+    if inner is not None:
+        yield from map_needs(inner)
+
+
+def _feature(word: str, shown: str = "") -> Iterator[tuple[str, str]]:
+    from bpfsmith.facts import insn_features
+
+    feature = insn_features.get(word)
+    if feature is not None and feature.since:
+        yield shown or word.replace("_", " "), feature.since
+
+
+def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
+    from bpfsmith.facts import attach_types, program_types
+
+    meaning = program.meaning
+    if meaning is None:
+        return
+    kind = program.type
+    found = None if kind is None else program_types.get(kind)
+    if found is not None and found.since:
+        yield f"program type {found.name}", found.since
+    attach = program.attach_type
+    attached = None if attach is None else attach_types.get(attach)
+    # One that the loader may leave out (`attachable_opt`) is no need: libbpf drops it on old kernels.
+    if attached is not None and attached.since and "attachable_opt" not in meaning.flags:
+        yield f"attach type {attached.name}", attached.since
+    if meaning.sleepable and kind != "syscall":
+        yield from _feature("sleepable", "sleepable program")
+    if "xdp_frags" in meaning.flags:
+        yield from _feature("xdp_frags", "XDP on fragments")
+
+
+def _helper_needs(program: Program) -> Iterator[tuple[str, str]]:
+    from bpfsmith.facts import helpers
+
+    kind = program.type
+    for number in program.helper_numbers:
+        helper = helpers.by_id(number)
+        if helper is None or not helper.since:
+            continue
+        allowed = helper.program_types.get(kind) if kind is not None else None
+        if allowed and _key(allowed) > _key(helper.since):
+            yield f"{helper.name} in {kind}", allowed
+        else:
+            yield helper.name, helper.since
+
+
+def _kfunc_needs(program: Program) -> Iterator[tuple[str, str]]:
+    from bpfsmith.facts import kfuncs
+
+    optional = {one.name for one in program.owner.externs if one.weak}
+    for name in program.kfuncs:
+        # `bpf_iter_new___flavour` is looked up without its flavour.
+        found = None if name in optional else kfuncs.get(name.partition("___")[0])
+        if found is None or not found.since:
+            continue
+        allowed = found.program_types.get(program.type) if program.type is not None else None
+        if allowed and _key(allowed) > _key(found.since):
+            yield f"{found.name} in {program.type}", allowed
+        else:
+            yield found.name, found.since
+
+
+def _code_needs(program: Program) -> Iterator[tuple[str, str]]:
+    for word, _ in program.features():
+        yield from _feature(word)
+    if program.instructions > _OLD_LIMIT:
+        yield from _feature("large_program", f"{program.instructions} instructions")
+    if len(program.functions()) > 1 and _TAIL_CALL in program.helper_numbers:
+        yield from _feature("tail_call_bpf2bpf", "tail calls together with function calls")
+
+
+def _key(series: str) -> tuple[int, int]:
+    major, _, minor = series.partition(".")
+    return int(major or 0), int(minor or 0)
