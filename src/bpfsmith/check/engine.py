@@ -7,17 +7,22 @@ import os
 from bpfsmith import rules
 from bpfsmith.check.config import LOADERS, Config, find_config, load_config
 from bpfsmith.check.inputs import Input, resolve
+from bpfsmith.check.merge import merge, without_baseline
 from bpfsmith.check.report import FAIL_ON, Report
 from bpfsmith.model.errors import BpfsmithError, InputError, ToolError
-from bpfsmith.model.kernels import ALL_KERNELS, KernelSet, parse_kernels
+from bpfsmith.model.kernels import ALL_KERNELS, parse_kernels
+from bpfsmith.model.near import did_you_mean
 from bpfsmith.rules._base import CheckContext, ObjectRule, SourceRule
 from bpfsmith.rules._sources import Sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from bpfsmith.model.finding import Finding
+    from bpfsmith.model.kernel import Kernel
+    from bpfsmith.model.kernels import KernelSet
     from bpfsmith.model.object import Object
     from bpfsmith.rules._base import Rule
 
@@ -51,6 +56,17 @@ class Options:
         self.config = config
         self.baseline = baseline
 
+    def validate(self) -> None:
+        """Wrong words fail before any file is read."""
+        if self.fail_on is not None and self.fail_on not in FAIL_ON:
+            raise InputError(f"unknown severity `{self.fail_on}`", hint=f"known are {', '.join(FAIL_ON)}")
+        for loader in self.loaders or ():
+            if loader not in LOADERS:
+                raise InputError(
+                    f"unknown loader `{loader}`", hint=did_you_mean(loader, LOADERS, "known are `aya`, `libbpf`")
+                )
+        rules.select(self.select, self.ignore)
+
 
 class _Run:
     """The state of one check."""
@@ -62,27 +78,33 @@ class _Run:
         self.notes: list[str] = []
         self.loads: list[str] = []
         self.files: set[str] = set()
+        self.suppressed = 0
         self.sources = Sources()
+        # Source file -> codes of the rules that could have reported in it: what is not among them is not "unused".
+        self.ran: dict[str, set[str]] = {}
         self.fail_on = options.fail_on
-        self.configs: dict[str | None, Config] = {}
+        self._configs: dict[str | None, Config] = {}
+        self._kernels: list[Kernel] | None = None
 
     def config_for(self, path: str) -> Config:
         found = self.options.config or find_config(path)
-        if found not in self.configs:
-            self.configs[found] = load_config(found) if found else Config()
-        return self.configs[found]
+        if found not in self._configs:
+            self._configs[found] = load_config(found) if found else Config()
+        return self._configs[found]
+
+    def kernels(self) -> list[Kernel]:
+        if self._kernels is None:
+            from bpfsmith.read import read_kernel
+
+            self._kernels = [read_kernel(path) for path in self.options.btf]
+        return self._kernels
 
 
 def run(paths: list[str], options: Options) -> Report:
     """Checks every path; see `bpfsmith.check.check`."""
+    options.validate()
     state = _Run(options)
-    if options.fail_on is not None and options.fail_on not in FAIL_ON:
-        raise InputError(f"unknown severity `{options.fail_on}`", hint=f"known are {', '.join(FAIL_ON)}")
-    for loader in options.loaders or ():
-        if loader not in LOADERS:
-            raise InputError(f"unknown loader `{loader}`", hint=f"known are {', '.join(LOADERS)}")
-    # Wrong words must fail before any file is read.
-    rules.select(options.select, options.ignore)
+    state.kernels()
     inputs: list[Input] = []
     for path in paths:
         try:
@@ -90,11 +112,18 @@ def run(paths: list[str], options: Options) -> Report:
         except BpfsmithError as error:
             state.errors.append(error)
     for one in inputs:
-        _check_input(state, one)
+        state.errors.extend(one.errors)
+        # A configuration that cannot be read stops its own input only.
+        try:
+            _Pass(state, one).run()
+        except BpfsmithError as error:
+            state.errors.append(error)
+    findings = _after(state)
     return Report(
-        sorted(set(state.findings)),
+        findings,
         files=len(state.files),
-        notes=state.notes,
+        suppressed=state.suppressed,
+        notes=dict.fromkeys(state.notes),
         loads=state.loads,
         errors=state.errors,
         fail_on=state.fail_on or "warning",
@@ -102,54 +131,171 @@ def run(paths: list[str], options: Options) -> Report:
     )
 
 
-def _context(state: _Run, config: Config, project: Any) -> CheckContext:
+def _after(state: _Run) -> list[Finding]:
+    from bpfsmith.check.suppress import suppress
+
+    kept, count, about = suppress(merge(state.findings), state.ran, state.sources)
+    state.suppressed += count
     options = state.options
-    kernels = options.kernels if options.kernels is not None else config.kernels
-    if isinstance(kernels, str):
-        kernels = parse_kernels(kernels, names=config.names)
-    return CheckContext(
-        kernels or ALL_KERNELS,
-        config,
-        options.loaders or config.loaders or ("aya",),
-        (),
-        project,
-        state.sources,
-    )
+    if about:
+        # The engine's own findings obey --select and --ignore like any other.
+        allowed = {
+            entry.code for entry in rules.select(None if options.select is None else options.select, options.ignore)
+        }
+        kept = sorted([*kept, *(one for one in about if one.code in allowed)], key=lambda one: one.sort_key())
+    if options.baseline is not None:
+        kept, known = without_baseline(kept, options.baseline)
+        state.suppressed += known
+    return kept
 
 
-def _check_input(state: _Run, one: Input) -> None:
-    from bpfsmith.read import read_many
+class _Pass:
+    """One input under its own configuration."""
 
-    config = state.config_for(one.path)
-    state.errors.extend(one.errors)
-    options = state.options
-    words = options.select if options.select is not None else config.select
-    ignore = options.ignore if options.select is not None else (*config.ignore, *options.ignore)
-    chosen = [entry.rule for entry in rules.select(words, ignore)]
-    ctx = _context(state, config, one.project)
-    state.fail_on = state.fail_on or config.fail_on
-    for path, read in zip(one.objects, read_many(one.objects), strict=True):
-        state.files.add(os.path.realpath(path))
-        if isinstance(read, BpfsmithError):
-            state.errors.append(read)
-            continue
+    def __init__(self, state: _Run, one: Input) -> None:
+        self.state = state
+        self.input = one
+        options = state.options
+        self.config = config = state.config_for(one.path)
+        words = options.select if options.select is not None else config.select
+        # Rules named on the command line run even where the configuration ignores them.
+        ignore = options.ignore if options.select is not None else (*config.ignore, *options.ignore)
+        try:
+            self.chosen = rules.select(words, ignore)
+            kernels = options.kernels if options.kernels is not None else config.kernels
+            if isinstance(kernels, str):
+                kernels = parse_kernels(kernels, names=config.names)
+        except InputError as error:
+            if config.path and not error.where:
+                raise InputError(error.message, config.path, error.hint) from None
+            raise
+        self.codes = {entry.code for entry in self.chosen}
+        state.fail_on = state.fail_on or config.fail_on
+        if one.project is not None:
+            state.sources.add_root(one.project.root)
+        self.ctx = CheckContext(
+            kernels or ALL_KERNELS,
+            config,
+            options.loaders or config.loaders or ("aya",),
+            tuple(state.kernels()),
+            one.project,
+            state.sources,
+        )
+
+    def run(self) -> None:
+        """Objects first, then sources; what the configuration ignores per path is dropped."""
+        found: list[Finding] = []
+        objects = self.input.objects
+        if self.input.project is not None:
+            from bpfsmith.check.projects import built_objects
+
+            objects, notes, findings = built_objects(self.input.project, self.state.options.build, self.ctx)
+            self.state.notes.extend(notes)
+            found.extend(one for one in findings if one.code in self.codes)
+        found.extend(self._objects(objects))
+        if self.input.project is not None:
+            found.extend(self._sources(self.input.project))
+        for finding in found:
+            words = self.config.ignored_in(finding.path or "")
+            if words and finding.code in {entry.code for entry in rules.select(words)}:
+                self.state.suppressed += 1
+            else:
+                self.state.findings.append(finding)
+
+    def _objects(self, paths: list[str]) -> Iterator[Finding]:
+        if not paths:
+            return
+        from bpfsmith.read import read_many
+
+        state = self.state
+        chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, ObjectRule)]
+        for path, read in zip(paths, read_many(paths), strict=True):
+            if not isinstance(read, BpfsmithError):
+                state.files.add(os.path.realpath(path))
+                yield from self._object(read, chosen)
+            else:
+                state.errors.append(read)
+
+    def _object(self, obj: Object, chosen: list[ObjectRule]) -> Iterator[Finding]:
+        if not obj.programs:
+            self._no_program(obj)
+        yield from self._link_errors(obj)
+        if obj.programs:
+            self._loads(obj)
         for rule in chosen:
-            if isinstance(rule, ObjectRule):
-                _run_rule(state, rule, read, ctx, path)
-    if one.project is not None:
+            yield from self._guarded(rule, rule.check, obj, obj.path)
+        codes = {rule.code for rule in chosen}
+        for file in {file for program in obj.programs for file in program.files()}:
+            shown = None if self.state.sources.foreign(file) else self.state.sources.find(file, obj.path)
+            if shown is not None:
+                self.state.ran.setdefault(shown, set()).update(codes)
+
+    def _no_program(self, obj: Object) -> None:
+        from bpfsmith.read._diagnose import no_program
+
+        error = no_program(obj.path)
+        if self.input.named:
+            self.state.errors.append(error)
+        else:
+            self.state.notes.append(error.message)
+
+    def _link_errors(self, obj: Object) -> Iterator[Finding]:
+        broken = [program for program in obj.programs if program.link_error is not None]
+        if not broken:
+            return
+        if "CHK005" in self.codes:
+            rule = rules.get("CHK005")
+            for program in broken:
+                yield rule.finding(
+                    self.ctx, f"`{program.name}` cannot be linked: {program.link_error}", obj=obj, program=program
+                )
+        # Rules ask the linked program; what cannot be linked must not hide what they say about the rest.
+        obj.leave_out(broken)
+
+    def _loads(self, obj: Object) -> None:
+        if self.ctx.kernels.specified:
+            return
+        try:
+            from bpfsmith.read.earliest import earliest_kernel
+        except ImportError:
+            return
+        for program in obj.programs:
+            said = self._guarded_value(lambda program=program: earliest_kernel(program), obj.path)  # type: ignore[misc]
+            if said is not None and said.version is not None:
+                why = ", ".join(reason.removesuffix(f" ({said.version})") for reason in said.because)
+                self.state.loads.append(f"{program.name}: loads from {said.version} ({why})")
+
+    def _sources(self, project: Any) -> Iterator[Finding]:
+        state = self.state
+        chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, SourceRule)]
         for rule in chosen:
-            if isinstance(rule, SourceRule):
-                _run_rule(state, rule, one.project, ctx, one.path)
+            yield from self._guarded(rule, rule.check, project, self.input.path)
+        codes = {rule.code for rule in chosen}
+        for path in project.source_paths():
+            state.files.add(os.path.realpath(path))
+            state.ran.setdefault(state.sources.shown(path), set()).update(codes)
 
+    def _guarded(
+        self, rule: Rule, check: Callable[[Any, CheckContext], Iterable[Finding]], subject: object, path: str
+    ) -> list[Finding]:
+        """What the rule finds; a rule that breaks is our bug, named, and does not hide what the others find."""
+        found: list[Finding] = []
+        try:
+            found.extend(check(subject, self.ctx))
+        except Exception as error:
+            self._broken(f"the rule {rule.code} {rule.name} failed", error, path)
+        return found
 
-def _run_rule(state: _Run, rule: Rule, subject: Object | Any, ctx: CheckContext, path: str) -> None:
-    try:
-        state.findings.extend(rule.check(subject, ctx))  # type: ignore[attr-defined]  # one of the two kinds
-    except Exception as error:  # one broken rule must not hide what the others find
+    def _guarded_value(self, ask: Callable[[], Any], path: str) -> Any:
+        try:
+            return ask()
+        except Exception as error:
+            self._broken("telling the earliest kernel failed", error, path)
+            return None
+
+    def _broken(self, what: str, error: Exception, path: str) -> None:
         if os.environ.get("BPFSMITH_DEBUG") == "1":
             import traceback
 
             traceback.print_exception(error)
-        state.errors.append(
-            ToolError(f"the rule {rule.code} {rule.name} failed: {type(error).__name__}: {error}", where=path)
-        )
+        self.state.errors.append(ToolError(f"{what}: {type(error).__name__}: {error}", where=path))

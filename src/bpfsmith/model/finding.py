@@ -22,7 +22,7 @@ APPLICABILITIES = ("safe", "unsafe", "display", "proved")
 class Value:
     """Base of the frozen values: `__slots__` are the content."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"`{type(self).__name__}.{name}` cannot be changed")

@@ -10,6 +10,8 @@ __all__ = ["Extern", "Global", "Map", "Object", "Program"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bpfsmith import _native
     from bpfsmith.model.names import Names
 
@@ -164,6 +166,11 @@ class Object:
         if self._programs is None:
             self._programs = tuple(Program(native, self, self._names) for native in self._native.programs)
         return self._programs
+
+    def leave_out(self, programs: Iterable[Program]) -> None:
+        """From now on `programs` does not list these: what cannot be linked must not hide what is true of the rest."""
+        out = set(map(id, programs))
+        self._programs = tuple(program for program in self.programs if id(program) not in out)
 
     @property
     def maps(self) -> tuple[Map, ...]:

@@ -1,25 +1,210 @@
-"""`--format text`: for a person, in the manner of rustc."""
+"""`--format text`: for a person, in the manner of rustc; about a dozen lines a finding, one summary at the end."""
 
 from __future__ import annotations
 
+from bpfsmith.model.kernels import fold_series
 from bpfsmith.render._base import Renderer
+from bpfsmith.render._cells import cells, clean, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from bpfsmith.model.finding import Finding, Fix, Span
     from bpfsmith.render._base import Reported
+    from bpfsmith.rules._sources import Sources
+
+_COLORS = {
+    "error": "1;31",
+    "warning": "1;33",
+    "note": "1;36",
+    "help": "1;32",
+    "gutter": "1;34",
+    "bold": "1",
+    "second": "1;34",
+    "add": "32",
+    "remove": "31",
+}
+_WIDTH = 140  # cells of one source line; a longer one is cut around what is marked
+_LOADS = 24  # programs named in the summary; `bpfsmith inspect` lists them all
 
 
 class Text(Renderer):
-    """Header, place, source excerpt, help, kernels; a summary line at the end."""
+    """Header, place, source excerpt with labels, evidence, help, kernels, how to learn more; a summary at the end."""
 
     def render(self, report: Reported) -> str:
-        """The findings and the summary."""
+        """The findings, what was noticed, and the summary line."""
+        explained: set[str] = set()
+        blocks = []
+        for finding in report.findings:
+            blocks.append(self._finding(finding, report.sources, finding.code not in explained))
+            explained.add(finding.code)
+        blocks.append(self._summary(report))
+        return "\n".join(blocks)
+
+    def _paint(self, kind: str, text: str) -> str:
+        return f"\x1b[{_COLORS[kind]}m{text}\x1b[0m" if self.color and text else text
+
+    # ------------------------------------------------------------ one finding
+
+    def _finding(self, finding: Finding, sources: Sources | None, explain: bool) -> str:
+        head = self._paint(finding.severity, f"{finding.severity}[{finding.code} {finding.name}]")
+        out = [f"{head}{self._paint('bold', ': ' + clean(finding.message))}"]
+        lines = [one.line for one in self._spans(finding)]
+        gutter = max(len(str(max(lines, default=1))), 2)
+        bar = " " * gutter + " " + self._paint("gutter", "|")
+        out.append(" " * gutter + self._paint("gutter", "-->") + " " + self._place(finding))
+        if finding.span is not None and sources is not None:
+            out.extend(self._excerpts(finding, sources, gutter, bar))
+        tail = " " * gutter + " " + self._paint("gutter", "=") + " "
+        for one in finding.evidence:
+            first, *rest = clean(one.text).splitlines() or [""]
+            out.append(f"{tail}{self._paint('bold', one.kind)}: {first}")
+            out.extend(f"{' ' * (gutter + 5)}{line}" for line in rest)
+        for fix in finding.fixes:
+            out.extend(self._fix(fix, sources, bar))
+        if finding.kernels:
+            out.append(f"{tail}{self._paint('bold', 'kernels')}: {fold_series(finding.kernels)}")
+        if finding.see:
+            out.append(f"{tail}{self._paint('bold', 'see')}: {', '.join(finding.see)}")
+        if explain:
+            out.append(f"{tail}{self._paint('bold', 'explain')}: bpfsmith explain {finding.code}")
+        return "\n".join(out) + "\n"
+
+    @staticmethod
+    def _place(finding: Finding) -> str:
+        inside = f"program `{clean(finding.program)}`" if finding.program else ""
+        if finding.span is not None:
+            return clean(str(finding.span))
+        place = clean(finding.object or "")
+        return f"{place}, {inside}" if place and inside else place or inside or "(no file)"
+
+    @staticmethod
+    def _spans(finding: Finding) -> list[Span]:
+        return ([finding.span] if finding.span else []) + [label.span for label in finding.labels]
+
+    def _excerpts(self, finding: Finding, sources: Sources, gutter: int, bar: str) -> list[str]:
+        assert finding.span is not None
+        marks: dict[str, list[tuple[Span, str, str]]] = {finding.span.path: [(finding.span, "^", "")]}
+        for label in finding.labels:
+            marks.setdefault(label.span.path, []).append((label.span, "-", label.message))
         out = []
-        for one in report.findings:
-            out.append(f"{one.severity}[{one.code} {one.name}]: {one.message}\n --> {one.span or one.object}\n")
+        for path, marked in marks.items():
+            if path != finding.span.path:
+                out.append(" " * gutter + self._paint("gutter", ":::") + f" {clean(str(marked[0][0]))}")
+            body = self._excerpt(path, marked, finding.severity, sources, gutter, bar)
+            if body:
+                out.extend([bar, *body, bar])
+        if out and out[-1] == bar and not (finding.evidence or finding.fixes or finding.kernels or finding.see):
+            out.pop()
+        return out
+
+    def _excerpt(
+        self, path: str, marked: list[tuple[Span, str, str]], severity: str, sources: Sources, gutter: int, bar: str
+    ) -> list[str]:
+        rows: dict[int, list[tuple[int, int | None, str, str]]] = {}
+        for span, sign, message in marked:
+            # Of a span over many lines its first and last line are shown.
+            if span.end_line == span.line:
+                rows.setdefault(span.line, []).append((span.column, span.end_column, sign, message))
+            else:
+                rows.setdefault(span.line, []).append((span.column, None, sign, ""))
+                rows.setdefault(span.end_line, []).append((0, span.end_column, sign, message))
+        out = []
+        before = 0
+        for number in sorted(rows):
+            line = sources.line(path, number)
+            if line is None:
+                continue
+            if before and number > before + 1:
+                between = sources.line(path, before + 1) if number == before + 2 else None
+                if between is None:
+                    out.append(self._paint("gutter", "..."))
+                else:
+                    out.append(self._numbered(before + 1, _cut(between, 0, 1)[0], gutter))
+            before = number
+            places = [_columns(line, start, end) for start, end, _, _ in rows[number]]
+            shown, offset = _cut(line, min(one[0] for one in places), max(one[1] for one in places))
+            out.append(self._numbered(number, shown, gutter))
+            for (_, _, sign, message), (start, stop) in zip(rows[number], places, strict=True):
+                color = severity if sign == "^" else "second"
+                start_at = min(max(start - offset, 0), _WIDTH)
+                sign_count = max(1, min(stop - offset, _WIDTH) - start_at)
+                text = sign * sign_count + (f" {clean(message)}" if message else "")
+                out.append(f"{bar} {' ' * start_at}{self._paint(color, text)}")
+        return out
+
+    def _numbered(self, number: int, text: str, gutter: int) -> str:
+        return (self._paint("gutter", f"{number:>{gutter}} |") + " " + text).rstrip()
+
+    def _fix(self, fix: Fix, sources: Sources | None, bar: str) -> list[str]:
+        degree = "" if fix.applicability == "display" else f" ({fix.applicability})"
+        out = [f"{self._paint('help', 'help')}{self._paint('bold', f'{degree}: ' + clean(fix.message))}"]
+        if sources is None or not fix.edits:
+            return out
+        for old, new in _changed(fix, sources):
+            out.extend(f"{bar} {self._paint('remove', '- ' + show(line))}" for line in old)
+            out.extend(f"{bar} {self._paint('add', '+ ' + show(line))}" for line in new)
+        return out
+
+    # ------------------------------------------------------------ the end
+
+    def _summary(self, report: Reported) -> str:
+        out = [f"{clean(line)}" for line in report.loads[:_LOADS]]
+        if len(report.loads) > _LOADS:
+            out.append(f"... and {len(report.loads) - _LOADS} more programs; `bpfsmith inspect` lists them all")
+        out.extend(f"{self._paint('note', 'note')}: {clean(line)}" for line in report.notes)
         counts = report.summary
-        out.append(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes\n")
-        return "".join(out)
+        found = ", ".join(
+            f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}"
+            for kind in ("error", "warning", "note")
+            if counts[kind]
+        )
+        files = f"{counts['files']} file{'' if counts['files'] == 1 else 's'}"
+        suppressed = f", {counts['suppressed']} suppressed" if counts["suppressed"] else ""
+        out.append(f"{self._paint('bold', found or 'no findings')} in {files}{suppressed}")
+        return "\n".join(out) + "\n"
+
+
+def _columns(line: str, start: int, end: int | None) -> tuple[int, int]:
+    """Cells [from, to) of the characters [start, end) of a line; start 0 is its first word, end None its last."""
+    if start == 0:
+        start = len(line) - len(line.lstrip()) + 1
+    stop = len(line.rstrip()) + 1 if end is None else end
+    begin = cells(line[: start - 1])
+    return begin, max(begin + 1, cells(line[: max(stop - 1, start - 1)]))
+
+
+def _cut(line: str, start: int, stop: int) -> tuple[str, int]:
+    """The line as shown, cut to `_WIDTH` cells around [start, stop) when longer; and the cells cut at its front."""
+    shown = show(line).rstrip()
+    if cells(shown) <= _WIDTH:
+        return shown, 0
+    if stop <= _WIDTH - 1:
+        return shown[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}", 0
+    first = max(0, start - 40)
+    # Exact for one-cell characters; a cut line of wide ones may be marked a little off.
+    return "\N{HORIZONTAL ELLIPSIS}" + shown[first + 1 : first + _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}", first
+
+
+def _changed(fix: Fix, sources: Sources) -> list[tuple[list[str], list[str]]]:
+    """(old lines, new lines) of each edit, whole lines; edits into unreadable files show only their text."""
+    out: list[tuple[list[str], list[str]]] = []
+    for edit in fix.edits:
+        span = edit.span
+        lines = sources.lines(span.path)
+        if lines is None or span.end_line > len(lines):
+            out.append(([], edit.text.splitlines()))
+            continue
+        old = list(lines[span.line - 1 : span.end_line])
+        text = old[0][: span.column - 1] + edit.text + old[-1][span.end_column - 1 :]
+        new = text.split("\n")
+        if new and old and new[-1] == old[-1]:  # an insertion before a line leaves the line itself alone
+            new.pop()
+            old.pop()
+        while new and old and new[0] == old[0]:
+            new.pop(0)
+            old.pop(0)
+        out.append((old, new if text.strip() else []))
+    return out
 
 
 FORMAT = Text

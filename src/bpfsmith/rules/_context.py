@@ -64,7 +64,7 @@ class CheckContext:
         root = obj.path if obj is not None else None
         path, line, column = files[lines[at][1]], lines[at][2], lines[at][3]
         if not self.sources.foreign(path):
-            found = self.sources.span(path, line, column, root, program.native.line_text(slot))
+            found = self.sources.span(path, line, column, root, program.line_text(slot))
             if found is not None:
                 return found, ()
         else:
@@ -76,7 +76,7 @@ class CheckContext:
             before = self._before(program, lines, files, at, slot, root)
             if before is not None:
                 return before, ()
-        text = program.native.line_text(slot)
+        text = program.line_text(slot)
         said = f"{path}:{line}" + (f": `{text.strip()}`" if text and text.strip() else "")
         return None, (Evidence("source", said),)
 
@@ -98,7 +98,7 @@ class CheckContext:
             if where < start:
                 return None
             if not self.sources.foreign(files[file]):
-                return self.sources.span(files[file], line, column, root, program.native.line_text(where))
+                return self.sources.span(files[file], line, column, root, program.line_text(where))
         return None
 
 

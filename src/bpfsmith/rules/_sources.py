@@ -36,6 +36,13 @@ class Sources:
         self._texts: dict[str, tuple[str, ...] | None] = {}
         self._found: dict[tuple[str, str | None], str | None] = {}
 
+    def add_root(self, root: str) -> None:
+        """Relative paths are also tried from here."""
+        root = os.path.abspath(root)
+        if root not in self.roots:
+            self.roots = (*self.roots, root)
+            self._found.clear()
+
     def foreign(self, path: str) -> bool:
         """True for library code: the Rust core, registries, system headers."""
         return path.startswith(("/rustc/", "<")) or any(part in path for part in _FOREIGN)
@@ -52,7 +59,7 @@ class Sources:
     def find(self, path: str, near: str | None = None) -> str | None:
         """The shown path of an existing file. Relative ones are tried from the current folder, the roots, and the
         folders above the object `near`."""
-        key = (path, near)
+        key = (path, None if os.path.isabs(path) else near)
         if key not in self._found:
             self._found[key] = self._find(path, near)
         return self._found[key]

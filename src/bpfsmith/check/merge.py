@@ -1,0 +1,89 @@
+"""One defect gives one finding: the same place reported twice, less specific rules, and what a baseline knows."""
+
+from __future__ import annotations
+
+from bpfsmith import rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bpfsmith.model.finding import Finding
+
+__all__ = ["merge", "without_baseline"]
+
+
+def merge(findings: Iterable[Finding]) -> list[Finding]:
+    """Sorted by place, each defect once.
+
+    A subprogram linked into three programs, or one source built into two objects, is one place in the source: the first
+    finding of a rule there stays (its message may name another program). A rule that supersedes another replaces it.
+    """
+    kept: dict[tuple[object, ...], Finding] = {}
+    for finding in sorted(findings, key=lambda one: one.sort_key()):
+        kept.setdefault(_defect(finding), finding)
+    return _most_specific(list(kept.values()))
+
+
+def _defect(finding: Finding) -> tuple[object, ...]:
+    message = finding.message
+    if finding.span is None:
+        return (finding.code, finding.object, finding.program, message)
+    if finding.program:
+        message = message.replace(f"`{finding.program}`", "`*`")
+    return (finding.code, finding.span.path, finding.span.line, finding.span.column, message)
+
+
+def _most_specific(findings: list[Finding]) -> list[Finding]:
+    superseding = {
+        code: entry.rule.supersedes
+        for code in {one.code for one in findings}
+        if (entry := rules.find(code)) is not None and entry.rule.supersedes
+    }
+    if not superseding:
+        return findings
+    dropped = {
+        (less, *_place(finding))
+        for finding in findings
+        if finding.code in superseding
+        for less in superseding[finding.code]
+    }
+    return [finding for finding in findings if (finding.code, *_place(finding)) not in dropped]
+
+
+def _place(finding: Finding) -> tuple[object, ...]:
+    if finding.span is not None:
+        return (finding.span.path, finding.span.line)
+    return (finding.object, finding.program)
+
+
+def without_baseline(findings: list[Finding], path: str) -> tuple[list[Finding], int]:
+    """(findings the baseline does not hold, number it holds). The baseline is an earlier `--format json` output.
+
+    Lines do not count, so that code may move; the same finding twice needs two entries.
+    """
+    import json
+
+    from bpfsmith.model.errors import InputError
+
+    try:
+        with open(path, "rb") as file:
+            data = json.load(file)
+        known = [(one["code"], one["path"], one["program"], one["message"]) for one in data["findings"]]
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot read the baseline: {said}", where=path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        hint = "write one with `bpfsmith check --format json > baseline.json`"
+        raise InputError("the baseline is not the output of `check --format json`", where=path, hint=hint) from error
+    counts: dict[tuple[object, ...], int] = {}
+    for key in known:
+        counts[key] = counts.get(key, 0) + 1
+    kept = []
+    for finding in findings:
+        key = (finding.code, finding.path, finding.program, finding.message)
+        if counts.get(key, 0):
+            counts[key] -= 1
+        else:
+            kept.append(finding)
+    return kept, len(findings) - len(kept)
