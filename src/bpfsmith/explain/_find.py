@@ -1,0 +1,73 @@
+"""From a word to pages. The exact word wins; a word several things share shows all of them."""
+
+from __future__ import annotations
+
+from bpfsmith import facts, rules
+from bpfsmith.explain import _lists, _topics
+from bpfsmith.explain._page import Explanation, Page
+from bpfsmith.model.errors import InputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.facts._row import Row
+    from bpfsmith.rules import Entry
+
+__all__ = ["find", "rule_page"]
+
+
+def find(word: str) -> Explanation:
+    """See `bpfsmith.explain.explain`."""
+    if not word:
+        return Explanation(word, [_lists.index()])
+    if word.lower() in _lists.LISTS:
+        return Explanation(word, [_lists.LISTS[word.lower()]()])
+    entry = rules.find(word)
+    if entry is not None:
+        return Explanation(word, [rule_page(entry)])
+    pages = []
+    topic = _topics.get(word)
+    if topic is not None:
+        pages.append(topic)
+    pages.extend(_fact_page(kind, row) for kind, row in facts.lookup(word))
+    if not pages:
+        topic = _topics.about(word)
+        if topic is not None:
+            pages.append(topic)
+    if not pages:
+        raise _unknown(word)
+    return Explanation(word, pages)
+
+
+def rule_page(entry: Entry) -> Page:
+    """A rule's documentation with what its class says."""
+    rule = entry.rule
+    docs = rule.docs
+    body = docs.text.split("\n", 1)
+    shown = f"severity: {rule.severity} · group: {rule.group} · shows in: {rule.phase}"
+    facts_line = f"{shown} · since bpfsmith {rule.since_version}"
+    rest = body[1].strip() if len(body) > 1 else ""
+    suppress = f'Suppress one: `// bpfsmith: expect({entry.code}, reason = "...")` on the line above.'
+    if rule.group == "engine":
+        suppress = f"Switch it off: `--ignore {entry.code}`."
+    return Page(
+        "rule",
+        entry.code,
+        f"# {entry.code} {entry.name}\n\n{docs.summary}\n\n{facts_line}\n\n{rest}\n\n{suppress}\n",
+    )
+
+
+def _fact_page(kind: str, row: Row) -> Page:
+    lines = [f"* {label}: {text}" for label, text in row.fields()]
+    return Page(kind, row.name, f"# {kind} {row.name}\n\n" + "\n".join(lines))
+
+
+def _unknown(word: str) -> InputError:
+    from bpfsmith.model.near import near_matches
+
+    ours = [name for entry in rules.listing() for name in (entry.code, entry.name)]
+    known = [*_lists.LISTS, *_topics.names(), *ours]
+    near = list(dict.fromkeys([*near_matches(word, known, 2), *facts.near(word, 3)]))[:4]
+    hint = "`bpfsmith explain` lists what there is"
+    if near:
+        hint = f"did you mean {', '.join(f'`{one}`' for one in near)}? {hint}"
+    return InputError(f"nothing is known about `{word}`", hint=hint)

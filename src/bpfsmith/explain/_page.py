@@ -1,0 +1,47 @@
+"""What an explanation is: Markdown pages."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+__all__ = ["Explanation", "Page"]
+
+
+class Page:
+    """One page: `kind` is `rule`, `topic`, `list`, `index` or a fact's kind; `markdown` starts with its heading."""
+
+    __slots__ = ("kind", "markdown", "name")
+
+    def __init__(self, kind: str, name: str, markdown: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.markdown = markdown.strip() + "\n"
+
+    def __repr__(self) -> str:
+        return f"<Page {self.kind} {self.name}>"
+
+
+class Explanation:
+    """The pages a word leads to, the best first."""
+
+    __slots__ = ("pages", "word")
+
+    def __init__(self, word: str, pages: Iterable[Page]) -> None:
+        self.word = word
+        self.pages = tuple(pages)
+
+    @property
+    def markdown(self) -> str:
+        """All pages as one Markdown text."""
+        return "\n".join(page.markdown for page in self.pages)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"version":1,"word","pages":[{"kind","name","markdown"}]}`."""
+        return {
+            "version": 1,
+            "word": self.word,
+            "pages": [{"kind": one.kind, "name": one.name, "markdown": one.markdown} for one in self.pages],
+        }
