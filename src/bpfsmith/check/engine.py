@@ -212,7 +212,10 @@ class _Pass:
         for path, read in zip(paths, read_many(paths), strict=True):
             if not isinstance(read, BpfsmithError):
                 state.files.add(os.path.realpath(path))
-                yield from self._object(read, chosen)
+                try:
+                    yield from self._object(read, chosen)
+                except Exception as error:
+                    self._broken("checking this object failed", error, path)
             else:
                 state.errors.append(read)
 

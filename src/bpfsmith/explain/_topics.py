@@ -1,4 +1,4 @@
-"""Topics: short arguments with facts, one Markdown file each in `bpfsmith/topics`; `docs/topics` shows the same text."""
+"""Topics: short arguments with facts, one Markdown file each in `topics`; `docs/topics` holds the same text."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any, Self
+    from typing import Any, ClassVar, Self
 
     Json = dict[str, Any]
 
@@ -20,9 +20,10 @@ APPLICABILITIES = ("safe", "unsafe", "display", "proved")
 
 
 class Value:
-    """Base of the frozen values: `__slots__` are the content."""
+    """Base of the frozen values: `FIELDS` are the content, in the order of the constructor."""
 
-    __slots__: tuple[str, ...] = ()
+    __slots__ = ()
+    FIELDS: ClassVar[tuple[str, ...]] = ()
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"`{type(self).__name__}.{name}` cannot be changed")
@@ -31,10 +32,10 @@ class Value:
         raise AttributeError(f"`{type(self).__name__}.{name}` cannot be deleted")
 
     def _content(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return tuple(getattr(self, name) for name in self.FIELDS)
 
     def _set(self, *values: object) -> None:
-        for name, value in zip(self.__slots__, values, strict=True):
+        for name, value in zip(self.FIELDS, values, strict=True):
             object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
@@ -46,7 +47,7 @@ class Value:
         return hash((type(self).__name__, self._content()))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in zip(self.__slots__, self._content(), strict=True))
+        shown = ", ".join(f"{name}={value!r}" for name, value in zip(self.FIELDS, self._content(), strict=True))
         return f"{type(self).__name__}({shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -55,15 +56,16 @@ class Value:
     def replace(self, **changes: object) -> Self:
         """The same value with some parts changed."""
         for name in changes:
-            if name not in self.__slots__:
+            if name not in self.FIELDS:
                 raise TypeError(f"`{type(self).__name__}` has no part `{name}`")
-        return type(self)(**{name: changes.get(name, getattr(self, name)) for name in self.__slots__})
+        return type(self)(**{name: changes.get(name, getattr(self, name)) for name in self.FIELDS})
 
 
 class Span(Value):
     """A place in a source file; without an end it is one character wide."""
 
-    __slots__ = ("column", "end_column", "end_line", "line", "path")
+    FIELDS = ("path", "line", "column", "end_line", "end_column")
+    __slots__ = FIELDS
     path: str
     line: int
     column: int
@@ -81,7 +83,7 @@ class Span(Value):
 
     def to_json(self) -> Json:
         """`{"path","line","column","end_line","end_column"}`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.FIELDS}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self | None:
@@ -94,7 +96,8 @@ class Span(Value):
 class Label(Value):
     """A second place that belongs to the finding, with a word about it."""
 
-    __slots__ = ("message", "span")
+    FIELDS = ("span", "message")
+    __slots__ = FIELDS
     span: Span
     message: str
 
@@ -105,7 +108,8 @@ class Label(Value):
 class Evidence(Value):
     """What shows that it is so: `kind` is one word (`instruction`, `fact`, `source`, `note`), `text` for a person."""
 
-    __slots__ = ("kind", "text")
+    FIELDS = ("kind", "text")
+    __slots__ = FIELDS
     kind: str
     text: str
 
@@ -116,7 +120,8 @@ class Evidence(Value):
 class Edit(Value):
     """Replace the span by `text`; an empty `text` deletes."""
 
-    __slots__ = ("span", "text")
+    FIELDS = ("span", "text")
+    __slots__ = FIELDS
     span: Span
     text: str
 
@@ -127,7 +132,8 @@ class Edit(Value):
 class Fix(Value):
     """What to do about it. `applicability`: `safe`, `unsafe`, `display` (shown only) or `proved`."""
 
-    __slots__ = ("applicability", "edits", "message")
+    FIELDS = ("applicability", "message", "edits")
+    __slots__ = FIELDS
     applicability: str
     message: str
     edits: tuple[Edit, ...]
@@ -141,20 +147,21 @@ class Fix(Value):
 class Finding(Value):
     """One finding. `object` is the path of the ELF file, `program` a program's name; `kernels` is empty for all."""
 
-    __slots__ = (
+    FIELDS = (
         "code",
+        "name",
+        "severity",
+        "message",
+        "span",
+        "object",
+        "program",
+        "labels",
         "evidence",
         "fixes",
         "kernels",
-        "labels",
-        "message",
-        "name",
-        "object",
-        "program",
         "see",
-        "severity",
-        "span",
-    )  # fmt: skip
+    )
+    __slots__ = FIELDS
     code: str
     name: str
     severity: str
@@ -185,6 +192,8 @@ class Finding(Value):
     ) -> None:
         if severity not in SEVERITIES:
             raise ValueError(f"unknown severity `{severity}`, known are {', '.join(SEVERITIES)}")
+        if span is not None and not isinstance(span, Span):
+            raise TypeError(f"the span of {code} is a {type(span).__name__}")
         self._set(
             code, name, severity, message, span, object, program,
             tuple(labels), tuple(evidence), tuple(fixes), tuple(kernels), tuple(see),
@@ -212,7 +221,7 @@ class Finding(Value):
 
     def to_json(self) -> Json:
         """The finding of `check --format json`, every key present."""
-        place = self.span.to_json() if self.span else dict.fromkeys(Span.__slots__)
+        place = self.span.to_json() if self.span else dict.fromkeys(Span.FIELDS)
         place["path"] = self.path
         return {
             "code": self.code,
