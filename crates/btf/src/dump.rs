@@ -62,23 +62,26 @@ impl Out<'_> {
     }
 }
 
-fn linkage(kind: Kind, number: u32) -> &'static str {
-    match (kind, number) {
-        (_, 0) => "static",
-        (Kind::Func, 1) => "global",
-        (Kind::Var, 1) => "global",
-        (_, 2) => "extern",
+fn linkage(number: u32) -> &'static str {
+    match number {
+        0 => "static",
+        1 => "global",
+        2 => "extern",
         _ => "(unknown)",
     }
 }
 
-fn encoding(bits: u8) -> &'static str {
-    match bits {
-        0 => "(none)",
-        1 => "SIGNED",
-        2 => "CHAR",
-        4 => "BOOL",
-        _ => "UNKN",
+impl crate::Int {
+    /// bpftool's word: `SIGNED`, `CHAR`, `BOOL`, `(none)`, or `UNKN` for several at once.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self.encoding {
+            0 => "(none)",
+            Self::SIGNED => "SIGNED",
+            Self::CHAR => "CHAR",
+            Self::BOOL => "BOOL",
+            _ => "UNKN",
+        }
     }
 }
 
@@ -111,7 +114,7 @@ impl Type<'_> {
                 out.number(" bits_offset=", u32::from(int.offset));
                 out.number(" nr_bits=", u32::from(int.bits));
                 out.text(" encoding=");
-                out.text(encoding(int.encoding));
+                out.text(int.word());
             }
             Kind::Ptr
             | Kind::Const
@@ -169,7 +172,7 @@ impl Type<'_> {
             Kind::Func => {
                 out.number(" type_id=", word);
                 out.text(" linkage=");
-                out.text(linkage(Kind::Func, self.vlen()));
+                out.text(linkage(self.vlen()));
             }
             Kind::FuncProto => {
                 out.number(" ret_type_id=", word);
@@ -183,7 +186,7 @@ impl Type<'_> {
             Kind::Var => {
                 out.number(" type_id=", word);
                 out.text(", linkage=");
-                out.text(linkage(Kind::Var, self.linkage().unwrap_or_default()));
+                out.text(linkage(self.linkage().unwrap_or_default()));
             }
             Kind::Datasec => {
                 sized(out);

@@ -7,6 +7,7 @@ mod bytes;
 mod c;
 pub mod core;
 mod dump;
+mod elf;
 mod error;
 pub mod ext;
 mod find;
@@ -18,6 +19,7 @@ mod write;
 
 pub use btf::{Btf, HEADER_LEN, MAGIC, looks_like_btf};
 pub use bytes::Bytes;
+pub use elf::looks_like_elf;
 pub use error::{Error, Result};
 pub use kind::Kind;
 pub use path::Place;
