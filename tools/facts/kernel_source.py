@@ -14,9 +14,12 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ENUMS = ("bpf_prog_type", "bpf_attach_type", "bpf_map_type")
-FOLDERS = ("kernel", "net", "drivers/media/rc", "drivers/hid", "security", "fs")
+FOLDERS = ("kernel", "net", "drivers/media/rc", "drivers/hid", "security", "fs", "mm", "io_uring", "lib")
+
+Rules = dict[str, dict[str, Any]]
 
 
 def strip_comments(text: str) -> str:
@@ -37,10 +40,7 @@ def enum(header: str, name: str) -> dict[str, int]:
         if not word:
             continue
         if value:
-            if value in out:  # an alias such as BPF_MAP_TYPE_CGROUP_STORAGE
-                following = out[value]
-            else:
-                following = int(value, 0)
+            following = out[value] if value in out else int(value, 0)  # some name an earlier enumerator
         if not word.startswith("__"):
             out[word] = following
         following += 1
@@ -90,8 +90,8 @@ def block(text: str, start: int) -> str:
     return ""
 
 
-def prototypes(text: str) -> dict[str, dict[str, object]]:
-    out: dict[str, dict[str, object]] = {}
+def prototypes(text: str) -> Rules:
+    out: Rules = {}
     for match in re.finditer(r"const struct bpf_func_proto (\w+)\s*=\s*\{(.*?)\};", text, re.S):
         body = match.group(2)
         args = dict(re.findall(r"\.arg(\d)_type\s*=\s*([^,]+),", body))
@@ -105,54 +105,49 @@ def prototypes(text: str) -> dict[str, dict[str, object]]:
     return out
 
 
-# Prototypes that only a function hands out (a runtime switch or a warning stands before them).
+# Prototypes that only a function hands out (a runtime switch or a warning stands before them), where its name
+# `bpf_get_X_proto` does not stand for `bpf_X_proto`.
 GETTERS = {
-    "bpf_get_trace_printk_proto": "bpf_trace_printk_proto",
-    "bpf_get_trace_vprintk_proto": "bpf_trace_vprintk_proto",
     "bpf_get_probe_write_proto": "bpf_probe_write_user_proto",
     "bpf_get_skb_set_tunnel_proto": "bpf_skb_set_tunnel_key_proto",
 }
 # Callbacks that `bpf_iter` targets register: they add to tracing programs attached as iterators.
 ITERATORS = ("bpf_iter_unix_get_func_proto", "bpf_iter_tcp_get_func_proto")
 
+FUNCTION = r"\b(\w+_func_proto)\(enum bpf_func_id \w+(?:,\s*const struct bpf_prog \*\w+)?\)\s*\{"
 ATTACH = r"BPF_(?:CGROUP|TRACE|LSM|XDP|SK|MODIFY|FLOW|TCX|NETKIT|LIRC)_?[A-Z0-9_]*"
+
+
+def attach_conditions(text: str) -> dict[str, list[str]]:
+    """`attach`: the only attach types taken; `not_attach`: those refused."""
+    nested = re.search(r"switch \(prog->expected_attach_type\)", text)
+    if nested is None:
+        equal = re.findall(rf"expected_attach_type [!=]= ({ATTACH})", text)
+        return {"attach": sorted(set(equal))} if equal and "NULL" in text else {}
+    labels: list[str] = []
+    answers: dict[str, bool] = {}
+    for part in re.finditer(rf"case ({ATTACH}):|(default):|return ([^;]+);", text[nested.end() :]):
+        if part.group(3) is None:
+            labels.append(part.group(1) or "default")
+        else:
+            answers.update(dict.fromkeys(labels, "NULL" not in part.group(3)))
+            labels = []
+    if answers.pop("default", False):
+        denied = [label for label, yes in answers.items() if not yes]
+        return {"not_attach": denied} if denied else {}
+    allowed = [label for label, yes in answers.items() if yes]
+    return {"attach": allowed} if allowed else {}
 
 
 def conditions(text: str) -> dict[str, object]:
     """What the code between a helper's label and the next label asks for, as far as a reader of C text can tell."""
     out: dict[str, object] = {}
-    protos = re.findall(r"&(\w+_proto(?:_\w+)?)\b", text) + [GETTERS.get(g, "") for g in re.findall(r"\b(bpf_get_\w+)\(", text)]
-    protos = [name for name in protos if name]
+    protos = re.findall(r"&(\w+_proto(?:_\w+)?)\b", text)
+    for getter in re.findall(r"\b(bpf_get_\w+_proto)\(", text):
+        protos.append(GETTERS.get(getter, getter.replace("bpf_get_", "bpf_", 1)))
     if protos:
         out["protos"] = sorted(set(protos))
-    nested = re.search(r"switch \(prog->expected_attach_type\)", text)
-    if nested:
-        labels: list[str] = []
-        allowed: list[str] = []
-        denied: list[str] = []
-        default_allows = False
-        for part in re.finditer(rf"case ({ATTACH}):|(default):|return ([^;]+);", text[nested.end() :]):
-            if part.group(1):
-                labels.append(part.group(1))
-            elif part.group(2):
-                labels.append("default")
-            else:
-                yes = "NULL" not in part.group(3)
-                for label in labels:
-                    if label == "default":
-                        default_allows = yes
-                    else:
-                        (allowed if yes else denied).append(label)
-                labels = []
-        if default_allows:
-            if denied:
-                out["not_attach"] = denied
-        elif allowed:
-            out["attach"] = allowed
-    else:
-        equal = re.findall(rf"expected_attach_type [!=]= ({ATTACH})", text)
-        if equal and "NULL" in text:
-            out["attach"] = sorted(set(equal))
+    out.update(attach_conditions(text))
     if re.search(r"sleepable \?\s*&\w+\s*:\s*NULL", text):
         out["sleepable"] = True
     if "bpf_prog_has_trampoline" in text:
@@ -172,7 +167,7 @@ def capability_of(text: str) -> str:
 
 def permission_function(body: str) -> dict[str, object]:
     """The helpers one `*_func_proto` function names and the functions it asks for the rest."""
-    helpers: dict[str, dict[str, object]] = {}
+    helpers: Rules = {}
     guard = ""
     calls: list[dict[str, str]] = []
     for match in re.finditer(r"(\w+_func_proto)\(\w+(?:, ?prog)?\)", body):
@@ -202,23 +197,23 @@ def permission_function(body: str) -> dict[str, object]:
                 helpers[name] = seen
         if label.startswith("case"):
             labels = []
-        closing = re.search(r"if \(!\s*((?:bpf_token_capable\([^)]*\)|\w+_capable\(\)))\)\s*return NULL;\s*switch", text)
+        closing = re.search(r"if \(!\s*(bpf_token_capable\([^)]*\)|\w+_capable\(\))\)\s*return NULL;\s*switch", text)
         if closing:
             guard = capability_of(closing.group(1))
     return {"helpers": helpers, "calls": calls}
 
 
-def resolve(name: str, functions: dict[str, dict[str, object]], attach: str = "", seen: tuple[str, ...] = ()) -> dict[str, dict[str, object]]:
+def resolve(name: str, functions: Rules, attach: str = "", seen: tuple[str, ...] = ()) -> Rules:
     if name in seen or name not in functions:
         return {}
     function = functions[name]
-    out: dict[str, dict[str, object]] = {}
-    for call in function["calls"]:  # type: ignore[attr-defined]
+    out: Rules = {}
+    for call in function["calls"]:
         for helper, rule in resolve(call["name"], functions, call.get("attach", ""), (*seen, name)).items():
             weaker = out.get(helper)
             if weaker is None or len(rule) < len(weaker):
                 out[helper] = rule
-    for helper, rule in function["helpers"].items():  # type: ignore[attr-defined]
+    for helper, rule in function["helpers"].items():
         inherited = out.get(helper)
         if inherited is None or len(rule) < len(inherited):
             out[helper] = dict(rule)
@@ -227,11 +222,51 @@ def resolve(name: str, functions: dict[str, dict[str, object]], attach: str = ""
     return out
 
 
+def lsm_hooks(source: Path) -> Rules:
+    """hook -> what it returns, whether sleepable programs may attach, whether BPF may not."""
+    header = strip_comments((source / "include/linux/lsm_hook_defs.h").read_text())
+    text = strip_comments((source / "kernel/bpf/bpf_lsm.c").read_text())
+    sets = dict(re.findall(r"BTF_SET_START\((\w+)\)(.*?)BTF_SET_END", text, re.S))
+
+    def members(name: str) -> set[str]:
+        return set(re.findall(r"bpf_lsm_(\w+)\)", sets.get(name, "")))
+
+    sleepable, disabled, boolean = map(members, ("sleepable_lsm_hooks", "bpf_lsm_disabled_hooks", "bool_lsm_hooks"))
+    return {
+        name: {
+            "result": "bool" if name in boolean else result,
+            "sleepable": name in sleepable,
+            "disabled": name in disabled,
+        }
+        for result, name in re.findall(r"LSM_HOOK\((\w+),\s*[^,]+,\s*(\w+)", header)
+    }
+
+
+def kfuncs(sources: list[str]) -> Rules:
+    """kernel function -> its `KF_` flags and the program types its sets are registered for."""
+    flags_of: dict[str, set[str]] = {}
+    sets: dict[str, list[str]] = {}
+    types: dict[str, set[str]] = {}
+    for text in sources:
+        for name, body in re.findall(r"(?:BTF_KFUNCS_START|BTF_SET8_START)\((\w+)\)(.*?)_END\(", text, re.S):
+            for function, words in re.findall(r"BTF_ID_FLAGS\(func,\s*(\w+)\s*(?:,\s*([^)]*))?\)", body):
+                flags_of.setdefault(function, set()).update(re.findall(r"KF_\w+", words))
+                sets.setdefault(name, []).append(function)
+        structs = dict(re.findall(r"struct btf_kfunc_id_set (\w+)\s*=\s*\{[^}]*?\.set\s*=\s*&(\w+)", text))
+        for program, struct in re.findall(r"register_btf_kfunc_id_set\(BPF_PROG_TYPE_(\w+),\s*&(\w+)\)", text):
+            for function in sets.get(structs.get(struct, ""), ()):
+                types.setdefault(function, set()).add(program.lower())
+    return {
+        name: {"flags": sorted(flags_of[name]), "programs": sorted(types.get(name, ()))} for name in sorted(flags_of)
+    }
+
+
 def extract(source: Path, version: str) -> dict[str, object]:
     header = strip_comments((source / "include/uapi/linux/bpf.h").read_text())
-    sources = [strip_comments(p.read_text(errors="replace")) for f in FOLDERS for p in sorted((source / f).rglob("*.c"))]
-    protos: dict[str, dict[str, object]] = {}
-    functions: dict[str, dict[str, object]] = {}
+    files = [path for folder in FOLDERS for path in sorted((source / folder).rglob("*.c"))]
+    sources = [strip_comments(path.read_text(errors="replace")) for path in files]
+    protos: Rules = {}
+    functions: Rules = {}
     sizes: dict[str, int] = {}
     ops: dict[str, str] = {}
     moves: list[str] = []
@@ -239,7 +274,7 @@ def extract(source: Path, version: str) -> dict[str, object]:
         if "bpf_func_proto" not in text and "verifier_ops" not in text:
             continue
         protos.update(prototypes(text))
-        for match in re.finditer(r"\b(\w+_func_proto)\(enum bpf_func_id \w+(?:,\s*const struct bpf_prog \*\w+)?\)\s*\{", text):
+        for match in re.finditer(FUNCTION, text):
             body = block(text, match.end() - 1)
             if len(body) > sizes.get(match.group(1), 0):  # weak stubs share the name
                 sizes[match.group(1)] = len(body)
@@ -253,20 +288,21 @@ def extract(source: Path, version: str) -> dict[str, object]:
         if packet:
             body = block(text, packet.end() - 1)
             moves = re.findall(r"BPF_FUNC_(\w+)", body)  # before 6.12 C functions are compared instead: none
-    types = re.findall(r"BPF_PROG_TYPE\(BPF_PROG_TYPE_(\w+), (\w+),\s*([^,]+),", strip_comments((source / "include/linux/bpf_types.h").read_text()))
-    programs: dict[str, dict[str, object]] = {}
+    table = strip_comments((source / "include/linux/bpf_types.h").read_text())
+    types = re.findall(r"BPF_PROG_TYPE\(BPF_PROG_TYPE_(\w+), (\w+),\s*([^,]+),", table)
+    programs: Rules = {}
     contexts: dict[str, str] = {}
     for word, op, context in types:
         contexts[word.lower()] = " ".join(context.split())
         programs[word.lower()] = resolve(ops.get(op, ""), functions)
-    merged: dict[str, dict[str, object]] = {}
-    for op in sorted(set(ops) - {op for _, op, _ in types}):  # every struct_ops kind brings its own
-        merged.update(resolve(ops[op], functions))
+    merged: Rules = {}
+    for kind in sorted(set(ops) - {op for _, op, _ in types}):  # every struct_ops kind brings its own
+        merged.update(resolve(ops[kind], functions))
     programs["struct_ops"] = merged
-    for getter in ITERATORS:
-        for helper, rule in resolve(getter, functions).items():
+    for iterator in ITERATORS:
+        for helper, rule in resolve(iterator, functions).items():
             programs["tracing"].setdefault(helper, {**rule, "attach": ["BPF_TRACE_ITER"]})
-    used = {name for rules in programs.values() for rule in rules.values() for name in rule["protos"]}  # type: ignore[attr-defined]
+    used = {name for rules in programs.values() for rule in rules.values() for name in rule["protos"]}
     return {
         "version": version,
         "source": f"linux {version}, include/uapi/linux/bpf.h and the `*_func_proto` functions",
@@ -274,10 +310,24 @@ def extract(source: Path, version: str) -> dict[str, object]:
         "helpers": helper_numbers(header),
         "flags": flags(header),
         "contexts": contexts,
+        "lsm_hooks": lsm_hooks(source),
+        "kfuncs": kfuncs(sources),
         "moves_packet": sorted(set(moves)),
         "programs": programs,
         "protos": {name: protos[name] for name in sorted(used) if name in protos},
     }
+
+
+def dump(value: dict[str, object]) -> str:
+    """JSON with one line per entry of each table, so that changes can be read."""
+
+    def lines(item: object, depth: int) -> str:
+        if not isinstance(item, dict) or depth == 3 or not item:
+            return json.dumps(item, sort_keys=True)
+        inner = ",\n".join(f"{' ' * depth}{json.dumps(key)}: {lines(item[key], depth + 1)}" for key in sorted(item))
+        return f"{{\n{inner}\n{' ' * (depth - 1)}}}"
+
+    return lines(value, 1) + "\n"
 
 
 def main() -> int:
@@ -285,8 +335,7 @@ def main() -> int:
     parser.add_argument("--kernel-source", type=Path, required=True)
     parser.add_argument("--version", required=True)
     args = parser.parse_args()
-    json.dump(extract(args.kernel_source, args.version), sys.stdout, indent=1, sort_keys=True)
-    sys.stdout.write("\n")
+    sys.stdout.write(dump(extract(args.kernel_source, args.version)))
     return 0
 
 

@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel_source import ENUMS, enum, flags, helper_numbers, strip_comments
+from kernel_source import ENUMS, dump, enum, flags, helper_numbers, strip_comments
 
 
 def sections(text: str) -> list[dict[str, object]]:
@@ -58,8 +57,7 @@ def main() -> int:
     parser.add_argument("--libbpf-source", type=Path, required=True)
     parser.add_argument("--version", required=True)
     args = parser.parse_args()
-    json.dump(extract(args.libbpf_source, args.version), sys.stdout, indent=1, sort_keys=True)
-    sys.stdout.write("\n")
+    sys.stdout.write(dump(extract(args.libbpf_source, args.version)))
     return 0
 
 

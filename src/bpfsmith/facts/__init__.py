@@ -17,20 +17,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from . import (
-        attach_types as attach_types,
-        flags as flags,
-        helpers as helpers,
-        insn_features as insn_features,
-        kfuncs as kfuncs,
-        map_types as map_types,
-        program_types as program_types,
-        sections as sections,
-    )
+    from . import attach_types as attach_types
+    from . import flags as flags
+    from . import helpers as helpers
+    from . import insn_features as insn_features
+    from . import kfuncs as kfuncs
+    from . import lsm_hooks as lsm_hooks
+    from . import map_types as map_types
+    from . import program_types as program_types
+    from . import sections as sections
     from ._row import Row
     from ._row import series_key as series_key
 
-TABLES = ("program_types", "attach_types", "map_types", "helpers", "kfuncs", "flags", "insn_features", "sections")
+TABLES = (
+    "program_types",
+    "attach_types",
+    "map_types",
+    "helpers",
+    "kfuncs",
+    "flags",
+    "insn_features",
+    "sections",
+    "lsm_hooks",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from . import attach_types, flags, helpers, insn_features, kfuncs, map_types, program_types, sections
+from . import attach_types, flags, helpers, insn_features, kfuncs, lsm_hooks, map_types, program_types, sections
 
 if TYPE_CHECKING:
     from ._row import Row
@@ -22,6 +22,7 @@ def lookup(word: str) -> list[tuple[str, Row]]:
         kfuncs.get(word) or (None if helpers.by_name(lower) else kfuncs.get(f"bpf_{word}")),
         flags.get(word.upper()) or flags.get(f"BPF_F_{word.upper()}"),
         insn_features.get(lower),
+        lsm_hooks.get(word),
         sections.match(word),
     ]
     return [(row.kind, row) for row in found if row is not None]
@@ -32,7 +33,7 @@ def _names() -> dict[str, str]:
     """Every name in lower case -> as it is written."""
     rows: list[Row] = [
         *program_types.all(), *map_types.all(), *attach_types.all(), *helpers.all(), *kfuncs.all(), *flags.all(),
-        *insn_features.all(), *sections.all(),
+        *insn_features.all(), *lsm_hooks.all(), *sections.all(),
     ]  # fmt: skip
     return {row.name.lower(): row.name for row in rows}
 

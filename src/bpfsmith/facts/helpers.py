@@ -29,7 +29,18 @@ class Helper(Row):
     """One helper. `gpl_only`: needs a GPL-compatible licence (in every program type unless `gpl_only_in` says
     otherwise); `moves_packet`: packet pointers are invalid after the call; `sleeps`: sleepable programs only."""
 
-    __slots__ = ("_limits", "_programs", "arguments", "gpl_only", "gpl_types", "moves_packet", "number", "returns", "sleeps")
+    __slots__ = (
+        "_bounds",
+        "_limits",
+        "_programs",
+        "arguments",
+        "gpl_only",
+        "gpl_types",
+        "moves_packet",
+        "number",
+        "returns",
+        "sleeps",
+    )
     kind = "helper"
 
     def __init__(self, row: tuple[Any, ...]) -> None:
@@ -38,7 +49,7 @@ class Helper(Row):
         self.returns: str
         self.gpl_types: tuple[str, ...]
         (self.number, self.name, self.since, self.commit, bits, self.gpl_types, self.arguments, self.returns,
-         programs, self._limits, self.source) = row  # fmt: skip
+         programs, self._limits, self._bounds, self.source) = row  # fmt: skip
         self.gpl_only = bool(bits & 1)
         self.moves_packet = bool(bits & 2)
         self.sleeps = bool(bits & 4)
@@ -56,6 +67,14 @@ class Helper(Row):
                 return since
         return None
 
+    def known_in(self, program_type: str) -> str | None:
+        """First series whose source was read and shows the permission. Later than `since_in` where the commit that
+        gave it is not known: then `since_in` is the earliest it can be."""
+        for words, by in self._bounds:
+            if program_type in words:
+                return str(by)
+        return self.since_in(program_type)
+
     def gpl_only_in(self, program_type: str) -> bool:
         return self.gpl_only and (not self.gpl_types or program_type in self.gpl_types)
 
@@ -70,18 +89,15 @@ class Helper(Row):
         fitting; `ext` takes what its target takes, so everything is possible."""
         if program_type == "ext":
             return True
-        if self.since_in(program_type) is None:
-            return False
-        if sleepable is False and self.sleeps:
+        if self.since_in(program_type) is None or (sleepable is False and self.sleeps):
             return False
         limit = self.limit(program_type)
         if limit is None:
             return True
         if sleepable is False and limit.sleepable:
             return False
-        if attach_type is None:
-            return True
-        return attach_type not in limit.never and (not limit.only or attach_type in limit.only)
+        fits = attach_type not in limit.never and (not limit.only or attach_type in limit.only)
+        return attach_type is None or fits
 
     def _fields(self) -> Iterator[tuple[str, str]]:
         yield "helper", f"{self.name} (number {self.number})"

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 class Kfunc(Row):
     """One kernel function. `flags`: the kernel's `KF_` words; `program_types`: type -> series ("" where only the
-    function's own first kernel is known); both empty where no source lists them. Modules may add more functions."""
+    function's own first kernel is known; `unspec` stands for all types); both empty where no source lists them.
+    `known`: where `since` is only the earliest it can be, the first series read that has it, else "". Modules may add
+    more functions."""
 
-    __slots__ = ("_programs", "flags", "sets")
+    __slots__ = ("_programs", "flags", "known", "sets")
     kind = "kfunc"
 
     def __init__(self, row: tuple[Any, ...]) -> None:
         self.flags: tuple[str, ...]
         self.sets: tuple[str, ...]
         self._programs: tuple[tuple[str, str], ...]
-        self.name, self.since, self.commit, self.flags, self._programs, self.sets, self.source = row
+        self.known: str
+        (self.name, self.since, self.commit, self.known, self.flags, self._programs, self.sets,
+         self.source) = row  # fmt: skip
 
     @property
     def program_types(self) -> dict[str, str]:

@@ -38,9 +38,9 @@ class MapType(Row):
         self.needs_btf: bool
         self.programs: tuple[str, ...]
         self.helpers: tuple[str, ...]
-        (self.number, self.name, self.kernel_name, self.since, self.commit, self.what, self.key, self.value, self.entries,
-         self.per_cpu, self.value_max, self.flags, self.required, self.needs_btf, self.programs, self.helpers,
-         self.source) = row  # fmt: skip
+        (self.number, self.name, self.kernel_name, self.since, self.commit, self.what, self.key, self.value,
+         self.entries, self.per_cpu, self.value_max, self.flags, self.required, self.needs_btf, self.programs,
+         self.helpers, self.source) = row  # fmt: skip
 
     @property
     def key_size(self) -> int | None:

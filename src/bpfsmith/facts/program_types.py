@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class ReturnRange:
     """What a program may return where it is attached so.
 
-    `attach`: the attach types meant (empty: all that no other range names); `low`..`high`: the legal values (None: any);
-    `enforced`: first series whose verifier rejects others ("" = it takes any value and the kernel decides at run time);
-    `deny`: the legal value that refuses or drops what the program was asked about (None: there is none);
+    `attach`: the attach types meant (empty: all that no other range names); `low`..`high`: the legal values (None:
+    any); `enforced`: first series whose verifier rejects others ("" = it takes any value, the kernel decides when it
+    runs); `deny`: the legal value that refuses or drops what the program was asked about (None: there is none);
     `values`: meaning of each value (`n` stands for any other); `widened`/`narrow_high`: before the series `widened`
     the highest legal value was `narrow_high`."""
 
@@ -32,7 +32,8 @@ class ReturnRange:
         self.widened: str
         self.narrow_high: int | None
         self.source: str
-        self.attach, self.low, self.high, self.enforced, self.deny, values, self.widened, self.narrow_high, self.source = row
+        (self.attach, self.low, self.high, self.enforced, self.deny, values, self.widened, self.narrow_high,
+         self.source) = row  # fmt: skip
         self.values: dict[int | str, str] = dict(values)
 
     def legal(self, value: int, series: str = "") -> bool:

@@ -3,7 +3,7 @@
 Attach types by number.
 
 Versions and commits come from the eBPF docs project (isovalent/ebpf-docs, data/*.yaml, BSD-2-Clause; see
-docs/attribution.md); numbers and permissions were extracted from Linux 6.1, 6.12 and libbpf 1.7 as facts.
+docs/attribution.md); numbers and permissions were extracted from Linux 5.10, 6.1, 6.12, 7.3 and libbpf 1.7 as facts.
 """
 
 # ruff: noqa
@@ -73,4 +73,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
     (56, 'trace_kprobe_session', 'BPF_TRACE_KPROBE_SESSION', '6.10', '535a3692ba72', ('kprobe',), 'eBPF docs 535a3692ba72; libbpf 1.7'),
     (57, 'trace_uprobe_session', 'BPF_TRACE_UPROBE_SESSION', '6.13', 'd920179b3d48', ('kprobe',), 'knowledge: d920179b3d48 bpf: Add support for uprobe multi session attach'),
     (58, 'trace_fsession', 'BPF_TRACE_FSESSION', '7.0', '', ('tracing',), 'knowledge: bpf: add fsession support'),
+    (59, 'trace_fentry_multi', 'BPF_TRACE_FENTRY_MULTI', '7.2', '', ('tracing',), 'knowledge: bpf: tracing multi links'),
+    (60, 'trace_fexit_multi', 'BPF_TRACE_FEXIT_MULTI', '7.2', '', ('tracing',), 'knowledge: bpf: tracing multi links'),
+    (61, 'trace_fsession_multi', 'BPF_TRACE_FSESSION_MULTI', '7.2', '', ('tracing',), 'knowledge: bpf: tracing multi links'),
 )

@@ -3,7 +3,7 @@
 Section names of loaders.
 
 Versions and commits come from the eBPF docs project (isovalent/ebpf-docs, data/*.yaml, BSD-2-Clause; see
-docs/attribution.md); numbers and permissions were extracted from Linux 6.1, 6.12 and libbpf 1.7 as facts.
+docs/attribution.md); numbers and permissions were extracted from Linux 5.10, 6.1, 6.12, 7.3 and libbpf 1.7 as facts.
 """
 
 # ruff: noqa
