@@ -185,14 +185,15 @@ impl PyBtf {
 /// The whole file: mapped where the kernel shows its own BTF, else read.
 fn read(path: &Path) -> std::io::Result<Bytes> {
     let mut file = File::open(path)?;
-    // Reading sysfs takes a system call per 4 KiB; since Linux 6.16 ("btf: Allow mmap of vmlinux btf") it maps.
+    // Reading sysfs takes a system call per 4 KiB; since Linux 6.16 ("btf: Allow mmap of vmlinux btf") it maps, though
+    // not shared.
     if path == Path::new("/sys/kernel/btf/vmlinux") {
         #[allow(
             unsafe_code,
             reason = "a mapping is unsound when the file changes; the running kernel's own types never do"
         )]
         // SAFETY: the file is the kernel's read-only data, which lives as long as the kernel and cannot be truncated.
-        if let Ok(map) = unsafe { memmap2::Mmap::map(&file) } {
+        if let Ok(map) = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) } {
             return Ok(Bytes::from_owner(Arc::new(map)));
         }
     }
