@@ -105,6 +105,9 @@ class Program:
         """Names of the kfuncs called anywhere in the linked program, sorted."""
     def extern_uses(self) -> list[int]:
         """Indices into `Object.externs` its instructions refer to, ascending."""
+    def refs(self) -> list[tuple[int, str, str, int]]:
+        """(slot, kind, name, offset) of everything instructions refer to: `map`, `value` (with the offset in it), `extern`,
+        `function`, `jump_table`."""
     def map_refs(self) -> list[int]:
         """Indices into `Object.maps` its instructions refer to anywhere (the `.kconfig` map included), ascending."""
     def map_uses(self) -> list[tuple[int, int, str, int]]:
@@ -129,9 +132,6 @@ class Program:
         """The source line BTF carries for the line record covering `slot`."""
     def core(self, targets: Sequence[Btf]) -> list[dict[str, object]]:
         """Per CO-RE relocation: `{"slot","kind","type","access","resolved","orig","new","reason"}`."""
-    def disassemble(self, syntax: str = "kernel") -> list[tuple[int, str]]: ...
-    def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
-        """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
 
 class Map:
     name: str

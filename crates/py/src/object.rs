@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::analysis::Analysis;
+use crate::btf::PyBtf;
 use crate::program::PyProgram;
 use crate::{ReadError, read_error};
 
@@ -107,6 +108,12 @@ impl PyObject {
     #[getter]
     fn kernel_version(&self) -> Option<u32> {
         self.shared.object.kernel_version
+    }
+
+    #[getter]
+    fn btf(&self) -> Option<PyBtf> {
+        let btf = Arc::clone(self.shared.object.btf.as_ref()?);
+        Some(PyBtf { btf })
     }
 
     #[getter]

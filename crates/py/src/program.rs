@@ -2,12 +2,15 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use bpfsmith_btf::Btf;
+use bpfsmith_btf::core::ReloKind;
 use bpfsmith_isa::{Arg, CallKind, MapUseKind};
 use bpfsmith_object::{Error, ExternKind, Line, Linked, Target};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::analysis::Analysis;
+use crate::btf::PyBtf;
 use crate::object::{Shared, raise};
 
 /// `bpf_tail_call`, include/uapi/linux/bpf.h.
@@ -182,6 +185,81 @@ impl PyProgram {
         Ok(PyBytes::new(py, &linked.bytes(self.shared.object.endian)))
     }
 
+    fn relocated<'py>(
+        &self,
+        py: Python<'py>,
+        targets: Targets<'py>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let targets = shared(targets);
+        let object = &self.shared.object;
+        let slots = py.detach(|| object.relocated(self.index, &targets));
+        Ok(PyBytes::new(py, &slots.map_err(raise)?))
+    }
+
+    #[pyo3(signature = (targets = None))]
+    fn normalised<'py>(
+        &self,
+        py: Python<'py>,
+        targets: Option<Targets<'py>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let targets = targets.map(shared);
+        let object = &self.shared.object;
+        let slots = py.detach(|| object.normalised(self.index, targets.as_deref()));
+        Ok(PyBytes::new(py, &slots.map_err(raise)?))
+    }
+
+    #[pyo3(signature = (targets = None))]
+    fn fingerprint(&self, py: Python<'_>, targets: Option<Targets<'_>>) -> PyResult<String> {
+        let targets = targets.map(shared);
+        let object = &self.shared.object;
+        py.detach(|| object.fingerprint(self.index, targets.as_deref()))
+            .map_err(raise)
+    }
+
+    fn core<'py>(
+        &self,
+        py: Python<'py>,
+        targets: Targets<'py>,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let linked = self.linked(py)?;
+        let targets = shared(targets);
+        let object = &self.shared.object;
+        let against = py.detach(|| object.against(&targets));
+        let Some(local) = object.btf.as_deref() else {
+            return Ok(Vec::new());
+        };
+        let borrowed: Vec<&Btf> = targets.iter().map(AsRef::as_ref).collect();
+        let rows = linked.core.iter().map(|core| {
+            let row = PyDict::new(py);
+            row.set_item("slot", core.slot)?;
+            match against.relocation(core.number) {
+                Ok(found) => {
+                    let root = local.get(found.local.root);
+                    row.set_item("kind", found.kind.word())?;
+                    row.set_item("type", root.map(|one| one.name().into_owned()))?;
+                    row.set_item("access", found.local.short(local))?;
+                    row.set_item("resolved", found.is_resolved())?;
+                    row.set_item("orig", found.value.orig)?;
+                    row.set_item("new", found.value.new)?;
+                    row.set_item("reason", found.reason(local, &borrowed))?;
+                }
+                Err(error) => {
+                    let kind = ReloKind::from_number(core.relo.kind);
+                    let root = local.get(core.relo.type_id);
+                    row.set_item("kind", kind.map_or("unknown", ReloKind::word))?;
+                    row.set_item("type", root.map(|one| one.name().into_owned()))?;
+                    row.set_item("access", "")?;
+                    row.set_item("resolved", false)?;
+                    row.set_item("orig", 0)?;
+                    row.set_item("new", 0)?;
+                    row.set_item("reason", error.to_string())?;
+                }
+            }
+            Ok(row)
+        });
+        rows.collect()
+    }
+
     fn functions(&self, py: Python<'_>) -> PyResult<Vec<(String, usize, usize, u32)>> {
         let (linked, analysis) = (self.linked(py)?, self.analysis(py)?);
         let rows = linked.functions.iter().enumerate();
@@ -272,6 +350,29 @@ impl PyProgram {
             })
             .collect();
         Ok(uses.into_iter().collect())
+    }
+
+    fn refs(&self, py: Python<'_>) -> PyResult<Vec<(usize, &'static str, String, i64)>> {
+        let linked = self.linked(py)?;
+        let object = &self.shared.object;
+        let map = |index: usize| object.maps.get(index).map(|map| map.name.clone());
+        let rows = linked.refs.iter().filter_map(|one| {
+            let (kind, name, offset) = match one.target {
+                Target::Map(index) => ("map", map(index)?, 0),
+                Target::MapValue(index, offset) => ("value", map(index)?, i64::from(offset)),
+                Target::Extern(index) => ("extern", object.externs.get(index)?.name.clone(), 0),
+                Target::Function(index) => {
+                    ("function", object.functions.get(index)?.name.clone(), 0)
+                }
+                Target::JumpTable(offset, _) => (
+                    "jump_table",
+                    ".jumptables".to_owned(),
+                    i64::try_from(offset).unwrap_or(i64::MAX),
+                ),
+            };
+            Some((one.slot, kind, name, offset))
+        });
+        Ok(rows.collect())
     }
 
     fn map_refs(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
@@ -376,6 +477,13 @@ impl PyProgram {
         }
         Ok(self.shared.object.string(line.text_off))
     }
+}
+
+type Targets<'py> = Vec<PyRef<'py, PyBtf>>;
+
+fn shared(targets: Targets<'_>) -> Vec<Arc<Btf>> {
+    let targets = targets.into_iter();
+    targets.map(|one| Arc::clone(&one.btf)).collect()
 }
 
 /// Distinct file names of line records, as ascending BTF string offsets.

@@ -1,4 +1,6 @@
-//! The C text of a type's name: `unsigned int`, `struct config *`, `char[16]`.
+//! The C text of a type's name on one line: `unsigned int`, `struct config *`, `char[16]`.
+//!
+//! `Btf::c_type` spells anonymous types out in full; a table of variables wants `struct {...}`.
 use bpfsmith_btf::{Btf, Kind};
 
 /// Modifiers, pointers and arrays followed before giving up: real declarations stay far below.
