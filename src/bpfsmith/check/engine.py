@@ -10,6 +10,7 @@ from bpfsmith.check.inputs import Input, resolve
 from bpfsmith.check.merge import merge, without_baseline
 from bpfsmith.check.report import FAIL_ON, Report
 from bpfsmith.model.errors import BpfsmithError, InputError, ToolError
+from bpfsmith.model.finding import Edit, Fix, Label, Span
 from bpfsmith.model.kernels import ALL_KERNELS, parse_kernels
 from bpfsmith.model.near import did_you_mean
 from bpfsmith.rules._base import CheckContext, ObjectRule, SourceRule
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.kernels import KernelSet
     from bpfsmith.model.object import Object
     from bpfsmith.rules._base import Rule
+    from bpfsmith.source.project import Project
 
 __all__ = ["Options", "run"]
 
@@ -189,13 +191,18 @@ class _Pass:
         if self.input.project is not None:
             from bpfsmith.check.projects import built_objects
 
-            objects, notes, findings = built_objects(self.input.project, self.state.options.build, self.ctx)
-            self.state.notes.extend(notes)
-            found.extend(one for one in findings if one.code in self.codes)
+            try:
+                objects, notes, findings = built_objects(self.input.project, self.state.options.build, self.ctx)
+            except BpfsmithError as error:  # a failed build; the sources are checked all the same
+                self.state.errors.append(error)
+            else:
+                self.state.notes.extend(notes)
+                found.extend(one for one in findings if one.code in self.codes)
         found.extend(self._objects(objects))
         if self.input.project is not None:
             found.extend(self._sources(self.input.project))
-        for finding in found:
+        for one in found:
+            finding = self._shown(one)
             words = self.config.ignored_in(finding.path or "")
             if words and finding.code in {entry.code for entry in rules.select(words)}:
                 self.state.suppressed += 1
@@ -268,13 +275,33 @@ class _Pass:
                 why = ", ".join(reason.removesuffix(f" ({said.version})") for reason in said.because)
                 self.state.loads.append(f"{program.name}: loads from {said.version} ({why})")
 
-    def _sources(self, project: Any) -> Iterator[Finding]:
+    def _shown(self, finding: Finding) -> Finding:
+        """With every path as users name it; a rule may give absolute ones."""
+
+        def place(span: Span) -> Span:
+            return span.replace(path=shown) if (shown := self.ctx.shown(span.path)) != span.path else span
+
+        changes: dict[str, object] = {}
+        if finding.span is not None and os.path.isabs(finding.span.path):
+            changes["span"] = place(finding.span)
+        if finding.labels:
+            changes["labels"] = [Label(place(label.span), label.message) for label in finding.labels]
+        if finding.fixes:
+            changes["fixes"] = [
+                Fix(fix.applicability, fix.message, [Edit(place(edit.span), edit.text) for edit in fix.edits])
+                for fix in finding.fixes
+            ]
+        return finding.replace(**changes) if changes else finding
+
+    def _sources(self, project: Project) -> Iterator[Finding]:
+        from bpfsmith.check.projects import source_paths
+
         state = self.state
         chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, SourceRule)]
         for rule in chosen:
             yield from self._guarded(rule, rule.check, project, self.input.path)
         codes = {rule.code for rule in chosen}
-        for path in project.source_paths():
+        for path in source_paths(project):
             state.files.add(os.path.realpath(path))
             state.ran.setdefault(state.sources.shown(path), set()).update(codes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.check.projects import open_project
 from bpfsmith.model.errors import BpfsmithError, InputError
 from bpfsmith.read import is_object
 
@@ -48,6 +49,10 @@ def resolve(path: str) -> list[Input]:
     objects, projects = _walk(path, errors)
     inputs = [Input(path, objects)] if objects else []
     inputs += [Input(project.root, [], project) for project in projects]
+    if not inputs and not errors:
+        # A folder inside a workspace, such as the `src` of its kernel crate.
+        around = open_project(path)
+        inputs = [Input(path, [], around)] if around is not None else []
     if not inputs:
         if errors:
             raise errors[0]
@@ -61,8 +66,6 @@ def resolve(path: str) -> list[Input]:
 
 
 def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Project]]:
-    from bpfsmith.check.projects import open_project
-
     def failed(error: OSError) -> None:
         said = (error.strerror or str(error)).lower()
         errors.append(InputError(f"cannot read the folder `{error.filename}`: {said}", where=str(error.filename)))

@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+import os
+
+from bpfsmith import rules
+from bpfsmith.model.finding import Fix
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._base import CheckContext
     from bpfsmith.source.project import Project
 
-__all__ = ["built_objects", "open_project"]
+__all__ = ["built_objects", "open_project", "source_paths"]
 
 
 def open_project(folder: str) -> Project | None:
-    """The project whose `Cargo.toml` is in `folder`; None when it has nothing to do with eBPF."""
-    try:
-        from bpfsmith.source.project import find_project
-    except ImportError:
-        return None
+    """The project at or around `folder`; None when it has nothing to do with Aya."""
+    from bpfsmith.source.project import find_project
+
     return find_project(folder)
 
 
+def source_paths(project: Project) -> list[str]:
+    """The Rust files the project's chosen crates consist of."""
+    return [file.path for file in project.files()]
+
+
 def built_objects(project: Project, build: bool, ctx: CheckContext) -> tuple[list[str], list[str], list[Finding]]:
-    """(objects to check, what to say at the end, findings about the objects as files)."""
-    del project, build, ctx
-    return [], [], []
+    """(objects to check, what to say at the end, findings about the objects as files).
+
+    With `build` the project's own build runs first; nothing of the project is executed without it.
+    """
+    if build:
+        from bpfsmith.source.build import build as run_build
+
+        run_build(project)
+        project.forget_objects()
+    notes: list[str] = []
+    findings: list[Finding] = []
+    command = _command(project, ctx)
+    for built in project.objects:
+        shown = ctx.shown(built.path)
+        if built.others:
+            notes.append(f"`{built.name}` was built {len(built.others) + 1} times; the newest is checked, {shown}")
+        if built.newer_source is not None:
+            source = ctx.shown(built.newer_source)
+            again = f"build again with `{command}`, or let `--build` do it" if command else "build again"
+            findings.append(
+                rules.get("CHK004")
+                .finding(ctx, f"the object is older than `{source}`", fixes=[Fix("display", again)])
+                .replace(object=shown)
+            )
+    objects = [built.path for built in project.objects]
+    if not objects and project.build_hint:
+        notes.append(
+            f"nothing is built, so only the sources were checked; `{command}` builds the programs, and then helpers,"
+            " maps, stack, return values and kernels are checked too (or run this with `--build`)"
+        )
+    return objects, notes, findings
+
+
+def _command(project: Project, ctx: CheckContext) -> str:
+    hint = project.build_hint
+    root = ctx.shown(project.root)
+    return f"cd {root} && {hint}" if hint and root != os.curdir else hint
