@@ -253,7 +253,7 @@ class Program:
     def files(self) -> list[str]:
         """File names as the compiler wrote them."""
         if self._files is None:
-            self._files = self.files()
+            self._files = self._native.files()
         return self._files
 
     def source_line(self, slot: int) -> SourceLine | None:
