@@ -17,7 +17,7 @@ pub(crate) enum Role {
     Bss,
     /// `.maps`.
     Maps,
-    /// `maps`, `maps/...`: definitions before BTF.
+    /// `maps`, `maps/...`, `.../maps` (ir-keytable): definitions before BTF.
     LegacyMaps,
     /// `.struct_ops`, `.struct_ops.link`, either with `?`.
     StructOps,
@@ -68,7 +68,7 @@ fn data_role(name: &[u8]) -> Role {
         Role::Rodata
     } else if name == MAPS.as_bytes() {
         Role::Maps
-    } else if name == b"maps" || name.starts_with(b"maps/") {
+    } else if name == b"maps" || name.starts_with(b"maps/") || name.ends_with(b"/maps") {
         Role::LegacyMaps
     } else if is_struct_ops(name) {
         Role::StructOps

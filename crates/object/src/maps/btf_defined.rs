@@ -181,7 +181,15 @@ impl<'a> Reader<'a, '_> {
     fn long(&mut self, map: &Map, member: &Member<'a>) -> u64 {
         let ty = self.btf.resolve_modifiers(member.type_id);
         match ty.filter(|t| t.kind().is_enum()) {
-            Some(ty) if ty.vlen() == 1 => ty.enumerator(0).map_or(0, |e| e.value),
+            Some(ty) if ty.vlen() == 1 => {
+                let value = ty.enumerator(0).map_or(0, |e| e.value);
+                // libbpf widens 32-bit constants as signed ones, whatever the enum says.
+                if ty.kind() == Kind::Enum {
+                    i64::from(value as i32).cast_unsigned()
+                } else {
+                    value
+                }
+            }
             Some(_) => {
                 self.odd(
                     map,
