@@ -70,6 +70,8 @@ class Object:
     globals: list[Global]
     externs: list[Extern]
     tail_calls: list[tuple[str, str | None, int | None]]  # program, map (None: origin lost), index (None: computed)
+    def resolved_externs(self, targets: Sequence[Btf]) -> list[bool]:
+        """Per entry of `externs`: whether these types hold a kfunc or typed ksym of that name and type; False for others."""
     def functions(self) -> list[dict[str, object]]:
         """Every function symbol: `{"name","section","offset","size","weak","static","program": bool}`; section offsets in bytes."""
 
@@ -163,6 +165,7 @@ class Extern:
     name: str
     kind: str  # kfunc | ksym | kconfig | func | unknown
     weak: bool
+    typed: bool  # looked up in the kernel's BTF: kfuncs, and ksyms declared with a type
     type: str | None
 
 def parse_many(paths: Sequence[str], threads: int = 0, analyse: bool = False) -> list[Object | ReadError]:

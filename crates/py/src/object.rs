@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bpfsmith_object::{Error, Object};
+use bpfsmith_object::{Error, ExternKind, Object};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -179,6 +179,19 @@ impl PyObject {
     #[getter]
     fn tail_calls(&self, py: Python<'_>) -> Vec<(String, Option<String>, Option<i64>)> {
         py.detach(|| crate::program::tail_calls(&self.shared))
+    }
+
+    /// Per extern: does the kernel with these types have it.
+    #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
+    fn resolved_externs(&self, py: Python<'_>, targets: Vec<PyRef<'_, PyBtf>>) -> Vec<bool> {
+        let targets: Vec<_> = targets.iter().map(|one| Arc::clone(&one.btf)).collect();
+        let object = &self.shared.object;
+        py.detach(|| {
+            let against = object.against(&targets);
+            (0..object.externs.len())
+                .map(|index| against.has_extern(index))
+                .collect()
+        })
     }
 
     fn functions<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
@@ -379,6 +392,14 @@ impl PyExtern {
     #[getter]
     fn weak(&self) -> PyResult<bool> {
         Ok(self.of()?.weak)
+    }
+
+    #[getter]
+    fn typed(&self) -> PyResult<bool> {
+        Ok(matches!(
+            self.of()?.kind,
+            ExternKind::Kfunc | ExternKind::KsymTyped
+        ))
     }
 
     #[getter]

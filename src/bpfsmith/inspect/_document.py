@@ -58,8 +58,36 @@ def _program(program: Program, kernel: Kernel | None) -> dict[str, object]:
         "stack": program.stack,
         "core_relocations": program.core_relocations,
         "earliest_kernel": {"version": earliest.version, "because": list(earliest.because)},
-        "fingerprint": program.fingerprint(kernel) if linked else None,
+        "fingerprint": _fingerprint(program, kernel) if linked else None,
     }
+
+
+def _fingerprint(program: Program, kernel: Kernel | None) -> str | None:
+    """`None` when the relocations are malformed or ambiguous: libbpf refuses such a program."""
+    from bpfsmith._native import ReadError
+
+    try:
+        return program.fingerprint(kernel)
+    except ReadError:
+        return None
+
+
+def _unresolved(program: Program, kernel: Kernel) -> list[str]:
+    from bpfsmith._native import ReadError
+
+    name = f"program `{program.name}`"
+    try:
+        program.insns(kernel)
+    except ReadError as error:
+        place = f" ({error.args[1]})" if error.args[1] else ""
+        return [f"{name} cannot be relocated against {kernel.name}: {error.args[0]}{place}"]
+    missing = [row for row in program.core(kernel) if not row["resolved"]]
+    if not missing:
+        return []
+    reasons = sorted({str(row["reason"] or row["access"]) for row in missing})
+    more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    count = f"{len(missing)} of {program.core_relocations} CO-RE relocations"
+    return [f"{name}: {count} do not resolve against {kernel.name}: {'; '.join(reasons[:3])}{more}"]
 
 
 def notes(obj: Object, kernel: Kernel | None = None) -> list[str]:
@@ -74,8 +102,9 @@ def notes(obj: Object, kernel: Kernel | None = None) -> list[str]:
         if not program.autoload:
             found.append(f"program `{program.name}` is loaded only when asked for (`?` before its section name)")
         if kernel is not None and error is None and program.core_relocations:
-            missing = sum(1 for row in program.core(kernel) if not row["resolved"])
-            if missing:
-                of = f"{missing} of {program.core_relocations} CO-RE relocations"
-                found.append(f"program `{program.name}`: {of} do not resolve against {kernel.name}")
+            found.extend(_unresolved(program, kernel))
+    if kernel is not None:
+        for extern in obj.missing_externs(kernel):
+            consequence = "it is optional (`__weak`)" if extern.weak else "no program that uses it loads there"
+            found.append(f"{kernel.name} has no `{extern.name}` of that type: {consequence}")
     return found

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bpfsmith import _native
+    from bpfsmith.model.kernel import Kernel
     from bpfsmith.model.names import Names
 
 # Licence texts under which the kernel lets a program call GPL-only helpers: license_is_gpl_compatible(),
@@ -80,6 +81,11 @@ class Extern:
     def weak(self) -> bool:
         """May stay unresolved."""
         return self._native.weak
+
+    @property
+    def typed(self) -> bool:
+        """Looked up in the kernel's BTF: kernel functions, and kernel variables declared with a type."""
+        return self._native.typed
 
     @property
     def type(self) -> str | None:
@@ -189,6 +195,11 @@ class Object:
         if self._externs is None:
             self._externs = tuple(Extern(native) for native in self._native.externs)
         return self._externs
+
+    def missing_externs(self, kernel: Kernel) -> list[Extern]:
+        """Kernel functions and typed kernel variables it refers to that `kernel` does not have with that type."""
+        found = self._native.resolved_externs(kernel.targets)
+        return [one for one, there in zip(self.externs, found, strict=True) if one.typed and not there]
 
     @property
     def tail_calls(self) -> list[tuple[str, str | None, int | None]]:
