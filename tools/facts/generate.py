@@ -1,4 +1,4 @@
-"""Writes `src/bpfsmith/facts/_generated/*.py` from the committed data: `python tools/facts/generate.py [--check]`.
+"""Writes `src/bpfsmith/facts/_generated/*.json` from the committed data: `python tools/facts/generate.py [--check]`.
 
 The data files say where each comes from; the extractors beside this file make the JSON ones from a kernel tree and
 from libbpf. Every generated row ends with its provenance.
@@ -20,7 +20,6 @@ from common import (
     after,
     attach_word,
     later,
-    module,
     program_word,
     since_key,
     table_text,
@@ -71,10 +70,12 @@ def program_types(src: Sources) -> str:
              hand.get("sleepable", ""), hand.get("sleepable_note", ""), bool(hand.get("gpl_required")), types, returns,
              f"{DOCS} {commit}; linux 7.3; libbpf 1.7")
         )  # fmt: skip
-    body = "# number, word, kernel name, since, commit, what, context, kernel's context type, kinds, sleepable since, "
-    body += "note, needs GPL, attach types, returns, source\n"
-    body += "# return: attach types, low, high, enforced since, deny value, meanings, widened in, high before, source\n"
-    return module("Program types by number.", body + table_text("ROWS", rows))
+    columns = (
+        "number, word, kernel name, since, commit, what, context, kernel's context type, kinds, sleepable since, note, "
+        "needs GPL, attach types, returns, source; return: attach types, low, high, enforced since, deny value, "
+        "meanings, widened in, high before, source"
+    )
+    return table_text("program types by number", columns, rows=rows)
 
 
 def attach_types(src: Sources) -> str:
@@ -89,8 +90,9 @@ def attach_types(src: Sources) -> str:
             since, commit = src.features["attach_types"][enum_name]
             source = f"{DOCS} {commit}; libbpf 1.7"
         rows.append((number, word, enum_name, since, commit, tuple(sorted(programs.get(word, ()))), source))
-    body = "# number, word, kernel name, since, commit, program types, source\n" + table_text("ROWS", rows)
-    return module("Attach types by number.", body)
+    return table_text(
+        "attach types by number", "number, word, kernel name, since, commit, program types, source", rows=rows
+    )
 
 
 def map_types(src: Sources) -> str:
@@ -113,9 +115,11 @@ def map_types(src: Sources) -> str:
              f"{DOCS} {commit}; libbpf 1.7; shape rules: kernel/bpf, net/core" if commit else "linux 7.3")
         )  # fmt: skip
     rows.sort()
-    body = "# number, word, kernel name, since, commit, what, key, value, entries, per CPU, largest value, flags, "
-    body += "required flags, needs BTF, program types, helpers, source\n"
-    return module("Map types by number.", body + table_text("ROWS", rows))
+    columns = (
+        "number, word, kernel name, since, commit, what, key, value, entries, per CPU, largest value, flags, "
+        "required flags, needs BTF, program types, helpers, source"
+    )
+    return table_text("map types by number", columns, rows=rows)
 
 
 # ---------------------------------------------------------------- flags, features, kfuncs, sections
@@ -138,8 +142,8 @@ def flag_rows(src: Sources) -> str:
             since, commit = own if "since" in hand else src.features["flags"][name]
             source = known(commit, hand["subject"]) if "since" in hand else f"{DOCS} {commit}; libbpf 1.7"
             rows.append((kind, name, numbers[name], since, commit, hand["what"], tuple(users.get(name, ())), source))
-    body = "# kind, name, value, since, commit, what, map types, source\n" + table_text("ROWS", rows)
-    return module("Map creation and program load flags.", body)
+    columns = "scope, name, value, since, commit, what, map types, source"
+    return table_text("map creation and program load flags", columns, rows=rows)
 
 
 def features(src: Sources) -> str:
@@ -147,8 +151,7 @@ def features(src: Sources) -> str:
         (name, since, commit, what, known(commit, subject))
         for name, (since, commit, subject, what) in src.extra["features"].items()
     ]
-    body = "# name, since, commit, what, source\n" + table_text("ROWS", rows)
-    return module("Instruction and program features.", body)
+    return table_text("instruction and program features", "name, since, commit, what, source", rows=rows)
 
 
 def kfunc_rows(src: Sources) -> str:
@@ -195,8 +198,8 @@ def kfunc_rows(src: Sources) -> str:
         source = "; ".join(([f"{DOCS} {commit}"] if commit else []) + ([f"linux {', '.join(seen)}"] if seen else []))
         words, sets = tuple(sorted(row["flags"])), tuple(sorted(row["sets"]))
         out.append((name, since, commit, by, words, programs, sets, source or DOCS))
-    body = "# name, since, commit, known at the latest in, flags, program types with since, sets, source\n"
-    return module("Kernel functions.", body + table_text("ROWS", out))
+    columns = "name, since, commit, known at the latest in, flags, program types with since, sets, source"
+    return table_text("kernel functions", columns, rows=out)
 
 
 def plain(program: Any) -> str:
@@ -216,8 +219,7 @@ def lsm_rows(src: Sources) -> str:
         (name, r["result"], r["sleepable"], r["disabled"], tuple(r["seen"]), f"linux {', '.join(r['seen'])}, bpf_lsm.c")
         for name, r in sorted(hooks.items())
     ]
-    body = "# name, result, sleepable, disabled, kernels, source\n" + table_text("ROWS", rows)
-    return module("Security hooks.", body)
+    return table_text("security hooks", "name, result, sleepable, disabled, kernels, source", rows=rows)
 
 
 def section_rows(src: Sources) -> str:
@@ -226,25 +228,22 @@ def section_rows(src: Sources) -> str:
         for row in src.libbpf["sections"]
         for attach in [row["attach_type"]]
     ]
-    body = "# libbpf 1.7, in its order: pattern, program type, attach type, flags\n" + table_text("LIBBPF", libbpf)
-    body += "\n# aya-obj: pattern, program type, attach type, flags, first release\n"
-    body += table_text("AYA", list(AYA_SECTIONS))
-    return module("Section names of loaders.", body)
+    columns = "pattern, program type, attach type, flags, first aya-obj release (aya only); in the loader's order"
+    return table_text("section names of loaders", columns, libbpf=libbpf, aya=list(AYA_SECTIONS))
 
 
 def build() -> dict[str, str]:
     src = Sources()
     return {
-        "__init__.py": '"""Generated tables; see tools/facts."""\n',
-        "helpers.py": helpers(src),
-        "program_types.py": program_types(src),
-        "attach_types.py": attach_types(src),
-        "map_types.py": map_types(src),
-        "flags.py": flag_rows(src),
-        "features.py": features(src),
-        "kfuncs.py": kfunc_rows(src),
-        "sections.py": section_rows(src),
-        "lsm_hooks.py": lsm_rows(src),
+        "helpers.json": helpers(src),
+        "program_types.json": program_types(src),
+        "attach_types.json": attach_types(src),
+        "map_types.json": map_types(src),
+        "flags.json": flag_rows(src),
+        "features.json": features(src),
+        "kfuncs.json": kfunc_rows(src),
+        "sections.json": section_rows(src),
+        "lsm_hooks.json": lsm_rows(src),
     }
 
 

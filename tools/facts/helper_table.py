@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import DOCS, KERNELS, Sources, after, attach_word, later, module, program_word, since_key, table_text
+from common import DOCS, KERNELS, Sources, after, attach_word, later, program_word, since_key, table_text
 
 
 def docs_permissions(src: Sources) -> dict[str, dict[str, dict[str, Any]]]:
@@ -75,6 +75,8 @@ class Permissions:
         if seen and since_key(exact or "0") > since_key(seen[0]):
             exact = ""  # a source shows it earlier than the docs say
         missing = [v for v in KERNELS if seen and since_key(v) < since_key(seen[0])]
+        if exact and missing and since_key(exact) <= since_key(missing[-1]):
+            exact = ""  # a source of that kernel does not have it
         if not exact and missing and since_key(lower) <= since_key(missing[-1]):
             # Between two kernels read, the commit not known: the earliest it can be, and the kernel that has it.
             return after(missing[-1]), seen[0]
@@ -142,14 +144,12 @@ def helpers(src: Sources) -> str:
              plain_args(first["args"]), plain_return(first["ret"]), index, limit_rows(limits), bound_rows(bounds),
              "; ".join([f"{DOCS} {commit}", f"linux {', '.join(read)}", *notes]))
         )  # fmt: skip
-    body = "PROGRAMS: tuple[tuple[tuple[str, str], ...], ...] = (\n"
-    body += "".join(f"    {key!r},\n" for key in sets) + ")\n"
-    body += "# number, name, since, commit, bits (1 gpl, 2 moves packet, 4 sleeps), gpl only in, arguments, result, "
-    body += "PROGRAMS index, limits, bounds, source\n"
-    body += "# bound: program types whose first kernel is only known to be at or before the one named\n"
-    body += "# limit: program types, only these attach types, not these attach types, sleepable only, capability\n"
-    body += table_text("ROWS", rows)
-    return module("Helpers by number.", body)
+    columns = (
+        "number, name, since, commit, bits (1 gpl, 2 moves packet, 4 sleeps), gpl only in, arguments, result, "
+        "index in programs, limits, bounds, source; limit: program types, only these attach types, not these, "
+        "sleepable only, capability; bound: program types whose first kernel is at or before the one named"
+    )
+    return table_text("helpers by number", columns, programs=list(sets), rows=rows)
 
 
 def limit_rows(limits: list[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import attach_types as _table
+from ._load import frozen, index, rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -30,20 +30,16 @@ class AttachType(Row):
 
 
 @cache
-def _index() -> dict[str | int, tuple[Any, ...]]:
-    out: dict[str | int, tuple[Any, ...]] = {}
-    for row in _table.ROWS:
-        out[row[0]] = out[row[1]] = out[row[2]] = row
-    return out
+def _at(position: int) -> AttachType:
+    return AttachType(frozen(rows("attach_types")[position]))
 
 
-@cache
 def get(key: str | int) -> AttachType | None:
     """By libbpf's word (`xdp_devmap`), kernel name (`BPF_XDP_DEVMAP`) or number."""
-    row = _index().get(key)
-    return None if row is None else AttachType(row)
+    position = index("attach_types", 0, 1, 2).get(key)
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[AttachType, ...]:  # noqa: A001 - read as `facts.attach_types.all()`
     """Every attach type by number."""
-    return tuple(found for row in _table.ROWS if (found := get(row[1])) is not None)
+    return tuple(_at(position) for position in range(len(rows("attach_types"))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import flags as _table
+from ._load import frozen, rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Flag(Row):
 @cache
 def all(scope: str = "") -> tuple[Flag, ...]:  # noqa: A001 - read as `facts.flags.all()`
     """Every flag, of `map` or `prog` or both."""
-    return tuple(Flag(row) for row in _table.ROWS if scope in ("", row[0]))
+    return tuple(Flag(frozen(row)) for row in rows("flags") if scope in ("", row[0]))
 
 
 def get(name: str) -> Flag | None:

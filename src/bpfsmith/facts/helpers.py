@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import helpers as _table
+from ._load import frozen, index, rows, table
 from ._row import Row, later
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Helper(Row):
         self.gpl_only = bool(bits & 1)
         self.moves_packet = bool(bits & 2)
         self.sleeps = bool(bits & 4)
-        self._programs: tuple[tuple[str, str], ...] = _table.PROGRAMS[programs]
+        self._programs: tuple[tuple[str, str], ...] = frozen(table("helpers")["programs"][programs])
 
     @property
     def program_types(self) -> dict[str, str]:
@@ -114,26 +114,23 @@ class Helper(Row):
 
 
 @cache
-def _names() -> dict[str, int]:
-    return {row[1]: index for index, row in enumerate(_table.ROWS)}
+def _at(position: int) -> Helper:
+    return Helper(frozen(rows("helpers")[position]))
 
 
-@cache
 def by_id(number: int) -> Helper | None:
     """The helper with that number, 1 to 211."""
-    rows = _table.ROWS
-    if 0 < number <= len(rows) and rows[number - 1][0] == number:
-        return Helper(rows[number - 1])
-    return None
+    position = index("helpers", 0).get(number)
+    return None if position is None else _at(position)
 
 
 def by_name(name: str) -> Helper | None:
     """The helper of that name; `bpf_` may be left out."""
-    names = _names()
-    index = names.get(name, names.get(f"bpf_{name}"))
-    return None if index is None else by_id(_table.ROWS[index][0])
+    names = index("helpers", 1)
+    position = names.get(name, names.get(f"bpf_{name}"))
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[Helper, ...]:  # noqa: A001 - read as `facts.helpers.all()`
     """Every helper by number."""
-    return tuple(row for number in range(1, len(_table.ROWS) + 1) if (row := by_id(number)) is not None)
+    return tuple(_at(position) for position in range(len(rows("helpers"))))

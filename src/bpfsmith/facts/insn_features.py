@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import features as _table
+from ._load import rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Feature(Row):
 
 @cache
 def _index() -> dict[str, Feature]:
-    return {row[0]: Feature(row) for row in _table.ROWS}
+    return {row[0]: Feature(tuple(row)) for row in rows("features")}
 
 
 def get(name: str) -> Feature | None:

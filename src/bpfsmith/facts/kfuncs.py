@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import kfuncs as _table
+from ._load import frozen, index, rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -45,16 +45,15 @@ class Kfunc(Row):
 
 
 @cache
-def _index() -> dict[str, tuple[Any, ...]]:
-    return {row[0]: row for row in _table.ROWS}
+def _at(position: int) -> Kfunc:
+    return Kfunc(frozen(rows("kfuncs")[position]))
 
 
-@cache
 def get(name: str) -> Kfunc | None:
     """The kernel function of that name; None: not in the tables (a module's own, or newer than they are)."""
-    row = _index().get(name)
-    return None if row is None else Kfunc(row)
+    position = index("kfuncs", 0).get(name)
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[Kfunc, ...]:  # noqa: A001 - read as `facts.kfuncs.all()`
-    return tuple(found for name in _index() if (found := get(name)) is not None)
+    return tuple(_at(position) for position in range(len(rows("kfuncs"))))

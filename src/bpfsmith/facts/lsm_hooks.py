@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import lsm_hooks as _table
+from ._load import frozen, index, rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -37,16 +37,15 @@ class LsmHook(Row):
 
 
 @cache
-def _index() -> dict[str, tuple[Any, ...]]:
-    return {row[0]: row for row in _table.ROWS}
+def _at(position: int) -> LsmHook:
+    return LsmHook(frozen(rows("lsm_hooks")[position]))
 
 
-@cache
 def get(name: str) -> LsmHook | None:
     """By hook name as in `lsm/file_open`; `bpf_lsm_` may stand before it."""
-    row = _index().get(name.removeprefix("bpf_lsm_"))
-    return None if row is None else LsmHook(row)
+    position = index("lsm_hooks", 0).get(name.removeprefix("bpf_lsm_"))
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[LsmHook, ...]:  # noqa: A001 - read as `facts.lsm_hooks.all()`
-    return tuple(found for name in _index() if (found := get(name)) is not None)
+    return tuple(_at(position) for position in range(len(rows("lsm_hooks"))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import map_types as _table
+from ._load import frozen, index, rows
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -64,20 +64,16 @@ class MapType(Row):
 
 
 @cache
-def _index() -> dict[str | int, tuple[Any, ...]]:
-    out: dict[str | int, tuple[Any, ...]] = {}
-    for row in _table.ROWS:
-        out[row[0]] = out[row[1]] = out[row[2]] = row
-    return out
+def _at(position: int) -> MapType:
+    return MapType(frozen(rows("map_types")[position]))
 
 
-@cache
 def get(key: str | int) -> MapType | None:
     """By libbpf's word (`percpu_array`), kernel name (`BPF_MAP_TYPE_PERCPU_ARRAY`) or number."""
-    row = _index().get(key)
-    return None if row is None else MapType(row)
+    position = index("map_types", 0, 1, 2).get(key)
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[MapType, ...]:  # noqa: A001 - read as `facts.map_types.all()`
     """Every map type by number."""
-    return tuple(found for row in _table.ROWS if (found := get(row[1])) is not None)
+    return tuple(_at(position) for position in range(len(rows("map_types"))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import program_types as _table
+from ._load import frozen, index, rows
 from ._row import Row, series_key
 
 if TYPE_CHECKING:
@@ -128,20 +128,16 @@ class ProgramType(Row):
 
 
 @cache
-def _index() -> dict[str | int, tuple[Any, ...]]:
-    out: dict[str | int, tuple[Any, ...]] = {}
-    for row in _table.ROWS:
-        out[row[0]] = out[row[1]] = out[row[2]] = row
-    return out
+def _at(position: int) -> ProgramType:
+    return ProgramType(frozen(rows("program_types")[position]))
 
 
-@cache
 def get(key: str | int) -> ProgramType | None:
     """By libbpf's word (`sched_cls`), kernel name (`BPF_PROG_TYPE_SCHED_CLS`) or number."""
-    row = _index().get(key)
-    return None if row is None else ProgramType(row)
+    position = index("program_types", 0, 1, 2).get(key)
+    return None if position is None else _at(position)
 
 
 def all() -> tuple[ProgramType, ...]:  # noqa: A001 - read as `facts.program_types.all()`
     """Every program type by number."""
-    return tuple(found for row in _table.ROWS if (found := get(row[1])) is not None)
+    return tuple(_at(position) for position in range(len(rows("program_types"))))

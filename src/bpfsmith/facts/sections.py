@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._generated import sections as _table
+from ._load import table
 from ._row import Row
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ class Section(Row):
     kind = "section"
 
     def __init__(
-        self, name: str, row: tuple[Any, ...], loaders: frozenset[str], aya_since: str, autoload: bool
+        self, name: str, row: list[Any], loaders: frozenset[str], aya_since: str, autoload: bool
     ) -> None:
         self.name = name
         self.pattern: str = row[0]
         self.program_type: str = row[1]
         self.attach_type: str | None = row[2] or None
-        self.flags: tuple[str, ...] = row[3]
+        self.flags: tuple[str, ...] = tuple(row[3])
         self.loaders = loaders
         self.aya_since = aya_since
         self.autoload = autoload
@@ -69,10 +69,10 @@ class Section(Row):
         yield "loaded", "" if self.autoload else "only when asked for"
 
 
-_Rows = dict[str, tuple[int, tuple[Any, ...]]]
+_Rows = dict[str, tuple[int, list[Any]]]
 
 
-def _split(rows: tuple[tuple[Any, ...], ...]) -> tuple[_Rows, _Rows, _Rows]:
+def _split(rows: list[list[Any]]) -> tuple[_Rows, _Rows, _Rows]:
     """Rows by exact name, by name that may stand alone or before `/`, by name that must stand before `/`."""
     exact: _Rows = {}
     open_ended: _Rows = {}
@@ -86,10 +86,10 @@ def _split(rows: tuple[tuple[Any, ...], ...]) -> tuple[_Rows, _Rows, _Rows]:
 
 @cache
 def _tables() -> tuple[tuple[_Rows, _Rows, _Rows], tuple[_Rows, _Rows, _Rows]]:
-    return _split(_table.LIBBPF), _split(_table.AYA)
+    return _split(table("sections")["libbpf"]), _split(table("sections")["aya"])
 
 
-def _find(name: str, tables: tuple[_Rows, _Rows, _Rows]) -> tuple[Any, ...] | None:
+def _find(name: str, tables: tuple[_Rows, _Rows, _Rows]) -> list[Any] | None:
     exact, open_ended, longer = tables
     found = [table[name] for table in (exact, open_ended) if name in table]
     at = name.find("/")
@@ -116,12 +116,12 @@ def match(name: str) -> Section | None:
 
 def patterns(program_type: str) -> tuple[str, ...]:
     """libbpf's patterns for a program type in table order, then those only aya has."""
-    own = [row[0] for row in _table.LIBBPF if row[1] == program_type]
+    own, theirs = ([row[0] for row in table("sections")[part] if row[1] == program_type] for part in ("libbpf", "aya"))
     bare = {pattern.rstrip("+/") for pattern in own}
-    return (*own, *(row[0] for row in _table.AYA if row[1] == program_type and row[0].rstrip("+/") not in bare))
+    return (*own, *(pattern for pattern in theirs if pattern.rstrip("+/") not in bare))
 
 
 def all() -> tuple[Section, ...]:  # noqa: A001 - read as `facts.sections.all()`
     """Every pattern as the shortest name it fits, libbpf's first."""
-    names = dict.fromkeys(row[0].rstrip("+/") for row in (*_table.LIBBPF, *_table.AYA))
+    names = dict.fromkeys(row[0].rstrip("+/") for part in ("libbpf", "aya") for row in table("sections")[part])
     return tuple(found for name in names if (found := match(name)) is not None)

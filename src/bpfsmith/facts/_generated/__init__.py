@@ -1,1 +1,0 @@
-"""Generated tables; see tools/facts."""
