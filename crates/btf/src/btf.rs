@@ -12,6 +12,9 @@ pub const MAGIC: u16 = 0xeb9f;
 /// The shortest header there is; a longer one keeps what follows untouched.
 pub const HEADER_LEN: u32 = 24;
 
+/// Longer names are cut where they are shown or compared; the kernel itself allows 511 bytes.
+pub(crate) const SHOWN_NAME: usize = 1024;
+
 /// One BTF, base or split, over shared bytes.
 ///
 /// Opening costs one linear pass over the type section. Members are read, and their ids and names checked, only
@@ -29,6 +32,7 @@ pub struct Btf {
     first_id: u32,
     first_string: u32,
     pub(crate) names: OnceLock<NameIndex>,
+    pub(crate) code_names: OnceLock<NameIndex>,
     pub(crate) single_lookups: std::sync::atomic::AtomicU32,
     pointer_size: OnceLock<u32>,
 }
@@ -76,6 +80,7 @@ impl Btf {
             first_id,
             first_string,
             names: OnceLock::new(),
+            code_names: OnceLock::new(),
             single_lookups: std::sync::atomic::AtomicU32::new(0),
             pointer_size: OnceLock::new(),
             bytes,
@@ -152,17 +157,39 @@ impl Btf {
         (0..self.len()).filter_map(|id| self.get(id))
     }
 
+    /// All string bytes from `offset` on; `None` outside the strings.
+    #[inline]
+    pub(crate) fn tail_at(&self, offset: u32) -> Option<&[u8]> {
+        match offset.checked_sub(self.first_string) {
+            Some(own) => self.string_section().get(own as usize..),
+            None => self.base.as_ref()?.tail_at(offset),
+        }
+    }
+
     /// The bytes of the string at `offset`, without its NUL; `None` outside the strings.
     #[must_use]
     pub fn bytes_at(&self, offset: u32) -> Option<&[u8]> {
-        if offset < self.first_string {
-            return self.base.as_ref()?.bytes_at(offset);
-        }
-        let tail = self
-            .string_section()
-            .get((offset - self.first_string) as usize..)?;
-        let end = memchr::memchr(0, tail)?;
-        tail.get(..end)
+        let tail = self.tail_at(offset)?;
+        tail.get(..memchr::memchr(0, tail)?)
+    }
+
+    /// As [`Btf::bytes_at`], but looks at no more than [`SHOWN_NAME`] bytes: for what is done to every type or
+    /// member, where one endless name shared by a million of them would cost forever.
+    pub(crate) fn cut_at(&self, offset: u32) -> &[u8] {
+        let tail = self.tail_at(offset).unwrap_or_default();
+        let tail = tail.get(..SHOWN_NAME).unwrap_or(tail);
+        let end = memchr::memchr(0, tail).unwrap_or(tail.len());
+        tail.get(..end).unwrap_or_default()
+    }
+
+    /// True when the string at `offset` is `text`, which has no NUL: cheaper than fetching it.
+    #[inline]
+    #[must_use]
+    pub fn string_is(&self, offset: u32, text: &[u8]) -> bool {
+        let rest = self
+            .tail_at(offset)
+            .and_then(|tail| tail.strip_prefix(text));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// The string at `offset`; what is not UTF-8 shows as U+FFFD. `None` outside the strings.

@@ -14,6 +14,7 @@ pub struct Bytes {
 #[derive(Clone)]
 enum Source {
     Heap(Arc<[u8]>),
+    Vec(Arc<Vec<u8>>), // Without a copy, and without the indirect call of `Other`.
     Other(Arc<dyn AsRef<[u8]> + Send + Sync>),
 }
 
@@ -41,10 +42,12 @@ impl Bytes {
         }
     }
 
+    #[inline]
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         let whole: &[u8] = match &self.source {
             Source::Heap(bytes) => bytes,
+            Source::Vec(bytes) => bytes,
             Source::Other(owner) => (**owner).as_ref(),
         };
         whole.get(self.start..self.end).unwrap_or_default()
@@ -80,7 +83,12 @@ impl From<Arc<[u8]>> for Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::from_owner(Arc::new(bytes))
+        let end = bytes.len();
+        Self {
+            source: Source::Vec(Arc::new(bytes)),
+            start: 0,
+            end,
+        }
     }
 }
 

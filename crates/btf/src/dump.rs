@@ -1,36 +1,60 @@
 //! The text of `bpftool btf dump FILE format raw`, byte for byte.
 use std::fmt::{self, Write};
 
-use crate::{Btf, Kind, Type};
+use crate::{Btf, Error, Kind, Result, Type};
 
 impl Btf {
     /// All own types as bpftool prints them; for a split BTF the base is left out, as bpftool does.
     ///
     /// Names that are not UTF-8 come out as they are, hence bytes.
-    #[must_use]
-    pub fn dump_raw(&self) -> Vec<u8> {
-        // A line has about as many bytes as the record behind it has, four times over.
-        let mut out = Vec::with_capacity(self.type_section().len().saturating_mul(3));
+    ///
+    /// # Errors
+    /// A text over 64 times as long as the BTF: many types share one endless name.
+    pub fn dump_raw(&self) -> Result<Vec<u8>> {
+        let limit = self
+            .as_bytes()
+            .len()
+            .saturating_mul(64)
+            .saturating_add(1 << 16);
+        let mut out = Out {
+            buffer: Vec::with_capacity(self.type_section().len().saturating_mul(3)),
+            limit,
+        };
         for ty in self.own_types() {
             ty.dump(&mut out);
+            if out.is_full() {
+                return Err(Error::new(
+                    format!(
+                        "the dump grows over {limit} bytes: names are longer than any compiler makes them"
+                    ),
+                    format!("BTF type {}", ty.id()),
+                ));
+            }
         }
-        out
+        Ok(out.buffer)
     }
 }
 
-/// Formats into bytes; writing to a `Vec` cannot fail.
-struct Out<'a>(&'a mut Vec<u8>);
+/// Formats into bytes, up to a limit; writing to a `Vec` cannot fail.
+struct Out {
+    buffer: Vec<u8>,
+    limit: usize,
+}
 
-impl Write for Out<'_> {
+impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
+        self.buffer.extend_from_slice(text.as_bytes());
         Ok(())
     }
 }
 
-impl Out<'_> {
+impl Out {
+    fn is_full(&self) -> bool {
+        self.buffer.len() > self.limit
+    }
+
     fn text(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+        self.buffer.extend_from_slice(text.as_bytes());
     }
 
     fn number(&mut self, label: &str, number: u32) {
@@ -46,16 +70,19 @@ impl Out<'_> {
                 break;
             }
         }
-        self.0
+        self.buffer
             .extend_from_slice(digits.get(10 - used..).unwrap_or_default());
     }
 
     /// A quoted name as bpftool prints it: placeholders for none and for one outside the strings.
     fn name(&mut self, btf: &Btf, offset: u32) {
+        if self.is_full() {
+            return;
+        }
         self.text("'");
         match (offset, btf.bytes_at(offset)) {
             (0, _) => self.text("(anon)"),
-            (_, Some(name)) => self.0.extend_from_slice(name),
+            (_, Some(name)) => self.buffer.extend_from_slice(name),
             (_, None) => self.text("(invalid)"),
         }
         self.text("'");
@@ -87,22 +114,21 @@ impl crate::Int {
 
 impl Type<'_> {
     /// Appends this type's lines as bpftool prints them.
-    pub fn dump(&self, out: &mut Vec<u8>) {
-        let mut out = Out(out);
+    fn dump(&self, out: &mut Out) {
         let btf = self.btf();
         out.number("[", self.id());
         out.text("] ");
         out.text(self.kind().word());
         out.text(" ");
         out.name(btf, self.name_off());
-        self.dump_details(&mut out);
+        self.dump_details(out);
         out.text("\n");
     }
 
-    fn dump_details(&self, out: &mut Out<'_>) {
+    fn dump_details(&self, out: &mut Out) {
         let btf = self.btf();
         let word = self.raw_size_or_type();
-        let sized = |out: &mut Out<'_>| {
+        let sized = |out: &mut Out| {
             out.number(" size=", word);
             out.number(" vlen=", self.vlen());
         };

@@ -91,10 +91,15 @@ macro_rules! named {
                 self.btf.bytes_at(self.name_off).unwrap_or_default()
             }
 
-            /// The name; what is not UTF-8 shows as U+FFFD.
+            /// The name to show: what is not UTF-8 as U+FFFD, and no more than its first KiB.
             #[must_use]
             pub fn name(&self) -> Cow<'a, str> {
-                String::from_utf8_lossy(self.name_bytes())
+                String::from_utf8_lossy(self.cut_name())
+            }
+
+            /// The name to compare: its first KiB.
+            pub(crate) fn cut_name(&self) -> &'a [u8] {
+                self.btf.cut_at(self.name_off)
             }
         }
     )*};

@@ -363,17 +363,32 @@ impl Btf {
     /// Writes every own type anew: the same types with the same ids in our own layout of the strings.
     ///
     /// # Errors
-    /// As [`Builder::finish`].
+    /// As [`Builder::finish`], and a type that cannot be read whole or has a name over 16 KiB.
     pub fn rebuild(&self) -> Result<Vec<u8>> {
         let mut builder = match self.base() {
             Some(base) => Builder::split(base),
             None => Builder::new(self.is_big_endian()),
         };
         for ty in self.own_types() {
-            if let Some(def) = ty.def() {
-                builder.add(&def);
-            }
+            let Some(def) = self.has_sane_names(ty).then(|| ty.def()).flatten() else {
+                return Err(Error::new(
+                    "its name or a part's is over 16 KiB",
+                    format!("BTF type {}", ty.id()),
+                ));
+            };
+            builder.add(&def);
         }
         builder.finish()
+    }
+    fn has_sane_names(&self, ty: Type<'_>) -> bool {
+        let ends = |offset: u32| {
+            self.tail_at(offset).is_none_or(|tail| {
+                memchr::memchr(0, tail.get(..16 << 10).unwrap_or(tail)).is_some()
+            })
+        };
+        ends(ty.name_off())
+            && ty.members().all(|it| ends(it.name_off))
+            && ty.enumerators().all(|it| ends(it.name_off))
+            && ty.params().all(|it| ends(it.name_off))
     }
 }

@@ -159,8 +159,11 @@ impl PyBtf {
             .map_err(|error| raise(&error, ""))
     }
 
-    fn dump_raw(&self, py: Python<'_>) -> String {
-        py.detach(|| match String::from_utf8(self.btf.dump_raw()) {
+    fn dump_raw(&self, py: Python<'_>) -> PyResult<String> {
+        let text = py
+            .detach(|| self.btf.dump_raw())
+            .map_err(|error| raise(&error, ""))?;
+        Ok(match String::from_utf8(text) {
             Ok(text) => text,
             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
         })

@@ -63,10 +63,7 @@ pub(crate) fn fields(local: At<'_>, target: At<'_>, budget: &mut Budget) -> Resu
         return Ok(match a.kind() {
             Kind::Ptr | Kind::Float => true,
             Kind::Fwd | Kind::Enum | Kind::Enum64 => {
-                let (a, b) = (
-                    essential_name(a.name_bytes()),
-                    essential_name(b.name_bytes()),
-                );
+                let (a, b) = (essential_name(a.cut_name()), essential_name(b.cut_name()));
                 a.is_empty() || b.is_empty() || a == b
             }
             Kind::Int => no_int_offset(a, b),
@@ -185,7 +182,7 @@ fn matches_at(
     for _ in 0..MAX_DEPTH {
         budget.spend(1)?;
         let (a, b) = (local.resolve()?, target.resolve()?);
-        if !same_name(a.name_bytes(), b.name_bytes()) {
+        if !same_name(a.cut_name(), b.cut_name()) {
             return Ok(false);
         }
         let same_kind = a.kind() == b.kind();
@@ -257,7 +254,7 @@ fn enums(local: Type<'_>, target: Type<'_>, budget: &mut Budget) -> Result<bool>
         let mut found = false;
         for offered in target.enumerators() {
             budget.spend(1)?;
-            if same_name(wanted.name_bytes(), offered.name_bytes()) {
+            if same_name(wanted.cut_name(), offered.cut_name()) {
                 found = true;
                 break;
             }
@@ -284,7 +281,7 @@ fn composites(
         let mut found = false;
         for offered in target.members() {
             budget.spend(1)?;
-            if !same_name(wanted.name_bytes(), offered.name_bytes()) {
+            if !same_name(wanted.cut_name(), offered.cut_name()) {
                 continue;
             }
             let (wanted, offered) = (

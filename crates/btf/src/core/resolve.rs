@@ -62,7 +62,7 @@ impl Resolution {
         let wanted = format!(
             "{} {}",
             root.kind().lower(),
-            String::from_utf8_lossy(essential_name(root.name_bytes()))
+            String::from_utf8_lossy(essential_name(root.cut_name()))
         );
         let candidate = |btf: usize, id: u32| {
             let ty = targets.get(btf).and_then(|btf| btf.get(id));
@@ -113,6 +113,9 @@ impl Resolution {
     }
 }
 
+/// Answers kept; the largest objects have a few thousand different accesses.
+const MAX_ANSWERS: usize = 1 << 16;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Candidate {
     btf: usize,
@@ -128,6 +131,9 @@ pub struct Resolver<'a> {
     local: &'a Btf,
     targets: Vec<&'a Btf>,
     candidates: HashMap<u32, Vec<Candidate>>,
+    /// Answers by type, access string and kind: objects repeat the same few. Pruning cannot change an answer, since
+    /// candidates that matched once agree, and those that did not never will.
+    answers: HashMap<(u32, u32, u32), Resolution>,
     /// All relocations together, so that many expensive ones stay bounded too.
     total: Budget,
 }
@@ -150,6 +156,7 @@ impl<'a> Resolver<'a> {
             local,
             targets: targets.to_vec(),
             candidates: HashMap::new(),
+            answers: HashMap::new(),
             total: Budget::new(1 << 28),
         }
     }
@@ -160,6 +167,18 @@ impl<'a> Resolver<'a> {
     /// What makes libbpf refuse the whole object: a malformed record, an anonymous root type, candidates that
     /// disagree, a field whose place cannot be loaded.
     pub fn resolve(&mut self, relo: &CoreRelo) -> Result<Resolution> {
+        let key = (relo.type_id, relo.access_str_off, relo.kind);
+        if let Some(known) = self.answers.get(&key) {
+            return Ok(known.clone());
+        }
+        let answer = self.resolve_new(relo)?;
+        if self.answers.len() < MAX_ANSWERS {
+            self.answers.insert(key, answer.clone());
+        }
+        Ok(answer)
+    }
+
+    fn resolve_new(&mut self, relo: &CoreRelo) -> Result<Resolution> {
         let fail = |message: String| {
             Err(Error::new(
                 message,
@@ -172,12 +191,8 @@ impl<'a> Resolver<'a> {
         let Some(root) = self.local.get(relo.type_id) else {
             return fail(format!("type {} does not exist", relo.type_id));
         };
-        let Some(access) = self.local.bytes_at(relo.access_str_off) else {
-            return fail(format!(
-                "string offset {} of the access is outside the strings",
-                relo.access_str_off
-            ));
-        };
+        // No access of 64 levels is as long as this cuts.
+        let access = self.local.cut_at(relo.access_str_off);
         let spec = Spec::parse(self.local, kind, relo.type_id, access)?;
         if kind == ReloKind::TypeIdLocal {
             let id = u64::from(relo.type_id);
@@ -195,7 +210,7 @@ impl<'a> Resolver<'a> {
                 mismatch: None,
             });
         }
-        if root.name_bytes().is_empty() {
+        if root.cut_name().is_empty() {
             return fail(format!("`{}` of an anonymous type", kind.word()));
         }
         let mut budget = Budget::new(Budget::PER_RELOCATION.min(self.total.left()));
@@ -306,7 +321,7 @@ impl<'a> Resolver<'a> {
         let Some(root) = self.local.get(type_id) else {
             return Ok(found);
         };
-        let essential = essential_name(root.name_bytes());
+        let essential = essential_name(root.cut_name());
         for (index, target) in self.targets.iter().enumerate() {
             if index == 1 && !found.is_empty() {
                 break;
@@ -435,10 +450,10 @@ impl Matcher<'_, '_> {
             .first()
             .and_then(|accessor| accessor.enumerator(self.local));
         let Some(wanted) = wanted else { return miss };
-        let wanted = essential_name(wanted.name_bytes());
+        let wanted = essential_name(wanted.cut_name());
         for (index, offered) in ty.enumerators().enumerate() {
             self.budget.spend(1)?;
-            if essential_name(offered.name_bytes()) == wanted {
+            if essential_name(offered.cut_name()) == wanted {
                 let index = index as i32;
                 spec.accessors.push(Accessor {
                     type_id: ty.id(),
@@ -463,20 +478,20 @@ impl Matcher<'_, '_> {
         let Some(wanted) = accessor.member(self.local) else {
             return Ok(Found::No);
         };
-        let name = wanted.name_bytes();
+        let name = wanted.cut_name();
         for (index, member) in ty.members().enumerate() {
             self.budget.spend(1)?;
             if spec.raw.len() == MAX_LEVELS {
                 return too_many_levels();
             }
-            let offered = member.name_bytes();
-            if !offered.is_empty() && offered != name {
+            let anonymous = self.btf.string_is(member.name_off, b"");
+            if !anonymous && !self.btf.string_is(member.name_off, name) {
                 continue;
             }
             let before = spec.bit_offset;
             spec.bit_offset = before.wrapping_add(member.bit_offset);
             spec.raw.push(index as i32);
-            if offered.is_empty() {
+            if anonymous {
                 match self.member(accessor, member.type_id, spec)? {
                     Found::No => {}
                     found => return Ok(found),

@@ -46,8 +46,8 @@ impl Spec {
     /// # Errors
     /// What libbpf refuses too: an access string that is malformed or does not fit the type.
     pub(crate) fn parse(btf: &Btf, kind: ReloKind, type_id: u32, access: &[u8]) -> Result<Self> {
-        let shown = String::from_utf8_lossy(access);
         let fail = |message: String| {
+            let shown = String::from_utf8_lossy(access);
             Err(Error::new(
                 message,
                 format!("CO-RE access `{shown}` of type {type_id}"),
@@ -110,7 +110,7 @@ impl Spec {
                 };
                 spec.bit_offset = spec.bit_offset.wrapping_add(member.bit_offset);
                 if member.name_off != 0 {
-                    if member.name_bytes().is_empty() {
+                    if member.cut_name().is_empty() {
                         return fail(format!(
                             "level {level}: member {index} of type {} has a bad name",
                             ty.id()
@@ -220,8 +220,7 @@ impl Accessor {
     }
 
     pub(crate) fn member_name<'a>(&self, btf: &'a Btf) -> &'a [u8] {
-        self.member(btf)
-            .map_or(&[][..], |member| member.name_bytes())
+        self.member(btf).map_or(&[][..], |member| member.cut_name())
     }
 
     pub(crate) fn enumerator<'a>(&self, btf: &'a Btf) -> Option<crate::Enumerator<'a>> {
