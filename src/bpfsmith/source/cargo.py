@@ -187,6 +187,9 @@ class Crate:
         if locked is not None:
             # A git checkout or a path carries the number of the last release, whatever it contains.
             return VersionRange.of(locked.version) if (locked.source or "").startswith("registry+") else None
+        many = self.lock.packages.get(package, [])
+        if len(many) == 1 and self.name not in self.lock.packages and (many[0].source or "").startswith("registry+"):
+            return VersionRange.of(many[0].version)  # a lock file that does not list this crate (yet)
         if wanted.git is not None or wanted.path is not None or wanted.requirement is None:
             return None
         return VersionRange.required(wanted.requirement)

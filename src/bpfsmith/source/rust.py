@@ -335,6 +335,16 @@ class Expr:
         """Of an `if`: condition, then, else."""
         return self._one(0), self._one(1), self._one(2)
 
+    def expr_of_condition(self) -> Expr | None:
+        """Of an `if` or `while`: its condition."""
+        return self._one(0) if self.kind in ("if", "while") else None
+
+    @property
+    def body(self) -> Expr | None:
+        """Of a loop or closure: what it runs."""
+        index = {"loop": 0, "while": 1, "for": 4, "closure": 2}.get(self.kind)
+        return self._one(index) if index is not None else None
+
     @property
     def arms(self) -> list[tuple[str, list[str], Expr | None]]:
         """Of a `match`: (pattern, names it binds, result)."""

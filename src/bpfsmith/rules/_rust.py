@@ -1,0 +1,198 @@
+"""What source rules share: files by Aya version, where a name is used, programs and maps of kernel crates."""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Edit, Fix, Span
+from bpfsmith.source.names import resolve, resolve_attr
+from bpfsmith.source.rust import Expr
+from bpfsmith.source.types import type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.cargo import Crate
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Attribute, Item, SourceFile
+
+__all__ = [
+    "EBPF", "LOADER", "Mention", "called_on", "cited", "compat", "covered", "files", "kernel_files", "manifest_span",
+    "maps", "mentions", "place", "programs", "rename_fix", "replace", "user_files",
+]  # fmt: skip
+
+EBPF = frozenset({"aya::Ebpf", "aya::Bpf"})
+LOADER = frozenset({"aya::EbpfLoader", "aya::BpfLoader"})
+
+
+def files(project: Project, package: str, since: str | None, before: str | None) -> Iterator[SourceFile]:
+    """Files of the crates whose `package` is certainly in [`since`, `before`); tests and unread files left out."""
+    for crate in project.crates:
+        known = crate.version(package)
+        if crate.dependency(package) is None or (known is None and (since or before)):
+            continue
+        if since is not None and not crate.at_least(package, since):
+            continue
+        if before is not None and not crate.below(package, before):
+            continue
+        yield from crate.files
+
+
+def user_files(project: Project, since: str | None = None, before: str | None = None) -> Iterator[SourceFile]:
+    """Files of crates that use `aya` at these versions."""
+    yield from files(project, "aya", since, before)
+
+
+def kernel_files(project: Project, since: str | None = None, before: str | None = None) -> Iterator[SourceFile]:
+    """Files of kernel crates, `aya-ebpf` at these versions (`aya-bpf`, its old name, counts without them)."""
+    for crate in project.crates:
+        if crate.role != "kernel":
+            continue
+        late = since is None or crate.at_least("aya-ebpf", since)
+        early = before is None or crate.below("aya-ebpf", before)
+        if late and early:
+            yield from crate.files
+
+
+def place(ctx: CheckContext, file: SourceFile, start: int, end: int) -> Span:
+    """A span with the path as findings show it."""
+    return file.span(start, end).replace(path=ctx.shown(file.path))
+
+
+def covered(ctx: CheckContext, expr: Expr) -> Span:
+    """The span of an expression."""
+    return place(ctx, expr.file, expr.start, expr.end)
+
+
+def replace(ctx: CheckContext, file: SourceFile, start: int, end: int, text: str) -> Edit:
+    return Edit(place(ctx, file, start, end), text)
+
+
+def cited(text: str) -> str:
+    """A short one-line quotation of code."""
+    line = " ".join(text.split())
+    return f"`{line if len(line) <= 60 else line[:57] + '...'}`"
+
+
+def manifest_span(ctx: CheckContext, crate: Crate, dependency: str) -> Span:
+    """The line of a dependency in the crate's manifest."""
+    wanted = crate.dependency(dependency)
+    alias = wanted.alias if wanted is not None else dependency
+    return Span(ctx.shown(crate.manifest), crate.line_of(alias), 1, 0, len(alias) + 1)
+
+
+def compat(file: SourceFile, item: Item | None, offset: int) -> bool:
+    """Under a `cfg` on a feature or version: code kept for another Aya on purpose."""
+    return any("feature" in gate or "version" in gate or "aya" in gate for gate in file.gates(item, offset))
+
+
+class Mention:
+    """A place where a name is written: `start`..`end` is the one segment to edit."""
+
+    __slots__ = ("end", "file", "item", "path", "start", "use")
+
+    def __init__(self, file: SourceFile, path: str, start: int, end: int, item: Item | None, use: bool) -> None:
+        self.file = file
+        self.path = path  # absolute, without what follows the name
+        self.start = start
+        self.end = end
+        self.item = item
+        self.use = use
+
+    @property
+    def text(self) -> str:
+        return self.file.text[self.start : self.end]
+
+
+def mentions(file: SourceFile, wanted: Collection[str]) -> list[Mention]:
+    """Every place that names one of the absolute paths: in `use`, types, patterns, expressions. Tests too."""
+    last_names = {path.rpartition("::")[2] for path in wanted}
+    aliases = {use.name for use in file.uses if use.path.rpartition("::")[2] in last_names}
+    out = []
+    for use in file.uses:
+        if use.path.rpartition("::")[2] in last_names:
+            scope = file.item_at(use.owner)
+            path = resolve(file, use.path, scope)
+            if path in wanted and path is not None:
+                out.append(Mention(file, path, use.start, use.end, scope, True))
+    spelled = [(path, start, end, file.item_at(owner)) for owner, path, start, end in file.paths]
+    spelled.extend((one.path, one.start, one.end, one.item) for one in file.of_kind("path"))
+    for path, start, end, item in spelled:
+        segments = path.split("::")
+        for count, segment in enumerate(segments, 1):
+            if segment not in last_names and segment not in aliases:
+                continue
+            found = resolve(file, "::".join(segments[:count]), item)
+            if found in wanted and found is not None:
+                at = _segment(file.text, start, end, segment, segments[: count - 1].count(segment))
+                if at is not None:
+                    out.append(Mention(file, found, at, at + len(segment), item, False))
+                break
+    return sorted(out, key=lambda one: one.start)
+
+
+def _segment(text: str, start: int, end: int, word: str, skip: int) -> int | None:
+    """Where a segment of a path is written, generic arguments left out."""
+    depth = 0
+    at = start
+    while at < end:
+        char = text[at]
+        if char == "<":
+            depth += 1
+        elif char == ">" and text[at - 1] != "-":
+            depth -= 1
+        elif depth == 0 and (char.isalpha() or char == "_"):
+            stop = at
+            while stop < end and (text[stop].isalnum() or text[stop] == "_"):
+                stop += 1
+            if text[at:stop] == word:
+                if skip == 0:
+                    return at
+                skip -= 1
+            at = stop
+            continue
+        at += 1
+    return None
+
+
+def rename_fix(ctx: CheckContext, file: SourceFile, places: list[Mention], new: str, message: str) -> Fix:
+    """Writes the new name at every place; a re-export or hidden use (macro tokens) makes it unsafe."""
+    old = places[0].text
+    hidden = any(old in one.text for one in file.of_kind("tokens")) or any(
+        item.kind == "macro_rules" and old in item.extra for item in file.items
+    )
+    public = any(use.public and use.name == old for use in file.uses)
+    edits = [replace(ctx, file, one.start, one.end, new) for one in places if one.text == old]
+    return Fix("unsafe" if hidden or public else "safe", message, edits)
+
+
+def called_on(expr: Expr, types: frozenset[str] | set[str]) -> bool:
+    """Whether a method call's receiver is certainly of one of these types."""
+    found = type_of(expr.receiver)
+    return found is not None and found.path in types
+
+
+def programs(file: SourceFile) -> Iterator[tuple[Item, str, Attribute]]:
+    """The eBPF programs of a kernel file: function, name of the Aya macro (`xdp`), the attribute."""
+    for item in file.items:
+        if item.kind != "fn":
+            continue
+        for attr in item.attrs:
+            path = resolve_attr(file, attr.path, item)
+            if path is not None and path.startswith(
+                ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
+            ):
+                yield item, path.rpartition("::")[2], attr
+                break
+
+
+def maps(file: SourceFile) -> Iterator[tuple[Item, Attribute]]:
+    """The map statics of a kernel file, with the attribute that makes them one."""
+    for item in file.items:
+        if item.kind != "static":
+            continue
+        for attr in item.attrs:
+            path = resolve_attr(file, attr.path, item)
+            if path is not None and path.rpartition("::")[2] in ("map", "btf_map") and path.startswith("aya_"):
+                yield item, attr
+                break
