@@ -5,7 +5,7 @@ Reading is pure: bytes in, values out; no file, kernel or clock is touched here.
 Instruction indices count 8-byte slots from the start of the linked program (an `ld_imm64` takes two).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 __version__: str
 
@@ -14,14 +14,33 @@ class ReadError(ValueError):
 
 # ---------------------------------------------------------------- isa
 
-def disassemble(insns: bytes, *, big_endian: bool = False, syntax: str = "kernel", base: int = 0) -> list[tuple[int, str]]:
-    """(slot index, text) per instruction. `syntax`: `kernel` (as the verifier log prints) or `llvm` (as llvm-objdump)."""
+def disassemble(
+    insns: bytes,
+    *,
+    big_endian: bool = False,
+    syntax: str = "kernel",
+    base: int = 0,
+    helpers: Mapping[int, str] | None = None,
+    symbols: Mapping[int, str] | None = None,
+) -> list[tuple[int, str]]:
+    """(slot index plus `base`, text) per instruction.
+
+    `syntax`: `kernel` (as the verifier's log prints), `spelled` (the same, but an `ld_imm64` says what it stands for:
+    `map[3]`, `map[3][0]+8`, `subprog[+5]`), `llvm` (as llvm-objdump 22 prints, without `<symbol>`).
+    `helpers`: full names by number, else `unknown#1`; `symbols`: text for the right side of the `ld_imm64` at a slot
+    (counted without `base`). `ReadError` for an unknown syntax and for bytes that are no whole slots.
+    """
 
 def assemble(text: str, *, big_endian: bool = False) -> bytes:
-    """Kernel-log syntax back to slots; for tests. `ReadError` names the line."""
+    """Kernel-log or `spelled` syntax back to slots; for tests. `ReadError` names the line."""
 
 def cfg(insns: bytes, *, big_endian: bool = False) -> dict[str, object]:
-    """`blocks` [(start, end)], `edges` [(from block, to block, kind)], `idom` [int], `loops` [(header, [blocks])], `unreachable` [slot]."""
+    """Control flow of one function.
+
+    `blocks` [(start, end)] in slots, `edges` [(from block, to block, `fall|taken|goto|indirect`)], `idom` [block or
+    None], `loops` [(header, [blocks])] outer ones first, `irreducible` [(from block, to block)], `unreachable` [slot],
+    `endless` [first slot of a loop without exit].
+    """
 
 # ---------------------------------------------------------------- btf
 
@@ -35,19 +54,28 @@ class Btf:
     @staticmethod
     def open(path: str, base: Btf | None = None) -> Btf:
         """Maps or reads a raw BTF file or an ELF file with `.BTF` (the only function here that opens a file; same result as `parse`)."""
+    big_endian: bool
+    first_id: int  # of its own types: 1, or one more than the base's last
     def __len__(self) -> int: ...
     def find(self, name: str, kind: str | None = None) -> int | None: ...
     def find_all(self, name: str, kind: str | None = None) -> list[int]: ...
     def type(self, type_id: int) -> dict[str, object]:
         """`{"id","kind","name","size"?,"type"?,"members"?:[{"name","type","bits_offset","bitfield_size"}],...}` in bpftool's words."""
     def name(self, type_id: int) -> str: ...
+    def kind(self, type_id: int) -> str:
+        """bpftool's word: `STRUCT`, `FUNC_PROTO`."""
+    def resolve(self, type_id: int) -> int:
+        """The type behind typedefs, qualifiers and tags."""
     def size_of(self, type_id: int) -> int | None: ...
     def offset_of(self, type_id: int, path: str) -> tuple[int, int, int]:
         """(bit offset, bit size, type id) of `a.b[3].c`; crosses anonymous members. `ReadError` names the missing part."""
     def c_decl(self, type_id: int) -> str: ...
     def dump_raw(self) -> str:
         """The text of `bpftool btf dump file X format raw`."""
-    def to_bytes(self) -> bytes: ...
+    def to_bytes(self) -> bytes:
+        """The bytes it was read from."""
+    def rebuild(self) -> bytes:
+        """The same types written anew."""
 
 # ---------------------------------------------------------------- object
 
@@ -134,6 +162,8 @@ class Program:
         """The source line BTF carries for the line record covering `slot`."""
     def core(self, targets: Sequence[Btf]) -> list[dict[str, object]]:
         """Per CO-RE relocation: `{"slot","kind","type","access","resolved","orig","new","reason"}`."""
+    def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
+        """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
 
 class Map:
     name: str

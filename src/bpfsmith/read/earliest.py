@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _OLD_LIMIT = 4096
 _TAIL_CALL = 12
 _ARENA = 33
+# Instruction features that only references to the kernel bring.
+_ASKED_BY = {"kfunc": "kfunc", "typed_ksym": "ksym"}
 
 
 class Earliest:
@@ -138,8 +140,12 @@ def _kfunc_needs(program: Program) -> Iterator[tuple[str, str]]:
 
 
 def _code_needs(program: Program) -> Iterator[tuple[str, str]]:
+    externs = program.owner.externs
+    needed = {externs[index].kind for index in program.externs if not externs[index].weak}
     for word, _ in program.features():
-        yield from _feature(word)
+        # The loader removes weak references a kernel lacks.
+        if _ASKED_BY.get(word, "") in {"", *needed}:
+            yield from _feature(word)
     if program.instructions > _OLD_LIMIT:
         yield from _feature("large_program", f"{program.instructions} instructions")
     if len(program.functions()) > 1 and _TAIL_CALL in program.helper_numbers:
