@@ -65,8 +65,12 @@ impl Datasecs {
                         1 => symbols.get(var.name_bytes()),
                         _ => None,
                     };
+                    // bpftool 7.1 places maps that other files declare `extern` wrongly: the symbol is right.
+                    let here = |s: &Symbol| {
+                        elf.section_name_raw(s.section as usize) == section.name_bytes()
+                    };
                     let offset = match symbol {
-                        Some(symbol) if unplaced => symbol.value,
+                        Some(symbol) if unplaced || here(symbol) => symbol.value,
                         _ => u64::from(item.offset),
                     };
                     Some(Var {

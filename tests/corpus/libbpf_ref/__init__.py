@@ -1,0 +1,77 @@
+"""Runs the reference program: what libbpf makes of objects, for `test_link.py`."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from build_corpus import home
+
+
+class RefMap(NamedTuple):
+    """A map as libbpf would create it."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    map_extra: int
+    pinned: bool
+
+
+class RefProgram(NamedTuple):
+    """A program as libbpf would load it; the slots are in the host's byte order."""
+
+    name: str
+    section: str
+    insns: bytes
+
+
+class RefObject(NamedTuple):
+    """One object: `stage` is `ok`, or what failed (`open`, `prepare`) with libbpf's first warning in `why`."""
+
+    stage: str
+    why: str
+    maps: list[RefMap]
+    programs: list[RefProgram]
+
+
+class CannotBuild(Exception):
+    """The reference program does not build here; says what is missing."""
+
+
+def build() -> Path:
+    """The program, built on first use into the cache. Needs cargo, a C compiler, libelf's and zlib's headers."""
+    script = Path(__file__).with_name("build.sh")
+    out = subprocess.run([script, home() / "libbpf_ref"], capture_output=True, text=True, check=False)
+    if out.returncode:
+        last = out.stderr.strip().splitlines()[-1:]
+        raise CannotBuild(
+            f"no libbpf reference ({' '.join(last)}): `apt-get install gcc libelf-dev zlib1g-dev` gets it"
+        )
+    return Path(out.stdout.strip())
+
+
+def read(paths: list[Path], kernel_btf: Path) -> dict[Path, RefObject]:
+    """libbpf's view of each object against one kernel."""
+    out = subprocess.run(
+        [build(), kernel_btf], input="\n".join(map(str, paths)).encode(), capture_output=True, check=True
+    )
+    found: dict[Path, RefObject] = {}
+    maps: list[RefMap] = []
+    programs: list[RefProgram] = []
+    for line in out.stdout.decode(errors="replace").splitlines():
+        kind, *fields = line.split("\t")
+        if kind == "M":
+            name, number, _word, key, value, entries, flags, extra, pinned, _internal = fields
+            sizes = int(key), int(value), int(entries)
+            maps.append(RefMap(name, int(number), *sizes, int(flags), int(extra), pinned == "1"))
+        elif kind == "P":
+            programs.append(RefProgram(fields[0], fields[1], bytes.fromhex(fields[-1])))
+        elif kind == "O":
+            found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs)
+            maps, programs = [], []
+    return found
