@@ -5,7 +5,7 @@ Reading is pure: bytes in, values out; no file, kernel or clock is touched here.
 Instruction indices count 8-byte slots from the start of the linked program (an `ld_imm64` takes two).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 __version__: str
 
@@ -20,8 +20,8 @@ def disassemble(
     big_endian: bool = False,
     syntax: str = "kernel",
     base: int = 0,
-    helpers: Mapping[int, str] | None = None,
-    symbols: Mapping[int, str] | None = None,
+    helpers: dict[int, str] | None = None,
+    symbols: dict[int, str] | None = None,
 ) -> list[tuple[int, str]]:
     """(slot index plus `base`, text) per instruction.
 

@@ -167,7 +167,7 @@ impl Insn {
     /// Return from the function.
     #[must_use]
     pub const fn is_exit(self) -> bool {
-        self.class() == class::JMP && self.op() == jmp::EXIT
+        self.code == class::JMP | jmp::EXIT
     }
 
     /// Indirect jump, `gotox`.

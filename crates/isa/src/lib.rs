@@ -9,18 +9,20 @@
 //! Nothing here recurses or panics, and every analysis is close to linear in the number of slots, whatever the input.
 
 pub mod asm;
-pub mod cfg;
+mod cfg;
 pub mod disasm;
 pub mod features;
 mod insn;
+mod loops;
 pub mod op;
-pub mod program;
+mod program;
 pub mod stack;
-pub mod values;
+mod values;
 
-pub use cfg::{Cfg, EdgeKind, JumpTable};
+pub use cfg::{Cfg, Edge, EdgeKind, JumpTable};
 pub use features::Feature;
 pub use insn::{Endian, Insn, decode_all, encode_all};
+pub use loops::{Loop, Loops};
 pub use program::{Call, CallKind, MapUse, MapUseKind, Program};
 pub use stack::Chain;
 pub use values::{Arg, ByteCopy, CallArgs, Exit, Values};

@@ -421,10 +421,10 @@ impl PyProgram {
             .values
             .call_args
             .iter()
-            .map(|call| {
+            .filter_map(|call| {
                 let args = call.args.iter();
                 let args = args.map(|arg| self.known(&linked, arg)).collect();
-                (call.slot, call.helper, args)
+                Some((call.slot, call.helper?, args))
             })
             .collect())
     }
@@ -517,7 +517,7 @@ pub(crate) fn tail_calls(shared: &Shared) -> Vec<(String, Option<String>, Option
             continue;
         };
         for call in &analysis.values.call_args {
-            if call.helper != TAIL_CALL {
+            if call.helper != Some(TAIL_CALL) {
                 continue;
             }
             let [_, map, slot, ..] = &call.args;
