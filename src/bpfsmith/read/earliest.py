@@ -143,6 +143,8 @@ def _code_needs(program: Program) -> Iterator[tuple[str, str]]:
     externs = program.owner.externs
     needed = {externs[index].kind for index in program.externs if not externs[index].weak}
     for word, _ in program.features():
+        if word == "alu32":
+            continue  # every kernel runs it; what came with 4.15 is LLVM making use of it
         # The loader removes weak references a kernel lacks.
         if _ASKED_BY.get(word, "") in {"", *needed}:
             yield from _feature(word)

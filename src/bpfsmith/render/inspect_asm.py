@@ -41,16 +41,22 @@ def _lines(program: Program, kernel: Kernel | None, paint: Paint, inlined: bool)
     against = f", relocated against {kernel.name}" if kernel is not None else ""
     shown = f"{program.name} ({program.section}): {program.instructions} slots, {program.stack} bytes of stack{against}"
     yield paint(printable(shown), "bold")
+    shown_line = ""
     for one in instructions:
         slot = one.slot
         if slot in starts:
+            shown_line = ""
             name, count, stack = starts[slot]
             yield ""
             yield paint(printable(f"{name}:"), "cyan") + paint(f"  {count} slots, {stack} bytes of stack", "dim")
-        if slot in lines:
-            yield from _source(program, slot, paint, inlined)
         if slot in labels:
             yield paint(f"{labels[slot]}:", "yellow")
+        if slot in lines:
+            # Records of one line differ by column: it is shown once.
+            source = list(_source(program, slot, paint, inlined))
+            if source and source[0] != shown_line:
+                yield from source
+                shown_line = source[0]
         text = printable(_text(one, texts.get(slot, ""), labels, names))
         note = _note(core.get(slot))
         yield f"  {paint(f'{slot:>{digits}}', 'dim')}: {text}" + (f"  {paint('; ' + note, 'dim')}" if note else "")
@@ -101,6 +107,8 @@ def _names(program: Program) -> dict[int, tuple[str, str, int]]:
 def _text(one: Instruction, text: str, labels: dict[int, str], names: dict[int, tuple[str, str, int]]) -> str:  # noqa: PLR0911  # one return per kind of operand
     if one.code == _CALL and one.src == 0 and one.imm == _POISONED_CORE:
         return f"({one.code:02x}) call poisoned"
+    if one.src == 0 and names.get(one.slot, ("",))[0] == "extern":
+        return f"{text}  ; no {names[one.slot][1]} there"
     target = _target(one)
     if target in labels:
         head, word, _ = text.rpartition("goto")
