@@ -143,11 +143,15 @@ def problems(case: Case, findings: list[dict]) -> list[str]:
             continue
         if finding["code"] != case.code and (finding["severity"] == "note" or finding["code"] in allowed):
             continue
-        place = f"{finding['path']}:{finding['line']}" + (f" program {finding['program']}" if finding["program"] else "")
+        place = f"{finding['path']}:{finding['line']}" + (
+            f" program {finding['program']}" if finding["program"] else ""
+        )
         out.append(f"unexpected {finding['severity']} [{finding['code']}] at {place}: {finding['message']}")
     out.extend(f"missing {one}" for one in expected)
     if case.kind == "bad" and not any(one.code == case.code for one in case.expected):
-        out.append(f"a bad block must expect {case.code}: write `// error: [{case.code}]` or `<!-- expect: {case.code} -->`")
+        out.append(
+            f"a bad block must expect {case.code}: write `// error: [{case.code}]` or `<!-- expect: {case.code} -->`"
+        )
     if case.kind != "bad" and any(one.code == case.code for one in case.expected):
         out.append(f"a {case.kind} block must not expect {case.code}")
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.render._base import Renderer
+from bpfsmith.render._cells import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Concise(Renderer):
                 place = str(one.span)
             else:
                 place = ":".join(part for part in (one.object or "", one.program or "") if part) or "-"
-            lines.append(f"{place}: {one.code} {one.name} {' '.join(one.message.split())}\n")
+            lines.append(clean(f"{place}: {one.code} {one.name} {' '.join(one.message.split())}") + "\n")
         return "".join(lines)
 
 

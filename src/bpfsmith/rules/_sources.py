@@ -22,6 +22,7 @@ _FOREIGN = (
     "/usr/lib/",
     "/library/core/src/",
 )
+_MOVED = 40  # lines; further away the same text may well be another place
 _MAX_SOURCE = 16 << 20  # bytes; a bigger file is not something a person edits
 
 
@@ -101,18 +102,33 @@ class Sources:
             return None
         return lines[number - 1]
 
+    def _same_line(self, path: str, line: int, expected: str) -> int | None:
+        lines = self.lines(path) or ()
+        wanted = _code(expected)
+        for distance in range(_MOVED + 1):
+            for candidate in dict.fromkeys((line - distance, line + distance)):
+                if 0 < candidate <= len(lines) and _code(lines[candidate - 1]) == wanted:
+                    return candidate
+        return None
+
     def span(
         self, path: str, line: int, column: int, near: str | None = None, expected: str | None = None
     ) -> Span | None:
         """A span over the token at (line, byte column) of debug info; column 0 means the first word of the line.
 
-        `expected` is the line's text as the object carries it: a file that has changed since is not pointed into.
+        `expected` is the line's text as the object carries it. Where the file has changed since, the nearest line with
+        that text is meant; with none near, nothing is pointed at.
         """
         shown = self.find(path, near)
         if shown is None or line < 1:
             return None
+        if expected is not None and expected.strip():
+            moved = self._same_line(shown, line, expected)
+            if moved is None:
+                return None
+            line = moved
         text = self.line(shown, line)
-        if text is None or (expected is not None and expected.strip() and expected.strip() != text.strip()):
+        if text is None:
             return None
         if column < 1:
             start = len(text) - len(text.lstrip())
@@ -122,6 +138,12 @@ class Sources:
             if start >= len(text):
                 start = len(text) - len(text.lstrip())
         return Span(shown, line, start + 1, line, token_end(text, start) + 1)
+
+
+def _code(line: str) -> str:
+    """A line's code without the comment at its end, which may have been added since: a suppression, for one."""
+    before, _, comment = line.partition("// bpfsmith:")
+    return (before if comment else line).strip()
 
 
 def token_end(text: str, start: int) -> int:
