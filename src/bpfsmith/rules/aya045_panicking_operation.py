@@ -1,0 +1,175 @@
+"""Kernel code uses an operation that can panic.
+
+## What it does
+Finds, in kernel crates, `unwrap()`, `expect()`, `panic!` and its kin, indexing with a value that is not constant and
+division by one, outside of tests, constants and the panic handler. Where the same function compares the index or
+divisor with something, where it is masked, or where it counts a loop, nothing is said: the check may well be enough.
+
+## Why is this bad
+A panic path ends in the panic handler, an endless loop or a trap: the verifier refuses the program with "last insn is
+not an exit or jmp", or "infinite loop detected". Whether the compiler removes the path depends on its version and on
+the profile.
+
+## Example
+```rust
+let weight = WEIGHTS[packet.protocol as usize];
+let header = parse(&ctx).unwrap();
+```
+
+## Use instead
+```rust
+let Some(weight) = WEIGHTS.get(packet.protocol as usize) else { return Err(()) };
+let header = parse(&ctx).ok_or(())?;
+```
+
+## Fix
+Display: use `get`, `?`, `checked_div`, or test before.
+
+## Kernels
+All.
+
+## Source
+aya, issues 831 and 856; reproduced on Linux 6.18 with `unwrap`, an index and a division.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._rust import cited, kernel_files, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr
+
+_MACROS = frozenset({"panic", "todo", "unimplemented", "unreachable", "assert", "assert_eq", "assert_ne"})
+_COMPARES = frozenset({"<", "<=", ">", ">=", "==", "!="})
+
+
+def _panics(expr: Expr) -> tuple[str, int, int, str] | None:  # noqa: PLR0911 - one return a kind
+    """What can panic, where, and what to write instead; None when nothing can."""
+    if expr.kind == "method" and expr.name in ("unwrap", "expect") and len(expr.args) == (expr.name == "expect"):
+        return f"`{expr.name}()`", expr.fields[2], expr.end, "return early with `?`, `let .. else` or a default verdict"
+    if expr.kind == "macro" and expr.path.rpartition("::")[2] in _MACROS:
+        return f"`{expr.path}!`", expr.start, expr.end, "return an error instead"
+    if expr.kind == "index":
+        base, index = expr.operands
+        if base is None or index is None or _constant(index) or _bounded(expr, index):
+            return None
+        return f"the index {cited(index.text)}", expr.start, expr.end, "use `get`, or test the index before"
+    if expr.kind == "binary" and expr.op in ("/", "%", "/=", "%="):
+        _, divisor = expr.operands
+        left = expr.operands[0]
+        if divisor is None or left is None or _constant(divisor) or _guarded(expr, divisor):
+            return None
+        if any(one.literal == "float" for one in expr.within()):
+            return None
+        return (
+            f"the division by {cited(divisor.text)}",
+            expr.start,
+            expr.end,
+            "use `checked_div` or test for zero before",
+        )
+    return None
+
+
+def _constant(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
+    """A literal, a constant by its name, arithmetic of such, `size_of`."""
+    if expr.kind in ("lit", "macro"):
+        return True
+    if expr.kind == "path":
+        last = expr.path.rpartition("::")[2]
+        return last.isupper() or (last[:1].isupper() and last.upper() == last)
+    if expr.kind in ("paren", "cast", "unary"):
+        return expr.inner is not None and _constant(expr.inner)
+    if expr.kind == "binary":
+        return all(one is not None and _constant(one) for one in expr.operands)
+    if expr.kind == "range":
+        return all(one < 0 or _constant(expr.file.exprs[one]) for one in expr.fields[:2])
+    if expr.kind == "call" and expr.callee is not None:
+        return expr.callee.path.rpartition("::")[2] in ("size_of", "align_of")
+    return False
+
+
+def _bounded(expr: Expr, index: Expr) -> bool:
+    """The index is masked, reduced, counts a loop or is compared somewhere in the function."""
+    bare = index
+    while bare.kind in ("paren", "cast") and bare.inner is not None:
+        bare = bare.inner
+    if bare.kind == "binary" and bare.op in ("&", "%", ">>"):
+        return True
+    if bare.kind == "method" and bare.name in ("min", "clamp"):
+        return True
+    return _guarded(expr, index)
+
+
+def _guarded(expr: Expr, value: Expr) -> bool:
+    """The function compares something the value is made of, or a loop or pattern gives it."""
+    item = expr.item
+    if item is None or item.expr is None:
+        return False
+    names = {
+        one.path for one in value.within() if one.kind == "path" and "::" not in one.path and not one.path.isupper()
+    }
+    fields = {one.text for one in value.within() if one.kind == "field"}
+    if not names and not fields:
+        return value.kind not in ("call", "method")
+    for one in item.expr.within():
+        if one.kind == "for" and names & set(one.fields[2]):
+            return True
+        if one.kind == "match":
+            scrutinee = one.file.expr(one.fields[0])
+            if scrutinee is not None and {scrutinee.text} & (names | fields):
+                return True
+        if one.kind == "binary" and one.op in _COMPARES:
+            inside = {inner.text for inner in one.within() if inner.kind in ("path", "field")}
+            if inside & (fields or names):
+                return True
+    return False
+
+
+def _harmless(expr: Expr) -> bool:
+    """In a constant, a test, the panic handler, or in code for user space."""
+    item = expr.item
+    if item is None or item.kind != "fn" or item.const_fn or expr.file.in_test(item):
+        return True
+    if any(attr.path == "panic_handler" for attr in item.attrs):
+        return True
+    if any("feature" in gate or "not(target_arch" in gate for gate in expr.file.gates(item, expr.start)):
+        return True
+    child = expr
+    for one in expr.ancestors():
+        if one.kind == "block" and one.fields[0] & 4:
+            return True
+        if one.kind == "repeat" and one.fields[1] == child.id:
+            return True
+        child = one
+    return False
+
+
+class PanickingOperation(SourceRule):
+    severity = "warning"
+    group = "verifier"
+    phase = "verifier"
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in kernel_files(project):
+            for expr in file.of_kind("method", "macro", "index", "binary"):
+                found = _panics(expr)
+                if found is None or _harmless(expr):
+                    continue
+                what, start, end, help_ = found
+                yield self.finding(
+                    ctx,
+                    f"{what} can panic, and the verifier refuses a program with a panic path",
+                    span=place(ctx, file, start, end),
+                    fixes=[Fix("display", help_)],
+                )
+
+
+RULE = PanickingOperation()

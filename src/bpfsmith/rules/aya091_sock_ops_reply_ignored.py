@@ -1,0 +1,72 @@
+"""A `sock_ops` program returns 0 on every path, so the kernel ignores its `reply`.
+
+## What it does
+Follows the value of `sock_ops` programs through helper functions and `match`, where every path that is no error
+returns the constant 0. A name or a comment that says so (`deny`, `drop`, `block`, ..) makes it deliberate.
+
+## Why is this bad
+The kernel uses what the program wrote to `reply` only when it returns 1; 0 counts as failure and gives the default.
+Aya's template ends in `Ok(0)`.
+
+## Example
+```rust
+#[sock_ops]
+pub fn tune(ctx: SockOpsContext) -> u32 {
+    ctx.set_reply(20);
+    0
+}
+```
+
+## Use instead
+```rust
+#[sock_ops]
+pub fn tune(ctx: SockOpsContext) -> u32 {
+    ctx.set_reply(20);
+    1
+}
+```
+
+## Fix
+Unsafe: writes 1; the reply takes effect then.
+
+## Kernels
+All.
+
+## Source
+aya-template, `main.rs`; kernel, `tcp_call_bpf` in `include/net/tcp.h`.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._verdicts import always_zero
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+
+_MACROS = frozenset({"sock_ops"})
+
+
+class SockOpsReplyIgnored(SourceRule):
+    severity = "warning"
+    group = "correctness"
+    phase = "silent"
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        yield from always_zero(
+            self,
+            project,
+            ctx,
+            _MACROS,
+            "the kernel ignores the reply of a sock_ops program unless it returns 1",
+            "return 1",
+            "1",
+        )
+
+
+RULE = SockOpsReplyIgnored()
