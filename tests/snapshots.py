@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 API = Path(__file__).resolve().parents[1] / "api"
+DOCS = API.parent / "docs/topics"
 
 
 def cli_text() -> str:
@@ -123,8 +124,21 @@ SNAPSHOTS = {
 }
 
 
+def topics() -> dict[str, str]:
+    """File name -> text of the topics, which live in the package so that the wheel holds them."""
+    import bpfsmith
+
+    folder = Path(bpfsmith.__file__).resolve().parent / "topics"
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
+
+
 def write() -> None:
-    """Writes all of them."""
+    """Writes all of them, and `docs/topics` as a copy of the package's topics."""
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for path in DOCS.glob("*.md"):
+        path.unlink()
+    for name, text in topics().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
     API.mkdir(exist_ok=True)
     for name, make in SNAPSHOTS.items():
         text = make()

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from bpfsmith.check.report import Report
 from bpfsmith.check.schema import schema
-from snapshots import API, SNAPSHOTS
+from snapshots import API, DOCS, SNAPSHOTS, topics
 from unit.sample_report import report
 
 
@@ -22,6 +22,11 @@ def test_the_public_face_is_as_reviewed(name: str, monkeypatch: pytest.MonkeyPat
     assert made == (API / name).read_text(encoding="utf-8"), (
         f"api/{name} differs: if that is meant, run `python -m tests.update` and commit it with a line in CHANGELOG.md"
     )
+
+
+def test_the_docs_show_the_topics_of_the_package() -> None:
+    copied = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+    assert copied == topics(), "edit src/bpfsmith/topics, then run `python -m tests.update`"
 
 
 def test_reports_fit_their_schema() -> None:

@@ -31,6 +31,7 @@ class Sarif(Renderer):
 def document(report: Reported) -> dict[str, Any]:
     """The SARIF log as plain values."""
     from bpfsmith import __version__
+    from bpfsmith.model.errors import REPORT_URL
 
     codes = sorted({finding.code for finding in report.findings})
     index = {code: at for at, code in enumerate(codes)}
@@ -43,15 +44,33 @@ def document(report: Reported) -> dict[str, Any]:
                 "tool": {
                     "driver": {
                         "name": "bpfsmith",
+                        "informationUri": REPORT_URL.removesuffix("/issues"),
                         "semanticVersion": __version__,
                         "version": __version__,
                         "rules": [_rule(code, report) for code in codes],
                     }
                 },
+                "invocations": [_invocation(report)],
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {_ROOT: {"uri": _uri(os.getcwd()) + "/"}},
                 "results": [_result(one, index, seen, report.sources) for one in report.findings],
             }
+        ],
+    }
+
+
+def _invocation(report: Reported) -> dict[str, Any]:
+    """What could not be checked stands beside the results, so that nobody takes silence for a clean bill."""
+    errors = report.to_json()["errors"]
+    return {
+        "executionSuccessful": not errors,
+        "toolExecutionNotifications": [
+            {
+                "level": "error",
+                "message": {"text": error["message"] + (f" ({error['hint']})" if error["hint"] else "")},
+                "descriptor": {"id": error["kind"]},
+            }
+            for error in errors
         ],
     }
 
