@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.check import check as check
     from bpfsmith.check.report import Report as Report
+    from bpfsmith.inspect import inspect as inspect
     from bpfsmith.model.errors import BpfsmithError as BpfsmithError
     from bpfsmith.model.errors import EnvironmentMissing as EnvironmentMissing
     from bpfsmith.model.errors import InputError as InputError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.kernels import parse_kernels as parse_kernels
     from bpfsmith.model.object import Object as Object
     from bpfsmith.read import read as read
+    from bpfsmith.read import read_many as read_many
 
 __version__ = "0.1.0"
 
@@ -49,8 +51,10 @@ _PUBLIC = {
     "ToolError": "model.errors",
     "check": "check",
     "explain": "explain",
+    "inspect": "inspect",
     "parse_kernels": "model.kernels",
     "read": "read",
+    "read_many": "read",
 }
 
 __all__ = [
@@ -70,8 +74,10 @@ __all__ = [
     "__version__",
     "check",
     "explain",
+    "inspect",
     "parse_kernels",
     "read",
+    "read_many",
 ]
 
 

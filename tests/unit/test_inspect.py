@@ -12,6 +12,7 @@ from toolchain import Clang
 import bpfsmith
 from bpfsmith.cli import main
 from bpfsmith.inspect import inspect
+from bpfsmith.inspect.schema import schema
 from bpfsmith.model.errors import InputError
 from bpfsmith.read import read_kernel
 from bpfsmith.read.earliest import earliest_kernel, needs
@@ -43,6 +44,12 @@ def test_every_key_of_the_contract_is_there() -> None:
         assert all(set(one) == MAP for one in obj["maps"])
         assert all(set(one) == {"name", "section", "type", "offset", "size"} for one in obj["globals"])
         assert all(set(one) == {"program", "map", "index"} for one in obj["tail_calls"])
+
+
+def test_documents_follow_the_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(inspect(sorted(FIXTURES.glob("*.o"))).to_json(), schema())
 
 
 def test_document_of_a_program() -> None:
