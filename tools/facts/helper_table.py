@@ -93,15 +93,24 @@ class Permissions:
         rule = self.docs.get(program, {}).get(name, {})
         only = tuple(attach_word(self.src, a) for a in newest.get("attach", ()) or rule.get("attach_type", ()))
         never = tuple(attach_word(self.src, a) for a in newest.get("not_attach", ())) if not only else ()
-        if newest.get("trampoline") and not only:
-            only = TRAMPOLINE
+        if newest.get("trampoline"):
+            only = tuple(sorted({*only, *TRAMPOLINE}))
         sleepable = bool(rule.get("sleepable") or newest.get("sleepable"))
         limit = (only, never, sleepable, newest.get("cap", ""))
         return limit if any(limit) else None
 
 
 # Attach types whose programs run from a trampoline (`bpf_prog_has_trampoline` in kernel/bpf/trampoline.c).
-TRAMPOLINE = ("lsm_mac", "modify_return", "trace_fentry", "trace_fexit", "trace_fsession")
+TRAMPOLINE = (
+    "lsm_mac",
+    "modify_return",
+    "trace_fentry",
+    "trace_fentry_multi",
+    "trace_fexit",
+    "trace_fexit_multi",
+    "trace_fsession",
+    "trace_fsession_multi",
+)
 
 
 def helpers(src: Sources) -> str:
@@ -133,7 +142,7 @@ def helpers(src: Sources) -> str:
             protos[program] = [prototypes[p] for p in used if p in prototypes]
         known = {program: entries for program, entries in protos.items() if entries}
         gpl = sorted(program for program, entries in known.items() if any(p["gpl"] for p in entries))
-        sleeps = bool(known) and all(any(p["sleeps"] for p in entries) for entries in known.values())
+        sleeps = bool(known) and all(p["sleeps"] for entries in known.values() for p in entries)
         first: dict[str, Any] = next((p for entries in known.values() for p in entries), {"args": [], "ret": ""})
         bits = (1 if gpl else 0) | (2 if short in moves else 0) | (4 if sleeps else 0)
         index = sets.setdefault(tuple(sorted(pairs.items())), len(sets))

@@ -1,0 +1,97 @@
+"""A program calls a helper that an asked kernel does not have, or not for this program type.
+
+## What it does
+With `--kernels` (or `kernels` in the configuration) given, compares each reachable helper and kernel function call with
+the series that brought it, and with the series since which this program type may call it.
+
+## Why is this bad
+On the older kernels the verifier refuses the program: `invalid func unknown#N`, `unknown func` or `program of this type
+cannot use helper`.
+
+## Example
+```c
+SEC("xdp")
+int count(struct xdp_md *ctx) // asked for 5.10..
+{
+	__u32 word;
+	bpf_xdp_load_bytes(ctx, 0, &word, 4); // since 5.18
+	return XDP_PASS;
+}
+```
+
+## Use instead
+Direct packet access, or two programs of which the loader picks one after probing for the helper.
+
+## Fix
+Raise the oldest kernel, use an older helper, or guard the call with `bpf_core_enum_value_exists()`; a guarded call is
+still reported, since what guards it is not seen here: suppress it with the reason.
+
+## Kernels
+Those asked for that are older than the helper. A distribution may have backported it.
+
+## Source
+Versions and commits of the eBPF docs project; permissions from Linux 5.10, 6.1, 6.12 and 7.3.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Evidence
+from bpfsmith.rules._base import ObjectRule
+from bpfsmith.rules._object import helper_calls, linkable, on
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.model.object import Object
+    from bpfsmith.model.program import Program
+    from bpfsmith.rules._base import CheckContext
+
+
+class HelperTooNew(ObjectRule):
+    severity = "error"
+    group = "portability"
+    phase = "verifier"
+
+    def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
+        if not ctx.kernels.specified:
+            return
+        for program in linkable(obj):
+            for slot, name, since, source in _needs(program, obj):
+                missing = ctx.kernels.missing_before(since)
+                if missing:
+                    yield self.finding(
+                        ctx,
+                        f"{name} needs Linux {since}; missing on {on(missing)}",
+                        obj=obj,
+                        program=program,
+                        slot=slot,
+                        evidence=[Evidence("fact", source)],
+                        kernels=missing,
+                    )
+
+
+def _needs(program: Program, obj: Object) -> Iterator[tuple[int, str, str, str]]:
+    """(slot, name, first series, source)."""
+    from bpfsmith.facts import kfuncs, series_key
+
+    kind = program.type
+    for slot, helper in helper_calls(program):
+        allowed = helper.since_in(kind) if kind is not None else None
+        if allowed is not None and series_key(allowed) > series_key(helper.since):
+            yield slot, f"`{helper.name}` in a `{kind}` program", allowed, helper.source
+        else:
+            yield slot, f"`{helper.name}`", helper.since, helper.source
+    optional = {extern.name for extern in obj.externs if extern.weak}
+    seen: set[str] = set()
+    for slot, what, _, name in program.calls():
+        if what != "kfunc" or name in seen or name in optional:
+            continue
+        seen.add(name)
+        found = kfuncs.get(name.partition("___")[0])
+        if found is not None and found.since:
+            yield slot, f"kernel function `{name}`", found.since, found.source
+
+
+RULE = HelperTooNew()

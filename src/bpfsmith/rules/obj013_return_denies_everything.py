@@ -1,0 +1,88 @@
+"""Every path of a program returns the value that refuses or drops what it is asked about.
+
+## What it does
+Reports programs whose every exit returns one constant, where that constant means `refuse` or `drop` at their hook:
+`0` in sk_msg, socket filters, cgroup hooks, sk_skb verdicts, sk_lookup, sk_reuseport and netfilter.
+
+## Why is this bad
+`return 0` looks like success and is the opposite here: every message is dropped, every connect fails with `EPERM`, the
+socket receives nothing. The verifier is content, so nothing says so.
+
+## Example
+```c
+SEC("cgroup/connect4")
+int watch(struct bpf_sock_addr *ctx)
+{
+	bpf_printk("connect");
+	return 0; // nobody in this cgroup can connect
+}
+```
+
+## Use instead
+```c
+SEC("cgroup/connect4")
+int watch(struct bpf_sock_addr *ctx)
+{
+	bpf_printk("connect");
+	return 1;
+}
+```
+
+## Fix
+Return the value that lets things pass (`1`, `SK_PASS`; the packet's length in a socket filter). A program that is meant
+to refuse everything: suppress this with the reason.
+
+## Kernels
+All.
+
+## Source
+The hooks' own code, cited by `bpfsmith explain PROGRAM-TYPE`.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Evidence
+from bpfsmith.rules._base import ObjectRule
+from bpfsmith.rules._object import linkable, return_slot, signed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.model.object import Object
+    from bpfsmith.rules._base import CheckContext
+
+_TAIL_CALL = 12  # after it only the failure of the call returns here
+
+
+class ReturnDeniesEverything(ObjectRule):
+    severity = "warning"
+    group = "correctness"
+    phase = "silent"
+
+    def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
+        from bpfsmith.facts import program_types
+
+        for program in linkable(obj):
+            row = program_types.get(program.type) if program.type is not None else None
+            entry = None if row is None else row.return_range(program.attach_type)
+            if entry is None or entry.deny is None or _TAIL_CALL in program.helper_numbers:
+                continue
+            exits = program.exits()
+            values = {None if raw is None else signed(raw, 32) for _, raw in exits}
+            if values != {entry.deny}:
+                continue
+            others = "; ".join(f"{key} = {text}" for key, text in entry.values.items() if key != entry.deny)
+            yield self.finding(
+                ctx,
+                f"`{program.name}` returns {entry.deny} on every path, which means: {entry.meaning(entry.deny)}",
+                obj=obj,
+                program=program,
+                slot=return_slot(program, entry.deny, exits[0][0]),
+                evidence=[Evidence("fact", others), Evidence("fact", entry.source)],
+                see=[program.type] if program.type else [],
+            )
+
+
+RULE = ReturnDeniesEverything()
