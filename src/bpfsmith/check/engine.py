@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "run"]
 
+# Objects read and analysed at once on all cores; more only costs memory.
+_BATCH = 64
+
 
 class Options:
     """The arguments of `check`, as given; configuration fills what is None."""
@@ -86,10 +89,19 @@ class _Run:
         self.ran: dict[str, set[str]] = {}
         self.fail_on = options.fail_on
         self._configs: dict[str | None, Config] = {}
+        self._found: dict[str, str | None] = {}
         self._kernels: list[Kernel] | None = None
 
+    def config_path(self, path: str) -> str | None:
+        if self.options.config:
+            return self.options.config
+        folder = path if os.path.isdir(path) else os.path.dirname(path)
+        if folder not in self._found:
+            self._found[folder] = find_config(folder or os.curdir)
+        return self._found[folder]
+
     def config_for(self, path: str) -> Config:
-        found = self.options.config or find_config(path)
+        found = self.config_path(path)
         if found not in self._configs:
             self._configs[found] = load_config(found) if found else Config()
         return self._configs[found]
@@ -113,7 +125,7 @@ def run(paths: list[str], options: Options) -> Report:
             inputs.extend(resolve(path))
         except BpfsmithError as error:
             state.errors.append(error)
-    for one in inputs:
+    for one in _batches(state, inputs):
         state.errors.extend(one.errors)
         # A configuration that cannot be read stops its own input only.
         try:
@@ -131,6 +143,23 @@ def run(paths: list[str], options: Options) -> Report:
         fail_on=state.fail_on or "warning",
         sources=state.sources,
     )
+
+
+def _batches(state: _Run, inputs: list[Input]) -> list[Input]:
+    """The inputs, with the files named one by one under the same configuration put together: they are read at once."""
+    out: list[Input] = []
+    together: dict[str | None, Input] = {}
+    for one in inputs:
+        if not one.named:
+            out.append(one)
+            continue
+        config = state.config_path(one.path)
+        if config in together:
+            together[config].objects.extend(one.objects)
+        else:
+            together[config] = one
+            out.append(one)
+    return out
 
 
 def _after(state: _Run) -> list[Finding]:
@@ -216,7 +245,7 @@ class _Pass:
 
         state = self.state
         chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, ObjectRule)]
-        for path, read in zip(paths, read_many(paths), strict=True):
+        for path, read in zip(paths, read_many(paths, analyse=len(paths) > 1), strict=True):
             if not isinstance(read, BpfsmithError):
                 state.files.add(os.path.realpath(path))
                 try:

@@ -23,12 +23,13 @@ PHASES = ("compile", "link", "load", "verifier", "attach", "silent")
 class Entry:
     """A rule known by its file name; `rule` imports it."""
 
-    __slots__ = ("code", "module", "name")
+    __slots__ = ("_rule", "code", "module", "name")
 
     def __init__(self, code: str, name: str, module: str) -> None:
         self.code = code
         self.name = name
         self.module = module
+        self._rule: Rule | None = None
 
     def __repr__(self) -> str:
         return f"Entry({self.code} {self.name})"
@@ -36,10 +37,11 @@ class Entry:
     @property
     def rule(self) -> Rule:
         """The rule itself; the module is imported on first use."""
-        from importlib import import_module
+        if self._rule is None:
+            from importlib import import_module
 
-        rule: Rule = import_module(f"{__name__}.{self.module}").RULE
-        return rule
+            self._rule = import_module(f"{__name__}.{self.module}").RULE
+        return self._rule
 
 
 _cache: dict[str, Entry] | None = None
