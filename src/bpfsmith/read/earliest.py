@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # `BPF_MAXINSNS`: programs longer than this need the feature `large_program`.
 _OLD_LIMIT = 4096
-_TAIL_CALL = 12
 _ARENA = 33
 # Instruction features that only references to the kernel bring.
 _ASKED_BY = {"kfunc": "kfunc", "typed_ksym": "ksym"}
@@ -84,7 +83,7 @@ def _feature(word: str, shown: str = "") -> Iterator[tuple[str, str]]:
 
     feature = insn_features.get(word)
     if feature is not None and feature.since:
-        yield shown or word.replace("_", " "), feature.since
+        yield shown or word, feature.since
 
 
 def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
@@ -150,8 +149,6 @@ def _code_needs(program: Program) -> Iterator[tuple[str, str]]:
             yield from _feature(word)
     if program.instructions > _OLD_LIMIT:
         yield from _feature("large_program", f"{program.instructions} instructions")
-    if len(program.functions()) > 1 and _TAIL_CALL in program.helper_numbers:
-        yield from _feature("tail_call_bpf2bpf", "tail calls together with function calls")
 
 
 def _key(series: str) -> tuple[int, int]:
