@@ -67,11 +67,11 @@ const PAIRS: &[(&str, &str)] = &[
         "r1 = load_acquire((u64 *)(r2 + 0x0))",
     ),
     (
-        "(d3) w1 = load_acquire((u8 *)(r2 +0))",
+        "(d3) r1 = load_acquire((u8 *)(r2 +0))",
         "w1 = load_acquire((u8 *)(r2 + 0x0))",
     ),
     (
-        "(cb) store_release((u16 *)(r1 -2), w2)",
+        "(cb) store_release((u16 *)(r1 -2), r2)",
         "store_release((u16 *)(r1 - 0x2), w2)",
     ),
     ("(05) goto pc-3", "goto -0x3"),

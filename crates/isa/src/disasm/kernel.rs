@@ -138,7 +138,6 @@ fn stx(out: &mut String, i: Insn) -> fmt::Result {
     if i.mode() != mode::ATOMIC {
         return write!(out, "BUG_{code:02x}");
     }
-    let p = if wide { 'r' } else { 'w' };
     match i.imm {
         atomic::XCHG => write!(
             out,
@@ -152,11 +151,11 @@ fn stx(out: &mut String, i: Insn) -> fmt::Result {
         }
         atomic::LOAD_ACQ => write!(
             out,
-            "({code:02x}) {p}{dst} = load_acquire(({word} *)(r{src} {off:+}))"
+            "({code:02x}) r{dst} = load_acquire(({word} *)(r{src} {off:+}))"
         ),
         atomic::STORE_REL => write!(
             out,
-            "({code:02x}) store_release(({word} *)(r{dst} {off:+}), {p}{src})"
+            "({code:02x}) store_release(({word} *)(r{dst} {off:+}), r{src})"
         ),
         imm => {
             let (operator, name) = match imm & !atomic::FETCH {
