@@ -108,15 +108,18 @@ def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
 
 
 def _helper_needs(program: Program) -> Iterator[tuple[str, str]]:
-    from bpfsmith.facts import helpers
+    from bpfsmith.facts import helpers, program_types
 
     kind = program.type
+    known = None if kind is None else program_types.get(kind)
+    first = _key("" if known is None else known.since)
     for number in program.helper_numbers:
         helper = helpers.by_id(number)
         if helper is None or not helper.since:
             continue
-        allowed = helper.program_types.get(kind) if kind is not None else None
-        if allowed and _key(allowed) > _key(helper.since):
+        allowed = None if kind is None else helper.since_in(kind)
+        # Permitted from the type's own first day on: then the type decides, not the permission.
+        if allowed and _key(allowed) > max(_key(helper.since), first):
             yield f"{helper.name} in {kind}", allowed
         else:
             yield helper.name, helper.since
