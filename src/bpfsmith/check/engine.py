@@ -245,15 +245,18 @@ class _Pass:
 
         state = self.state
         chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, ObjectRule)]
-        for path, read in zip(paths, read_many(paths, analyse=len(paths) > 1), strict=True):
-            if not isinstance(read, BpfsmithError):
+        for start in range(0, len(paths), _BATCH):
+            batch = paths[start : start + _BATCH]
+            for path, read in zip(batch, read_many(batch, analyse=len(batch) > 1), strict=True):
+                if isinstance(read, BpfsmithError):
+                    state.errors.append(read)
+                    continue
                 state.files.add(os.path.realpath(path))
                 try:
                     yield from self._object(read, chosen)
                 except Exception as error:
                     self._broken("checking this object failed", error, path)
-            else:
-                state.errors.append(read)
+                self.ctx.forget_places()
 
     def _object(self, obj: Object, chosen: list[ObjectRule]) -> Iterator[Finding]:
         if not obj.programs:

@@ -39,6 +39,10 @@ class CheckContext:
         # Keyed by identity: programs are alive as long as the check runs on their object.
         self._places: dict[int, tuple[Program, list[tuple[int, int, int, int]], list[str]]] = {}
 
+    def forget_places(self) -> None:
+        """Lets go of the objects asked about; the engine calls it after each."""
+        self._places.clear()
+
     def shown(self, path: str) -> str:
         """The path as findings name it: relative to the current folder where possible."""
         return self.sources.shown(path)
