@@ -1,0 +1,88 @@
+"""A `ProgramArray` is filled and its handle dropped, which empties it.
+
+## What it does
+Finds a local `ProgramArray` made from `take_map` whose last use is `set` and which goes out of scope there: in a
+function that returns afterwards, and not moved, returned, stored or pinned.
+
+## Why is this bad
+The kernel clears the slots of a program array when the last user-space reference to the map goes. `take_map` took the
+only one out of the `Ebpf`: from then on every tail call falls through, silently.
+
+## Example
+```rust
+fn fill(ebpf: &mut Ebpf) -> Result<()> {
+    let mut stages = ProgramArray::try_from(ebpf.take_map("STAGES").unwrap())?;
+    stages.set(0, filter_fd, 0)?;
+    Ok(())
+}
+```
+
+## Use instead
+```rust
+fn fill(ebpf: &mut Ebpf) -> Result<ProgramArray<MapData>> {
+    let mut stages = ProgramArray::try_from(ebpf.take_map("STAGES").unwrap())?;
+    stages.set(0, filter_fd, 0)?;
+    Ok(stages) // the caller keeps it as long as the programs run
+}
+```
+
+## Fix
+Display: return the handle and keep it, or pin the map.
+
+## Kernels
+All: program arrays came with 4.2.
+
+## Source
+Kernel, `prog_array_map_clear` when `uref` drops to 0 (`kernel/bpf/arraymap.c`, `bpf_fd_array_map_clear`).
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix, Label
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._lifetimes import dropped_early, receivers
+from bpfsmith.rules._rust import covered, place, user_files
+from bpfsmith.source.types import named, type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+
+
+class ProgramArrayDropped(SourceRule):
+    severity = "warning"
+    group = "correctness"
+    phase = "silent"
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in user_files(project):
+            for block in file.of_kind("block"):
+                for let in block.lets:
+                    init = let.init
+                    if init is None or let.name is None or "take_map" not in init.text:
+                        continue
+                    known = named(file, let.type, block.item) if let.type else type_of(init)
+                    if known is None or known.path != "aya::maps::ProgramArray":
+                        continue
+                    fills = [call for call in receivers(let) if call.name == "set"]
+                    if not fills or not dropped_early(let, fills[-1].end):
+                        continue
+                    yield self.finding(
+                        ctx,
+                        f"`{let.name}` is dropped when its block ends, and the kernel then empties the program array",
+                        span=place(ctx, file, let.start, let.end),
+                        labels=[Label(covered(ctx, fills[-1]), "filled here")],
+                        fixes=[
+                            Fix(
+                                "display",
+                                f"return `{let.name}` and keep it as long as the programs run, or pin the map",
+                            )
+                        ],
+                    )
+
+
+RULE = ProgramArrayDropped()
