@@ -40,6 +40,7 @@ def compile_case(case: Case, folder: Path) -> Path:
         f"--target={case.options.get('target', 'bpf')}",
         f"-mcpu={case.options.get('mcpu', 'v3')}",
         case.options.get("opt", "-O2"),
+        "-fdebug-compilation-dir=.",  # the object is used in another folder the next time
         "-Wall",
         "-Wno-unused-function",
         "-Wno-unused-variable",
@@ -56,7 +57,6 @@ def compile_case(case: Case, folder: Path) -> Path:
         done = subprocess.run(
             [clang.path, *flags, "-c", "block.c", "-o", out],
             cwd=folder,
-            env={**os.environ, "PWD": "."},
             capture_output=True,
             text=True,
             check=False,

@@ -321,3 +321,16 @@ def test_a_failed_build_still_checks_the_sources(monkeypatch: pytest.MonkeyPatch
     report = bpfsmith.check("ws", build=True)
     assert [one.code for one in report.findings] == ["AYA900"]
     assert report.exit_code == 3
+
+
+def test_sources_of_a_build_on_another_machine(here: Path) -> None:
+    from bpfsmith.rules._sources import Sources
+
+    (here / "ebpf/src").mkdir(parents=True)
+    (here / "ebpf/src/main.rs").write_text("fn a() {}\n", encoding="utf-8")
+    (here / "main.rs").write_text("fn a() {}\n", encoding="utf-8")
+    sources = Sources()
+    assert sources.find("/builds/ci/42/ebpf/src/main.rs") == "ebpf/src/main.rs"
+    assert sources.find("/builds/ci/42/other/main.rs") is None
+    assert sources.span("/builds/ci/ebpf/src/main.rs", 1, 4, None, "fn a() {}") == Span("ebpf/src/main.rs", 1, 4, 1, 5)
+    assert sources.span("/builds/ci/ebpf/src/main.rs", 1, 4, None, "fn b() {}") is None

@@ -60,7 +60,8 @@ class Sources:
     def find(self, path: str, near: str | None = None) -> str | None:
         """The shown path of an existing file. Relative ones are tried from the current folder, the roots, and the
         folders above the object `near`."""
-        key = (path, None if os.path.isabs(path) else near)
+        # An absolute path means the same file for every object of a folder.
+        key = (path, os.path.dirname(near) if near and os.path.isabs(path) else near)
         if key not in self._found:
             self._found[key] = self._find(path, near)
         return self._found[key]
@@ -69,7 +70,7 @@ class Sources:
         if not path:
             return None
         if os.path.isabs(path):
-            return self.shown(path) if os.path.isfile(path) else None
+            return self.shown(path) if os.path.isfile(path) else self._elsewhere(path, near)
         folders = [self._cwd, *self.roots]
         if near:
             folder = os.path.dirname(os.path.abspath(near))
@@ -80,6 +81,19 @@ class Sources:
             candidate = os.path.join(folder, path)
             if os.path.isfile(candidate):
                 return self.shown(candidate)
+        return None
+
+    def _elsewhere(self, path: str, near: str | None) -> str | None:
+        """A file of another machine's build, found here by the longest end of its path (two parts at least)."""
+        folders = [self._cwd, *self.roots]
+        if near:
+            folders.append(os.path.dirname(os.path.abspath(near)))
+        parts = path.strip("/").split("/")
+        for start in range(max(1, len(parts) - 6), len(parts) - 1):
+            for folder in folders:
+                candidate = os.path.join(folder, *parts[start:])
+                if os.path.isfile(candidate):
+                    return self.shown(candidate)
         return None
 
     def lines(self, path: str) -> tuple[str, ...] | None:
