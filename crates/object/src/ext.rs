@@ -9,41 +9,61 @@ use crate::elf::Elf;
 use crate::linked::{CoreSlot, Line, LinkedFunction};
 use crate::{Function, Object, Result};
 
-/// Records sorted by offset per section. Built on first use.
+/// Line records sorted by offset per section. Built when somebody asks for lines.
 #[derive(Debug, Default)]
-pub(crate) struct ExtIndex {
+pub(crate) struct LineIndex {
     lines: HashMap<u32, Vec<LineInfo>>,
-    /// With the record's number in file order.
-    core: HashMap<u32, Vec<(CoreRelo, usize)>>,
-    /// All CO-RE records in file order, as libbpf resolves them, with their ELF sections.
-    pub(crate) all_core: Vec<(u32, CoreRelo)>,
 }
 
-impl ExtIndex {
-    pub(crate) fn new(elf: &Elf, btf: &Btf, ext: &BtfExt) -> Self {
-        let mut sections: HashMap<&[u8], u32> = HashMap::new();
-        for index in 1..elf.sections.len() {
-            sections
-                .entry(elf.section_name_raw(index))
-                .or_insert(index as u32);
-        }
-        let section = |name: u32| sections.get(btf.bytes_at(name)?).copied();
-        let mut out = Self::default();
+/// CO-RE records sorted by offset per section. Built when a program is linked.
+#[derive(Debug, Default)]
+pub(crate) struct CoreIndex {
+    /// With the record's number in file order.
+    core: HashMap<u32, Vec<(CoreRelo, usize)>>,
+    /// All records in file order, as libbpf resolves them, with their ELF sections.
+    pub(crate) all: Vec<(u32, CoreRelo)>,
+}
+
+/// The ELF section of each name, the first of several.
+fn sections_by_name(elf: &Elf) -> HashMap<&[u8], u32> {
+    let mut sections = HashMap::with_capacity(elf.sections.len());
+    for index in 1..elf.sections.len() {
+        sections
+            .entry(elf.section_name_raw(index))
+            .or_insert(index as u32);
+    }
+    sections
+}
+
+impl LineIndex {
+    fn new(elf: &Elf, btf: &Btf, ext: &BtfExt) -> Self {
+        let sections = sections_by_name(elf);
+        let mut lines: HashMap<u32, Vec<LineInfo>> = HashMap::new();
         for (name, records) in ext.line_infos() {
-            if let Some(index) = section(name) {
-                out.lines.entry(index).or_default().extend(records);
+            if let Some(&index) = btf.bytes_at(name).and_then(|name| sections.get(name)) {
+                lines.entry(index).or_default().extend(records);
             }
         }
+        for list in lines.values_mut() {
+            list.sort_by_key(|r| r.insn_off);
+        }
+        Self { lines }
+    }
+}
+
+impl CoreIndex {
+    fn new(elf: &Elf, btf: &Btf, ext: &BtfExt) -> Self {
+        let sections = sections_by_name(elf);
+        let mut out = Self::default();
         for (name, records) in ext.core_relos() {
-            let Some(index) = section(name) else { continue };
+            let Some(&index) = btf.bytes_at(name).and_then(|name| sections.get(name)) else {
+                continue;
+            };
             for record in records {
-                let number = out.all_core.len();
-                out.all_core.push((index, record));
+                let number = out.all.len();
+                out.all.push((index, record));
                 out.core.entry(index).or_default().push((record, number));
             }
-        }
-        for list in out.lines.values_mut() {
-            list.sort_by_key(|r| r.insn_off);
         }
         for list in out.core.values_mut() {
             list.sort_by_key(|(r, _)| r.insn_off);
@@ -76,17 +96,21 @@ fn moved(function: &Function, place: &LinkedFunction, offset: u32) -> usize {
 }
 
 impl Object {
-    pub(crate) fn ext_index(&self) -> Option<&ExtIndex> {
+    pub(crate) fn core_index(&self) -> Option<&CoreIndex> {
         let (btf, ext) = (self.btf.as_ref()?, self.btf_ext.as_ref()?);
-        Some(
-            self.ext_index
-                .get_or_init(|| ExtIndex::new(&self.elf, btf, ext)),
-        )
+        let new = || CoreIndex::new(&self.elf, btf, ext);
+        Some(self.core_index.get_or_init(new))
+    }
+
+    fn line_index(&self) -> Option<&LineIndex> {
+        let (btf, ext) = (self.btf.as_ref()?, self.btf_ext.as_ref()?);
+        let new = || LineIndex::new(&self.elf, btf, ext);
+        Some(self.line_index.get_or_init(new))
     }
 
     /// The CO-RE relocations of a linked program's functions, by slot.
     pub(crate) fn core_slots(&self, functions: &[LinkedFunction]) -> Vec<CoreSlot> {
-        let Some(index) = self.ext_index() else {
+        let Some(index) = self.core_index() else {
             return Vec::new();
         };
         let mut out = Vec::new();
@@ -111,7 +135,7 @@ impl Object {
     /// As [`Object::link`].
     pub fn lines(&self, index: usize) -> Result<Vec<Line>> {
         let linked = self.link(index)?;
-        let Some(index) = self.ext_index() else {
+        let Some(index) = self.line_index() else {
             return Ok(Vec::new());
         };
         let mut out = Vec::new();

@@ -120,10 +120,10 @@ impl Object {
     fn resolve(&self, targets: &[Arc<Btf>]) -> Against {
         let borrowed: Vec<&Btf> = targets.iter().map(AsRef::as_ref).collect();
         let mut relocations = Vec::new();
-        if let Some((btf, index)) = self.btf.as_ref().zip(self.ext_index()) {
+        if let Some((btf, index)) = self.btf.as_ref().zip(self.core_index()) {
             let mut resolver = Resolver::new(btf, &borrowed);
             relocations = index
-                .all_core
+                .all
                 .iter()
                 .map(|(section, relo)| {
                     resolver.resolve(relo).map_err(|e| {

@@ -10,7 +10,7 @@ use bpfsmith_isa::Endian;
 
 use crate::datasec::{self, Datasecs};
 use crate::elf::{Elf, u32_at};
-use crate::ext::ExtIndex;
+use crate::ext::{CoreIndex, LineIndex};
 use crate::kernel::{Against, btf_error};
 use crate::relocs::{CodeReloc, CodeRelocs};
 use crate::sections::{self, Role};
@@ -64,7 +64,8 @@ pub struct Object {
     pub(crate) jump_table_section: Option<usize>,
     /// Program name -> function to append last.
     pub(crate) exception_callbacks: HashMap<String, usize>,
-    pub(crate) ext_index: OnceLock<ExtIndex>,
+    pub(crate) core_index: OnceLock<CoreIndex>,
+    pub(crate) line_index: OnceLock<LineIndex>,
     pub(crate) against: Mutex<Option<Arc<Against>>>,
     linked: Vec<OnceLock<Result<Arc<Linked>>>>,
     kept: AtomicUsize,
@@ -125,7 +126,8 @@ impl Object {
             externs: externs.externs,
             extern_symbols: externs.by_symbol,
             exception_callbacks: callbacks,
-            ext_index: OnceLock::new(),
+            core_index: OnceLock::new(),
+            line_index: OnceLock::new(),
             against: Mutex::new(None),
             kept: AtomicUsize::new(0),
             spent: AtomicUsize::new(0),
