@@ -16,6 +16,7 @@ class FakeEntry:
         self.code = rule.code
         self.name = rule.name
         self.rule = rule
+        self.kind = "object" if isinstance(rule, ObjectRule) else "source"
 
 
 def object_rule(

@@ -115,6 +115,20 @@ def test_a_rule_that_breaks_is_named_and_the_others_run(monkeypatch: pytest.Monk
     assert report.exit_code == 4
 
 
+def test_a_rule_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        code, name, kind = "OBJ901", "broken-rule", "object"
+
+        @property
+        def rule(self):
+            raise SyntaxError("oops")
+
+    install(monkeypatch, Broken(), object_rule(once, "OBJ902", "good-rule"))
+    report = bpfsmith.check("drop_all.o")
+    assert [one.code for one in report.findings] == ["OBJ902"]
+    assert "OBJ901 broken-rule cannot be imported" in str(report.errors[0])
+
+
 def test_folders_are_walked_by_content(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     install(monkeypatch, object_rule(once))
     deep = here / "a/b"

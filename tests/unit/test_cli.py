@@ -195,11 +195,14 @@ def test_start_up_imports_little() -> None:
 @pytest.mark.alone
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_start_up_is_fast(option: str) -> None:
+    # An installed package has its bytecode; written once here where the environment forbids it.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
     def best(command: list[str]) -> float:
         times = []
         for _ in range(15):
             start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
             times.append(time.perf_counter() - start)
         return min(times)
 

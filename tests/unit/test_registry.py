@@ -24,6 +24,8 @@ def test_every_rule_is_whole(entry: rules.Entry) -> None:
     assert rule.group in rules.GROUPS
     assert rule.phase in rules.PHASES
     assert isinstance(rule, ObjectRule | SourceRule | EngineRule)
+    kinds = {"object": ObjectRule, "source": SourceRule, "engine": EngineRule}
+    assert isinstance(rule, kinds[entry.kind])
     docs = rule.docs
     assert docs.summary.endswith(".")
     assert not docs.missing(), f"{entry.module}.py lacks the headings {docs.missing()}"

@@ -238,13 +238,23 @@ class _Pass:
             else:
                 self.state.findings.append(finding)
 
+    def _rules(self, kind: str) -> Iterator[Rule]:
+        """The chosen rules of one kind; those of the other kind are not even imported."""
+        for entry in self.chosen:
+            if entry.kind != kind:
+                continue
+            try:
+                yield entry.rule
+            except Exception as error:
+                self._broken(f"the rule {entry.code} {entry.name} cannot be imported", error, self.input.path)
+
     def _objects(self, paths: list[str]) -> Iterator[Finding]:
         if not paths:
             return
         from bpfsmith.read import read_many
 
         state = self.state
-        chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, ObjectRule)]
+        chosen = [rule for rule in self._rules("object") if isinstance(rule, ObjectRule)]
         for start in range(0, len(paths), _BATCH):
             batch = paths[start : start + _BATCH]
             for path, read in zip(batch, read_many(batch, analyse=len(batch) > 1), strict=True):
@@ -329,7 +339,7 @@ class _Pass:
         from bpfsmith.check.projects import source_paths
 
         state = self.state
-        chosen = [rule for entry in self.chosen if isinstance(rule := entry.rule, SourceRule)]
+        chosen = [rule for rule in self._rules("source") if isinstance(rule, SourceRule)]
         for rule in chosen:
             yield from self._guarded(rule, rule.check, project, self.input.path)
         codes = {rule.code for rule in chosen}

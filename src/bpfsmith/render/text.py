@@ -24,6 +24,7 @@ _COLORS = {
     "remove": "31",
 }
 _WIDTH = 140  # cells of one source line; a longer one is cut around what is marked
+_EDITS = 8  # places of one fix that are shown
 _LOADS = 24  # programs named in the summary; `bpfsmith inspect` lists them all
 
 
@@ -49,6 +50,7 @@ class Text(Renderer):
         head = self._paint(finding.severity, f"{finding.severity}[{finding.code} {finding.name}]")
         out = [f"{head}{self._paint('bold', ': ' + clean(finding.message))}"]
         lines = [one.line for one in self._spans(finding)]
+        lines += [edit.span.end_line for fix in finding.fixes for edit in fix.edits]
         gutter = max(len(str(max(lines, default=1))), 2)
         bar = " " * gutter + " " + self._paint("gutter", "|")
         out.append(" " * gutter + self._paint("gutter", "-->") + " " + self._place(finding))
@@ -60,7 +62,7 @@ class Text(Renderer):
             out.append(f"{tail}{self._paint('bold', one.kind)}: {first}")
             out.extend(f"{' ' * (gutter + 5)}{line}" for line in rest)
         for fix in finding.fixes:
-            out.extend(self._fix(fix, sources, bar))
+            out.extend(self._fix(fix, sources, gutter, bar))
         if finding.kernels:
             out.append(f"{tail}{self._paint('bold', 'kernels')}: {fold_series(finding.kernels)}")
         if finding.see:
@@ -135,14 +137,21 @@ class Text(Renderer):
     def _numbered(self, number: int, text: str, gutter: int) -> str:
         return (self._paint("gutter", f"{number:>{gutter}} |") + " " + text).rstrip()
 
-    def _fix(self, fix: Fix, sources: Sources | None, bar: str) -> list[str]:
+    def _fix(self, fix: Fix, sources: Sources | None, gutter: int, bar: str) -> list[str]:
         degree = "" if fix.applicability == "display" else f" ({fix.applicability})"
         out = [f"{self._paint('help', 'help')}{self._paint('bold', f'{degree}: ' + clean(fix.message))}"]
         if sources is None or not fix.edits:
             return out
-        for old, new in _changed(fix, sources):
-            out.extend(f"{bar} {self._paint('remove', '- ' + show(line))}" for line in old)
-            out.extend(f"{bar} {self._paint('add', '+ ' + show(line))}" for line in new)
+        out.append(bar)
+        changed = _changed(fix, sources)
+        for number, old, new in changed[:_EDITS]:
+            for sign, color, lines in (("-", "remove", old), ("+", "add", new)):
+                for at, line in enumerate(lines, number):
+                    text = self._paint(color, f"{sign} {show(line)}".rstrip())
+                    out.append(f"{self._paint('gutter', f'{at:>{gutter}}')} {text}")
+        if len(changed) > _EDITS:
+            out.append(f"{' ' * gutter} ... and {len(changed) - _EDITS} more places")
+        out.append(bar)
         return out
 
     # ------------------------------------------------------------ the end
@@ -185,14 +194,14 @@ def _cut(line: str, start: int, stop: int) -> tuple[str, int]:
     return "\N{HORIZONTAL ELLIPSIS}" + shown[first + 1 : first + _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}", first
 
 
-def _changed(fix: Fix, sources: Sources) -> list[tuple[list[str], list[str]]]:
-    """(old lines, new lines) of each edit, whole lines; edits into unreadable files show only their text."""
-    out: list[tuple[list[str], list[str]]] = []
+def _changed(fix: Fix, sources: Sources) -> list[tuple[int, list[str], list[str]]]:
+    """(first line, old lines, new lines) of each edit; of edits into unreadable files only the text."""
+    out: list[tuple[int, list[str], list[str]]] = []
     for edit in fix.edits:
         span = edit.span
         lines = sources.lines(span.path)
         if lines is None or span.end_line > len(lines):
-            out.append(([], edit.text.splitlines()))
+            out.append((span.line, [], edit.text.splitlines()))
             continue
         old = list(lines[span.line - 1 : span.end_line])
         text = old[0][: span.column - 1] + edit.text + old[-1][span.end_column - 1 :]
@@ -200,10 +209,12 @@ def _changed(fix: Fix, sources: Sources) -> list[tuple[list[str], list[str]]]:
         if new and old and new[-1] == old[-1]:  # an insertion before a line leaves the line itself alone
             new.pop()
             old.pop()
+        first = span.line
         while new and old and new[0] == old[0]:
             new.pop(0)
             old.pop(0)
-        out.append((old, new if text.strip() else []))
+            first += 1
+        out.append((first, old, new if text.strip() else []))
     return out
 
 

@@ -35,6 +35,11 @@ class Entry:
         return f"Entry({self.code} {self.name})"
 
     @property
+    def kind(self) -> str:
+        """What it looks at, by the code alone: `object`, `source` or `engine`."""
+        return {"OBJ": "object", "CHK": "engine"}.get(self.code[:3], "source")
+
+    @property
     def rule(self) -> Rule:
         """The rule itself; the module is imported on first use."""
         if self._rule is None:
