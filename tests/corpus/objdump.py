@@ -30,7 +30,7 @@ class Line(NamedTuple):
 def listing(tool: Path, paths: Iterable[Path], *flags: str) -> Iterator[tuple[Path, dict[str, dict[int, Line]]]]:
     """Per object: section -> slot -> line. Sections of one name run into each other: no object in the tests has two."""
     for batch in batches(paths):
-        command = [tool, "-d", "-z", "--no-show-raw-insn", *flags, *batch]
+        command: list[str | Path] = [tool, "-d", "-z", "--no-show-raw-insn", *flags, *batch]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found: dict[str, dict[str, dict[int, Line]]] = {}
         sections: dict[str, dict[int, Line]] = {}

@@ -82,17 +82,15 @@ def compare(tool: Path, paths: Iterable[Path], counts: Counter[str]) -> list[str
                     if targets.get(slot) not in elf.target(section, line.symbol):
                         wrong.append(f"{path}: {section}+{slot}: goes to {line.symbol}, here to {targets.get(slot)}")
             counts["instructions"] += len(mine)
+            if any(line.text.startswith("callx") for line in theirs.values()):
+                continue  # No kernel takes it, so its log has no word for it.
             spelled = _native.disassemble(code, big_endian=elf.big_endian, syntax="spelled")
-            if not any(" callx " in line.text for line in theirs.values()):
-                source = "\n".join(text for _, text in spelled)
-                if "unknown#" not in source.replace("call unknown#", ""):
-                    back = _native.assemble(source, big_endian=elf.big_endian)
-                    counts["slots read back"] += len(code) // 8
-                    if back != code:
-                        at = next(i for i in range(0, len(code), 8) if back[i : i + 8] != code[i : i + 8])
-                        wrong.append(
-                            f"{path}: {section}+{at // 8}: {code[at : at + 8].hex()} reads back {back[at : at + 8].hex()}"
-                        )
+            back = _native.assemble("\n".join(text for _, text in spelled), big_endian=elf.big_endian)
+            counts["slots read back"] += len(code) // 8
+            if back != code:
+                at = next((i for i in range(0, len(code), 8) if back[i : i + 8] != code[i : i + 8]), len(code))
+                one, other = code[at : at + 8].hex(), back[at : at + 8].hex()
+                wrong.append(f"{path}: {section}+{at // 8}: {one} reads back as {other}")
     return wrong
 
 
@@ -126,7 +124,17 @@ def test_own_sources_as_objdump(all_clangs: list[Clang], objdump: Path, tmp_path
             for target in TARGETS:
                 for source in sorted(SOURCES.glob("*.c")):
                     out = tmp_path / f"{source.stem}-{clang.major}-{target}-{cpu}.o"
-                    command = [clang.path, f"--target={target}", f"-mcpu={cpu}", "-O2", "-g", "-c", source, "-o", out]
+                    command: list[str | Path] = [
+                        clang.path,
+                        f"--target={target}",
+                        f"-mcpu={cpu}",
+                        "-O2",
+                        "-g",
+                        "-c",
+                        source,
+                        "-o",
+                        out,
+                    ]
                     subprocess.run(command, check=True)
                     built[cpu].append(out)
     counts: Counter[str] = Counter()

@@ -287,6 +287,10 @@ fn stack_depth_follows_copies() {
             "if r1 == 0x0 goto pc+3\nr2 = r10\nr2 += -8\ngoto pc+2\nr2 = r10\nr2 += -48\n*(u8 *)(r2 +0) = 0\nexit",
             48,
         ),
+        (
+            "r2 = *(u32 *)(r1 +0)\nr2 &= 4\nr2 -= 8\nr2 += r10\nr0 = *(u32 *)(r2 +0)\nexit",
+            8,
+        ),
         ("lock *(u64 *)(r10 -32) += r1\nexit", 32),
         ("r1 = load_acquire((u64 *)(r10 -40))\nexit", 40),
     ] {

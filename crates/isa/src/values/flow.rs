@@ -391,9 +391,12 @@ impl<'p> Flow<'p> {
                 Arg::Stack(off, state.bytes(off, MAX_BYTES, self.machine.big_endian))
             }
             Value::Func(f) => Arg::Func(f),
-            Value::Any | Value::Other | Value::U32 | Value::Set(_) | Value::StackPlus(_) => {
-                Arg::Unknown
-            }
+            Value::Any
+            | Value::Other
+            | Value::U32
+            | Value::Set(_)
+            | Value::AtLeast(_)
+            | Value::StackPlus(_) => Arg::Unknown,
         }
     }
 }

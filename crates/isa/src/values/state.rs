@@ -20,6 +20,8 @@ pub(super) enum Value {
     Other,
     /// A number below 2^32.
     U32,
+    /// A number not below this; only good for telling how deep into the stack an index reaches.
+    AtLeast(i32),
     Const(i64),
     /// One of the constants of a [`Sets`] entry.
     Set(u32),
@@ -107,6 +109,17 @@ impl Sets {
                 .get(id as usize)
                 .is_some_and(|s| s.iter().all(|c| u32::try_from(*c).is_ok())),
             _ => false,
+        }
+    }
+
+    /// The least number a value can be, where that is known and small.
+    pub(super) fn at_least(&self, value: Value) -> Option<i32> {
+        match value {
+            Value::AtLeast(low) => Some(low),
+            Value::U32 => Some(0),
+            Value::Const(c) => i32::try_from(c).ok(),
+            Value::Set(id) => i32::try_from(*self.sets.get(id as usize)?.first()?).ok(),
+            _ => None,
         }
     }
 

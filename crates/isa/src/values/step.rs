@@ -174,6 +174,35 @@ impl Machine<'_> {
         }
     }
 
+    /// `pointer + sign * number`, for what is followed through additions.
+    fn shift(&self, pointer: Value, number: Value, sign: i64) -> Option<Value> {
+        let distance = match number {
+            Value::Const(c) => c.checked_mul(sign).and_then(|c| i32::try_from(c).ok()),
+            _ => None,
+        };
+        if let Some(d) = distance {
+            return Some(match pointer {
+                Value::Stack(off) => Value::Stack(off.checked_add(d)?),
+                Value::StackPlus(off) => Value::StackPlus(off.checked_add(d)?),
+                Value::Ctx(off) => Value::Ctx(off.checked_add(d)?),
+                Value::InMap(map, off) => Value::InMap(map, off.checked_add(d)?),
+                Value::AtLeast(low) => Value::AtLeast(low.checked_add(d)?),
+                Value::U32 => Value::AtLeast(d),
+                _ => return None,
+            });
+        }
+        // The verifier takes the least the number can be. Where that is not known here, compilers index upwards from
+        // the start of the object.
+        match pointer {
+            Value::Stack(off) | Value::StackPlus(off) if sign > 0 && !number.may_be_stack() => {
+                Some(Value::StackPlus(
+                    off.checked_add(self.sets.at_least(number).unwrap_or(0))?,
+                ))
+            }
+            _ => None,
+        }
+    }
+
     fn alu(&mut self, state: &State, slot: usize, insn: Insn) -> Value {
         let wide = insn.class() == class::ALU64;
         let dst = state.get(insn.dst);
@@ -233,17 +262,27 @@ impl Machine<'_> {
                     .unwrap_or(Value::Other);
             }
             alu::ADD if wide => {
-                if let Some(moved) = shift(dst, src, 1).or_else(|| shift(src, dst, 1)) {
+                if let Some(moved) = self.shift(dst, src, 1).or_else(|| self.shift(src, dst, 1)) {
                     return moved;
                 }
             }
             alu::SUB if wide => {
-                if let Some(moved) = shift(dst, src, -1) {
+                if let Some(moved) = self.shift(dst, src, -1) {
                     return moved;
                 }
             }
             alu::XOR | alu::SUB if insn.is_reg() && insn.src == insn.dst => return Value::Const(0),
             _ => {}
+        }
+        // A mask without the sign bit leaves a small number, whatever there was.
+        if matches!((insn.op(), src), (alu::AND, Value::Const(0..=0xffff_ffff)))
+            && self.sets.constants(dst).is_none()
+        {
+            return if dst.may_be_stack() {
+                Value::Any
+            } else {
+                Value::U32
+            };
         }
         let folded = match (dst, src) {
             (left, Value::Const(right)) => {
@@ -268,25 +307,6 @@ impl Machine<'_> {
             None => Value::Other,
         }
     }
-}
-
-/// `pointer + sign * number`, for pointers whose offset is followed.
-fn shift(pointer: Value, number: Value, sign: i64) -> Option<Value> {
-    let distance = match number {
-        Value::Const(c) => c.checked_mul(sign).and_then(|c| i32::try_from(c).ok()),
-        _ => None,
-    };
-    Some(match (pointer, distance) {
-        (Value::Stack(off), Some(d)) => Value::Stack(off.checked_add(d)?),
-        (Value::StackPlus(off), Some(d)) => Value::StackPlus(off.checked_add(d)?),
-        (Value::Ctx(off), Some(d)) => Value::Ctx(off.checked_add(d)?),
-        (Value::InMap(map, off), Some(d)) => Value::InMap(map, off.checked_add(d)?),
-        // The verifier adds what the number can be at least; compilers index upwards from the object's start.
-        (Value::Stack(off) | Value::StackPlus(off), None) if sign > 0 && !number.may_be_stack() => {
-            Value::StackPlus(off)
-        }
-        _ => return None,
-    })
 }
 
 fn fold(insn: Insn, wide: bool, left: i64, right: i64) -> i64 {
