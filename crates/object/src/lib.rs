@@ -6,6 +6,7 @@
 //! [`Object::against`] answers once per kernel what all programs ask of it.
 
 mod datasec;
+mod dwarf;
 mod elf;
 mod error;
 mod ext;
@@ -20,6 +21,7 @@ mod object;
 mod relocs;
 mod sections;
 
+pub use dwarf::{Frame, Inlined};
 pub use error::{Error, Result};
 pub use kernel::Against;
 pub use linked::{CoreSlot, Line, Linked, LinkedFunction, SlotRef, Target};

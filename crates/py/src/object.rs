@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bpfsmith_object::{Error, ExternKind, Object};
+use bpfsmith_object::{Error, ExternKind, Frame, Inlined, Object};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
@@ -19,13 +19,29 @@ use crate::{ReadError, read_error};
 pub(crate) struct Shared {
     pub(crate) object: Object,
     analyses: Vec<OnceLock<Result<Analysis, Error>>>,
+    inlined: OnceLock<Option<Inlined>>,
 }
 
 impl Shared {
     fn new(data: Vec<u8>) -> Result<Arc<Self>, Error> {
         let object = Object::parse(data)?;
         let analyses = object.programs.iter().map(|_| OnceLock::new()).collect();
-        Ok(Arc::new(Self { object, analyses }))
+        Ok(Arc::new(Self {
+            object,
+            analyses,
+            inlined: OnceLock::new(),
+        }))
+    }
+
+    /// The functions at an instruction, innermost first; DWARF is read when first asked for.
+    pub(crate) fn frames(&self, index: usize, slot: usize) -> Result<Vec<Frame>, Error> {
+        guarded(|| {
+            let inlined = self.inlined.get_or_init(|| Inlined::new(&self.object));
+            match inlined {
+                Some(inlined) => inlined.frames(&self.object, index, slot),
+                None => Ok(Vec::new()),
+            }
+        })
     }
 
     /// The analysis of program `index`, computed on first use.

@@ -466,10 +466,16 @@ impl PyProgram {
         Ok(offsets.into_iter().map(text).collect())
     }
 
-    /// Empty until the object crate reads DWARF.
-    #[allow(clippy::unused_self, reason = "the contract's shape")]
-    fn inline_frames(&self, _slot: usize) -> Vec<(String, String, u32, u32)> {
-        Vec::new()
+    fn inline_frames(
+        &self,
+        py: Python<'_>,
+        slot: usize,
+    ) -> PyResult<Vec<(String, String, u32, u32)>> {
+        let frames = py.detach(|| self.shared.frames(self.index, slot));
+        let frames = frames.map_err(raise)?.into_iter();
+        Ok(frames
+            .map(|one| (one.function, one.file, one.line, one.column))
+            .collect())
     }
 
     fn line_text(&self, py: Python<'_>, slot: usize) -> PyResult<Option<String>> {
