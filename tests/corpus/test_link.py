@@ -109,6 +109,12 @@ def compare(path: Path, ref: RefObject, kernel: _native.Btf, counts: Counter[str
         counts["slots"] += len(slots) // 8
         if mine.fingerprint([kernel]) != hashlib.sha256(slots).hexdigest():
             wrong.append(f"{mine.name}: the fingerprint is not the hash of the normalised slots")
+        if theirs.lines:
+            counts["line records"] += len(theirs.lines)
+            if [(slot, line, column) for slot, _file, line, column in mine.lines()] != theirs.lines:
+                wrong.append(f"{mine.name}: line records differ")
+        if theirs.functions and [one[1] for one in mine.functions()] != theirs.functions:
+            wrong.append(f"{mine.name}: functions start at {mine.functions()}, for libbpf at {theirs.functions}")
         if obj.endianness == "big":
             wanted = swapped(wanted)
             if slots != wanted and len(slots) == len(wanted) and big_endian_shift(slots, wanted):

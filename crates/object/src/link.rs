@@ -284,9 +284,11 @@ impl Linker<'_> {
                 });
                 self.set_second(slot, offset);
             }
+            // The loader makes a map of it that is none of the object's: no index.
             Target::JumpTable(..) => self.set_first(slot, |insn| {
                 insn.src = PSEUDO_MAP_VALUE;
                 insn.off = 0;
+                insn.imm = -1;
             }),
             Target::Extern(_) | Target::Function(_) => {}
         }

@@ -73,9 +73,10 @@ pub struct Line {
 
 /// A program with its subprograms appended, before CO-RE.
 ///
-/// A load of a map has source register 1 and the map's index as `imm`; a load of data or of a kconfig extern source
-/// register 2, the map's index as `imm` and the offset in the second half's; a callback source register 4 and the
-/// distance to the function; a typed ksym source register 3; a kfunc call source register 2 and `imm` 0.
+/// A load of a map has source register 1 and the map's index as `imm`. A load of data, a kconfig extern or a jump
+/// table has source register 2, the map's index as `imm` (-1: a jump table) and the offset in the second half. A
+/// callback has source register 4 and the distance to the function, a typed ksym source register 3, a kfunc call
+/// source register 2 and `imm` 0.
 #[derive(Clone, Debug, Default)]
 pub struct Linked {
     /// Slots.

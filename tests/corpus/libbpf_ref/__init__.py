@@ -23,10 +23,15 @@ class RefMap(NamedTuple):
 
 
 class RefProgram(NamedTuple):
-    """A program as libbpf would load it; the slots are in the host's byte order."""
+    """A program as libbpf would load it; the slots are in the host's byte order.
+
+    `lines` are (slot, line, column) and `functions` first slots; both empty when libbpf passes none.
+    """
 
     name: str
     section: str
+    lines: list[tuple[int, ...]]
+    functions: list[int]
     insns: bytes
 
 
@@ -70,7 +75,10 @@ def read(paths: list[Path], kernel_btf: Path) -> dict[Path, RefObject]:
             sizes = int(key), int(value), int(entries)
             maps.append(RefMap(name, int(number), *sizes, int(flags), int(extra), pinned == "1"))
         elif kind == "P":
-            programs.append(RefProgram(fields[0], fields[1], bytes.fromhex(fields[-1])))
+            name, section, *_words, lines_text, starts, insns = fields
+            lines = [tuple(map(int, one.split(":"))) for one in lines_text.split()]
+            functions = [int(one) for one in starts.split()]
+            programs.append(RefProgram(name, section, lines, functions, bytes.fromhex(insns)))
         elif kind == "O":
             found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs)
             maps, programs = [], []

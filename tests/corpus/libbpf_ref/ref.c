@@ -8,7 +8,8 @@
  *
  *     V  libbpf version
  *     M  name  type  type word  key size  value size  max entries  flags  map_extra  pinned  internal
- *     P  name  section  autoload  type word  attach word  expected attach type  instructions in hexadecimal
+ *     P  name  section  autoload  type word  attach word  expected attach type
+ *        lines (slot:line:column ...)  functions (slot ...)  instructions in hexadecimal
  *     O  path  ok|open|prepare  first warning: the end of what belongs to this object
  */
 #define _GNU_SOURCE
@@ -220,6 +221,15 @@ static void print_program(const struct bpf_program *prog)
 	printf("P\t%s\t%s\t%d\t%s\t%s\t%d\t", bpf_program__name(prog), bpf_program__section_name(prog),
 	       bpf_program__autoload(prog), word(libbpf_bpf_prog_type_str(bpf_program__type(prog))),
 	       word(libbpf_bpf_attach_type_str(attach)), attach);
+	for (__u32 i = 0; i < bpf_program__line_info_cnt(prog); i++) {
+		const struct bpf_line_info *line = &bpf_program__line_info(prog)[i];
+
+		printf("%u:%u:%u ", line->insn_off, line->line_col >> 10, line->line_col & 1023);
+	}
+	putchar('\t');
+	for (__u32 i = 0; i < bpf_program__func_info_cnt(prog); i++)
+		printf("%u ", bpf_program__func_info(prog)[i].insn_off);
+	putchar('\t');
 	for (size_t i = 0; i < size; i++)
 		printf("%02x", bytes[i]);
 	putchar('\n');
