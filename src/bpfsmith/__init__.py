@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.check import check as check
     from bpfsmith.check.report import Report as Report
+    from bpfsmith.explain import explain as explain
     from bpfsmith.inspect import inspect as inspect
     from bpfsmith.model.errors import BpfsmithError as BpfsmithError
     from bpfsmith.model.errors import EnvironmentMissing as EnvironmentMissing

@@ -164,6 +164,39 @@ def test_python_m_and_a_reader_that_goes_away() -> None:
     assert err == b""
 
 
+def test_names_that_are_not_utf8(here: Path) -> None:
+    shutil.copy(here / "drop_all.o", os.fsencode(here) + b"/\xff\x1b.o")
+    for kind, encoding in (
+        ("text", "utf-8"),
+        ("json", "utf-8"),
+        ("json", "ascii"),
+        ("sarif", "utf-8"),
+        ("github", "ascii"),
+    ):
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(
+            [*RUN, "check", b"\xff\x1b.o", "--select", "OBJ003", "--format", kind],
+            capture_output=True,
+            check=False,
+            env=env,
+        )
+        assert (done.returncode, done.stderr) == (1, b""), (kind, done.stderr)
+        text = done.stdout.decode(encoding)
+        assert "\x1b" not in text
+        if kind in {"json", "sarif"}:
+            json.loads(text)
+
+
+def test_a_deleted_folder(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = here / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert call("check", str(here / "drop_all.o"), "--select", "OBJ003") == 1
+    assert call("check") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_ctrl_c(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config")
     run = subprocess.Popen([*RUN, "check", "--config", "config", "drop_all.o"], stderr=subprocess.PIPE, text=True)

@@ -117,6 +117,11 @@ class _Run:
 def run(paths: list[str], options: Options) -> Report:
     """Checks every path; see `bpfsmith.check.check`."""
     options.validate()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        if not all(map(os.path.isabs, paths)):
+            raise InputError("the current folder was deleted", hint="`cd` into one that exists") from None
     state = _Run(options)
     state.kernels()
     inputs: list[Input] = []

@@ -8,6 +8,7 @@ need neither argparse nor jobs.
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; never raises, never shows a traceback for a user's fault."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # File names need not be UTF-8 and terminals need not be Unicode: `\xff` instead of an exception.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

@@ -32,7 +32,10 @@ class Sources:
     __slots__ = ("_cwd", "_found", "_texts", "roots")
 
     def __init__(self, roots: Iterable[str] = ()) -> None:
-        self._cwd = os.getcwd()
+        try:
+            self._cwd = os.getcwd()
+        except FileNotFoundError:  # the current folder was deleted: absolute paths still work
+            self._cwd = "/.deleted"
         self.roots = tuple(os.path.abspath(root) for root in roots)
         self._texts: dict[str, tuple[str, ...] | None] = {}
         self._found: dict[tuple[str, str | None], str | None] = {}
