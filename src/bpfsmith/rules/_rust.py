@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Edit, Fix, Span
 from bpfsmith.source.names import resolve, resolve_attr
 from bpfsmith.source.rust import Expr
-from bpfsmith.source.types import type_of
+from bpfsmith.source.types import binding, item_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +17,28 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Attribute, Item, SourceFile
 
 __all__ = [
-    "EBPF", "LOADER", "Mention", "called_on", "cited", "compat", "covered", "files", "kernel_files", "manifest_span",
-    "maps", "mentions", "place", "programs", "rename_fix", "replace", "user_files",
-]  # fmt: skip
+    "EBPF",
+    "LOADER",
+    "Mention",
+    "borrow_edits",
+    "by_value",
+    "c_string_fix",
+    "called_on",
+    "cited",
+    "compat",
+    "covered",
+    "files",
+    "is_text",
+    "kernel_files",
+    "manifest_span",
+    "maps",
+    "mentions",
+    "place",
+    "programs",
+    "rename_fix",
+    "replace",
+    "user_files",
+]
 
 EBPF = frozenset({"aya::Ebpf", "aya::Bpf"})
 LOADER = frozenset({"aya::EbpfLoader", "aya::BpfLoader"})
@@ -196,3 +215,81 @@ def maps(file: SourceFile) -> Iterator[tuple[Item, Attribute]]:
             if path is not None and path.rpartition("::")[2] in ("map", "btf_map") and path.startswith("aya_"):
                 yield item, attr
                 break
+
+
+_TEXT_TYPES = frozenset({"str", "String", "&str", "&String", "&'static str", "Box<str>"})
+
+
+def is_text(expr: Expr | None) -> bool:  # noqa: PLR0911 - one return a kind
+    """Whether an argument is certainly a Rust string: a literal, a local or field declared as one, a `format!`."""
+    while expr is not None and expr.kind in ("ref", "paren"):
+        expr = expr.inner
+    if expr is None:
+        return False
+    if expr.literal == "str":
+        return True
+    if expr.kind == "macro":
+        return expr.path == "format"
+    if expr.kind == "method":
+        return expr.name in ("as_str", "to_string") or (expr.name == "to_owned" and is_text(expr.receiver))
+    if expr.kind == "field":
+        owner = type_of(expr.receiver)
+        item = item_of(expr.file, owner.path) if owner is not None else None
+        if item is None or item.kind != "struct":
+            return False
+        return any(field.name == expr.name and field.type in _TEXT_TYPES for field in item.params)
+    if expr.kind != "path":
+        return False
+    found = binding(expr) if "::" not in expr.path else None
+    if found is not None:
+        if found.type:
+            return found.type.replace("'_ ", "") in _TEXT_TYPES
+        return found.kind == "let" and found.let is not None and is_text(found.let.init)
+    path = resolve(expr.file, expr.path, expr.item)
+    item = item_of(expr.file, path) if path is not None else None
+    return item is not None and item.kind in ("const", "static") and item.type in _TEXT_TYPES
+
+
+def c_string_fix(ctx: CheckContext, expr: Expr) -> Fix:
+    """`"lo"` -> `c"lo"` where that is the same text; else what to do by hand."""
+    plain = expr.string
+    edition = expr.file.crate.edition if expr.file.crate is not None else 0
+    if plain is not None and expr.text.startswith('"') and "\0" not in plain and edition >= 2021:
+        return Fix("safe", f"write `c{expr.text}`", [replace(ctx, expr.file, expr.start, expr.start, "c")])
+    return Fix("display", "pass a reference to a C string (`CString::new(name)?`), or the interface's index")
+
+
+_VALUES = frozenset({"lit", "struct", "cast", "binary", "array", "repeat", "tuple", "unary"})
+
+
+def by_value(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
+    """Whether an argument is certainly no reference: a literal, a struct, arithmetic, a local declared as a value."""
+    if expr.kind == "paren":
+        return expr.inner is not None and by_value(expr.inner)
+    if expr.kind == "unary":
+        return expr.op in ("-", "!") or (expr.op == "*" and expr.inner is not None)
+    if expr.literal in ("str", "bytes", "cstr"):
+        return False
+    if expr.kind in _VALUES:
+        return True
+    if expr.kind != "path":
+        return False
+    found = binding(expr) if "::" not in expr.path else None
+    if found is not None:
+        if found.type:
+            generic = found.item is not None and found.item.generic
+            return not generic and not found.type.startswith(("&", "*", "impl ", "Box<", "_"))
+        return found.kind == "let" and found.let is not None and found.let.init is not None and by_value(found.let.init)
+    path = resolve(expr.file, expr.path, expr.item)
+    item = item_of(expr.file, path) if path is not None else None
+    return item is not None and item.kind == "const" and not item.type.startswith("&")
+
+
+def borrow_edits(ctx: CheckContext, expr: Expr) -> list[Edit]:
+    """`x` -> `&x`, with brackets where `&` would bind tighter."""
+    if expr.kind in ("cast", "binary"):
+        return [
+            replace(ctx, expr.file, expr.start, expr.start, "&("),
+            replace(ctx, expr.file, expr.end, expr.end, ")"),
+        ]
+    return [replace(ctx, expr.file, expr.start, expr.start, "&")]

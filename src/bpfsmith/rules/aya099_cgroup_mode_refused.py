@@ -62,16 +62,10 @@ class CgroupModeRefused(SourceRule):
                 safe = "safe" if ctx.kernels.specified and not before else "unsafe"
                 yield self.finding(
                     ctx,
-                    f"`{one.path.rpartition('::')[2]}` is refused with `EINVAL` from Linux 5.7 on, where Aya attaches by link",
+                    f"`{one.path.rpartition('::')[2]}` is refused (`EINVAL`) from Linux 5.7 on, which attaches by link",
                     span=place(ctx, file, one.start, one.end),
                     kernels=affected if before else (),
-                    fixes=[
-                        Fix(
-                            safe,
-                            "use `Single`, links allow several",
-                            [replace(ctx, file, one.start, one.end, "Single")],
-                        )
-                    ],
+                    fixes=[Fix(safe, "use `Single`", [replace(ctx, file, one.start, one.end, "Single")])],
                 )
 
 

@@ -58,7 +58,7 @@ class LoggerDroppedBeforeLoad(SourceRule):
             if load is not None:
                 yield self.finding(
                     ctx,
-                    "the logger is dropped here, which closes its ring buffer: programs that log fail to load (`EBADF`)",
+                    "the logger is dropped here and its ring buffer closed: programs that log fail to load (`EBADF`)",
                     span=covered(ctx, init),
                     labels=[Label(covered(ctx, load), "loaded here")],
                     fixes=[Fix("display", "keep the logger, and call `flush` when there is something to read")],

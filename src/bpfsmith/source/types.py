@@ -20,7 +20,7 @@ __all__ = ["Binding", "Type", "binding", "item_of", "mentions", "parse_type", "t
 _MAKERS = frozenset(
     {
         *("new", "try_from", "from", "default", "load", "load_file", "from_pin", "with_max_entries", "with_flags"),
-        *("pinned", "create", "from_map_data", "from_program_info", "with_allocator"),
+        *("pinned", "create", "parse", "from_map_data", "from_program_info", "with_allocator"),
     }
 )
 _WRAPPERS = frozenset({"Result", "Option", "Box", "Arc", "Rc", "Mutex", "RefCell", "RwLock", "MutexGuard"})

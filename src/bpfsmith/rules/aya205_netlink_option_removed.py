@@ -1,0 +1,66 @@
+"""`TcAttachOptions::Netlink` became `TcAttach::Netlink`.
+
+## What it does
+Finds `TcAttachOptions::Netlink` where aya is 0.15.0 or newer.
+
+## Why is this bad
+The type is gone since 0.15.0, and `attach_with_options` with it: the code does not compile.
+
+## Example
+```rust
+attach_with_options("eth0", TcAttachType::Ingress, TcAttachOptions::Netlink(options))
+```
+
+## Use instead
+```rust
+attach(c"eth0", TcAttach::Netlink { parent: TcAttachType::Ingress.into(), options })
+```
+
+## Fix
+Display: call `attach` with `TcAttach::Netlink { parent: attach_type.into(), options }`.
+
+## Kernels
+All.
+
+## Source
+aya 0.15.0, `aya/src/programs/tc.rs`; compiled with 0.14 and 0.16.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._rust import compat, mentions, place, user_files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+
+
+class NetlinkOptionRemoved(SourceRule):
+    severity = "error"
+    group = "correctness"
+    phase = "compile"
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in user_files(project, since="0.15.0"):
+            for one in mentions(
+                file, {"aya::programs::tc::TcAttachOptions::Netlink", "aya::programs::TcAttachOptions::Netlink"}
+            ):
+                if compat(file, one.item, one.start):
+                    continue
+                yield self.finding(
+                    ctx,
+                    "`TcAttachOptions` does not exist since aya 0.15",
+                    span=place(ctx, file, one.start, one.end),
+                    fixes=[
+                        Fix("display", "call `attach` with `TcAttach::Netlink { parent: attach_type.into(), options }`")
+                    ],
+                )
+
+
+RULE = NetlinkOptionRemoved()
