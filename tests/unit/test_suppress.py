@@ -105,5 +105,20 @@ def test_unknown_rules_are_reported_with_what_is_near() -> None:
     assert "`OBJ003`" in about[0].fixes[0].message
 
 
+def test_manifests() -> None:
+    text = """\
+a = "# bpfsmith: expect(OBJ001)"
+b = \'# bpfsmith: expect(OBJ001)\'
+c = \"\"\"
+# bpfsmith: expect(OBJ001)
+\"\"\"
+# bpfsmith: expect(OBJ003, reason = "why")
+aya = "0.11"
+bpf = "0.11" # bpfsmith: expect(OBJ003, reason = "why")
+"""
+    Path("Cargo.toml").write_text(text, encoding="utf-8")
+    assert [one.covers for one in expectations("Cargo.toml", Sources())] == [7, 8]
+
+
 def test_a_file_that_is_gone() -> None:
     assert suppress([finding(1)], {"b.c": set()}, Sources())[1] == 0

@@ -351,6 +351,8 @@ class _Pass:
         for path in source_paths(project):
             state.files.add(os.path.realpath(path))
             state.ran.setdefault(state.sources.shown(path), set()).update(codes)
+        for crate in project.crates:
+            state.ran.setdefault(state.sources.shown(crate.manifest), set()).update(codes)
 
     def _guarded(
         self, rule: Rule, check: Callable[[Any, CheckContext], Iterable[Finding]], subject: object, path: str

@@ -1,4 +1,4 @@
-"""`// bpfsmith: expect(CODE, reason = "...")` in C and Rust.
+"""`// bpfsmith: expect(CODE, reason = "...")` in C and Rust; `# bpfsmith: ...` in a `Cargo.toml`.
 
 The comment covers its own line when code stands before it on that line; alone on a line it covers the next line that is
 not itself such a comment, and no further (put it directly above the reported line, also inside an item).
@@ -39,14 +39,18 @@ class Expectation:
 
 
 _tokens: re.Pattern[str] | None = None
+_toml: re.Pattern[str] | None = None
 _expect: re.Pattern[str] | None = None
 
 
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    global _tokens, _expect  # noqa: PLW0603 - compiled when the first comment of ours is seen
+def _patterns(toml: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    global _tokens, _toml, _expect  # noqa: PLW0603 - compiled when the first comment of ours is seen
     import re
 
-    if _tokens is None or _expect is None:
+    if _tokens is None or _toml is None or _expect is None:
+        _toml = re.compile(
+            r"""(?P<comment>\#[^\n]*)|\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'""", re.DOTALL
+        )
         # Comments, and the strings and characters that only look like them. A Rust lifetime is not a character.
         _tokens = re.compile(
             r"""(?P<comment>//[^\n]*|/\*.*?\*/)|b?r(?P<hash>\#*)".*?"(?P=hash)|"(?:\\.|[^"\\])*"|'(?:\\[^\n]{1,10}?|[^'\\\n])'""",
@@ -55,7 +59,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         _expect = re.compile(
             r"""^expect\(\s*(?P<words>[^"()=]*?)\s*(?:(?:,|^|(?<=\())\s*reason\s*=\s*"(?P<reason>(?:\\.|[^"\\])*)"\s*,?)?\s*\)$"""
         )
-    return _tokens, _expect
+    return _toml if toml else _tokens, _expect
 
 
 def expectations(path: str, sources: Sources) -> list[Expectation]:
@@ -63,7 +67,7 @@ def expectations(path: str, sources: Sources) -> list[Expectation]:
     lines = sources.lines(path)
     if lines is None or not any(_MARK in line for line in lines):
         return []
-    tokens, expect = _patterns()
+    tokens, expect = _patterns(path.endswith(".toml"))
     text = "\n".join(lines)
     found: list[tuple[int, int, str]] = []  # line, column, comment text
     line, line_start, at = 1, 0, 0
@@ -79,7 +83,7 @@ def expectations(path: str, sources: Sources) -> list[Expectation]:
         found.append((line, match.start() - line_start + 1, comment))
     ours = {}
     for number, column, comment in found:
-        body = comment.strip("/*! \t")
+        body = comment.strip("/*!# \t")
         if body.startswith(_MARK):
             ours[number] = (column, comment, body[len(_MARK) :].strip())
     result = []

@@ -72,17 +72,25 @@ class CheckContext:
             if found is not None:
                 return found, ()
         else:
-            for _, frame_path, frame_line, frame_column in program.inline_frames(slot):
-                if not self.sources.foreign(frame_path):
-                    found = self.sources.span(frame_path, frame_line, frame_column, root)
-                    if found is not None:
-                        return found, ()
+            own = [frame for frame in program.inline_frames(slot) if not self.sources.foreign(frame[1])]
+            for at_frame, (_, frame_path, frame_line, frame_column) in enumerate(own):
+                found = self.sources.span(frame_path, frame_line, frame_column, root)
+                if found is not None:
+                    return found, self._caller(own[at_frame + 1 : at_frame + 2], root)
             before = self._before(program, lines, files, at, slot, root)
             if before is not None:
                 return before, ()
         text = program.line_text(slot)
         said = f"{path}:{line}" + (f": `{text.strip()}`" if text and text.strip() else "")
         return None, (Evidence("source", said),)
+
+    def _caller(self, frames: list[tuple[str, str, int, int]], root: str | None) -> tuple[Evidence, ...]:
+        """Who called the shown line: a helper function of the user's is inlined into several programs."""
+        for _, path, line, column in frames:
+            found = self.sources.span(path, line, column, root)
+            if found is not None:
+                return (Evidence("called", f"from {found}"),)
+        return ()
 
     def _before(
         self,
