@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from toolchain import Clang
 
 import bpfsmith
 from bpfsmith.cli import main
 from bpfsmith.inspect import inspect
+from bpfsmith.inspect._document import object_document
 from bpfsmith.inspect.schema import schema
 from bpfsmith.model.errors import InputError
-from bpfsmith.read import read_kernel
+from bpfsmith.read import read_bytes, read_kernel
 from bpfsmith.read.earliest import earliest_kernel, needs
 from bpfsmith.render import inspect_asm, inspect_graph, inspect_text
 from bpfsmith.render.inspect_table import Paint, listed, printable, table
@@ -188,6 +194,36 @@ def test_the_json_of_an_empty_call_is_still_a_document(capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out) == {"version": 1, "objects": []}
 
 
+def test_file_names_that_are_no_utf8(run_cli: Callable[..., Any], tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.o")
+    (tmp_path / name).write_bytes(INSIDE.read_bytes())
+    done = run_cli("inspect", name, "--format", "json")
+    assert done.code == 0, done.stderr
+    assert json.loads(done.stdout)["objects"][0]["path"] == "caf\ufffd.o"
+    assert run_cli("inspect", name).code == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damaged_objects_are_refused_or_shown(data: st.DataObject) -> None:
+    """Whatever the bytes: a document, or an `InputError`; never another exception."""
+    content = bytearray(INSIDE.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    try:
+        obj = read_bytes(bytes(content))
+    except InputError:
+        return
+    document = object_document(obj)
+    inspect_text.render({"version": 1, "objects": [document]})
+    inspect_graph.render([obj], "dot")
+    for program in obj.programs:
+        if program.link_error is None:
+            inspect_asm.render(program, inlined=True)
+            assert program.instructions * 8 == len(program.insns())
+
+
 MAPS_ONLY = """
 struct { int (*type)[2]; int (*max_entries)[1]; unsigned *key; unsigned *value; } only
 __attribute__((section(".maps"), used));
@@ -229,3 +265,23 @@ def test_an_object_without_btf(tmp_path: Path, clang: Clang) -> None:
     assert (program["name"], program["type"]) == ("pass", "socket_filter")
     assert program["maps"] == [".bss"]
     assert program["earliest_kernel"]["version"] == "5.2"
+
+
+INLINED = """
+static inline __attribute__((always_inline)) int inner(int value) { volatile int copy = value; return copy + 1; }
+static inline __attribute__((always_inline)) int outer(int value) { return inner(value) * 3; }
+__attribute__((section("socket"), used)) int entry(int *skb) { return outer(*skb); }
+"""
+
+
+@pytest.mark.toolchain
+def test_the_chain_of_inlined_functions(tmp_path: Path, clang: Clang) -> None:
+    program = bpfsmith.read(_compile(clang, tmp_path, INLINED, "-g")).programs[0]
+    chains = [[frame[0] for frame in program.inline_frames(slot)] for slot in range(program.instructions)]
+    assert ["inner", "outer", "entry"] in chains
+    frames = program.inline_frames(chains.index(["inner", "outer", "entry"]))
+    assert [line for _, _, line, _ in frames] == [2, 3, 4]
+    assert all(path.endswith("made.c") for _, path, _, _ in frames)
+    assert ";   in inner (" in inspect_asm.render(program, inlined=True)
+    bare = bpfsmith.read(_compile(clang, tmp_path, INLINED)).programs[0]
+    assert bare.inline_frames(0) == []

@@ -96,7 +96,9 @@ def _texts(args: argparse.Namespace, report: InspectReport, color: bool) -> Iter
 def _json(report: InspectReport) -> str:
     import json
 
-    return json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+    # A file name that is no UTF-8 must not break the document.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _programs(report: InspectReport, wanted: str) -> list[Program]:

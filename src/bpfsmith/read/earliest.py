@@ -98,13 +98,23 @@ def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
         yield f"program type {found.name}", found.since
     attach = program.attach_type
     attached = None if attach is None else attach_types.get(attach)
-    # One that the loader may leave out (`attachable_opt`) is no need: libbpf drops it on old kernels.
-    if attached is not None and attached.since and "attachable_opt" not in meaning.flags:
+    if attached is not None and attached.since and not _attaches_without(program, meaning.flags):
         yield f"attach type {attached.name}", attached.since
     if meaning.sleepable and kind != "syscall":
         yield from _feature("sleepable", "sleepable program")
     if "xdp_frags" in meaning.flags:
         yield from _feature("xdp_frags", "XDP on fragments")
+
+
+def _attaches_without(program: Program, flags: tuple[str, ...]) -> bool:
+    """Whether kernels that do not know the declared attach type take the program and attach it all the same."""
+    # libbpf leaves an optional one out on old kernels; `tc/ingress` attaches as a classic filter too, and
+    # `sk_reuseport` by a socket option: before the kernel knew these attach types it did not look at them.
+    return (
+        "attachable_opt" in flags
+        or (program.type == "sched_cls" and program.section.startswith("tc/"))
+        or program.attach_type == "sk_reuseport_select"
+    )
 
 
 def _helper_needs(program: Program) -> Iterator[tuple[str, str]]:
