@@ -6,7 +6,7 @@
 
 use bpfsmith_isa::{Insn, JumpTable};
 
-use crate::elf::{STT_SECTION, Symbol};
+use crate::elf::{STT_FUNC, STT_SECTION, Symbol};
 use crate::functions::containing;
 use crate::linked::{LinkedFunction, SlotRef, Target};
 use crate::maps::ARENA;
@@ -387,6 +387,9 @@ impl Linker<'_> {
                 let base = symbol.value.cast_signed();
                 let slot = if pointer {
                     base.wrapping_add(imm) / 8
+                } else if symbol.kind() == STT_FUNC {
+                    // Clang writes -1 here, GNU as before 2.41 the symbol's value in bytes: it says nothing more.
+                    base / 8
                 } else {
                     (base / 8).wrapping_add(imm).wrapping_add(1)
                 };
