@@ -7,11 +7,13 @@ import importlib
 import inspect
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 API = Path(__file__).resolve().parents[1] / "api"
 DOCS = API.parent / "docs/topics"
+SKILL = API.parent / "skills/rust-ebpf"
 
 
 def cli_text() -> str:
@@ -133,12 +135,16 @@ def topics() -> dict[str, str]:
 
 
 def write() -> None:
-    """Writes all of them, and `docs/topics` as a copy of the package's topics."""
+    """Writes all of them, `docs/topics` as a copy of the package's topics, and the skill."""
     DOCS.mkdir(parents=True, exist_ok=True)
     for path in DOCS.glob("*.md"):
         path.unlink()
     for name, text in topics().items():
         (DOCS / name).write_text(text, encoding="utf-8")
+    from bpfsmith.skill import skill
+
+    shutil.rmtree(SKILL, ignore_errors=True)
+    skill().install(str(SKILL.parent))
     API.mkdir(exist_ok=True)
     for name, make in SNAPSHOTS.items():
         text = make()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object as Object
     from bpfsmith.read import read as read
     from bpfsmith.read import read_many as read_many
+    from bpfsmith.skill import skill as skill
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ _PUBLIC = {
     "parse_kernels": "model.kernels",
     "read": "read",
     "read_many": "read",
+    "skill": "skill",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "parse_kernels",
     "read",
     "read_many",
+    "skill",
 ]
 
 
