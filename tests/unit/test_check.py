@@ -290,6 +290,22 @@ def test_a_workspace_with_nothing_built(monkeypatch: pytest.MonkeyPatch, workspa
         assert report.exit_code == 1
 
 
+def test_a_large_foreign_workspace_is_read_once(monkeypatch: pytest.MonkeyPatch, workspace: Path, here: Path) -> None:
+    from bpfsmith.check import inputs
+
+    install(monkeypatch, source_rule(in_source))
+    for name in "abc":
+        (here / name).mkdir()
+        (here / name / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nversion = "0.1.0"\n', encoding="utf-8")
+    (here / "Cargo.toml").write_text('[workspace]\nmembers = ["a", "b", "c"]\nexclude = ["ws"]\n', encoding="utf-8")
+    asked = []
+    real = inputs.open_project
+    monkeypatch.setattr(inputs, "open_project", lambda folder: asked.append(folder) or real(folder))
+    report = bpfsmith.check(".")
+    assert [one.span.path for one in report.findings] == ["ws/demo-ebpf/src/main.rs"]
+    assert asked == [".", "./ws/demo-ebpf", str(workspace)]
+
+
 def test_a_workspace_with_objects(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
     install(monkeypatch, object_rule(once), source_rule(in_source))
     place(workspace, "bpfel-unknown-none/debug/demo", -30)

@@ -72,9 +72,13 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
 
     found: dict[tuple[int, int], str] = {}
     projects: list[Project] = []
+    others: list[str] = []
     for folder, folders, files in os.walk(top, onerror=failed):
         folders[:] = sorted(one for one in folders if one not in _SKIPPED)
-        if "Cargo.toml" in files:
+        # Below a workspace that has nothing to do with us only a manifest that speaks of Aya is worth a look: each look
+        # reads the whole workspace around it.
+        inside = any(folder.startswith(one) for one in others)
+        if "Cargo.toml" in files and (not inside or _speaks_of_aya(os.path.join(folder, "Cargo.toml"))):
             try:
                 project = open_project(folder)
             except BpfsmithError as error:
@@ -82,9 +86,12 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
                 folders.clear()
                 continue
             if project is not None:
-                projects.append(project)
+                whole = _whole(project, folder, top)
+                if whole.root not in {one.root for one in projects}:
+                    projects.append(whole)
                 folders.clear()
                 continue
+            others.append(os.path.join(folder, ""))
         for file in files:
             path = os.path.normpath(os.path.join(folder, file))
             if not is_object(path):
@@ -94,3 +101,18 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
             if key not in found or (len(path), path) < (len(found[key]), found[key]):
                 found[key] = path
     return sorted(found.values()), projects
+
+
+def _whole(project: Project, folder: str, top: str) -> Project:
+    """Found through one member, the workspace is taken whole when it lies below what was asked for."""
+    if project.root == os.path.abspath(folder) or not project.root.startswith(os.path.join(os.path.abspath(top), "")):
+        return project
+    return open_project(project.root) or project
+
+
+def _speaks_of_aya(manifest: str) -> bool:
+    try:
+        with open(manifest, "rb") as file:
+            return b"aya" in file.read(1 << 20)
+    except OSError:
+        return False
