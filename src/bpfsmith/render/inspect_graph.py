@@ -8,8 +8,6 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.object import Object
 
-FORMATS = ("dot", "mermaid")
-
 
 class _Graph:
     """Nodes and edges of one object; every node and edge once, in the order they are found."""
@@ -29,7 +27,7 @@ class _Graph:
 
 
 def render(objects: Sequence[Object], form: str) -> str:
-    """One graph for all `objects`; `form` is one of `FORMATS`."""
+    """One graph for all `objects`; `form` is `dot` or `mermaid`."""
     graphs = [(obj.path, _graph(obj)) for obj in objects]
     return "\n".join(_dot(graphs) if form == "dot" else _mermaid(graphs)) + "\n"
 
