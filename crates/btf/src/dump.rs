@@ -9,12 +9,12 @@ impl Btf {
     /// Names that are not UTF-8 come out as they are, hence bytes.
     ///
     /// # Errors
-    /// A text over 64 times as long as the BTF: many types share one endless name.
+    /// A text over 32 times as long as the BTF: many types share one endless name.
     pub fn dump_raw(&self) -> Result<Vec<u8>> {
         let limit = self
             .as_bytes()
             .len()
-            .saturating_mul(64)
+            .saturating_mul(32)
             .saturating_add(1 << 16);
         let mut out = Out {
             buffer: Vec::with_capacity(self.type_section().len().saturating_mul(3)),

@@ -4,18 +4,28 @@ use crate::{Btf, Kind, Type};
 /// libbpf gives up after as many steps, too; a chain this long is a cycle.
 pub(crate) const MAX_DEPTH: u32 = 32;
 
+/// Typedefs and qualifiers in a row.
+const MAX_NAMES: u32 = 256;
+
 impl Btf {
-    /// Follows const, volatile, restrict, type tags and typedefs. `None` for a dangling id or a cycle.
+    /// Follows const, volatile, restrict, type tags and typedefs. `None` for a dangling id, a cycle, or a chain longer
+    /// than any header makes.
     #[must_use]
     pub fn resolve_modifiers(&self, id: u32) -> Option<Type<'_>> {
+        self.resolve_counted(id).map(|(ty, _)| ty)
+    }
+
+    /// As [`Btf::resolve_modifiers`], and how many steps it took.
+    #[inline]
+    pub(crate) fn resolve_counted(&self, id: u32) -> Option<(Type<'_>, u32)> {
         let mut ty = self.get(id)?;
-        // A chain longer than the number of types has met one twice.
-        let mut left = self.len();
-        while ty.kind().is_modifier() || ty.kind() == Kind::Typedef {
+        for steps in 0..MAX_NAMES {
+            if !ty.kind().is_modifier() && ty.kind() != Kind::Typedef {
+                return Some((ty, steps));
+            }
             ty = self.get(ty.raw_size_or_type())?;
-            left = left.checked_sub(1)?;
         }
-        Some(ty)
+        None
     }
 
     /// Bytes of a type; follows names, variables and tags and multiplies arrays.

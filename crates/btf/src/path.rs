@@ -2,7 +2,7 @@
 use crate::{Btf, Error, Kind, Member, Result, Type};
 
 /// Anonymous members searched for one name; more is no header file.
-const SEARCH_LIMIT: u32 = 1 << 20;
+const SEARCH_LIMIT: u32 = 1 << 18;
 const NESTING_LIMIT: u32 = 64;
 
 /// The place of a field inside its root type.
@@ -132,11 +132,10 @@ impl Btf {
     ) -> Option<(u64, Member<'a>)> {
         for member in ty.members() {
             *left = left.checked_sub(1)?;
-            let found = member.name_bytes();
-            if found == name {
+            if self.string_is(member.name_off, name) {
                 return Some((u64::from(member.bit_offset), member));
             }
-            if !found.is_empty() || depth == 0 {
+            if depth == 0 || !self.string_is(member.name_off, b"") {
                 continue;
             }
             let inner = self

@@ -18,8 +18,10 @@ fn dangling(id: u32) -> Error {
     )
 }
 
-fn resolved(btf: &Btf, id: u32) -> Result<Type<'_>> {
-    btf.resolve_modifiers(id).ok_or_else(|| dangling(id))
+fn resolved<'a>(btf: &'a Btf, id: u32, budget: &mut Budget) -> Result<Type<'a>> {
+    let (ty, steps) = btf.resolve_counted(id).ok_or_else(|| dangling(id))?;
+    budget.spend(steps)?;
+    Ok(ty)
 }
 
 /// One side of a comparison.
@@ -38,8 +40,8 @@ impl<'a> At<'a> {
         Self { id, ..self }
     }
 
-    fn resolve(self) -> Result<Type<'a>> {
-        resolved(self.btf, self.id)
+    fn resolve(self, budget: &mut Budget) -> Result<Type<'a>> {
+        resolved(self.btf, self.id, budget)
     }
 
     fn raw(self) -> Result<Type<'a>> {
@@ -53,7 +55,7 @@ pub(crate) fn fields(local: At<'_>, target: At<'_>, budget: &mut Budget) -> Resu
     let (mut local, mut target) = (local, target);
     for _ in 0..=MAX_DEPTH {
         budget.spend(1)?;
-        let (a, b) = (local.resolve()?, target.resolve()?);
+        let (a, b) = (local.resolve(budget)?, target.resolve(budget)?);
         if a.kind().is_composite() && b.kind().is_composite() {
             return Ok(true);
         }
@@ -112,7 +114,7 @@ fn types_at(local: At<'_>, target: At<'_>, budget: &mut Budget, level: u32) -> R
     }
     for _ in 0..MAX_DEPTH {
         budget.spend(1)?;
-        let (a, b) = (local.resolve()?, target.resolve()?);
+        let (a, b) = (local.resolve(budget)?, target.resolve(budget)?);
         if !kinds_fit(a, b) {
             return Ok(false);
         }
@@ -141,8 +143,8 @@ fn types_at(local: At<'_>, target: At<'_>, budget: &mut Budget, level: u32) -> R
                     }
                     // Parameters lose their names and qualifiers before their kinds are compared.
                     let (p, q) = (
-                        resolved(local.btf, p.type_id)?,
-                        resolved(target.btf, q.type_id)?,
+                        resolved(local.btf, p.type_id, budget)?,
+                        resolved(target.btf, q.type_id, budget)?,
                     );
                     if !types_at(local.to(p.id()), target.to(q.id()), budget, level - 1)? {
                         return Ok(false);
@@ -181,7 +183,7 @@ fn matches_at(
     }
     for _ in 0..MAX_DEPTH {
         budget.spend(1)?;
-        let (a, b) = (local.resolve()?, target.resolve()?);
+        let (a, b) = (local.resolve(budget)?, target.resolve(budget)?);
         if !same_name(a.cut_name(), b.cut_name()) {
             return Ok(false);
         }

@@ -6,6 +6,7 @@
 //! makes libbpf refuse an object is an `Err` here.
 mod calc;
 mod compat;
+mod matcher;
 mod patch;
 mod resolve;
 mod spec;
@@ -112,8 +113,8 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Steps for one relocation: the largest legitimate ones (`type_matches` on all of `task_struct`) take a
-    /// hundredth of it.
-    pub(crate) const PER_RELOCATION: u32 = 1 << 24;
+    /// twentieth of it.
+    pub(crate) const PER_RELOCATION: u32 = 1 << 22;
 
     pub(crate) fn new(steps: u32) -> Self {
         Self { left: steps }
