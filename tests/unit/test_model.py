@@ -226,6 +226,15 @@ def test_bad_input_says_what_where_and_next_step(
     assert error.exit_code == 2
 
 
+def test_btf_of_a_future_kind_asks_for_a_newer_bpfsmith() -> None:
+    content = bytearray(INSIDE.read_bytes())
+    header = content.index(b"\x9f\xeb\x01\x00\x18\0\0\0")
+    content[header + 24 + 7] = 25  # the kind of the first type
+    with pytest.raises(InputError, match="kind 25, which is not known") as caught:
+        read_bytes(bytes(content), "future.o")
+    assert "newer bpfsmith" in caught.value.hint
+
+
 def test_paths_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file") as caught:
         bpfsmith.read(FIXTURES / "insid.bpf.o")

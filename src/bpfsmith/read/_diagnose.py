@@ -79,8 +79,16 @@ def input_error(path: str, error: ReadError, head: bytes | None = None) -> Bpfsm
     return _content_error(path, head) or InputError(
         f"cannot read `{path}`: {message}" + (f" ({place})" if place and place != path else ""),
         where=path,
-        hint=hint or "the file is damaged or cut short: build it again",
+        hint=hint or _next_step(message, place),
     )
+
+
+def _next_step(message: str, place: str) -> str:
+    if "BTF" in place and "not known" in message:
+        return (
+            "the compiler is newer than this bpfsmith, or the file is damaged: get a newer bpfsmith, or build it again"
+        )
+    return "the file is damaged or cut short: build it again"
 
 
 def no_program(path: str) -> InputError:
