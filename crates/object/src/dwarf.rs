@@ -123,7 +123,8 @@ fn relocated(elf: &Elf, index: usize) -> Vec<u8> {
     bytes
 }
 
-/// Kinds are the psABI's: `R_BPF_64_ABS64` (2) and, before LLVM 13, `R_BPF_64_64` (1) fill 8 bytes, the others 4.
+/// Kinds are the psABI's: `R_BPF_64_ABS64` (2) and, before LLVM 13, `R_BPF_64_64` (1) fill 8 bytes, the others 4;
+/// GNU as before 2.41 has its own number (12) for 8 bytes.
 fn apply(elf: &Elf, number: usize, rela: bool, bytes: &mut [u8]) {
     let big = elf.big;
     let entry = if rela { 24 } else { 16 };
@@ -140,7 +141,7 @@ fn apply(elf: &Elf, number: usize, rela: bool, bytes: &mut [u8]) {
         else {
             continue;
         };
-        let wide = matches!(info & 0xffff_ffff, 1 | 2);
+        let wide = matches!(info & 0xffff_ffff, 1 | 2 | 12);
         let in_place = if wide {
             u64_at(bytes, at, big)
         } else {

@@ -127,7 +127,7 @@ pub struct Map {
     pub value_type: u32,
     /// Definition of the inner maps of a map-in-map.
     pub inner: Option<Box<Map>>,
-    /// Initial slots: (index, program or map name).
+    /// Initial slots: (index, program or map name); of struct_ops (byte offset of the member, program name).
     pub values: Vec<(u32, String)>,
     /// Bytes of the file that initialise a data map (`None`: not a data map, or zero-filled `.bss`).
     pub data: Option<std::ops::Range<usize>>,

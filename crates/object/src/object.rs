@@ -92,6 +92,7 @@ impl Object {
             btf: btf.as_deref(),
             datasecs: &datasecs,
             externs: &externs,
+            functions: &found.functions,
         };
         let maps = maps::collect(&cx, &mut notes);
         let globals = datasec::globals(&elf, &roles, &datasecs);

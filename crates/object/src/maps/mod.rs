@@ -10,7 +10,7 @@ use crate::datasec::Datasecs;
 use crate::elf::Elf;
 use crate::externs::Externs;
 use crate::sections::Role;
-use crate::{Map, Note, Origin};
+use crate::{Function, Map, Note, Origin};
 
 pub(crate) const ARRAY: u32 = 2;
 pub(crate) const PROG_ARRAY: u32 = 3;
@@ -30,6 +30,7 @@ pub(crate) struct Context<'a> {
     pub(crate) btf: Option<&'a Btf>,
     pub(crate) datasecs: &'a Datasecs,
     pub(crate) externs: &'a Externs,
+    pub(crate) functions: &'a [Function],
 }
 
 impl Context<'_> {

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use bpfsmith_btf::Kind;
 
 use super::{ARRAY_OF_MAPS, Context, HASH_OF_MAPS, PROG_ARRAY};
+use crate::elf::{Reloc, STT_SECTION, Symbol, u64_at};
+use crate::functions::containing;
 use crate::sections::Role;
 use crate::{Map, Note, Origin};
 
@@ -39,7 +41,7 @@ pub(crate) fn fill(cx: &Context<'_>, maps: &mut [Map], notes: &mut Vec<Note>) {
             let Some(symbol) = cx.elf.symbol(reloc.symbol) else {
                 continue;
             };
-            let name = cx.elf.symbol_name(&symbol).into_owned();
+            let name = named(cx, target, &reloc, &symbol);
             let inside = reloc.offset.saturating_sub(offset);
             if role == Some(Role::StructOps) {
                 // A member may also point to data; only functions are programs.
@@ -80,6 +82,19 @@ pub(crate) fn fill(cx: &Context<'_>, maps: &mut [Map], notes: &mut Vec<Note>) {
     for map in maps {
         map.values.sort();
     }
+}
+
+/// What a pointer at `reloc` goes to: the symbol, or the function at a place in its section (static ones).
+fn named(cx: &Context<'_>, target: usize, reloc: &Reloc, symbol: &Symbol) -> String {
+    if symbol.kind() != STT_SECTION {
+        return cx.elf.symbol_name(symbol).into_owned();
+    }
+    let at = usize::try_from(reloc.offset).unwrap_or(usize::MAX);
+    let stored = u64_at(cx.elf.section_data(target), at, cx.elf.big).unwrap_or(0);
+    let offset = stored.wrapping_add_signed(reloc.addend);
+    containing(cx.functions, symbol.section, offset / 8)
+        .and_then(|index| cx.functions.get(index))
+        .map_or_else(String::new, |function| function.name.clone())
 }
 
 /// Where the member `values` begins.
