@@ -15,7 +15,7 @@ fn build(big: bool, hdr_len: u32, lists: &[List<'_>]) -> Vec<u8> {
             word.to_be_bytes()
         } else {
             word.to_le_bytes()
-        })
+        });
     };
     let (mut body, mut header) = (Vec::new(), Vec::new());
     for (rec_size, sections) in lists {

@@ -2,7 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test file uses its own part"
+    clippy::expect_used,
+    reason = "helpers of tests, each of which uses its own part"
 )]
 use bpfsmith_btf::{Array, Body, Btf, Builder, Def, Int, Kind, SectionVar};
 
