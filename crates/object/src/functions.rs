@@ -80,12 +80,34 @@ pub(crate) fn collect(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) -> Resul
     })
 }
 
+/// For each symbol, where the next one of its section starts; the section's size for the last.
+fn next_starts(elf: &Elf, found: &[(Symbol, bool)]) -> Vec<u64> {
+    let mut ends = Vec::with_capacity(found.len());
+    let mut after: Option<Symbol> = None;
+    let mut end = 0;
+    for (symbol, _) in found.iter().rev() {
+        match after {
+            Some(next) if next.section == symbol.section => {
+                if next.value > symbol.value {
+                    end = next.value;
+                }
+            }
+            _ => end = elf.section(symbol.section as usize).map_or(0, |s| s.size),
+        }
+        ends.push(end);
+        after = Some(*symbol);
+    }
+    ends.reverse();
+    ends
+}
+
 fn describe(
     elf: &Elf,
     found: &[(Symbol, bool)],
     text: Option<usize>,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Function>> {
+    let ends = next_starts(elf, found);
     let mut functions = Vec::with_capacity(found.len());
     for (index, (symbol, untyped)) in found.iter().enumerate() {
         let section = symbol.section as usize;
@@ -99,12 +121,7 @@ fn describe(
         let room = elf.section(section).map_or(0, |s| s.size);
         let mut size = symbol.size;
         if size == 0 {
-            let next = found
-                .get(index..)
-                .unwrap_or_default()
-                .iter()
-                .find(|(s, _)| s.section == symbol.section && s.value > symbol.value)
-                .map_or(room, |(s, _)| s.value);
+            let next = ends.get(index).copied().unwrap_or(room);
             size = next.saturating_sub(symbol.value);
             if !untyped {
                 notes.push(Note {

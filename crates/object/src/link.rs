@@ -17,6 +17,9 @@ use crate::{Error, ExternKind, Linked, Object, Result};
 /// No kernel takes more than a million instructions; what is much larger comes from a crafted file.
 const MAX_SLOTS: usize = 1 << 21;
 
+/// Entries of jump tables of one program; crafted ones could ask for their product with the jumps.
+const MAX_TARGETS: usize = 1 << 20;
+
 const LD_IMM64: u8 = 0x18;
 const CALL: u8 = 0x85;
 const PSEUDO_MAP: u8 = 1;
@@ -416,53 +419,57 @@ impl Linker<'_> {
     }
 }
 
-/// Targets of the indirect jumps of each function that loads jump tables.
+/// Targets of the indirect jumps of each function that loads jump tables; `MAX_TARGETS` of them at most.
 fn jump_tables(object: &Object, linked: &Linked) -> Vec<JumpTable> {
     let mut found = Vec::new();
     let Some(section) = object.jump_table_section else {
         return found;
     };
     let data = object.elf.section_data(section);
+    let mut left = MAX_TARGETS;
     for place in &linked.functions {
         let range = place.range();
+        let from = linked.refs.partition_point(|r| r.slot < range.start);
+        let to = linked.refs.partition_point(|r| r.slot < range.end);
+        let refs = linked.refs.get(from..to).unwrap_or_default();
         let Some(function) = object.functions.get(place.function) else {
             continue;
         };
-        let mut targets: Vec<usize> = linked
-            .refs
+        let mut targets: Vec<usize> = refs
             .iter()
-            .filter(|r| range.contains(&r.slot))
             .filter_map(|r| match r.target {
-                Target::JumpTable(offset, size) => Some((offset, size)),
+                Target::JumpTable(offset, size) => table(data, offset, size),
                 _ => None,
             })
-            .flat_map(|(offset, size)| {
-                let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                let to = from.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
-                data.get(from..to.min(data.len()))
-                    .unwrap_or_default()
-                    .chunks_exact(8)
-            })
+            .flat_map(|table| table.chunks_exact(8))
+            .take(left)
             .filter_map(|entry| crate::elf::u64_at(entry, 0, object.elf.big))
             .filter_map(|bytes| {
-                let slot = usize::try_from(bytes / 8)
-                    .ok()?
-                    .checked_sub(function.first_slot())?;
+                let slot = usize::try_from(bytes / 8).ok()?;
+                let slot = slot.checked_sub(function.first_slot())?;
                 (slot < place.len).then_some(place.start + slot)
             })
             .collect();
+        left = left.saturating_sub(targets.len());
         if targets.is_empty() {
             continue;
         }
         targets.sort_unstable();
         targets.dedup();
-        let jumps = range
-            .clone()
-            .filter(|&s| linked.insns.get(s).is_some_and(|i| i.is_gotox()));
-        found.extend(jumps.map(|slot| JumpTable {
-            slot,
-            targets: targets.clone(),
-        }));
+        for slot in range {
+            if linked.insns.get(slot).is_some_and(|i| i.is_gotox()) && left >= targets.len() {
+                left -= targets.len();
+                let targets = targets.clone();
+                found.push(JumpTable { slot, targets });
+            }
+        }
     }
     found
+}
+
+/// The bytes of one jump table.
+fn table(data: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
+    let from = usize::try_from(offset).ok()?;
+    let to = from.saturating_add(usize::try_from(size).ok()?);
+    data.get(from..to.min(data.len()))
 }

@@ -21,6 +21,8 @@ use crate::{externs, functions, link, maps};
 const KEEP_SLOTS: usize = 1 << 20;
 /// Linking one object stops after this many slots: thousands of programs that all use one huge subprogram.
 const TOTAL_SLOTS: usize = 1 << 28;
+/// More notes than these help nobody.
+const NOTES: usize = 200;
 /// libbpf keeps as many bytes of the license.
 const LICENSE: usize = 63;
 
@@ -95,6 +97,14 @@ impl Object {
             functions: &found.functions,
         };
         let maps = maps::collect(&cx, &mut notes);
+        if let Some(more) = notes.len().checked_sub(NOTES).filter(|n| *n > 0) {
+            notes.truncate(NOTES);
+            let text = format!("{more} more notes left out");
+            notes.push(Note {
+                kind: "more-notes",
+                text,
+            });
+        }
         let globals = datasec::globals(&elf, &roles, &datasecs);
         let callbacks = exception_callbacks(
             btf.as_deref(),
@@ -267,6 +277,13 @@ fn exception_callbacks(
     let Some(btf) = btf else {
         return HashMap::new();
     };
+    let callable: HashMap<&[u8], usize> = found
+        .functions
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| Some(f.section_index as usize) == text && !f.is_static)
+        .map(|(index, f)| (f.name.as_bytes(), index))
+        .collect();
     for tag in btf.own_types().filter(|t| t.kind() == Kind::DeclTag) {
         let Some(name) = tag.name_bytes().strip_prefix(TAG) else {
             continue;
@@ -278,9 +295,7 @@ fn exception_callbacks(
         let Some(program) = program.filter(|_| tag.component_idx() == Some(-1)) else {
             continue;
         };
-        let callback = found.functions.iter().position(|f| {
-            Some(f.section_index as usize) == text && !f.is_static && f.name.as_bytes() == name
-        });
+        let callback = callable.get(name).copied();
         // Two callbacks for one program are refused by the verifier; libbpf then appends none.
         out.entry(program.name().into_owned())
             .and_modify(|twice| *twice = None)

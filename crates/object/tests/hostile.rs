@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bpfsmith_isa::Endian;
-use bpfsmith_object::Object;
+use bpfsmith_object::{Inlined, Object};
 use support::*;
 
 /// Asks for everything an object can answer.
@@ -20,6 +20,12 @@ fn exercise(bytes: Vec<u8>) -> Option<()> {
         let _ = object.lines(index);
         let _ = object.fingerprint(index, None);
         let _ = object.fingerprint(index, Some(&targets));
+    }
+    if let Some(inlined) = Inlined::new(&object) {
+        for index in 0..object.programs.len().min(4) {
+            let _ = inlined.frames(&object, index, 0);
+            let _ = inlined.frames(&object, index, 1);
+        }
     }
     for map in &object.maps {
         let _ = object.map_data(map);

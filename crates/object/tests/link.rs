@@ -200,6 +200,43 @@ fn an_undefined_function_is_called_as_a_kfunc() {
 }
 
 #[test]
+fn a_jump_table_gives_the_targets_of_gotox() {
+    let mut b = Builder::default();
+    let words = b.bytes_of_u32(&[24, 0, 16, 0, 24, 0, 999, 0]);
+    let tables = b.data(".jumptables", &words);
+    let [low, high] = load(1, 0);
+    let gotox = insn(0x0d, 1, 0, 0, 0);
+    let xdp = b.code("xdp", &[exit(), low, high, gotox, exit(), exit()]);
+    let table = b.symbol("BPF.JT.0.0", GLOBAL, OBJECT, tables, 0, 32);
+    b.function("other", xdp, 0, 1);
+    b.function("prog", xdp, 1, 5);
+    b.relocs(xdp, &[(8, table)]);
+    let object = Object::parse(b.build()).unwrap();
+    let linked = object.link(1).unwrap();
+    assert_eq!((linked.insns[0].src, linked.insns[0].imm), (2, -1));
+    assert_eq!(linked.jump_tables.len(), 1);
+    let found = &linked.jump_tables[0];
+    // slots 3 and 2 of the section are 2 and 1 of the program; 999 / 8 lies outside
+    assert_eq!((found.slot, found.targets.as_slice()), (2, &[1, 2][..]));
+}
+
+#[test]
+fn untyped_and_unsized_functions_end_where_the_next_begins() {
+    let mut b = Builder::default();
+    let xdp = b.code("xdp", &[exit(), exit(), exit(), exit()]);
+    b.symbol("first", GLOBAL, NOTYPE, xdp, 0, 0);
+    b.symbol("second", GLOBAL, NOTYPE, xdp, 8, 0);
+    let object = Object::parse(b.build()).unwrap();
+    let found: Vec<_> = object
+        .programs
+        .iter()
+        .map(|p| (p.name.as_str(), p.own_slots))
+        .collect();
+    assert_eq!(found, [("first", 1), ("second", 3)]);
+    assert!(object.notes.iter().all(|n| n.kind == "untyped-function"));
+}
+
+#[test]
 fn aliases_are_two_programs_of_the_same_code() {
     let mut b = Builder::default();
     let xdp = b.code("xdp", &[mov(0, 2), exit()]);
