@@ -76,6 +76,7 @@ def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
     kernel = _kernel_crates(project)
     if not kernel:
         raise InputError("no kernel crate to build", where=project.root)
+    env["PATH"] = os.pathsep.join([env.get("PATH") or os.defpath, *_tool_folders(env)])
     if shutil.which("bpf-linker", path=env.get("PATH")) is None:
         raise EnvironmentMissing("`bpf-linker` is not installed", "cargo install bpf-linker", where=project.root)
     if _nightly(kernel[0], env):
@@ -106,6 +107,14 @@ def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
         package = [] if own else ["--package", crate.name]
         out += _run([*command, *package], crate.folder, env)
     return out
+
+
+def _tool_folders(env: Mapping[str, str]) -> list[str]:
+    """Where `cargo install` and this project's own setup put programs, when the search path does not say."""
+    home = env.get("HOME") or os.path.expanduser("~")
+    cargo = env.get("CARGO_HOME") or os.path.join(home, ".cargo")
+    cache = env.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+    return [os.path.join(cargo, "bin"), os.path.join(cache, "bpfsmith", "tools", "bin")]
 
 
 def _nightly(crate: Crate, env: Mapping[str, str]) -> bool:
