@@ -248,6 +248,11 @@ impl State {
         self.cells.insert(at, Cell { off, size, value });
     }
 
+    /// An address in this stack may lie somewhere in this stack.
+    pub(super) fn holds_address(&self) -> bool {
+        self.escaped || self.cells.iter().any(|cell| cell.value.may_be_stack())
+    }
+
     /// The value spilled exactly here.
     pub(super) fn load(&self, off: i32, size: i32) -> Option<Value> {
         let at = self

@@ -110,11 +110,8 @@ impl Machine<'_> {
         let base = state.get(insn.src);
         let Value::Stack(base) = base else {
             // Only stack memory can hold stack addresses.
-            return if base.may_be_stack() && width == 8 {
-                Value::Any
-            } else {
-                narrow
-            };
+            let address = width == 8 && base.may_be_stack() && state.holds_address();
+            return if address { Value::Any } else { narrow };
         };
         let off = base.saturating_add(insn.off.into());
         let size = width as i32;
@@ -140,9 +137,10 @@ impl Machine<'_> {
         let bytes = state.bytes(off, width as usize, self.big_endian);
         if bytes.len() == width as usize {
             constant(&bytes)
-        } else if width == 8 {
+        } else if width == 8 && state.holds_address() {
             Value::Any
         } else {
+            // What calls write is never an address in this stack.
             narrow
         }
     }
