@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Let
 
-__all__ = ["dropped_early", "kept", "leaves", "receivers"]
+__all__ = ["dropped_by_hand", "dropped_early", "kept", "leaves", "receivers"]
 
 # Calls that neither wait nor keep what they are given.
 _BRIEF = frozenset(
@@ -95,3 +95,14 @@ def dropped_early(let: Let, after: int) -> bool:  # noqa: PLR0911 - one return a
 def _endless(let: Let) -> bool:
     """Inside a loop or a block that is the body of a thread: scope and life differ from the function's."""
     return any(one.kind in ("loop", "while", "closure") for one in let.block.ancestors())
+
+
+def dropped_by_hand(let: Let, after: int) -> Expr | None:
+    """The `drop(x)` that ends the value after the offset, in a straight line with its `let`."""
+    for one in mentions(let):
+        call = one.parent
+        if call is None or call.kind != "call" or call.callee is None or call.start < after:
+            continue
+        if call.callee.path in ("drop", "mem::drop", "std::mem::drop", "core::mem::drop") and call.parent == let.block:
+            return call
+    return None

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._lifetimes import dropped_early, receivers
+from bpfsmith.rules._lifetimes import dropped_by_hand, dropped_early, receivers
 from bpfsmith.rules._rust import covered, place, user_files
 from bpfsmith.source.types import named, type_of
 
@@ -69,17 +69,38 @@ class ProgramArrayDropped(SourceRule):
                     if known is None or known.path != "aya::maps::ProgramArray":
                         continue
                     fills = [call for call in receivers(let) if call.name == "set"]
-                    if not fills or not dropped_early(let, fills[-1].end):
+                    if not fills:
                         continue
+                    gone = dropped_by_hand(let, fills[-1].end)
+                    if gone is None and not dropped_early(let, fills[-1].end):
+                        continue
+                    when = "here" if gone is not None else "when its block ends"
                     yield self.finding(
                         ctx,
-                        f"`{let.name}` is dropped when its block ends, and the kernel then empties the program array",
-                        span=place(ctx, file, let.start, let.end),
+                        f"`{let.name}` is dropped {when}, and the kernel then empties the program array",
+                        span=covered(ctx, gone) if gone is not None else place(ctx, file, let.start, let.end),
                         labels=[Label(covered(ctx, fills[-1]), "filled here")],
                         fixes=[
                             Fix(
                                 "display",
                                 f"return `{let.name}` and keep it as long as the programs run, or pin the map",
+                            )
+                        ],
+                    )
+            for call in file.of_kind("method"):
+                made = call.receiver.stripped() if call.name == "set" and call.receiver is not None else None
+                if made is None or made.kind != "call" or "take_map" not in made.text:
+                    continue
+                known = type_of(made)
+                if known is not None and known.path == "aya::maps::ProgramArray":
+                    yield self.finding(
+                        ctx,
+                        "the program array is dropped at the end of this statement, and the kernel then empties it",
+                        span=covered(ctx, made),
+                        fixes=[
+                            Fix(
+                                "display",
+                                "bind it to a variable that lives as long as the programs run, or pin the map",
                             )
                         ],
                     )
