@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.rust import SourceFile
 
-__all__ = ["FAMILY", "Crate", "Dependency", "Lock", "Locked", "cargo_configs", "read_toml", "toolchain"]
+__all__ = ["FAMILY", "Crate", "Dependency", "Lock", "Locked", "cargo_configs", "read_toml", "toolchain", "toolchain_file"]
 
 # The crates that are released together with Aya.
 FAMILY = (
@@ -301,12 +301,18 @@ def cargo_configs(folder: str) -> list[tuple[str, dict[str, Any]]]:
 
 def toolchain(folder: str) -> str | None:
     """The channel that `rust-toolchain(.toml)` asks for here or above; None when it says nothing."""
+    found = toolchain_file(folder)
+    return _channel(found) if found is not None else None
+
+
+def toolchain_file(folder: str) -> str | None:
+    """The `rust-toolchain(.toml)` in force for a folder."""
     at = os.path.abspath(folder)
     while True:
         for name in ("rust-toolchain", "rust-toolchain.toml"):
             path = os.path.join(at, name)
             if os.path.isfile(path):
-                return _channel(path)
+                return path
         parent = os.path.dirname(at)
         if parent == at:
             return None
