@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.rust import SourceFile
 
-__all__ = ["FAMILY", "Crate", "Dependency", "Lock", "Locked", "cargo_configs", "read_toml", "toolchain", "toolchain_file"]
+__all__ = [
+    "FAMILY", "Crate", "Dependency", "Lock", "Locked", "cargo_configs", "read_toml", "toolchain", "toolchain_file",
+]  # fmt: skip
 
 # The crates that are released together with Aya.
 FAMILY = (
