@@ -209,8 +209,8 @@ impl Btf {
         let name = ty.name();
         Ok(match ty.kind() {
             Kind::Void => "void".into(),
-            Kind::Struct | Kind::Union if name.is_empty() => self.composite(ty, depth + 1)?,
-            Kind::Enum | Kind::Enum64 if name.is_empty() => self.enumeration(ty, depth + 1),
+            Kind::Struct | Kind::Union if name.is_empty() => self.composite(ty, depth)?,
+            Kind::Enum | Kind::Enum64 if name.is_empty() => self.enumeration(ty, depth),
             Kind::Struct => format!("struct {name}"),
             Kind::Union => format!("union {name}"),
             Kind::Enum | Kind::Enum64 => format!("enum {name}"),
@@ -221,7 +221,7 @@ impl Btf {
     }
 
     fn enumeration(&self, ty: Type<'_>, depth: u32) -> String {
-        let indent = "\t".repeat(depth.saturating_sub(1) as usize);
+        let indent = "\t".repeat(depth as usize);
         let mut out = join("enum", &ty.name());
         out.push_str(" {\n");
         for it in ty.enumerators() {
@@ -252,7 +252,7 @@ impl Btf {
             ));
         }
         let union = ty.kind() == Kind::Union;
-        let indent = "\t".repeat(depth.saturating_sub(1) as usize);
+        let indent = "\t".repeat(depth as usize);
         let mut out = join(if union { "union" } else { "struct" }, &ty.name());
         out.push_str(" {\n");
         let size = u64::from(ty.raw_size_or_type()) * 8;
@@ -301,7 +301,10 @@ impl Btf {
         };
         let natural = end.next_multiple_of(align.max(1) * 8);
         if bitfield == 0 && natural == start {
-            let _ = writeln!(out, "{indent}\t/* {} bytes hole */", bits / 8);
+            let _ = match bits % 8 {
+                0 => writeln!(out, "{indent}\t/* {} bytes hole */", bits / 8),
+                _ => writeln!(out, "{indent}\t/* {bits} bits hole */"),
+            };
             return;
         }
         let whole = end.next_multiple_of(8).min(start);
@@ -331,9 +334,10 @@ impl Btf {
             || ty.members().any(unaligned)
     }
 
+    /// By the largest member; bit fields count by their declared type unless unnamed.
     fn natural_align(&self, ty: Type<'_>) -> u64 {
         ty.members()
-            .filter(|member| member.bitfield_size == 0)
+            .filter(|member| member.bitfield_size == 0 || member.name_off != 0)
             .map(|member| self.align_of(member.type_id, false))
             .max()
             .unwrap_or(1)
