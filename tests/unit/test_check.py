@@ -41,7 +41,7 @@ def test_positions_count_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     report = bpfsmith.check("drop_all.o")
     assert [str(one.span) for one in report.findings] == ["drop_all.c:7:2", "drop_all.c:8:14", "drop_all.c:9:2"]
     second = report.findings[1]
-    assert (second.span.end_column, second.object, second.program) == (30, "drop_all.o", "drop_all")
+    assert (second.span.end_column, second.object, second.program) == (32, "drop_all.o", "drop_all")
     assert report.exit_code == 1
     assert report.summary == {"files": 1, "error": 0, "warning": 3, "note": 0, "suppressed": 0}
 
@@ -227,6 +227,16 @@ def test_merge_keeps_one_finding_per_place() -> None:
     assert merge([at("b"), at("a"), at("a", 4)]) == [at("a"), at("a", 4)]
     without = [Finding("OBJ001", "n", "error", "m", None, "a.o", name) for name in ("p", "q", "p")]
     assert len(merge(without)) == 2
+
+
+def test_a_source_rule_names_the_programs_defect() -> None:
+    said = Finding("AYA089", "n", "warning", "m", Span("kernel/src/main.rs", 9), None, "drop_all")
+    same = Finding("OBJ013", "n", "warning", "m", Span("kernel/src/util.rs", 2), "a.o", "drop_all")
+    bare = Finding("OBJ013", "n", "warning", "m", None, "a.o", "drop_all")
+    other = Finding("OBJ013", "n", "warning", "m", Span("kernel/src/main.rs", 9), "a.o", "other")
+    elsewhere = Finding("OBJ013", "n", "warning", "m", Span("second/src/main.rs", 9), "b.o", "drop_all")
+    assert merge([same, said, bare]) == [said]
+    assert merge([said, other, elsewhere]) == [said, other, elsewhere]
 
 
 def test_baseline(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:

@@ -29,7 +29,7 @@ def test_every_rule_is_whole(entry: rules.Entry) -> None:
     docs = rule.docs
     assert docs.summary.endswith(".")
     assert not docs.missing(), f"{entry.module}.py lacks the headings {docs.missing()}"
-    assert all(rules.find(code) for code in rule.supersedes)
+    assert all(rules.find(code) for code in (*rule.supersedes, *rule.supersedes_in_program))
 
 
 def test_codes_and_names_are_unique() -> None:

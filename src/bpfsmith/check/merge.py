@@ -35,26 +35,37 @@ def _defect(finding: Finding) -> tuple[object, ...]:
 
 
 def _most_specific(findings: list[Finding]) -> list[Finding]:
-    superseding = {
-        code: entry.rule.supersedes
-        for code in {one.code for one in findings}
-        if (entry := rules.find(code)) is not None and entry.rule.supersedes
-    }
-    if not superseding:
+    dropped: set[tuple[object, ...]] = set()
+    for finding in findings:
+        entry = rules.find(finding.code)
+        if entry is None:
+            continue
+        dropped.update((less, *_place(finding)) for less in entry.rule.supersedes)
+        if finding.program:
+            for less in entry.rule.supersedes_in_program:
+                dropped.add((less, *_about(finding)))
+                dropped.add((less, "program", None, finding.program))  # an object without line information
+    if not dropped:
         return findings
-    dropped = {
-        (less, *_place(finding))
+    return [
+        finding
         for finding in findings
-        if finding.code in superseding
-        for less in superseding[finding.code]
-    }
-    return [finding for finding in findings if (finding.code, *_place(finding)) not in dropped]
+        if (finding.code, *_place(finding)) not in dropped and (finding.code, *_about(finding)) not in dropped
+    ]
 
 
 def _place(finding: Finding) -> tuple[object, ...]:
     if finding.span is not None:
         return (finding.span.path, finding.span.line)
     return (finding.object, finding.program)
+
+
+def _about(finding: Finding) -> tuple[object, ...]:
+    """The program, as a function of its crate: two projects of one call may both have a `drop_all`."""
+    if finding.span is None:
+        return ("program", None, finding.program)
+    crate, _, _ = f"/{finding.span.path}".rpartition("/src/")
+    return ("program", crate, finding.program)
 
 
 def without_baseline(findings: list[Finding], path: str) -> tuple[list[Finding], int]:

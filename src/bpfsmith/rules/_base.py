@@ -40,7 +40,9 @@ HEADINGS = ("What it does", "Why is this bad", "Example", "Use instead", "Fix", 
 class Rule:
     """Base of all rules. `severity`: `error|warning|note`; `phase`: where the mistake shows without us.
 
-    `supersedes` names rules whose finding at the same place says less: theirs is dropped.
+    `supersedes` names rules whose finding at the same place says less: theirs is dropped. `supersedes_in_program`
+    names those whose finding about the same program does, wherever it points: an object's place is the instruction's,
+    which need not be the line that a source rule shows.
     """
 
     code: ClassVar[str] = ""
@@ -50,6 +52,7 @@ class Rule:
     phase: ClassVar[str] = "silent"
     since_version: ClassVar[str] = "0.1.0"
     supersedes: ClassVar[tuple[str, ...]] = ()
+    supersedes_in_program: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Evidence, Span
 from bpfsmith.model.kernels import ALL_KERNELS, KernelSet
-from bpfsmith.rules._sources import Sources
+from bpfsmith.rules._sources import Sources, call_start, expression_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class CheckContext:
         self.project = project
         self.sources = sources or Sources()
         # Keyed by identity: programs are alive as long as the check runs on their object.
-        self._places: dict[int, tuple[Program, list[tuple[int, int, int, int]], list[str]]] = {}
+        self._places: dict[int, _Places] = {}
 
     def forget_places(self) -> None:
         """Lets go of the objects asked about; the engine calls it after each."""
@@ -55,34 +55,43 @@ class CheckContext:
         """The source place of an instruction, and what to show when it cannot be pointed at.
 
         Code inlined from a library (the Rust core, aya-ebpf, libbpf's headers) is shown at the user's own line that
-        called it: the DWARF inline chain tells it, else the nearest line before it in the same function.
+        called it: the DWARF inline chain tells it, else what the line records around it allow to say.
         """
-        kept = self._places.get(id(program))
-        if kept is None:
-            kept = (program, sorted(program.lines()), list(program.files()))
-            self._places[id(program)] = kept
-        _, lines, files = kept
-        at = _last_at(lines, slot)
+        known = self._places.get(id(program))
+        if known is None:
+            known = self._places[id(program)] = _Places(program)
+        at = known.at(slot)
         if at is None:
             return None, ()
         root = obj.path if obj is not None else None
-        path, line, column = files[lines[at][1]], lines[at][2], lines[at][3]
+        _, path, line, column = known.record(at)
         if not self.sources.foreign(path):
             found = self.sources.span(path, line, column, root, program.line_text(slot))
             if found is not None:
-                return found, ()
+                return self._whole(found, known.helper(slot)), ()
         else:
-            own = [frame for frame in program.inline_frames(slot) if not self.sources.foreign(frame[1])]
+            frames = program.inline_frames(slot)
+            own = [frame for frame in frames if not self.sources.foreign(frame[1])]
             for at_frame, (_, frame_path, frame_line, frame_column) in enumerate(own):
                 found = self.sources.span(frame_path, frame_line, frame_column, root)
                 if found is not None:
-                    return found, self._caller(own[at_frame + 1 : at_frame + 2], root)
-            before = self._before(program, lines, files, at, slot, root)
-            if before is not None:
-                return before, ()
+                    return self._whole(found, known.helper(slot)), self._caller(own[at_frame + 1 : at_frame + 2], root)
+            near = self._near(known, at, slot, root) if not frames else None
+            if near is not None:
+                return self._whole(near, known.helper(slot)), ()
         text = program.line_text(slot)
         said = f"{path}:{line}" + (f": `{text.strip()}`" if text and text.strip() else "")
         return None, (Evidence("source", said),)
+
+    def _whole(self, span: Span, helper: str) -> Span:
+        """The span over the whole call: of `helper` where the line names it, else what starts at the span."""
+        text = self.sources.line(span.path, span.line)
+        if text is None:
+            return span
+        start = call_start(text, helper, span.column - 1) if helper else None
+        if start is None:
+            start = span.column - 1
+        return span.replace(column=start + 1, end_column=expression_end(text, start) + 1)
 
     def _caller(self, frames: list[tuple[str, str, int, int]], root: str | None) -> tuple[Evidence, ...]:
         """Who called the shown line: a helper function of the user's is inlined into several programs."""
@@ -92,30 +101,75 @@ class CheckContext:
                 return (Evidence("called", f"from {found}"),)
         return ()
 
-    def _before(
-        self,
-        program: Program,
-        lines: list[tuple[int, int, int, int]],
-        files: list[str],
-        at: int,
-        slot: int,
-        root: str | None,
-    ) -> Span | None:
-        start = 0
-        for _, first, count, _ in program.functions():
+    def _near(self, known: _Places, at: int, slot: int, root: str | None) -> Span | None:
+        """Without DWARF: the line that uses the result, if nothing else is called before it; else the function."""
+        first, end = known.bounds(slot)
+        own = [
+            index
+            for index, (where, file, _, _) in enumerate(known.lines)
+            if first <= where < end and not self.sources.foreign(known.files[file])
+        ]
+        if not own:
+            return None
+        helper = known.helper(slot)
+        named = [index for index in own if helper and call_start(known.text(index), helper, 0) is not None]
+        before = [index for index in own if index < at]
+        after = [index for index in own if index > at]
+        chosen = own[0]  # the function's own line
+        if named:
+            chosen = min(named, key=lambda index: abs(known.lines[index][0] - slot))
+        elif before and after and known.record(before[-1])[1:3] == known.record(after[0])[1:3]:
+            chosen = after[0]
+        elif after and not known.calls_between(slot + 1, known.lines[after[0]][0]):
+            chosen = after[0] if known.text(after[0]).strip(" \t})];") else chosen
+        where, path, line, column = known.record(chosen)
+        return self.sources.span(path, line, column, root, known.program.line_text(where))
+
+
+class _Places:
+    """What placing findings in one program asks for again and again."""
+
+    __slots__ = ("_helpers", "files", "lines", "program")
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.lines = sorted(program.lines())
+        self.files = list(program.files())
+        self._helpers: dict[int, str] | None = None
+
+    def at(self, slot: int) -> int | None:
+        """The index of the line record that covers `slot`."""
+        from bisect import bisect_right
+
+        at = bisect_right(self.lines, slot, key=lambda one: one[0]) - 1
+        return at if at >= 0 else None
+
+    def record(self, index: int) -> tuple[int, str, int, int]:
+        """(slot, file, line, column)."""
+        where, file, line, column = self.lines[index]
+        return where, self.files[file], line, column
+
+    def text(self, index: int) -> str:
+        """The source line as the object carries it."""
+        return self.program.line_text(self.lines[index][0]) or ""
+
+    def helper(self, slot: int) -> str:
+        """The helper or kernel function called at `slot`, empty for none."""
+        return self._calls().get(slot, "")
+
+    def calls_between(self, start: int, end: int) -> bool:
+        return any(start <= slot < end for slot in self._calls())
+
+    def _calls(self) -> dict[int, str]:
+        if self._helpers is None:
+            # A program that cannot be linked has lines of nothing, and calls of nothing.
+            calls = self.program.calls() if self.program.link_error is None else []
+            self._helpers = {slot: name for slot, kind, _, name in calls if kind in ("helper", "kfunc")}
+        return self._helpers
+
+    def bounds(self, slot: int) -> tuple[int, int]:
+        """First slot and end of the function `slot` lies in."""
+        for _, first, count, _ in self.program.functions():
             if first <= slot < first + count:
-                start = first
-        for index in range(at, -1, -1):
-            where, file, line, column = lines[index]
-            if where < start:
-                return None
-            if not self.sources.foreign(files[file]):
-                return self.sources.span(files[file], line, column, root, program.line_text(where))
-        return None
-
-
-def _last_at(lines: list[tuple[int, int, int, int]], slot: int) -> int | None:
-    from bisect import bisect_right
-
-    at = bisect_right(lines, slot, key=lambda one: one[0]) - 1
-    return at if at >= 0 else None
+                return first, first + count
+        return 0, 0

@@ -10,17 +10,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Sources", "token_end"]
+__all__ = ["Sources", "call_start", "expression_end", "token_end"]
 
 # Library code that a user does not edit: a finding belongs to the line that called it.
 _FOREIGN = (
     "/.cargo/registry/",
     "/.cargo/git/",
+    "/registry/src/",
     "/rustlib/src/rust/",
     "/rustc/",
     "/usr/include/",
     "/usr/lib/",
     "/library/core/src/",
+    "/nix/store/",
+)
+# The same, wherever a project keeps its copy: libbpf's headers and the kernel's types.
+_FOREIGN_NAMES = (
+    "/vmlinux.h",
+    "/bpf_helpers.h",
+    "/bpf_helper_defs.h",
+    "/bpf_tracing.h",
+    "/bpf_core_read.h",
+    "/bpf_endian.h",
+    "/usdt.bpf.h",
 )
 _MOVED = 40  # lines; further away the same text may well be another place
 _MAX_SOURCE = 16 << 20  # bytes; a bigger file is not something a person edits
@@ -49,7 +61,9 @@ class Sources:
 
     def foreign(self, path: str) -> bool:
         """True for library code: the Rust core, registries, system headers."""
-        return path.startswith(("/rustc/", "<")) or any(part in path for part in _FOREIGN)
+        if path.startswith(("/rustc/", "<")) or any(part in path for part in _FOREIGN):
+            return True
+        return f"/{path}".endswith(_FOREIGN_NAMES)
 
     def shown(self, path: str) -> str:
         """Relative to the current folder when inside it (or near it), with `/`; else absolute."""
@@ -171,3 +185,46 @@ def token_end(text: str, start: int) -> int:
     while end > start + 1 and text[end - 1] == ":":
         end -= 1
     return max(end, start + 1)
+
+
+def call_start(text: str, name: str, near: int) -> int | None:
+    """Where `name(` stands in the line, of several the nearest to `near`; None when it does not."""
+    found = []
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        whole = not (at and (text[at - 1].isalnum() or text[at - 1] == "_"))
+        if whole and text[end:].lstrip().startswith("("):
+            found.append(at)
+        at = text.find(name, end)
+    return min(found, key=lambda one: abs(one - near)) if found else None
+
+
+_OPEN, _CLOSE = "([{", ")]}"
+
+
+def expression_end(text: str, start: int) -> int:
+    """Where what starts at `start` ends on its line: before `;`, `,`, a block or what closes around it."""
+    least = token_end(text, start)
+    depth = 0
+    quote = ""
+    at = start
+    while at < len(text):
+        char = text[at]
+        if quote:
+            if char == "\\":
+                at += 1
+            elif char == quote:
+                quote = ""
+        elif char == '"' or (char == "'" and text[at + 2 : at + 3] == "'"):  # not a lifetime
+            quote = char
+        elif text.startswith("/*", at) and "*/" in text[at + 2 :]:
+            at = text.index("*/", at + 2) + 1
+        elif text.startswith(("//", "/*"), at) or (depth == 0 and (char in ";,)]}" or (char == "{" and at > start))):
+            break
+        elif char in _OPEN:
+            depth += 1
+        elif char in _CLOSE:
+            depth -= 1
+        at += 1
+    return max(least, len(text[:at].rstrip()))

@@ -55,6 +55,7 @@ class CgroupDeniesEverything(SourceRule):
     severity = "warning"
     group = "correctness"
     phase = "silent"
+    supersedes_in_program = ("OBJ013",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         yield from always_zero(self, project, ctx, _MACROS, "in a cgroup program 0 denies", "return 1 to allow", "1")

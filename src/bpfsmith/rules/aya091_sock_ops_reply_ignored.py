@@ -56,6 +56,7 @@ class SockOpsReplyIgnored(SourceRule):
     severity = "warning"
     group = "correctness"
     phase = "silent"
+    supersedes_in_program = ("OBJ013",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         yield from always_zero(
