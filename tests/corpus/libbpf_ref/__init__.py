@@ -25,11 +25,15 @@ class RefMap(NamedTuple):
 class RefProgram(NamedTuple):
     """A program as libbpf would load it; the slots are in the host's byte order.
 
-    `lines` are (slot, line, column) and `functions` first slots; both empty when libbpf passes none.
+    `type` and `attach_type` are libbpf's words for what it makes of the section (`unspec` when nothing; the attach
+    type of a program that has none reads as number 0's word). `lines` are (slot, line, column) and `functions` first
+    slots; both empty when libbpf passes none.
     """
 
     name: str
     section: str
+    type: str
+    attach_type: str
     lines: list[tuple[int, ...]]
     functions: list[int]
     insns: bytes
@@ -75,10 +79,11 @@ def read(paths: list[Path], kernel_btf: Path) -> dict[Path, RefObject]:
             sizes = int(key), int(value), int(entries)
             maps.append(RefMap(name, int(number), *sizes, int(flags), int(extra), pinned == "1"))
         elif kind == "P":
-            name, section, *_words, lines_text, starts, insns = fields
+            name, section, _autoload, prog_type, attach_type, _number, lines_text, starts, insns = fields
             lines = [tuple(map(int, one.split(":"))) for one in lines_text.split()]
             functions = [int(one) for one in starts.split()]
-            programs.append(RefProgram(name, section, lines, functions, bytes.fromhex(insns)))
+            slots = bytes.fromhex(insns)
+            programs.append(RefProgram(name, section, prog_type, attach_type, lines, functions, slots))
         elif kind == "O":
             found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs)
             maps, programs = [], []
