@@ -114,7 +114,8 @@ class Program:
     weak: bool
     core_relocations: int
     stack: int  # bytes, deepest call chain, frames unrounded
-    link_error: str | None  # why linking failed: then the methods below raise `ReadError`, the counts above are 0 or empty
+    link_error: str | None
+    # Why linking failed: then the methods below raise `ReadError`, and the counts above are 0 or empty.
     def insns(self) -> bytes:
         """Linked slots, object byte order, as libbpf 1.5+ lays them out, before CO-RE; map slots hold (src=1|2, imm=map index)."""
     def relocated(self, targets: Sequence[Btf]) -> bytes:

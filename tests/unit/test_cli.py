@@ -110,7 +110,7 @@ def test_our_own_bugs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert call("check", "drop_all.o") == 4
     err = capsys.readouterr().err
     assert "ZeroDivisionError: boom" in err
-    assert "report it at" in err
+    assert "report it with" in err
     assert "Traceback" not in err
     monkeypatch.setenv("BPFSMITH_DEBUG", "1")
     assert call("check", "drop_all.o") == 4

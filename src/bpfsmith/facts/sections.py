@@ -32,9 +32,7 @@ class Section(Row):
     __slots__ = ("attach_to", "attach_type", "autoload", "aya_since", "flags", "loaders", "pattern", "program_type")
     kind = "section"
 
-    def __init__(
-        self, name: str, row: list[Any], loaders: frozenset[str], aya_since: str, autoload: bool
-    ) -> None:
+    def __init__(self, name: str, row: list[Any], loaders: frozenset[str], aya_since: str, autoload: bool) -> None:
         self.name = name
         self.pattern: str = row[0]
         self.program_type: str = row[1]

@@ -14,9 +14,10 @@ BpfsmithError                 anything below
 
 from __future__ import annotations
 
-__all__ = ["REPORT_URL", "BpfsmithError", "EnvironmentMissing", "InputError", "ToolError"]
+__all__ = ["BpfsmithError", "EnvironmentMissing", "InputError", "ToolError"]
 
-REPORT_URL = "https://github.com/bpfsmith/bpfsmith/issues"
+# There is no address in it on purpose: a wheel may come from a fork, and only its README knows where that lives.
+REPORT = "this is a bug in bpfsmith; report it with the command, its output under BPFSMITH_DEBUG=1 and the file"
 
 
 class BpfsmithError(Exception):
@@ -67,5 +68,5 @@ class ToolError(BpfsmithError):
         super().__init__(
             message,
             where,
-            hint or f"this is a bug in bpfsmith; set BPFSMITH_DEBUG=1 for details, report it at {REPORT_URL}",
+            hint or REPORT,
         )

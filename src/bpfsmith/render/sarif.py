@@ -31,7 +31,6 @@ class Sarif(Renderer):
 def document(report: Reported) -> dict[str, Any]:
     """The SARIF log as plain values."""
     from bpfsmith import __version__
-    from bpfsmith.model.errors import REPORT_URL
 
     codes = sorted({finding.code for finding in report.findings})
     index = {code: at for at, code in enumerate(codes)}
@@ -44,7 +43,6 @@ def document(report: Reported) -> dict[str, Any]:
                 "tool": {
                     "driver": {
                         "name": "bpfsmith",
-                        "informationUri": REPORT_URL.removesuffix("/issues"),
                         "semanticVersion": __version__,
                         "version": __version__,
                         "rules": [_rule(code, report) for code in codes],

@@ -13,9 +13,9 @@ bpf_...#N`).
 SEC("xdp")
 int count(struct xdp_md *ctx)
 {
-	__u32 word;
-	bpf_skb_load_bytes(ctx, 0, &word, 4); // only for programs that get a socket buffer
-	return XDP_PASS;
+        __u32 word;
+        bpf_skb_load_bytes(ctx, 0, &word, 4); // only for programs that get a socket buffer
+        return XDP_PASS;
 }
 ```
 
@@ -24,9 +24,9 @@ int count(struct xdp_md *ctx)
 SEC("xdp")
 int count(struct xdp_md *ctx)
 {
-	__u32 word;
-	bpf_xdp_load_bytes(ctx, 0, &word, 4);
-	return XDP_PASS;
+        __u32 word;
+        bpf_xdp_load_bytes(ctx, 0, &word, 4);
+        return XDP_PASS;
 }
 ```
 

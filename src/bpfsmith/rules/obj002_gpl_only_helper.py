@@ -14,8 +14,8 @@ char LICENSE[] SEC("license") = "Apache-2.0";
 SEC("xdp")
 int seen(struct xdp_md *ctx)
 {
-	bpf_printk("seen");
-	return XDP_PASS;
+        bpf_printk("seen");
+        return XDP_PASS;
 }
 ```
 

@@ -32,7 +32,8 @@ Add the section; `Dual MIT/GPL`, `Dual BSD/GPL`, `GPL` and `GPL v2` count as GPL
 All.
 
 ## Source
-`kernel/bpf/syscall.c` (`bpf_prog_load` copies `attr->license`), `include/linux/license.h` (`license_is_gpl_compatible`).
+`kernel/bpf/syscall.c` (`bpf_prog_load` copies `attr->license`), `include/linux/license.h`
+(`license_is_gpl_compatible`).
 """
 
 from __future__ import annotations
@@ -56,11 +57,12 @@ class LicenseMissing(ObjectRule):
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         if obj.programs and not obj.license:
+            how = "missing" if obj.license is None else "empty"
             yield self.finding(
                 ctx,
                 "the object declares no licence, so GPL-only helpers are refused",
                 obj=obj,
-                evidence=[Evidence("object", "it has no `license` section" if obj.license is None else "its `license` section is empty")],
+                evidence=[Evidence("object", f"its `license` section is {how}")],
                 fixes=[Fix("display", 'add `char LICENSE[] SEC("license") = "GPL";` (or `Dual MIT/GPL`)')],
             )
 

@@ -13,9 +13,9 @@ cannot use helper`.
 SEC("xdp")
 int count(struct xdp_md *ctx) // asked for 5.10..
 {
-	__u32 word;
-	bpf_xdp_load_bytes(ctx, 0, &word, 4); // since 5.18
-	return XDP_PASS;
+        __u32 word;
+        bpf_xdp_load_bytes(ctx, 0, &word, 4); // since 5.18
+        return XDP_PASS;
 }
 ```
 

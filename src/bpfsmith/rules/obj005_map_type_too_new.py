@@ -9,8 +9,8 @@ The loader cannot create the map (`EINVAL`), and with it none of the programs lo
 ## Example
 ```c
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF); // since 5.8
-	__uint(max_entries, 4096);
+        __uint(type, BPF_MAP_TYPE_RINGBUF); // since 5.8
+        __uint(max_entries, 4096);
 } events SEC(".maps");
 ```
 

@@ -11,7 +11,7 @@ Loading fails with `EINVAL` on the older kernels.
 SEC("netfilter") // since 6.4
 int drop(struct bpf_nf_ctx *ctx)
 {
-	return 1;
+        return 1;
 }
 ```
 

@@ -12,7 +12,7 @@ Loading or attaching fails with `EINVAL` on the older kernels.
 SEC("tcx/ingress") // since 6.6
 int in(struct __sk_buff *skb)
 {
-	return TC_ACT_OK;
+        return TC_ACT_OK;
 }
 ```
 
@@ -21,7 +21,7 @@ int in(struct __sk_buff *skb)
 SEC("tc") // attached through a clsact qdisc, since 4.1
 int in(struct __sk_buff *skb)
 {
-	return TC_ACT_OK;
+        return TC_ACT_OK;
 }
 ```
 

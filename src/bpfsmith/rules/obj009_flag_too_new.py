@@ -10,11 +10,11 @@ The kernel refuses unknown flags with `EINVAL`: the map cannot be created, the p
 ## Example
 ```c
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE); // since 5.5
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(map_flags, BPF_F_MMAPABLE); // since 5.5
+        __uint(max_entries, 1);
+        __type(key, __u32);
+        __type(value, __u64);
 } config SEC(".maps");
 ```
 

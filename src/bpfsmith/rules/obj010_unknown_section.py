@@ -12,7 +12,7 @@ aya refuses the whole object (`invalid program section`). libbpf opens it but ca
 SEC("kprobes/do_unlinkat")
 int watch(void *ctx)
 {
-	return 0;
+        return 0;
 }
 ```
 
@@ -21,7 +21,7 @@ int watch(void *ctx)
 SEC("kprobe/do_unlinkat")
 int watch(void *ctx)
 {
-	return 0;
+        return 0;
 }
 ```
 

@@ -12,7 +12,7 @@ aya refuses the whole object, its other programs included (`invalid program sect
 SEC("tc") // libbpf only
 int in(struct __sk_buff *skb)
 {
-	return 0;
+        return 0;
 }
 ```
 
@@ -21,7 +21,7 @@ int in(struct __sk_buff *skb)
 SEC("classifier") // libbpf and aya
 int in(struct __sk_buff *skb)
 {
-	return 0;
+        return 0;
 }
 ```
 

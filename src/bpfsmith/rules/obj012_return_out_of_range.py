@@ -14,7 +14,7 @@ does not check, the value is treated as an error when a packet comes (XDP: drop 
 SEC("cgroup/connect4")
 int connect(struct bpf_sock_addr *ctx)
 {
-	return -1; // 0 refuses, 1 allows
+        return -1; // 0 refuses, 1 allows
 }
 ```
 
@@ -23,7 +23,7 @@ int connect(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect4")
 int connect(struct bpf_sock_addr *ctx)
 {
-	return 0;
+        return 0;
 }
 ```
 

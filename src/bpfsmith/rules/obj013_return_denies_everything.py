@@ -13,8 +13,8 @@ socket receives nothing. The verifier is content, so nothing says so.
 SEC("cgroup/connect4")
 int watch(struct bpf_sock_addr *ctx)
 {
-	bpf_printk("connect");
-	return 0; // nobody in this cgroup can connect
+        bpf_printk("connect");
+        return 0; // nobody in this cgroup can connect
 }
 ```
 
@@ -23,8 +23,8 @@ int watch(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect4")
 int watch(struct bpf_sock_addr *ctx)
 {
-	bpf_printk("connect");
-	return 1;
+        bpf_printk("connect");
+        return 1;
 }
 ```
 
