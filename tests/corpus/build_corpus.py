@@ -323,7 +323,7 @@ def main() -> int:
         return 0
     try:
         corpus = build(full=options.full)
-    except (Missing, BadImage) as error:
+    except (Missing, BadImage, subprocess.CalledProcessError) as error:
         command = getattr(error, "command", "")
         print(f"corpus: {error}" + (f"; `{command}` gets it" if command else ""), file=sys.stderr)
         return 3

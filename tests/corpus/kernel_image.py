@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import gzip
-import lzma
 import struct
 from pathlib import Path
 
@@ -43,6 +42,8 @@ def _decompress(payload: bytes) -> bytes:
     if payload[:2] == b"\x1f\x8b":
         return gzip.decompress(payload[:-4])
     if payload[:6] == b"\xfd7zXZ\0":
+        import lzma  # a Python built by hand may lack it
+
         return lzma.LZMADecompressor().decompress(payload)
     raise BadImage(f"unknown compression `{payload[:8].hex()}`")
 

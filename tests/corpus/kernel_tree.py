@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from debian_archive import Archive
+from debian_archive import Archive, Missing
 
 SERIES = ("6.1", "6.12")
 _WANTED = ("tools/testing/selftests/bpf", "tools/lib/bpf", "tools/include", "include/uapi", "scripts/bpf_doc.py")
@@ -20,6 +20,8 @@ def prepare_tree(tree: Path, archive: Archive, series: str) -> str:
     done = tree / ".version"
     if done.exists():
         return done.read_text()
+    if not shutil.which("xz"):
+        raise Missing("no `xz`, which kernel sources are packed with", "apt-get install xz-utils")
     partial = tree.with_name(f".partial-{series}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

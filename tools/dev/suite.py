@@ -100,8 +100,7 @@ def _tools() -> None:
     for header, package in (("libelf.h", "libelf-dev"), ("zlib.h", "zlib1g-dev"), ("bpf/bpf_helpers.h", "libbpf-dev")):
         if not Path("/usr/include", header).exists():
             lacking.append(package)
-    if not shutil.which("make"):
-        lacking.append("make")
+    lacking += [package for tool, package in (("make", "make"), ("xz", "xz-utils")) if not shutil.which(tool)]
     apt.install(lacking, f"no {', '.join(lacking)}")
 
 
