@@ -67,6 +67,55 @@ def compile_case(case: Case, folder: Path) -> Path:
     return folder / "block.o"
 
 
+_RUST_END = """\
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\\0";
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+"""
+
+
+def compile_rust_case(case: Case, folder: Path) -> Path:
+    """The same for a Rust block that is a whole crate without dependencies: `block.rs`, linked by bpf-linker."""
+    import bpf_toolchain
+
+    rust, linker = bpf_toolchain.find(), bpf_toolchain.linker()
+    assert rust is not None and linker is not None
+    text = case.files["block.rs"] + _RUST_END
+    (folder / "block.rs").write_text(text, encoding="utf-8")
+    flags = [
+        "--edition=2024",
+        f"--target={case.options.get('target', 'bpfel')}-unknown-none",
+        "--crate-type=cdylib",
+        f"-Copt-level={case.options.get('opt', '3')}",
+        "-Cdebuginfo=2",
+        "-Cpanic=abort",
+        "-Clto=fat",
+        "-Clink-arg=--btf",
+        f"--remap-path-prefix={folder}=.",
+    ]
+    version = subprocess.run([rust.rustc, "-vV"], capture_output=True, text=True, check=True).stdout
+    key = hashlib.sha256("\0".join([version, *flags[:-1], text]).encode()).hexdigest()[:32]
+    kept = _cache() / f"{key}.o"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [rust.rustc, *flags, f"-Clinker={linker}", "block.rs", "-o", "built.o"],
+            cwd=folder,
+            env={**os.environ, **bpf_toolchain.env()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{case.file}:{case.line}: rustc refuses the block:\n{done.stderr}"
+        shutil.move(folder / "built.o", kept)
+    shutil.copyfile(kept, folder / "block.o")
+    return folder / "block.o"
+
+
 def _cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "bpfsmith" / "md"

@@ -107,10 +107,12 @@ def cases(file: Path) -> list[Case]:
         if kind and wrong:
             raise ValueError(f"{file}:{at + 1}: unknown word {wrong[0]!r} in the block's first line")
         if kind:
+            if options.get("build") == "object":
+                language = "rust-object"
             current = Case(file, at + 1, kind, language, options)
             found.append(current)
-            current.add("block.c" if language == "c" else _place(options), text)
-        elif current is not None and current.language != "c" and ("file" in options or "crate" in options):
+            current.add({"c": "block.c", "rust-object": "block.rs"}.get(language) or _place(options), text)
+        elif current is not None and current.language == "rust" and ("file" in options or "crate" in options):
             current.add(_place(options), text)
         at = end + 1
     return found

@@ -20,6 +20,7 @@ from bpfsmith import rules  # noqa: E402
 FILES = sorted(path for path in HERE.rglob("*.md") if path.name != "README.md")
 CASES = [case for file in FILES for case in cases(file)]
 C_CASES = [case for case in CASES if case.language == "c"]
+OBJECT_CASES = [case for case in CASES if case.language == "rust-object"]
 RUST_CASES = [case for case in CASES if case.language == "rust"]
 
 
@@ -59,6 +60,14 @@ def test_c(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip(f"no clang {case.options.get('clang', '')} with the BPF back end: `apt-get install clang`")
     monkeypatch.chdir(tmp_path)
     compiler.compile_case(case, tmp_path)
+    _check(case, "block.o", tmp_path)
+
+
+@pytest.mark.toolchain("rust")
+@pytest.mark.parametrize("case", OBJECT_CASES, ids=lambda case: case.id)
+def test_rust_object(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    compiler.compile_rust_case(case, tmp_path)
     _check(case, "block.o", tmp_path)
 
 

@@ -22,6 +22,7 @@ _FOREIGN = (
     "/usr/include/",
     "/usr/lib/",
     "/library/core/src/",
+    "/library/alloc/src/",
     "/nix/store/",
 )
 # The same, wherever a project keeps its copy: libbpf's headers and the kernel's types.
@@ -204,8 +205,10 @@ _OPEN, _CLOSE = "([{", ")]}"
 
 
 def expression_end(text: str, start: int) -> int:
-    """Where what starts at `start` ends on its line: before `;`, `,`, a block or what closes around it."""
+    """Where what starts at `start` ends on its line: a call with its last parenthesis, else before `;`, `,`, a block or
+    what closes around it."""
     least = token_end(text, start)
+    call = text[start : start + 1].isalpha() and text[least : least + 1] == "("
     depth = 0
     quote = ""
     at = start
@@ -226,5 +229,7 @@ def expression_end(text: str, start: int) -> int:
             depth += 1
         elif char in _CLOSE:
             depth -= 1
+            if call and depth == 0:
+                return at + 1
         at += 1
     return max(least, len(text[:at].rstrip()))

@@ -159,6 +159,7 @@ class PanickingOperation(SourceRule):
     severity = "warning"
     group = "verifier"
     phase = "verifier"
+    supersedes = ("OBJ024",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
