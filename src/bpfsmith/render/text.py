@@ -58,6 +58,8 @@ class Text(Renderer):
             out.extend(self._excerpts(finding, sources, gutter, bar))
         tail = " " * gutter + " " + self._paint("gutter", "=") + " "
         for one in finding.evidence:
+            if one.kind == "source":
+                continue  # where a fact comes from: in JSON and `explain`, too long for a line here
             first, *rest = clean(one.text).splitlines() or [""]
             out.append(f"{tail}{self._paint('bold', one.kind)}: {first}")
             out.extend(f"{' ' * (gutter + 5)}{line}" for line in rest)

@@ -83,7 +83,7 @@ class HelperNotAllowed(ObjectRule):
                     obj=obj,
                     program=program,
                     slot=slot,
-                    evidence=[Evidence("fact", evidence), Evidence("fact", helper.source)],
+                    evidence=[Evidence("fact", evidence), Evidence("source", helper.source)],
                     see=[helper.name],
                 )
 

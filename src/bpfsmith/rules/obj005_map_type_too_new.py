@@ -62,7 +62,7 @@ class MapTypeTooNew(ObjectRule):
                         f"map `{one.name}` is of type `{row.name}`, which needs Linux {row.since}; "
                         f"missing on {on(missing)}",
                         obj=obj,
-                        evidence=[Evidence("fact", row.source)],
+                        evidence=[Evidence("source", row.source)],
                         kernels=missing,
                         see=[row.name],
                     )

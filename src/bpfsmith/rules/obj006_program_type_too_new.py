@@ -63,7 +63,7 @@ class ProgramTypeTooNew(ObjectRule):
                     obj=obj,
                     program=program,
                     slot=0,
-                    evidence=[Evidence("fact", row.source)],
+                    evidence=[Evidence("source", row.source)],
                     kernels=missing,
                     see=[row.name],
                 )

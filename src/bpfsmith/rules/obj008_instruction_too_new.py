@@ -67,7 +67,7 @@ class InstructionTooNew(ObjectRule):
                         obj=obj,
                         program=program,
                         slot=slot,
-                        evidence=[Evidence("fact", row.source)],
+                        evidence=[Evidence("source", row.source)],
                         kernels=missing,
                         see=[word],
                     )
