@@ -58,7 +58,7 @@ class Text(Renderer):
             out.extend(self._excerpts(finding, sources, gutter, bar))
         tail = " " * gutter + " " + self._paint("gutter", "=") + " "
         for one in finding.evidence:
-            if one.kind == "source":
+            if one.kind == "provenance":
                 continue  # where a fact comes from: in JSON and `explain`, too long for a line here
             first, *rest = clean(one.text).splitlines() or [""]
             out.append(f"{tail}{self._paint('bold', one.kind)}: {first}")

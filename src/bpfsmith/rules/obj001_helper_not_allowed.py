@@ -83,7 +83,7 @@ class HelperNotAllowed(ObjectRule):
                     obj=obj,
                     program=program,
                     slot=slot,
-                    evidence=[Evidence("fact", evidence), Evidence("source", helper.source)],
+                    evidence=[Evidence("fact", evidence), Evidence("provenance", helper.source)],
                     see=[helper.name],
                 )
 

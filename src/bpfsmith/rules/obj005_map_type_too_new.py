@@ -62,7 +62,7 @@ class MapTypeTooNew(ObjectRule):
                         f"map `{one.name}` is of type `{row.name}`, which needs Linux {row.since}; "
                         f"missing on {on(missing)}",
                         obj=obj,
-                        evidence=[Evidence("source", row.source)],
+                        evidence=[Evidence("provenance", row.source)],
                         kernels=missing,
                         see=[row.name],
                     )

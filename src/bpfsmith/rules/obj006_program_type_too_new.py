@@ -63,7 +63,7 @@ class ProgramTypeTooNew(ObjectRule):
                     obj=obj,
                     program=program,
                     slot=0,
-                    evidence=[Evidence("source", row.source)],
+                    evidence=[Evidence("provenance", row.source)],
                     kernels=missing,
                     see=[row.name],
                 )

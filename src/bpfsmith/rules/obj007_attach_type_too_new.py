@@ -75,7 +75,7 @@ class AttachTypeTooNew(ObjectRule):
                     obj=obj,
                     program=program,
                     slot=0,
-                    evidence=[Evidence("source", row.source), Evidence("object", f"section `{program.section}`")],
+                    evidence=[Evidence("provenance", row.source), Evidence("object", f"section `{program.section}`")],
                     kernels=missing,
                     see=[row.name],
                 )

@@ -67,7 +67,7 @@ class InstructionTooNew(ObjectRule):
                         obj=obj,
                         program=program,
                         slot=slot,
-                        evidence=[Evidence("source", row.source)],
+                        evidence=[Evidence("provenance", row.source)],
                         kernels=missing,
                         see=[word],
                     )

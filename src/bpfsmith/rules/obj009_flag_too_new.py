@@ -85,7 +85,7 @@ class FlagTooNew(ObjectRule):
                 obj=obj,
                 program=program,
                 slot=None if program is None else 0,
-                evidence=[Evidence("source", flag.source)],
+                evidence=[Evidence("provenance", flag.source)],
                 kernels=missing,
                 see=[flag.name],
             )

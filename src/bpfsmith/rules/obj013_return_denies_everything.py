@@ -80,7 +80,7 @@ class ReturnDeniesEverything(ObjectRule):
                 obj=obj,
                 program=program,
                 slot=return_slot(program, entry.deny, exits[0][0]),
-                evidence=[Evidence("fact", others), Evidence("source", entry.source)],
+                evidence=[Evidence("fact", others), Evidence("provenance", entry.source)],
                 see=[program.type] if program.type else [],
             )
 
