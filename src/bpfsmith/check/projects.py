@@ -45,7 +45,8 @@ def built_objects(project: Project, build: bool, ctx: CheckContext) -> tuple[lis
         shown = ctx.shown(built.path)
         if built.others:
             notes.append(f"`{built.name}` was built {len(built.others) + 1} times; the newest is checked, {shown}")
-        if built.newer_source is not None:
+        # After a build Cargo, which compares more than times, has said that the object is current.
+        if built.newer_source is not None and not build:
             source = ctx.shown(built.newer_source)
             again = f"build again with `{command}`, or let `--build` do it" if command else "build again"
             findings.append(
