@@ -97,6 +97,8 @@ def _clangs() -> None:
 
 def _tools() -> None:
     lacking = [] if shutil.which("bpftool", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else ["bpftool"]
+    if not shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
+        lacking.append("iproute2")
     for header, package in (("libelf.h", "libelf-dev"), ("zlib.h", "zlib1g-dev"), ("bpf/bpf_helpers.h", "libbpf-dev")):
         if not Path("/usr/include", header).exists():
             lacking.append(package)
