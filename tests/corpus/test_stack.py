@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from libbpf_ref import CannotBuild
-from verifier_ref import build, depths
+from verifier_ref import build, verdicts
 
 from bpfsmith import _native
 
@@ -43,7 +43,10 @@ def test_depths_as_the_verifier(corpus: Corpus) -> None:
     counts: Counter[str] = Counter(objects=len(paths))
     parsed: dict[Path, _native.Object] = {}
     wrong: list[str] = []
-    for path, name, found in depths(paths):
+    for verdict in verdicts(paths):
+        path, name, found = verdict.path, verdict.program, verdict.stack
+        if verdict.what != "accepted" or found is None:
+            continue
         if path not in parsed:
             parsed[path] = _native.Object.parse(path.read_bytes())
         program = next(one for one in parsed[path].programs if one.name == name)
