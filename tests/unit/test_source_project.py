@@ -237,21 +237,58 @@ def test_links_are_not_followed_and_unreadable_files_are_left_out(workspace: Pat
     assert len(project.crates) == 3
 
 
-def test_git_and_path_dependencies_have_no_version(tmp_path: Path) -> None:
+def _locked_to(tmp_path: Path, dependency: str, source: str) -> VersionRange | None:
+    lock = f'source = "{source}"\n' if source else ""
     put(
         tmp_path,
         {
-            "Cargo.toml": package("app", 'aya = { git = "https://github.com/aya-rs/aya" }\n'),
+            "Cargo.toml": package("app", f"aya = {dependency}\n"),
             "src/main.rs": "fn main() {}",
-            "Cargo.lock": 'version = 4\n[[package]]\nname = "aya"\nversion = "0.13.1"\n'
-            'source = "git+https://github.com/aya-rs/aya#abc"\n'
+            "Cargo.lock": f'version = 4\n[[package]]\nname = "aya"\nversion = "0.13.1"\n{lock}'
             '[[package]]\nname = "app"\nversion = "0.1.0"\ndependencies = ["aya"]\n',
         },
     )
     project = find_project(str(tmp_path))
     assert project is not None
-    assert project.crates[0].version("aya") is None
     assert project.lock == {"aya": ["0.13.1"]}
+    return project.crates[0].version("aya")
+
+
+def test_a_locked_git_checkout_lies_between_its_release_and_the_next(tmp_path: Path) -> None:
+    aya = "https://github.com/aya-rs/aya"
+    known = _locked_to(tmp_path, f'{{ git = "{aya}" }}', f"git+{aya}?branch=main#abc")
+    assert known is not None
+    assert known.at_least("0.13.1")
+    assert not known.at_least("0.13.2")
+    assert not known.below("0.14.0")
+    assert known.below("0.15")
+
+
+def test_a_tag_names_the_release(tmp_path: Path) -> None:
+    aya = "https://github.com/aya-rs/aya"
+    known = _locked_to(tmp_path, f'{{ git = "{aya}", tag = "aya-v0.13.1" }}', f"git+{aya}?tag=aya-v0.13.1#abc")
+    assert known is not None
+    assert known.exact
+    assert known.below("0.13.2")
+
+
+def test_path_dependencies_have_no_version(tmp_path: Path) -> None:
+    assert _locked_to(tmp_path, '{ path = "../aya" }', "") is None
+
+
+def test_without_a_lock_a_git_dependency_has_only_its_tag(tmp_path: Path) -> None:
+    aya = "https://github.com/aya-rs/aya"
+    put(
+        tmp_path,
+        {
+            "Cargo.toml": package("app", f'aya = {{ git = "{aya}" }}\naya-log = {{ git = "{aya}", tag = "aya-log-v0.2.1" }}\n'),
+            "src/main.rs": "fn main() {}",
+        },
+    )
+    project = find_project(str(tmp_path))
+    assert project is not None
+    assert project.crates[0].version("aya") is None
+    assert project.crates[0].at_least("aya-log", "0.2.1")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._lifetimes import dropped_by_hand, dropped_early, receivers
 from bpfsmith.rules._rust import covered, place, user_files
-from bpfsmith.source.types import named, type_of
+from bpfsmith.source.types import binding, named, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,20 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr
+
+
+def _owned(init: Expr) -> bool:
+    """Made from a map that `take_map` took out of the `Ebpf`, here or in the `let` of the argument."""
+    if "take_map" in init.text:
+        return True
+    made = init.stripped()
+    if made.kind != "call" or len(made.args) != 1:
+        return False
+    argument = made.args[0].stripped()
+    found = binding(argument) if argument.kind == "path" and "::" not in argument.path else None
+    given = found.let.init if found is not None and found.let is not None else None
+    return given is not None and given.stripped().name == "take_map"
 
 
 class ProgramArrayDropped(SourceRule):
@@ -63,7 +77,7 @@ class ProgramArrayDropped(SourceRule):
             for block in file.of_kind("block"):
                 for let in block.lets:
                     init = let.init
-                    if init is None or let.name is None or "take_map" not in init.text:
+                    if init is None or let.name is None or not _owned(init):
                         continue
                     known = named(file, let.type, block.item) if let.type else type_of(init)
                     if known is None or known.path != "aya::maps::ProgramArray":
@@ -89,7 +103,7 @@ class ProgramArrayDropped(SourceRule):
                     )
             for call in file.of_kind("method"):
                 made = call.receiver.stripped() if call.name == "set" and call.receiver is not None else None
-                if made is None or made.kind != "call" or "take_map" not in made.text:
+                if made is None or made.kind != "call" or not _owned(made):
                     continue
                 known = type_of(made)
                 if known is not None and known.path == "aya::maps::ProgramArray":

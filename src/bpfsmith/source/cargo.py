@@ -53,7 +53,7 @@ def read_toml(path: str) -> dict[str, Any]:
 class Dependency:
     """One dependency. `alias` is the name in code and manifest, `package` the crate's own; `kind`: normal build dev."""
 
-    __slots__ = ("alias", "features", "git", "kind", "line", "optional", "package", "path", "requirement")
+    __slots__ = ("alias", "features", "git", "kind", "line", "optional", "package", "path", "requirement", "tag")
 
     def __init__(self, alias: str, spec: dict[str, Any], kind: str, folder: str) -> None:
         self.alias = alias
@@ -61,6 +61,7 @@ class Dependency:
         self.kind = kind
         self.requirement: str | None = _text(spec.get("version"))
         self.git: str | None = _text(spec.get("git"))
+        self.tag: str | None = _text(spec.get("tag"))
         path = _text(spec.get("path"))
         self.path: str | None = os.path.normpath(os.path.join(folder, path)) if path else None
         features = spec.get("features")
@@ -181,18 +182,19 @@ class Crate:
         return None
 
     def version(self, package: str) -> VersionRange | None:
-        """The version of a direct dependency: as locked, else as required; None when unknown (git, path)."""
+        """The version of a direct dependency: as locked, else as required; None when unknown (git or path, no lock)."""
         wanted = self.dependency(package)
         if wanted is None:
             return None
         locked = self.lock.used_by(self.name, package)
+        if locked is None and self.name not in self.lock.packages:
+            many = self.lock.packages.get(package, [])
+            locked = many[0] if len(many) == 1 else None  # a lock file that does not list this crate (yet)
         if locked is not None:
-            # A git checkout or a path carries the number of the last release, whatever it contains.
-            return VersionRange.of(locked.version) if (locked.source or "").startswith("registry+") else None
-        many = self.lock.packages.get(package, [])
-        if len(many) == 1 and self.name not in self.lock.packages and (many[0].source or "").startswith("registry+"):
-            return VersionRange.of(many[0].version)  # a lock file that does not list this crate (yet)
-        if wanted.git is not None or wanted.path is not None or wanted.requirement is None:
+            return _locked_version(locked, package)
+        if wanted.git is not None:
+            return _tagged(wanted.tag, package)
+        if wanted.path is not None or wanted.requirement is None:
             return None
         return VersionRange.required(wanted.requirement)
 
@@ -262,6 +264,23 @@ class Crate:
             if key == text or line.strip().startswith((f"[dependencies.{text}]", f"[build-dependencies.{text}]")):
                 return number
         return 1
+
+
+def _locked_version(locked: Locked, package: str) -> VersionRange | None:
+    source = locked.source or ""
+    if source.startswith("registry+"):
+        return VersionRange.of(locked.version)
+    # A checkout carries the number of the last release; a path may hold a changed copy of anything.
+    if not source.startswith("git+"):
+        return None
+    tag = source.partition("tag=")[2].partition("#")[0].partition("&")[0]
+    return _tagged(tag, package) or VersionRange.since(locked.version)
+
+
+def _tagged(tag: str | None, package: str) -> VersionRange | None:
+    """A release by its tag in the repository: `aya-v0.13.1`."""
+    name, found, version = (tag or "").rpartition("-v")
+    return VersionRange.of(version) if found and name == package else None
 
 
 def _dependencies(data: dict[str, Any], workspace: dict[str, Any], folder: str, root: str) -> list[Dependency]:

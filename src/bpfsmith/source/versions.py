@@ -40,6 +40,18 @@ class VersionRange:
         return cls(parsed, parsed, True) if parsed is not None else None
 
     @classmethod
+    def since(cls, version: str) -> VersionRange | None:
+        """A checkout that calls itself `version`: the number of the release before it, whatever was merged since then.
+
+        So it has what that release has, may have anything of the next one, and nothing of those that came later.
+        """
+        parsed = parse_version(version)
+        if parsed is None:
+            return None
+        major, minor, _ = parsed
+        return cls(parsed, (major, minor + 1, 1) if major == 0 else (major + 1, 0, 1))
+
+    @classmethod
     def required(cls, requirement: str) -> VersionRange | None:
         """What Cargo may choose for a requirement: `0.14`, `^0.14.1`, `~0.14`, `=0.14.0`, `>=0.13, <0.15`, `0.14.*`."""
         low: Version = (0, 0, 0)
