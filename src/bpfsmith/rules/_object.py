@@ -7,10 +7,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bpfsmith.facts.helpers import Helper
+    from bpfsmith.model.map import Map
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
 
-__all__ = ["helper_calls", "linkable", "listed", "on", "return_slot", "signed"]
+__all__ = ["constant_key", "helper_calls", "linkable", "listed", "on", "return_slot", "signed"]
 
 
 def linkable(obj: Object) -> Iterator[Program]:
@@ -70,6 +71,24 @@ def return_slot(program: Program, value: int, exit_slot: int) -> int:
         if "return" in (program.line_text(slot) or ""):
             return slot
     return found[0] if found else exit_slot
+
+
+def constant_key(arg: int | str | None, one: Map, obj: Object) -> bytes | None:
+    """The bytes of a map helper's key where they are constant: on the stack, or in read-only data (Rust's `&0`)."""
+    if not isinstance(arg, str):
+        return None
+    kind, _, rest = arg.partition(":")
+    if kind == "stack":
+        # What is known may reach beyond the key.
+        found = bytes.fromhex(rest.partition("=")[2])[: one.key_size]
+    elif kind == "value":
+        name, _, offset = rest.rpartition("+")
+        section = obj.map(name) if name.startswith(".rodata") and offset.isdigit() else None
+        data = b"" if section is None else section.data or b""
+        found = data[int(offset) : int(offset) + one.key_size] if data else b""
+    else:
+        return None
+    return found if found and len(found) == one.key_size else None
 
 
 def listed(words: Iterable[str], limit: int = 6) -> str:

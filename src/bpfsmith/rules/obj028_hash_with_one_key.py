@@ -44,7 +44,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Evidence, Fix
 from bpfsmith.rules._base import ObjectRule
-from bpfsmith.rules._object import linkable
+from bpfsmith.rules._object import constant_key, linkable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class HashWithOneKey(ObjectRule):
                 wanted.pop(held, None)
         if not wanted:
             return
-        keys: dict[str, set[str]] = {name: set() for name in wanted}
+        keys: dict[str, set[bytes]] = {name: set() for name in wanted}
         first: dict[str, tuple[Program, int]] = {}
         for program in linkable(obj):
             _ask(program, obj, wanted, keys, first)
@@ -86,7 +86,7 @@ class HashWithOneKey(ObjectRule):
             if len(keys[name]) == 1 and name in first:
                 yield self._report(obj, ctx, one, *first[name], keys[name].pop())
 
-    def _report(self, obj: Object, ctx: CheckContext, one: Map, program: Program, slot: int, key: str) -> Finding:
+    def _report(self, obj: Object, ctx: CheckContext, one: Map, program: Program, slot: int, key: bytes) -> Finding:
         return self.finding(
             ctx,
             f"map `{one.name}` is a `{one.type_name}` used with one constant key: an array is about 30 times faster",
@@ -108,7 +108,7 @@ def _ask(
     program: Program,
     obj: Object,
     wanted: dict[str, Map],
-    keys: dict[str, set[str]],
+    keys: dict[str, set[bytes]],
     first: dict[str, tuple[Program, int]],
 ) -> None:
     """Collects the keys one program uses, and drops from `wanted` what cannot be told."""
@@ -128,7 +128,7 @@ def _ask(
                 continue
             name = arg[4:]
             asked = position == 0 and number in (_LOOKUP, _UPDATE, _LOOKUP_PERCPU)
-            key = _key(args[1], wanted.get(name), obj) if asked else None
+            key = constant_key(args[1], wanted[name], obj) if asked and name in wanted else None
             if key is None or (number == _UPDATE and args[3] != _ANY):
                 wanted.pop(name, None)
             elif name in wanted:
@@ -141,27 +141,10 @@ def _ask(
             wanted.pop(name, None)
 
 
-def _key(arg: int | str | None, one: Map | None, obj: Object) -> str | None:
-    """The bytes of a constant key, in hexadecimal: on the stack, or in read-only data as Rust keeps `&0`."""
-    if not isinstance(arg, str) or one is None:
-        return None
-    kind, _, rest = arg.partition(":")
-    if kind == "stack":
-        return rest.partition("=")[2] or None
-    name, _, offset = rest.rpartition("+")
-    if kind != "value" or not name.startswith(".rodata") or not offset.isdigit():
-        return None
-    section = obj.map(name)
-    data = b"" if section is None else section.data or b""
-    found = data[int(offset) : int(offset) + one.key_size]
-    return found.hex() if len(found) == one.key_size else None
-
-
-def _number(key: str, obj: Object) -> str:
-    if len(key) in (2, 4, 8, 16):
-        order = "big" if obj.endianness == "big" else "little"
-        return str(int.from_bytes(bytes.fromhex(key), order))  # type: ignore[arg-type]  # one of the two words
-    return f"`{key}`"
+def _number(key: bytes, obj: Object) -> str:
+    if len(key) in (1, 2, 4, 8):
+        return str(int.from_bytes(key, "big" if obj.endianness == "big" else "little"))
+    return f"`{key.hex()}`"
 
 
 RULE = HashWithOneKey()
