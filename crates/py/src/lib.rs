@@ -3,6 +3,7 @@ use pyo3::{create_exception, exceptions::PyValueError, prelude::*};
 
 mod analysis;
 mod btf;
+mod file;
 mod isa;
 mod object;
 mod program;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bpfsmith_btf::Bytes;
 use bpfsmith_object::{Error, ExternKind, Frame, Inlined, Object};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::analysis::Analysis;
@@ -23,7 +25,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(data: Vec<u8>) -> Result<Arc<Self>, Error> {
+    fn new(data: impl Into<Bytes>) -> Result<Arc<Self>, Error> {
         let object = Object::parse(data)?;
         let analyses = object.programs.iter().map(|_| OnceLock::new()).collect();
         Ok(Arc::new(Self {
@@ -95,10 +97,9 @@ pub(crate) struct PyObject {
 impl PyObject {
     #[staticmethod]
     #[pyo3(signature = (data, name = ""))]
-    fn parse(py: Python<'_>, data: &[u8], name: &str) -> PyResult<Self> {
-        let owned = data.to_vec();
+    fn parse(py: Python<'_>, data: PyBackedBytes, name: &str) -> PyResult<Self> {
         let shared = py
-            .detach(|| guarded(|| Shared::new(owned)))
+            .detach(|| guarded(|| Shared::new(Bytes::from_owner(Arc::new(data)))))
             .map_err(|mut error| {
                 if error.place.is_empty() {
                     name.clone_into(&mut error.place);
@@ -430,7 +431,7 @@ fn gone() -> PyErr {
 
 /// Reads, parses and, when asked, analyses one file.
 fn read_one(path: &Path, analyse: bool) -> Parsed {
-    let data = std::fs::read(path)
+    let data = crate::file::read(path)
         .map_err(|error| Error::new(format!("cannot be read: {error}"), path.to_string_lossy()))?;
     guarded(|| {
         let shared = Shared::new(data)?;

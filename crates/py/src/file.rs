@@ -1,0 +1,57 @@
+//! Reading a whole file.
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+
+use bpfsmith_btf::Bytes;
+use memmap2::{Advice, MmapMut};
+
+/// From this size on huge pages are asked for: a page fault per 4 KiB takes longer than reading and parsing.
+const HUGE_FROM: u64 = 1 << 20;
+const HUGE: usize = 2 << 20;
+/// No larger size is believed before it is read.
+const MOST: u64 = 1 << 30;
+
+/// A file read into memory of its own.
+struct Copied {
+    memory: MmapMut,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        self.memory.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The file's bytes. They are copied: were the file mapped, somebody who shortens it meanwhile would end the process.
+pub(crate) fn read(path: &Path) -> std::io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if (HUGE_FROM..MOST).contains(&size)
+        && let Some(bytes) = read_huge(&mut file, size as usize)?
+    {
+        return Ok(bytes);
+    }
+    file.rewind()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default().min(64 << 20) + 1);
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
+/// `None` when there is no such memory, or when the file has another size by now; then it is to be read anew.
+fn read_huge(file: &mut File, len: usize) -> std::io::Result<Option<Bytes>> {
+    let Ok(mut memory) = MmapMut::map_anon(len.next_multiple_of(HUGE)) else {
+        return Ok(None);
+    };
+    // Without them it is only slower.
+    let _ = memory.advise(Advice::HugePage);
+    let place = memory.get_mut(..len).unwrap_or_default();
+    match file.read_exact(place) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(Bytes::from_owner(Arc::new(Copied { memory, len }))))
+}
