@@ -49,6 +49,8 @@ _OF_MAPS = frozenset(("array_of_maps", "hash_of_maps"))
 # Programs are attached to socket maps; pages of an arena belong to user space as well; struct_ops are values.
 _OUTSIDE = frozenset(("sockmap", "sockhash", "arena", "struct_ops"))
 _LOADERS_OWN = ("AYA_LOG",)  # aya-log's AYA_LOGS, AYA_LOG_BUF and AYA_LOG_LEVEL
+# The compiler's own, in every object of Rust whether anything calls them or not.
+_RUNTIME = frozenset(("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"))
 
 
 class MapUnused(ObjectRule):
@@ -70,7 +72,7 @@ class MapUnused(ObjectRule):
         if any(program.attach_type == "trace_iter" or program.link_error is not None for program in programs):
             return
         reached = {name for program in programs for name, *_ in program.functions()}
-        if any(one["name"] not in reached for one in obj.functions()):
+        if any(one["name"] not in reached and one["name"] not in _RUNTIME for one in obj.functions()):
             return
         held = {name for one in obj.maps for _, name in one.values}
         for one in suspects:
