@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 # BPF_MAP_TYPE_ of the hashes -> what to use instead.
 _ARRAYS = {1: "array", 5: "percpu_array", 9: "array", 10: "percpu_array"}
 _LOOKUP, _UPDATE, _DELETE, _LOOKUP_PERCPU = 1, 2, 3, 195
+_KEYED = frozenset((_LOOKUP, _UPDATE, _DELETE, _LOOKUP_PERCPU))
 _ANY = 0  # BPF_ANY
 
 
@@ -74,17 +75,17 @@ class HashWithOneKey(ObjectRule):
                 wanted.pop(held, None)
         if not wanted:
             return
-        keys: dict[str, set[bytes]] = {name: set() for name in wanted}
-        first: dict[str, tuple[Program, int]] = {}
-        for program in linkable(obj):
-            _ask(program, obj, wanted, keys, first)
+        asked = _Keys(obj, wanted)
+        programs = list(linkable(obj))
+        if len(programs) != len(obj.native.programs):
+            return  # who knows what the unreadable ones do
+        for program in programs:
+            asked.ask(program)
             if not wanted:
                 return
-        if len(list(linkable(obj))) != len(obj.native.programs):
-            return  # who knows what the unreadable ones do
         for name, one in wanted.items():
-            if len(keys[name]) == 1 and name in first:
-                yield self._report(obj, ctx, one, *first[name], keys[name].pop())
+            if name in asked.keys:
+                yield self._report(obj, ctx, one, *asked.first[name], asked.keys[name])
 
     def _report(self, obj: Object, ctx: CheckContext, one: Map, program: Program, slot: int, key: bytes) -> Finding:
         return self.finding(
@@ -104,41 +105,55 @@ class HashWithOneKey(ObjectRule):
         )
 
 
-def _ask(
-    program: Program,
-    obj: Object,
-    wanted: dict[str, Map],
-    keys: dict[str, set[bytes]],
-    first: dict[str, tuple[Program, int]],
-) -> None:
-    """Collects the keys one program uses, and drops from `wanted` what cannot be told."""
-    referred = [obj.maps[index].name for _, index, kind, _ in program.map_uses() if kind == "ref"]
-    references = {name: referred.count(name) for name in referred if name in wanted}
-    if not references:
-        return
-    calls: dict[str, int] = {}
-    for slot, number, args in program.call_args():
-        whom = args[0] if isinstance(args[0], str) else None
-        if whom is None and number in (_LOOKUP, _UPDATE, _DELETE, _LOOKUP_PERCPU):
-            for name in references:  # any of them may be meant
-                wanted.pop(name, None)
+class _Keys:
+    """The keys under which the hashes of an object are used; `wanted` loses those where more than one may be."""
+
+    def __init__(self, obj: Object, wanted: dict[str, Map]) -> None:
+        self._obj = obj
+        self._indices = {index: one.name for index, one in enumerate(obj.maps) if one.name in wanted}
+        self.wanted = wanted
+        self.keys: dict[str, bytes] = {}
+        self.first: dict[str, tuple[Program, int]] = {}
+
+    def ask(self, program: Program) -> None:
+        """Looks at one program."""
+        references = self._references(program)
+        if not references:
             return
-        for position, arg in enumerate(args):
-            if not isinstance(arg, str) or not arg.startswith("map:"):
-                continue
-            name = arg[4:]
-            asked = position == 0 and number in (_LOOKUP, _UPDATE, _LOOKUP_PERCPU)
-            key = constant_key(args[1], wanted[name], obj) if asked and name in wanted else None
-            if key is None or (number == _UPDATE and args[3] != _ANY):
-                wanted.pop(name, None)
-            elif name in wanted:
-                keys[name].add(key)
-                calls[name] = calls.get(name, 0) + 1
-                first.setdefault(name, (program, slot))
-    for name, count in references.items():
-        # A reference without a call of its own went somewhere else: to a function, into memory.
-        if calls.get(name, 0) < count:
-            wanted.pop(name, None)
+        for slot, number, args in program.call_args():
+            whom = args[0]
+            if number not in _KEYED:  # bpf_for_each_map_elem and its kind
+                for arg in args:
+                    if isinstance(arg, str) and arg.startswith("map:"):
+                        self.wanted.pop(arg[4:], None)
+            elif not isinstance(whom, str):
+                for name in references:  # any of them may be meant
+                    self.wanted.pop(name, None)
+            elif whom[4:] in self.wanted:
+                references[whom[4:]] = references.get(whom[4:], 0) - 1
+                self._call(self.wanted[whom[4:]], program, slot, number, args)
+            if not self.wanted:
+                return
+        for name, count in references.items():
+            # A reference without a call of its own went somewhere else: to a function, into memory.
+            if count > 0:
+                self.wanted.pop(name, None)
+
+    def _references(self, program: Program) -> dict[str, int]:
+        found: dict[str, int] = {}
+        if self._indices.keys() & set(program.native.map_refs()):
+            for _, index, kind, _ in program.map_uses():
+                if kind == "ref" and index in self._indices:
+                    name = self._indices[index]
+                    found[name] = found.get(name, 0) + 1
+        return found
+
+    def _call(self, one: Map, program: Program, slot: int, number: int, args: list[int | str | None]) -> None:
+        self.first.setdefault(one.name, (program, slot))
+        presence = number == _DELETE or (number == _UPDATE and args[3] != _ANY)
+        key = None if presence else constant_key(args[1], one, self._obj)
+        if key is None or self.keys.setdefault(one.name, key) != key:
+            del self.wanted[one.name]
 
 
 def _number(key: bytes, obj: Object) -> str:
