@@ -1,6 +1,5 @@
 //! Bindings of the `btf` crate: one parsed BTF, shared by every view on it.
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -187,10 +186,10 @@ impl PyBtf {
 
 /// The whole file: mapped where the kernel shows its own BTF, else read.
 fn read(path: &Path) -> std::io::Result<Bytes> {
-    let mut file = File::open(path)?;
     // Reading sysfs takes a system call per 4 KiB; since Linux 6.16 ("btf: Allow mmap of vmlinux btf") it maps, though
     // not shared.
     if path == Path::new("/sys/kernel/btf/vmlinux") {
+        let file = File::open(path)?;
         #[allow(
             unsafe_code,
             reason = "a mapping is unsound when the file changes; the running kernel's own types never do"
@@ -200,11 +199,7 @@ fn read(path: &Path) -> std::io::Result<Bytes> {
             return Ok(Bytes::from_owner(Arc::new(map)));
         }
     }
-    let size = file.metadata().map(|it| it.len()).unwrap_or_default();
-    // Only a hint: the size of a file in procfs or sysfs may be 0 or wrong.
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default().min(64 << 20) + 1);
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes.into())
+    crate::file::read(path)
 }
 
 fn linkage(number: Option<u32>) -> &'static str {

@@ -35,6 +35,7 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Bytes> {
         return Ok(bytes);
     }
     file.rewind()?;
+    // Only a hint: the size of a file in procfs or sysfs may be 0 or wrong.
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default().min(64 << 20) + 1);
     file.read_to_end(&mut bytes)?;
     Ok(bytes.into())

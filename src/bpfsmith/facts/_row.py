@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@cache
 def series_key(series: str) -> tuple[int, int]:
     """Orders kernel series: `5.9` before `5.10`. The empty series (not known) comes first."""
     major, _, minor = series.partition(".")

@@ -119,6 +119,7 @@ def patterns(program_type: str) -> tuple[str, ...]:
     return (*own, *(pattern for pattern in theirs if pattern.rstrip("+/") not in bare))
 
 
+@cache
 def all() -> tuple[Section, ...]:  # noqa: A001 - read as `facts.sections.all()`
     """Every pattern as the shortest name it fits, libbpf's first."""
     names = dict.fromkeys(row[0].rstrip("+/") for part in ("libbpf", "aya") for row in table("sections")[part])

@@ -27,10 +27,16 @@ SERIES: tuple[str, ...] = (
     *(f"6.{minor}" for minor in range(20)),
     *(f"7.{minor}" for minor in range(4)),
 )
+# Rules compare series for each object: half of a long check would go by taking `6.12` apart.
+_KEYS = {one: (int(major), int(minor)) for one in SERIES for major, _, minor in [one.partition(".")]}
+_INDEX = {one: at for at, one in enumerate(SERIES)}
 
 
 def series_key(series: str) -> tuple[int, int]:
     """`6.12` -> `(6, 12)`, for ordering; `ValueError` when it is not a series."""
+    known = _KEYS.get(series)
+    if known is not None:
+        return known
     major, dot, minor = series.partition(".")
     if not dot or not (_digits(major) and _digits(minor)):
         raise ValueError(f"`{series}` is not a kernel series such as `6.12`")
@@ -40,16 +46,18 @@ def series_key(series: str) -> tuple[int, int]:
 class KernelSet:
     """The kernels asked for, oldest first. `specified` is False when nobody asked: then nothing is too new."""
 
-    __slots__ = ("series", "specified", "text")
+    __slots__ = ("_missing", "series", "specified", "text")
     series: tuple[str, ...]
     specified: bool
     text: str
+    _missing: dict[str, tuple[str, ...]]
 
     def __init__(self, series: Iterable[str], specified: bool = True, text: str = "") -> None:
         ordered = tuple(sorted(dict.fromkeys(series), key=series_key))
         object.__setattr__(self, "series", ordered)
         object.__setattr__(self, "specified", specified)
         object.__setattr__(self, "text", text)
+        object.__setattr__(self, "_missing", {})
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"`KernelSet.{name}` cannot be changed")
@@ -87,8 +95,10 @@ class KernelSet:
         """The asked series that lack what came with `since`; empty when nobody asked or `since` is None."""
         if not self.specified or since is None:
             return ()
-        first = series_key(since)
-        return tuple(one for one in self.series if series_key(one) < first)
+        if since not in self._missing:
+            first = series_key(since)
+            self._missing[since] = tuple(one for one in self.series if series_key(one) < first)
+        return self._missing[since]
 
     def all_have(self, since: str) -> bool:
         """True when kernels were asked for and each has what came with `since`."""
@@ -98,10 +108,9 @@ class KernelSet:
 def fold_series(series: Iterable[str]) -> str:
     """A list of series with runs folded, in the grammar of `--kernels`: `5.10..6.1,6.12`."""
     runs: list[list[str]] = []
-    index = {one: at for at, one in enumerate(SERIES)}
     for one in sorted(dict.fromkeys(series), key=series_key):
-        at = index.get(one)
-        if runs and at is not None and index.get(runs[-1][-1]) == at - 1:
+        at = _INDEX.get(one)
+        if runs and at is not None and _INDEX.get(runs[-1][-1]) == at - 1:
             runs[-1].append(one)
         else:
             runs.append([one])

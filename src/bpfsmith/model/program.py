@@ -27,13 +27,14 @@ _PANICS = ("9panicking", "core::panicking", "rust_begin_unwind", "13unwrap_faile
 class Program:
     """An entry program and, linked behind it, the subprograms it reaches."""
 
-    __slots__ = ("_files", "_lines", "_meaning", "_names", "_native", "_object")
+    __slots__ = ("_calls", "_files", "_lines", "_meaning", "_names", "_native", "_object")
 
     def __init__(self, native: _native.Program, parent: Object, names: Names) -> None:
         self._native = native
         self._object = parent
         self._names = names
         self._meaning: SectionMeaning | bool | None = False  # False: not asked yet
+        self._calls: list[tuple[int, str, int, str]] | None = None
         self._files: list[str] | None = None
         self._lines: list[tuple[int, int, int, int]] | None = None
 
@@ -144,13 +145,15 @@ class Program:
 
     def calls(self) -> list[tuple[int, str, int, str]]:
         """(slot, kind, number, name); kind `helper`, `kfunc`, `subprog` or `callback`; reachable code only."""
-        helper = self._names.helper
-        return [
-            (slot, kind, number, helper(number) or f"unknown#{number}")
-            if kind == "helper"
-            else (slot, kind, number, name)
-            for slot, kind, number, name in self._native.calls()
-        ]
+        if self._calls is None:
+            helper = self._names.helper
+            self._calls = [
+                (slot, kind, number, helper(number) or f"unknown#{number}")
+                if kind == "helper"
+                else (slot, kind, number, name)
+                for slot, kind, number, name in self._native.calls()
+            ]
+        return self._calls
 
     def call_args(self) -> list[tuple[int, int, list[int | str | None]]]:
         """(slot, helper number, what is known of r1..r5 on every path).
@@ -159,6 +162,13 @@ class Program:
         or `stack:-16=00000000` with the constant bytes known to lie there; `None` is not known.
         """
         return self._native.call_args()
+
+    def guarded(self) -> list[int]:
+        """Slots of calls only one answer of an existence check leads to (`bpf_core_enum_value_exists()` and its like,
+        `bpf_ksym_exists()`), ascending: kernels that lack what is asked for never come there."""
+        if not self.core_relocations and not any(one.weak for one in self._object.externs):
+            return []
+        return self._native.guarded()
 
     @property
     def helper_numbers(self) -> list[int]:

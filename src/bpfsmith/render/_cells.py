@@ -21,6 +21,8 @@ def clean(text: str) -> str:
 
 def show(text: str) -> str:
     """A source line as it is printed: tabs expanded, control characters replaced by one visible cell."""
+    if text.isascii() and text.replace("\t", "").isprintable():  # nearly every line
+        return text.expandtabs(TAB)
     out: list[str] = []
     at = 0
     for char in text:

@@ -221,9 +221,11 @@ def expression_end(text: str, start: int) -> int:
                 quote = ""
         elif char == '"' or (char == "'" and text[at + 2 : at + 3] == "'"):  # not a lifetime
             quote = char
-        elif text.startswith("/*", at) and "*/" in text[at + 2 :]:
+        elif char == "/" and text.startswith("/*", at) and "*/" in text[at + 2 :]:
             at = text.index("*/", at + 2) + 1
-        elif text.startswith(("//", "/*"), at) or (depth == 0 and (char in ";,)]}" or (char == "{" and at > start))):
+        elif (char == "/" and text.startswith(("//", "/*"), at)) or (
+            depth == 0 and (char in ";,)]}" or (char == "{" and at > start))
+        ):
             break
         elif char in _OPEN:
             depth += 1
