@@ -11,14 +11,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bpfsmith.facts.helpers import Helper
+    from bpfsmith.facts.kfuncs import Kfunc
     from bpfsmith.model.map import Map
     from bpfsmith.model.program import Program
 
 # `BPF_MAXINSNS`: programs longer than this need the feature `large_program`.
 _OLD_LIMIT = 4096
 _ARENA = 33
-# Instruction features that only references to the kernel bring.
-_ASKED_BY = {"kfunc": "kfunc", "typed_ksym": "ksym"}
+# Instruction features that only references to the kernel bring, and the kind of these.
+_ASKED_BY = {"kfunc": "kfunc", "kfunc_module": "kfunc", "ksym": "ksym"}
 
 
 class Earliest:
@@ -65,7 +67,7 @@ def map_needs(one: Map) -> Iterator[tuple[str, str]]:
     from bpfsmith.facts import flags, map_types
 
     if one.origin in {"data", "kconfig"} and one.type != _ARENA:
-        yield from _feature("global_data", f"global data in {one.name}")
+        yield from _feature("map_value", f"global data in {one.name}")
         return
     found = map_types.get(one.type)
     if found is not None and found.since:
@@ -98,7 +100,7 @@ def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
         yield f"program type {found.name}", found.since
     attach = program.attach_type
     attached = None if attach is None else attach_types.get(attach)
-    if attached is not None and attached.since and not _attaches_without(program, meaning.flags):
+    if attached is not None and attached.since and not attaches_without(program):
         yield f"attach type {attached.name}", attached.since
     if meaning.sleepable and kind != "syscall":
         yield from _feature("sleepable", "sleepable program")
@@ -106,8 +108,10 @@ def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
         yield from _feature("xdp_frags", "XDP on fragments")
 
 
-def _attaches_without(program: Program, flags: tuple[str, ...]) -> bool:
+def attaches_without(program: Program) -> bool:
     """Whether kernels that do not know the declared attach type take the program and attach it all the same."""
+    meaning = program.meaning
+    flags = () if meaning is None else meaning.flags
     # libbpf leaves an optional one out on old kernels; `tc/ingress` attaches as a classic filter too, and
     # `sk_reuseport` by a socket option: before the kernel knew these attach types it did not look at them.
     return (
@@ -118,50 +122,75 @@ def _attaches_without(program: Program, flags: tuple[str, ...]) -> bool:
 
 
 def _helper_needs(program: Program) -> Iterator[tuple[str, str]]:
-    from bpfsmith.facts import helpers, program_types
+    from bpfsmith.facts import helpers
+
+    for number in program.helper_numbers:
+        helper = helpers.by_id(number)
+        if helper is not None and helper.since:
+            late = helper_permitted(program, helper)
+            yield (f"{helper.name} in {program.type}", late) if late else (helper.name, helper.since)
+
+
+def helper_permitted(program: Program, helper: Helper) -> str:
+    """The series from which such a program may call a helper; empty when it could from the day both were there."""
+    from bpfsmith.facts import program_types
 
     kind = program.type
     known = None if kind is None else program_types.get(kind)
-    first = _key("" if known is None else known.since)
-    for number in program.helper_numbers:
-        helper = helpers.by_id(number)
-        if helper is None or not helper.since:
-            continue
-        allowed = None if kind is None else helper.since_in(kind)
-        # Permitted from the type's own first day on: then the type decides, not the permission.
-        if allowed and _key(allowed) > max(_key(helper.since), first):
-            yield f"{helper.name} in {kind}", allowed
-        else:
-            yield helper.name, helper.since
+    allowed = None if kind is None else helper.since_in(kind)
+    # Permitted from the type's own first day on: then the type decides, not the permission.
+    first = max(_key(helper.since), _key("" if known is None else known.since))
+    return allowed if allowed and _key(allowed) > first else ""
 
 
 def _kfunc_needs(program: Program) -> Iterator[tuple[str, str]]:
+    for _, found, late in kernel_functions(program).values():
+        yield (f"{found.name} in {program.type}", late) if late else (found.name, found.since)
+
+
+def kernel_functions(program: Program) -> dict[str, tuple[int | None, Kfunc, str]]:
+    """Name -> (first reachable call, its facts, the series that permits it here where that came later).
+
+    Those the facts know and the program cannot do without: the loader removes calls of `__weak` ones a kernel lacks.
+    """
     from bpfsmith.facts import kfuncs
 
     optional = {one.name for one in program.owner.externs if one.weak}
+    slots: dict[str, int] = {}
+    for slot, kind, _, name in program.calls():
+        if kind == "kfunc":
+            slots.setdefault(name, slot)
+    out = {}
     for name in program.kfuncs:
         # `bpf_iter_new___flavour` is looked up without its flavour.
         found = None if name in optional else kfuncs.get(name.partition("___")[0])
-        if found is None or not found.since:
-            continue
-        allowed = found.program_types.get(program.type) if program.type is not None else None
-        if allowed and _key(allowed) > _key(found.since):
-            yield f"{found.name} in {program.type}", allowed
-        else:
-            yield found.name, found.since
+        if found is not None and found.since:
+            allowed = found.program_types.get(program.type) if program.type is not None else None
+            late = allowed if allowed and _key(allowed) > _key(found.since) else ""
+            out[name] = (slots.get(name), found, late)
+    return out
 
 
 def _code_needs(program: Program) -> Iterator[tuple[str, str]]:
+    for word, _ in features(program):
+        if word == "large_program":
+            yield from _feature(word, f"{program.instructions} instructions")
+        elif word != "map_value":  # said for each map, by its name
+            yield from _feature(word)
+
+
+def features(program: Program) -> Iterator[tuple[str, int]]:
+    """(feature, first slot) of what the code itself needs, in the words of `bpfsmith.facts.insn_features`."""
     externs = program.owner.externs
     needed = {externs[index].kind for index in program.externs if not externs[index].weak}
-    for word, _ in program.features():
+    for word, slot in program.features():
         if word == "alu32":
             continue  # every kernel runs it; what came with 4.15 is LLVM making use of it
         # The loader removes weak references a kernel lacks.
         if _ASKED_BY.get(word, "") in {"", *needed}:
-            yield from _feature(word)
+            yield word, slot
     if program.instructions > _OLD_LIMIT:
-        yield from _feature("large_program", f"{program.instructions} instructions")
+        yield "large_program", 0
 
 
 def _key(series: str) -> tuple[int, int]:

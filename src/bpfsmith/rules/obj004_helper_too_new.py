@@ -58,7 +58,7 @@ class HelperTooNew(ObjectRule):
         if not ctx.kernels.specified:
             return
         for program in linkable(obj):
-            for slot, name, since, source in _needs(program, obj):
+            for slot, name, since, source in _needs(program):
                 missing = ctx.kernels.missing_before(since)
                 if missing:
                     yield self.finding(
@@ -72,26 +72,16 @@ class HelperTooNew(ObjectRule):
                     )
 
 
-def _needs(program: Program, obj: Object) -> Iterator[tuple[int, str, str, str]]:
+def _needs(program: Program) -> Iterator[tuple[int | None, str, str, str]]:
     """(slot, name, first series, source)."""
-    from bpfsmith.facts import kfuncs, series_key
+    from bpfsmith.read.earliest import helper_permitted, kernel_functions
 
-    kind = program.type
-    for slot, helper in helper_calls(program):
-        allowed = helper.since_in(kind) if kind is not None else None
-        if allowed is not None and series_key(allowed) > series_key(helper.since):
-            yield slot, f"`{helper.name}` in a `{kind}` program", allowed, helper.source
-        else:
-            yield slot, f"`{helper.name}`", helper.since, helper.source
-    optional = {extern.name for extern in obj.externs if extern.weak}
-    seen: set[str] = set()
-    for slot, what, _, name in program.calls():
-        if what != "kfunc" or name in seen or name in optional:
-            continue
-        seen.add(name)
-        found = kfuncs.get(name.partition("___")[0])
-        if found is not None and found.since:
-            yield slot, f"kernel function `{name}`", found.since, found.source
+    where = f" in a `{program.type}` program"
+    for slot, helper in helper_calls(program, frozenset(program.guarded())):
+        late = helper_permitted(program, helper)
+        yield slot, f"`{helper.name}`{where if late else ''}", late or helper.since, helper.source
+    for name, (at, found, late) in kernel_functions(program).items():
+        yield at, f"kernel function `{name}`{where if late else ''}", late or found.since, found.source
 
 
 RULE = HelperTooNew()

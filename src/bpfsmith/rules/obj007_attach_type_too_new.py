@@ -1,8 +1,9 @@
 """A program's section asks for an attach type that an asked kernel does not have.
 
 ## What it does
-With `--kernels` given, compares the attach type each section name stands for with the series that brought it. Where the
-loader leaves the attach type out on old kernels by itself nothing is said, nor where the whole program type is newer.
+With `--kernels` given, compares the attach type each section name stands for with the series that brought it. Where old
+kernels attach the program all the same nothing is said (`tc/ingress` through a clsact qdisc; others because the loader
+leaves the attach type out), nor where the whole program type is newer.
 
 ## Why is this bad
 Loading or attaching fails with `EINVAL` on the older kernels.
@@ -59,12 +60,12 @@ class AttachTypeTooNew(ObjectRule):
         if not ctx.kernels.specified:
             return
         from bpfsmith.facts import attach_types, program_types
+        from bpfsmith.read.earliest import attaches_without
 
         for program in obj.programs:
-            meaning = program.meaning
             row = attach_types.get(program.attach_type) if program.attach_type is not None else None
             kind = program_types.get(program.type) if program.type is not None else None
-            if row is None or meaning is None or kind is None or "attachable_opt" in meaning.flags:
+            if row is None or kind is None or attaches_without(program):
                 continue
             older = ctx.kernels.missing_before(kind.since)
             missing = [series for series in ctx.kernels.missing_before(row.since) if series not in older]

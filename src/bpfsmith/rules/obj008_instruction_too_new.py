@@ -2,7 +2,8 @@
 
 ## What it does
 With `--kernels` given, compares what each program's code needs (32-bit jumps, fetching atomics, signed division,
-function calls, callbacks, loops, more than 4,096 instructions, ...) with the series that brought it.
+global variables, function calls, callbacks, loops, more than 4,096 instructions, ...) with the series that brought it.
+References to kernel functions and variables that are `__weak` ask for nothing.
 
 ## Why is this bad
 The verifier refuses the code (`unknown opcode`, `BPF_END uses reserved fields`, `back-edge`, ...) on older kernels.
@@ -38,11 +39,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.model.object import Object
-    from bpfsmith.model.program import Program
     from bpfsmith.rules._base import CheckContext
-
-_OLD_LIMIT = 4096  # BPF_MAXINSNS
-_TAIL_CALL = 12
 
 
 class InstructionTooNew(ObjectRule):
@@ -54,9 +51,10 @@ class InstructionTooNew(ObjectRule):
         if not ctx.kernels.specified:
             return
         from bpfsmith.facts import insn_features
+        from bpfsmith.read.earliest import features
 
         for program in linkable(obj):
-            for word, slot in _features(program):
+            for word, slot in features(program):
                 row = insn_features.get(word)
                 missing = () if row is None else ctx.kernels.missing_before(row.since)
                 if row is not None and missing:
@@ -71,15 +69,6 @@ class InstructionTooNew(ObjectRule):
                         kernels=missing,
                         see=[word],
                     )
-
-
-def _features(program: Program) -> Iterator[tuple[str, int]]:
-    # A kernel function call is OBJ004's matter when its own version is known; the call itself came with 5.13.
-    yield from program.features()
-    if program.instructions > _OLD_LIMIT:
-        yield "large_program", 0
-    if len(program.functions()) > 1 and _TAIL_CALL in program.helper_numbers:
-        yield "tail_call_bpf2bpf", 0
 
 
 RULE = InstructionTooNew()

@@ -1,8 +1,8 @@
 """A map or program carries a flag that an asked kernel does not know.
 
 ## What it does
-With `--kernels` given, compares the creation flags of each map, and the load flags that a section name stands for
-(`.s`: sleepable, `xdp.frags`), with the series that brought them.
+With `--kernels` given, compares the creation flags of each map and of the map inside it, and the load flags that a
+section name stands for (`.s`: sleepable, `xdp.frags`), with the series that brought them.
 
 ## Why is this bad
 The kernel refuses unknown flags with `EINVAL`: the map cannot be created, the program cannot be loaded.
@@ -61,11 +61,14 @@ class FlagTooNew(ObjectRule):
         from bpfsmith.facts import flags, map_types
 
         for one in obj.maps:
-            row = map_types.get(one.type)
-            for flag in flags.of("map", one.flags)[0] if one.origin in _DECLARED else ():
+            for part, what in ((one, "map"), (one.inner, "the map inside")):
+                if part is None or one.origin not in _DECLARED:
+                    continue
+                row = map_types.get(part.type)
                 # Where the map type itself is as new, that is said already.
                 older = ctx.kernels.missing_before(row.since) if row is not None else ()
-                yield from self._report(obj, ctx, None, flag, f"map `{one.name}` has flag", older)
+                for flag in flags.of("map", part.flags)[0]:
+                    yield from self._report(obj, ctx, None, flag, f"{what} `{one.name}` has flag", older)
         for program in obj.programs:
             meaning = program.meaning
             words = () if meaning is None else meaning.flags
