@@ -77,7 +77,7 @@ def _needs(program: Program) -> Iterator[tuple[int | None, str, str, str]]:
     from bpfsmith.read.earliest import helper_permitted, kernel_functions
 
     where = f" in a `{program.type}` program"
-    for slot, helper in helper_calls(program, frozenset(program.guarded())):
+    for slot, helper in helper_calls(program):
         late = helper_permitted(program, helper)
         yield slot, f"`{helper.name}`{where if late else ''}", late or helper.since, helper.source
     for name, (at, found, late) in kernel_functions(program).items():
