@@ -23,14 +23,15 @@ class Flow:
 
     __slots__ = ("_big", "_code", "_firsts", "_functions", "_returns", "_throws")
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, calls: list[tuple[int, str, int, str]]) -> None:
+        """`calls` are the program's; their kinds and names are asked for."""
         self._code = program.insns()
         self._big = program.owner.endianness == "big"
         self._functions = program.functions()
         self._firsts = [first for _, first, _, _ in self._functions]
         self._returns: dict[int, bool] = {}
         # bpf_throw() does not return either, and the verifier knows it (check_subprogs, since 6.7).
-        self._throws = {slot for slot, kind, _, name in program.calls() if kind == "kfunc" and name == "bpf_throw"}
+        self._throws = {slot for slot, kind, _, name in calls if kind == "kfunc" and name == "bpf_throw"}
 
     def function_at(self, slot: int) -> int:
         """The index of the function `slot` lies in; 0 is the program."""

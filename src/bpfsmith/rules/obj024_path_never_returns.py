@@ -81,10 +81,10 @@ class PathNeverReturns(ObjectRule):
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         for program in linkable(obj):
-            calls = program.calls()
             endless = program.endless()
-            suspects = [call for call in calls if call[1] in ("subprog", "kfunc")]
-            flow = Flow(program)
+            # Of helpers the name is not wanted here, and naming them takes time.
+            suspects = [call for call in program.native.calls() if call[1] in ("subprog", "kfunc")]
+            flow = Flow(program, suspects)
             if not endless and not suspects and flow.ends_well(0):
                 continue
             said: set[int] = set()
