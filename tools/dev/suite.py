@@ -50,6 +50,7 @@ def _lints_from_debian(compiler: rust.Rust) -> None:
 
 def cargo(compiler: rust.Rust, *words: str) -> None:
     """One cargo command with the chosen compiler, in this checkout's `target/` or the caller's CARGO_TARGET_DIR."""
+    installed.make()  # the bindings ask the Python in `.venv` what it is
     own = {name: value for name, value in compiler.env.items() if name != "CARGO"}
     run([compiler.cargo, *words], env=own, path=[compiler.cargo.parent])
 
@@ -179,15 +180,17 @@ def docs(*, check: bool) -> None:
 
 
 def bench(words: Sequence[str]) -> None:
-    """Every measurement in `bench/`, or the ones named."""
+    """Every measurement in `bench/`, or the ones named; what starts with a dash (`--write`) is theirs."""
     installed.install()
     installed.require("test")
+    options = [word for word in words if word.startswith("-")]
+    words = [word for word in words if word not in options]
     programs = sorted((ROOT / "bench").glob("bench_*.py"))
     wanted = [path for path in programs if not words or any(word in path.stem for word in words)]
     if not wanted:
         say("no measurement" + (f" matches {' '.join(words)}" if words else "s in `bench/` yet"))
     for program in wanted:
-        run([BIN / "python", program])
+        run([BIN / "python", program, *options])
 
 
 def versions() -> str:
