@@ -162,7 +162,7 @@ def check(folder: Path, side: str, wanted: list[Block], command: list[str], env:
     put("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["*_[0-9]*"]\n')
     for name, block in members.items():
         releases = _USER[block.version] + _USER_ALL if side == "user" else _EBPF[block.version]
-        common = 'demo-common = { path = "common" }\n' if block.common else ""
+        common = f'demo-common = {{ path = "common", package = "common-{name}" }}\n' if block.common else ""
         head = f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "{block.edition}"\n'
         put(f"{name}/Cargo.toml", f"{head}\n[dependencies]\n{releases}{common}")
         if side == "user":
@@ -170,7 +170,7 @@ def check(folder: Path, side: str, wanted: list[Block], command: list[str], env:
         if block.common:
             put(
                 f"{name}/common/Cargo.toml",
-                f'[package]\nname = "demo-common"\nversion = "0.1.0"\nedition = "{block.edition}"\n',
+                f'[package]\nname = "common-{name}"\nversion = "0.1.0"\nedition = "{block.edition}"\n',
             )
             put(f"{name}/common/src/lib.rs", block.common)
     for block in rows:

@@ -17,6 +17,8 @@ import crates  # noqa: E402
 from harness import cases  # noqa: E402
 
 PAGES = sorted((HERE / "source").glob("*.md"))
+REFERENCES = sorted((HERE.parents[1] / "skills/rust-ebpf/references").glob("*.md"))
+SNIPPETS = [block for page in REFERENCES for block in crates.snippets(page)]
 BLOCKS = [block for page in PAGES for block in crates.blocks(cases(page))]
 
 
@@ -32,7 +34,7 @@ def test_user_side() -> None:
 
     compiler = rust.for_host()
     env = {**os.environ, **compiler.env, "CARGO_TARGET_DIR": str(_folder("target"))}
-    found = crates.check(_folder("user"), "user", BLOCKS, [str(compiler.cargo)], env)
+    found = crates.check(_folder("user"), "user", BLOCKS + SNIPPETS, [str(compiler.cargo)], env)
     assert not found, "\n".join(found)
 
 
@@ -42,7 +44,7 @@ def test_kernel_side() -> None:
 
     own = bpf_toolchain.env()
     env = {**os.environ, **own, "CARGO_TARGET_DIR": str(_folder("target")), "CARGO_BUILD_TARGET": "bpfel-unknown-none"}
-    found = crates.check(_folder("ebpf"), "ebpf", BLOCKS, [own["CARGO"]], env)
+    found = crates.check(_folder("ebpf"), "ebpf", BLOCKS + SNIPPETS, [own["CARGO"]], env)
     assert not found, "\n".join(found)
 
 
