@@ -51,7 +51,9 @@ def process(command: Sequence[str], *, metric: str = "process", exits: Sequence[
     wall = time.perf_counter() - began
     if os.waitstatus_to_exitcode(status) not in exits:
         raise CannotMeasure(f"`{' '.join(command)[:80]}` ended with {os.waitstatus_to_exitcode(status)}")
-    return {metric: Sample(wall * 1e3, (used.ru_utime + used.ru_stime) * 1e3, used.ru_maxrss / 1024)}
+    # Until exec the child is accounted our own memory: less than that is not known.
+    peak = used.ru_maxrss if used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss else 0
+    return {metric: Sample(wall * 1e3, (used.ru_utime + used.ru_stime) * 1e3, peak / 1024)}
 
 
 def reporting(command: Sequence[str]) -> dict[str, Sample]:
@@ -166,7 +168,7 @@ class Case:
             cells = [row.subject, *([row.metric] if several else []), str(len(row.samples))]
             cells += [" / ".join(map(_number, row.spread(field))) for field in ("wall", "cpu")]
             if peak:
-                cells.append(_number(row.spread("peak")[1]))
+                cells.append(_number(row.spread("peak")[1]) if row.spread("peak")[0] else "")
             cells.append(f"{row.spread('cpu')[0] / base:.2g}" if base else "")
             if self.bars:
                 cells += self._bar(row)
@@ -216,10 +218,8 @@ def _load() -> Iterator[list[float]]:
 
 def machine() -> str:
     """What the figures were taken on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")),
-        platform.machine(),
-    )  # fmt: skip
+    named = re.search(r"^model name\s*: (.*)$", _text("/proc/cpuinfo"), re.MULTILINE)
+    model = named[1].strip() if named else platform.machine()
     system = re.search(r'PRETTY_NAME="([^"]*)"', _text("/etc/os-release"))
     return (
         f"{model}, {os.cpu_count()} processors, {system[1] if system else platform.system()}, "

@@ -14,9 +14,10 @@ KERNEL = Path("/sys/kernel/btf/vmlinux")
 CORPUS = CACHE.parent / "corpus"
 PROGRAMS, MAPS = 200, 100
 FIELDS = (
-    "pid tgid prio static_prio flags start_time utime stime nvcsw nivcsw min_flt maj_flt exit_code exit_signal policy "
-    "personality start_boottime self_exec_id parent_exec_id ptrace"
-).split()
+    *("pid", "tgid", "prio", "static_prio", "flags", "start_time", "utime", "stime", "nvcsw", "nivcsw", "min_flt"),
+    *("maj_flt", "exit_code", "exit_signal", "policy", "personality", "start_boottime", "self_exec_id"),
+    *("parent_exec_id", "ptrace"),
+)
 
 # Of several kinds, so that most rules have something to look at.
 SMALL = """\

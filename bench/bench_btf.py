@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import _objects
 import _peers
-from _measure import Bar, Case, CannotMeasure, Row, main, python, reporting, side_by_side
+from _measure import Bar, CannotMeasure, Case, Row, main, python, reporting, side_by_side
 
 OURS = "bpfsmith, `Btf`"
 CODE = """
@@ -44,15 +45,15 @@ def cases(n: int) -> Sequence[Case]:
         raise SystemExit("this kernel shows no BTF in /sys/kernel/btf/vmlinux")
     subjects = {OURS: python(CODE), f"{OURS}, fifth time in a process": python(WARM)}
     for name, program in _peers.available().items():
-        subjects[name] = lambda program=program: reporting([program, "btf"])
+        subjects[name] = partial(reporting, [program, "btf"])
     rows = _ordered(side_by_side(subjects, 2 * n))
     if not rows:
         raise CannotMeasure("nothing was measured")
     bars = [Bar(OURS, "first lookup", 1.5), Bar(OURS, "offset", 2.0)]
     remarks = (
-        "Cumulative, each sample in a fresh process: until the types are indexed, until `struct task_struct` is found by "
-        "name, until the offset of its `pid` is known. aya has no public layout query. The CPU time of cilium/ebpf is its "
-        "whole process's, garbage collector included."
+        "Cumulative, each sample in a fresh process: until the types are indexed, until `struct task_struct` is found "
+        "by name, until the offset of its `pid` is known. aya has no public layout query. The CPU time of cilium/ebpf "
+        "is its whole process's, garbage collector included."
     )
     return [Case("Types of the running kernel", rows, bars, remarks)]
 

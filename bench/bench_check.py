@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import _objects
-from _measure import BPFSMITH, Bar, Case, CannotMeasure, main, note, process, side_by_side
+from _measure import BPFSMITH, Bar, CannotMeasure, Case, Sample, main, note, process, side_by_side
 
 ANY = (0, 1, 2)  # findings are no failure of the measurement
+
+
+def _check(*words: str) -> Callable[[], dict[str, Sample]]:
+    return partial(process, [BPFSMITH, *words], exits=ANY)
 
 
 def cases(n: int) -> Sequence[Case]:
@@ -25,18 +30,16 @@ def cases(n: int) -> Sequence[Case]:
             "`check big.o` (200 programs, 2 MB)": ["check", big],
             "`inspect small.o`": ["inspect", one],
         }
-        rows = side_by_side(
-            {name: lambda words=words: process([BPFSMITH, *words], exits=ANY) for name, words in commands.items()}, n
-        )
+        rows = side_by_side({name: _check(*words) for name, words in commands.items()}, n)
         tables.append(Case("One object", rows, [Bar(name, "process", 120) for name in list(commands)[:3]]))
     objects, words = _objects.many(500)
     paths = [str(path) for path in objects]
     size = sum(path.stat().st_size for path in objects) >> 20
     everything = "`check` of 500 objects"
     runs = {
-        everything: lambda: process([BPFSMITH, "check", *paths], exits=ANY),
-        "the same, `--format json`": lambda: process([BPFSMITH, "check", "--format", "json", *paths], exits=ANY),
-        "the same, `--kernels 5.10..`": lambda: process([BPFSMITH, "check", "--kernels", "5.10..", *paths], exits=ANY),
+        everything: _check("check", *paths),
+        "the same, `--format json`": _check("check", "--format", "json", *paths),
+        "the same, `--kernels 5.10..`": _check("check", "--kernels", "5.10..", *paths),
     }
     bars = [Bar(name, "process", 1000) for name in runs]
     bars.append(Bar(everything, "process", 300, "peak"))

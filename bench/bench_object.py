@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import _objects
 import _peers
-from _measure import Bar, Case, CannotMeasure, main, python, reporting, side_by_side
+from _measure import Bar, CannotMeasure, Case, main, python, reporting, side_by_side
 
 OURS = "bpfsmith"
 PARSE = """
@@ -67,8 +68,8 @@ def cases(n: int) -> Sequence[Case]:
     }
     core = {OURS: python(CORE_WHOLE, path), f"{OURS}, relocations alone": python(CORE, path)}
     for name, program in peers.items():
-        parse[name] = lambda program=program: reporting([program, "parse", path])
-        core[name] = lambda program=program: reporting([program, "core", path])
+        parse[name] = partial(reporting, [program, "parse", path])
+        core[name] = partial(reporting, [program, "core", path])
     rows = side_by_side(parse, 2 * n)
     related = [row for row in side_by_side(core, n) if row.metric != "parse"]
     related.sort(key=lambda row: row.metric)
@@ -78,16 +79,16 @@ def cases(n: int) -> Sequence[Case]:
             f"({_objects.big().stat().st_size / 1e6:.1f} MB)",
             rows,
             [Bar(OURS, "parse", 1.5)],
-            "From before the file is opened, each sample in a fresh process (but for the second row); ours includes the "
-            "way through Python.",
+            "From before the file is opened, each sample in a fresh process (but for the second row); ours includes "
+            "the way through Python. `from memory`: the bytes are there.",
         ),
         Case(
             "Its 4,000 CO-RE relocations against the running kernel",
             related,
             [Bar(f"{OURS}, relocations alone", "linked and resolved", 15)],
-            "`core and kernel types` counts from before the object is opened: parse it, parse the kernel's types, link and "
-            "relocate all programs. libbpf also prepares its maps, with bpf(2) answered in the process. cilium/ebpf only "
-            "computes the patches.",
+            "`core and kernel types` counts from before the object is opened: parse it, parse the kernel's types, link "
+            "and relocate all programs. libbpf also prepares its maps, with bpf(2) answered in the process; "
+            "cilium/ebpf only computes the patches.",
         ),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from _measure import BPFSMITH, Bar, Case, main, process, side_by_side
 
@@ -21,10 +22,7 @@ def cases(n: int) -> Sequence[Case]:
         "`bpfsmith check --help`": [BPFSMITH, "check", "--help"],
         "`python -m bpfsmith --version`": [PYTHON, "-m", "bpfsmith", "--version"],
     }
-    rows = side_by_side(
-        {name: lambda command=command: process(command) for name, command in commands.items()},
-        2 * n,
-    )
+    rows = side_by_side({name: partial(process, command) for name, command in commands.items()}, 2 * n)
     bare = rows[0].spread("wall")[1]
     bars = [Bar("`bpfsmith --version`", "process", 50), Bar("`bpfsmith --help`", "process", 50)]
     bars += [Bar(row.subject, row.metric, round(bare + 25, 1)) for row in rows if "import bpfsmith'" in row.subject]
