@@ -281,7 +281,9 @@ def test_without_a_lock_a_git_dependency_has_only_its_tag(tmp_path: Path) -> Non
     put(
         tmp_path,
         {
-            "Cargo.toml": package("app", f'aya = {{ git = "{aya}" }}\naya-log = {{ git = "{aya}", tag = "aya-log-v0.2.1" }}\n'),
+            "Cargo.toml": package(
+                "app", f'aya = {{ git = "{aya}" }}\naya-log = {{ git = "{aya}", tag = "aya-log-v0.2.1" }}\n'
+            ),
             "src/main.rs": "fn main() {}",
         },
     )

@@ -104,7 +104,7 @@ def _constant(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
 _STEPS = 6  # locals given their value by locals; more is code nobody reads
 
 
-def _bounded(expr: Expr, index: Expr, depth: int = 0) -> bool:  # noqa: PLR0911 - one return a kind
+def _bounded(expr: Expr, index: Expr, depth: int = 0) -> bool:
     """The index is masked, reduced, counts a loop or is compared somewhere in the function, by itself or as a local."""
     bare = index
     while bare.kind in ("paren", "cast") and bare.inner is not None:
@@ -182,7 +182,7 @@ def _guarded(expr: Expr, value: Expr) -> bool:
     return False
 
 
-def _harmless(expr: Expr) -> bool:
+def _harmless(expr: Expr) -> bool:  # noqa: PLR0911 - one return a reason
     """In a constant, a test, the panic handler, or in code for user space."""
     item = expr.item
     if item is None or item.kind != "fn" or item.const_fn or expr.file.in_test(item):

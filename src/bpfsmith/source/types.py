@@ -26,6 +26,7 @@ _MAKERS = frozenset(
 _WRAPPERS = frozenset({"Result", "Option", "Box", "Arc", "Rc", "Mutex", "RefCell", "RwLock", "MutexGuard"})
 _SAME = frozenset({"as_mut", "as_ref", "borrow_mut", "lock", "clone", "take", "as_deref_mut", "get_mut", "borrow"})
 _DEPTH = 16
+_OPENED = frozenset({"aya::maps::PerfEventArray", "aya::maps::AsyncPerfEventArray"})
 
 
 class Type:
@@ -174,6 +175,8 @@ def type_of(expr: Expr | None, depth: int = 0) -> Type | None:  # noqa: PLR0911 
         if owner is not None and owner.path in ("aya::EbpfLoader", "aya::BpfLoader"):
             made = "Ebpf" if owner.name == "EbpfLoader" else "Bpf"
             return Type(f"aya::{made}", ()) if expr.name in ("load", "load_file") else owner
+        if owner is not None and expr.name == "open" and owner.path in _OPENED:
+            return Type(f"{owner.path}Buffer", owner.args)
         return None
     if kind == "field" and expr.receiver is not None and expr.receiver.text == "self":
         return _of_field(expr)
