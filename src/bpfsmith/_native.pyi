@@ -151,6 +151,9 @@ class Program:
         """(slot of a reachable exit of the entry function, R0 when constant there else None); one entry per constant reaching it."""
     def features(self) -> list[tuple[str, int]]:
         """(instruction feature, first slot using it), e.g. `jmp32`, `atomic_fetch`, `sdiv`, `gotol`, `may_goto`, `load_acquire`, `addr_space_cast`, `bpf2bpf`, `callback`, `kfunc`, `bounded_loop`."""
+    def guarded(self) -> list[int]:
+        """Slots of reachable calls that only one answer of the program's existence checks leads to, ascending: behind a branch
+        on `bpf_core_enum_value_exists()` and its like or on a weak kernel symbol's address. Computed at each call."""
     def unreachable(self) -> list[int]: ...
     def endless(self) -> list[int]:
         """First slot of each reachable stretch of code no exit can be reached from (`goto -1`, running off the end)."""

@@ -308,6 +308,13 @@ impl<'a> Program<'a> {
         values::compute(self, endian, opaque)
     }
 
+    /// Whether each slot can be reached when branches on known constants go one way only; `opaque` as in
+    /// [`Program::values`]. `None` when the program is too big to say.
+    #[must_use]
+    pub fn reached(&self, endian: Endian, opaque: &[usize]) -> Option<Vec<bool>> {
+        values::reached(self, endian, opaque)
+    }
+
     /// Call chains from the entry and the asynchronous callbacks, deepest first; see [`crate::stack`].
     #[must_use]
     pub fn chains(&self, depths: &[u32], async_callbacks: &[usize]) -> Vec<Chain> {

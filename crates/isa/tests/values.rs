@@ -64,7 +64,7 @@ fn stack_depth_follows_copies() {
             28,
         ),
         (
-            "if r1 == 0x0 goto pc+3\nr2 = r10\nr2 += -8\ngoto pc+2\nr2 = r10\nr2 += -48\n*(u8 *)(r2 +0) = 0\nexit",
+            "if r1 == 0 goto pc+3\nr2 = r10\nr2 += -8\ngoto pc+2\nr2 = r10\nr2 += -48\n*(u8 *)(r2 +0) = 0\nexit",
             48,
         ),
         (
@@ -83,7 +83,7 @@ fn exit_constants() {
     assert_eq!(exits("r0 = 2\nexit"), [Some(2)]);
     assert_eq!(exits("w0 = -1\nexit"), [Some(0xffff_ffff)]);
     assert_eq!(
-        exits("r0 = 1\nif r1 == 0x0 goto pc+1\nr0 = 2\nexit"),
+        exits("r0 = 1\nif r1 == 0 goto pc+1\nr0 = 2\nexit"),
         [Some(1), Some(2)]
     );
     assert_eq!(exits("r0 = *(u64 *)(r1 +0)\nexit"), [None]);
@@ -268,4 +268,34 @@ fn bytewise_reading() {
         .map(|n| format!("r2 = *(u8 *)(r1 +{n})\nr3 += r2\nr3 = 0\n"))
         .collect();
     assert_eq!(values(&format!("{compared}exit")).byte_copies.len(), 1);
+}
+
+#[test]
+fn known_branches_go_one_way() {
+    for (text, wanted) in [
+        // A check that fails: the call is not reached.
+        (
+            "r1 = 0\nif r1 == 0x0 goto pc+1\ncall x#1\nr0 = 0\nexit",
+            vec![true, true, false, true, true],
+        ),
+        (
+            "r1 = 1\nif r1 == 0x0 goto pc+1\ncall x#1\nr0 = 0\nexit",
+            vec![true, true, true, true, true],
+        ),
+        // Through the stack, and with 32 bits.
+        (
+            "w1 = 0\n*(u64 *)(r10 -8) = r1\nr2 = *(u64 *)(r10 -8)\nif w2 != 0x0 goto pc+1\nexit\ncall x#1\nexit",
+            vec![true, true, true, true, true, false, false],
+        ),
+        // What is not known goes both ways.
+        (
+            "r1 = *(u32 *)(r1 +0)\nif r1 == 0x0 goto pc+1\ncall x#1\nexit",
+            vec![true, true, true, true],
+        ),
+    ] {
+        let insns = asm(text);
+        let funcs = one(&insns);
+        let reached = Program::new(&insns, &funcs, &[]).reached(Endian::Little, &[]);
+        assert_eq!(reached.as_deref(), Some(wanted.as_slice()), "{text}");
+    }
 }

@@ -9,7 +9,7 @@ use bpfsmith_object::{Error, ExternKind, Line, Linked, Target};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, guarded};
 use crate::btf::PyBtf;
 use crate::object::{Shared, raise};
 
@@ -432,6 +432,11 @@ impl PyProgram {
     fn exits(&self, py: Python<'_>) -> PyResult<Vec<(usize, Option<i64>)>> {
         let exits = self.analysis(py)?.values.exits.iter();
         Ok(exits.map(|exit| (exit.slot, exit.value)).collect())
+    }
+
+    fn guarded(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
+        py.detach(|| guarded(&self.shared.object, self.index))
+            .map_err(raise)
     }
 
     fn features(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, usize)>> {

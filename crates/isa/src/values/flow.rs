@@ -32,6 +32,39 @@ pub(crate) fn compute(program: &Program<'_>, endian: Endian, opaque: &[usize]) -
     flow.read_off(complete)
 }
 
+/// Whether each slot can be reached when branches whose condition is a known constant go one way only; `None` when the
+/// time bound cut the propagation short.
+pub(crate) fn reached(
+    program: &Program<'_>,
+    endian: Endian,
+    opaque: &[usize],
+) -> Option<Vec<bool>> {
+    let machine = Machine {
+        program,
+        big_endian: endian == Endian::Big,
+        opaque,
+        sets: super::state::Sets::default(),
+    };
+    let mut flow = Flow::new(machine);
+    flow.decides = true;
+    if !flow.run() {
+        return None;
+    }
+    let mut reached = vec![false; program.insns().len()];
+    for (node, (f, block)) in flow.nodes.iter().enumerate() {
+        if flow.states.get(node).is_none_or(Option::is_none) {
+            continue;
+        }
+        let Some(cfg) = program.cfgs().get(*f) else {
+            continue;
+        };
+        if let Some(slots) = reached.get_mut(cfg.block(*block)) {
+            slots.fill(true);
+        }
+    }
+    Some(reached)
+}
+
 /// A block of the whole program: functions' blocks one after the other, each function's by reverse postorder rank.
 type Node = usize;
 
@@ -50,6 +83,8 @@ struct Flow<'p> {
     /// Nodes that call each function.
     callers: Vec<Vec<Node>>,
     budget: usize,
+    /// Whether a branch on a known constant is taken one way only.
+    decides: bool,
 }
 
 impl<'p> Flow<'p> {
@@ -73,6 +108,7 @@ impl<'p> Flow<'p> {
             results: vec![None; count],
             callers: vec![Vec::new(); count],
             budget: BUDGET_LEAST.max(program.insns().len().saturating_mul(BUDGET_PER_SLOT)),
+            decides: false,
         }
     }
 
@@ -189,6 +225,13 @@ impl<'p> Flow<'p> {
             let Some(rank) = cfg.rank(edge.to) else {
                 continue;
             };
+            if self.decides
+                && branch
+                    .and_then(|insn| self.left(&state, insn, *edge))
+                    .is_some_and(|left| left.is_empty())
+            {
+                continue;
+            }
             match branch.and_then(|insn| self.refined(&state, insn, *edge)) {
                 Some(refined) => self.join(base + rank, &refined),
                 None => self.join(base + rank, &state),
@@ -259,41 +302,15 @@ impl<'p> Flow<'p> {
 
     /// What a comparison with a constant says on one of its edges.
     fn refined(&mut self, state: &State, insn: Insn, edge: Edge) -> Option<State> {
-        if !insn.is_cond_jump() || insn.is_reg() || insn.is_may_goto() {
-            return None;
-        }
-        let equal = match (insn.op(), edge.kind) {
-            (jmp::JEQ, EdgeKind::Taken) | (jmp::JNE, EdgeKind::Fall) => true,
-            (jmp::JEQ, EdgeKind::Fall) | (jmp::JNE, EdgeKind::Taken) => false,
-            _ => return None,
-        };
+        let test = Test::of(insn, edge)?;
         let value = state.get(insn.dst);
-        let narrow = insn.class() == class::JMP32;
-        let constant = if narrow {
-            i64::from(insn.imm as u32)
-        } else {
-            insn.imm.into()
-        };
-        let matches = |c: i64| {
-            if narrow {
-                i64::from(c as u32) == constant
-            } else {
-                c == constant
-            }
-        };
-        let known = match self.machine.sets.constants(value) {
-            Some(constants) => {
-                let left: Vec<i64> = constants
-                    .into_iter()
-                    .filter(|c| matches(*c) == equal)
-                    .collect();
-                if left.is_empty() {
-                    return None;
-                }
-                self.machine.sets.value(left)
-            }
+        let known = match self.left(state, insn, edge) {
+            Some(left) if left.is_empty() => return None,
+            Some(left) => self.machine.sets.value(left),
             // A 32-bit comparison says nothing about the upper half.
-            None if equal && (!narrow || value == Value::U32) => Value::Const(constant),
+            None if test.equal && (!test.narrow || value == Value::U32) => {
+                Value::Const(test.constant)
+            }
             None => return None,
         };
         if known == value {
@@ -302,6 +319,13 @@ impl<'p> Flow<'p> {
         let mut refined = state.clone();
         refined.set(insn.dst, known);
         Some(refined)
+    }
+
+    /// Of the constants a compared register can hold, those that go along this edge; `None` when it can hold others.
+    fn left(&self, state: &State, insn: Insn, edge: Edge) -> Option<Vec<i64>> {
+        let test = Test::of(insn, edge)?;
+        let constants = self.machine.sets.constants(state.get(insn.dst))?;
+        Some(constants.into_iter().filter(|c| test.fits(*c)).collect())
     }
 
     /// Goes once more through every block, now that the states hold, and notes what was asked for.
@@ -398,6 +422,42 @@ impl<'p> Flow<'p> {
             | Value::AtLeast(_)
             | Value::StackPlus(_) => Arg::Unknown,
         }
+    }
+}
+
+/// A register compared with a constant, as one edge of the branch sees it.
+struct Test {
+    equal: bool,
+    narrow: bool,
+    constant: i64,
+}
+
+impl Test {
+    fn of(insn: Insn, edge: Edge) -> Option<Self> {
+        if !insn.is_cond_jump() || insn.is_reg() || insn.is_may_goto() {
+            return None;
+        }
+        let equal = match (insn.op(), edge.kind) {
+            (jmp::JEQ, EdgeKind::Taken) | (jmp::JNE, EdgeKind::Fall) => true,
+            (jmp::JEQ, EdgeKind::Fall) | (jmp::JNE, EdgeKind::Taken) => false,
+            _ => return None,
+        };
+        let narrow = insn.class() == class::JMP32;
+        let constant = if narrow {
+            i64::from(insn.imm as u32)
+        } else {
+            insn.imm.into()
+        };
+        Some(Self {
+            equal,
+            narrow,
+            constant,
+        })
+    }
+
+    fn fits(&self, c: i64) -> bool {
+        let c = if self.narrow { i64::from(c as u32) } else { c };
+        (c == self.constant) == self.equal
     }
 }
 

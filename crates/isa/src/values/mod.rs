@@ -13,7 +13,7 @@ mod flow;
 mod state;
 mod step;
 
-pub(crate) use flow::compute;
+pub(crate) use flow::{compute, reached};
 
 /// What is known of a call's argument on every path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
