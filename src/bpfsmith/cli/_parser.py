@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn
 
-__all__ = ["Parser", "add_color", "add_kernels", "parser_for", "use_color", "words"]
+__all__ = ["Parser", "add_color", "add_kernels", "parser_for", "use_color", "utf8_output", "words"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,6 +84,14 @@ def use_color(choice: str) -> bool:
     if force:
         return force != "0"
     return sys.stdout.isatty() and environ.get("TERM") != "dumb"
+
+
+def utf8_output() -> None:
+    """For what programs read: UTF-8, whatever the terminal or the locale says."""
+    from io import TextIOWrapper
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def words(values: list[str] | None) -> list[str] | None:

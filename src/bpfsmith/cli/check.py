@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Checks and prints; the exit code of the report."""
     from bpfsmith.check import check
     from bpfsmith.cli._failure import say
-    from bpfsmith.cli._parser import use_color, words
+    from bpfsmith.cli._parser import use_color, utf8_output, words
     from bpfsmith.render import renderer
 
     report = check(
@@ -66,7 +66,10 @@ def run(args: argparse.Namespace) -> int:
         config=args.config,
         baseline=args.baseline,
     )
-    sys.stdout.write(renderer(args.format, color=args.format == "text" and use_color(args.color)).render(report))
+    chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
+    if chosen.machine:
+        utf8_output()
+    sys.stdout.write(chosen.render(report))
     sys.stdout.flush()
     for error in report.errors:
         say(error)

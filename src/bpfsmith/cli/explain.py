@@ -31,14 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the pages; 0, or 2 for a word nobody knows."""
-    from bpfsmith.cli._parser import use_color
+    from bpfsmith.cli._parser import use_color, utf8_output
     from bpfsmith.explain import explain
 
     found = explain(" ".join(args.words))
     if args.format == "json":
-        import json
+        from bpfsmith.render._base import json_text
 
-        sys.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
+        utf8_output()
+        sys.stdout.write(json_text(found.to_json()))
     elif args.format == "markdown":
         sys.stdout.write(found.markdown)
     else:

@@ -104,11 +104,11 @@ def _columns() -> int:
 
 
 def _json(report: InspectReport) -> str:
-    import json
+    from bpfsmith.cli._parser import utf8_output
+    from bpfsmith.render._base import json_text
 
-    text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
-    # A file name that is no UTF-8 must not break the document.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    utf8_output()
+    return json_text(report.to_json())
 
 
 def _programs(report: InspectReport, wanted: str) -> list[Program]:

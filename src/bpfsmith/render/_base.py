@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         def to_json(self) -> dict[str, Any]: ...
 
 
-__all__ = ["Renderer"]
+__all__ = ["Renderer", "json_text"]
 
 
 class Renderer:
-    """Base of all formats. `color` is already decided by the caller."""
+    """Base of all formats. `color` is already decided by the caller. What a `machine` reads is UTF-8 everywhere."""
+
+    machine = False
 
     def __init__(self, *, color: bool = False) -> None:
         self.color = color
@@ -36,3 +38,11 @@ class Renderer:
     def render(self, report: Reported) -> str:
         """The whole text, ending in a newline unless it is empty."""
         raise NotImplementedError
+
+
+def json_text(value: object) -> str:
+    """A JSON document, indented by two, Unicode kept; bytes of a file name that are no UTF-8 show as U+FFFD."""
+    import json
+
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -16,6 +16,8 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 class GitHub(Renderer):
     """`::error file=..,line=..,col=..,endLine=..,endColumn=..,title=..::message` per finding."""
 
+    machine = True
+
     def render(self, report: Reported) -> str:
         """One line each, in the report's order."""
         return "".join(_line(finding) for finding in report.findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.render._base import Renderer
+from bpfsmith.render._base import Renderer, json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 class Json(Renderer):
     """One JSON document, every key present."""
 
-    def render(self, report: Reported) -> str:
-        """Indented by two, keys in the order of the contract, Unicode kept."""
-        import json
+    machine = True
 
-        return json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+    def render(self, report: Reported) -> str:
+        """Keys in the order of the contract."""
+        return json_text(report.to_json())
 
 
 FORMAT = Json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bpfsmith.render._base import Renderer
+from bpfsmith.render._base import Renderer, json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 class Sarif(Renderer):
     """One run with the metadata of the rules that found something."""
 
-    def render(self, report: Reported) -> str:
-        """The log file, indented by two."""
-        import json
+    machine = True
 
-        return json.dumps(document(report), indent=2, ensure_ascii=False) + "\n"
+    def render(self, report: Reported) -> str:
+        """The log file."""
+        return json_text(document(report))
 
 
 def document(report: Reported) -> dict[str, Any]:
