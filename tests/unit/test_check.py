@@ -298,6 +298,10 @@ def test_a_workspace_with_nothing_built(monkeypatch: pytest.MonkeyPatch, workspa
         assert "nothing is built" in report.notes[-1]
         assert "cargo build" in report.notes[-1]
         assert report.exit_code == 1
+    # An object of that workspace given by name is its build.
+    shutil.copy("drop_all.o", "ws/kept.o")
+    assert not any("nothing is built" in note for note in bpfsmith.check(["ws", "ws/kept.o"]).notes)
+    assert any("nothing is built" in note for note in bpfsmith.check(["ws", "drop_all.o"]).notes)
 
 
 def test_a_large_foreign_workspace_is_read_once(monkeypatch: pytest.MonkeyPatch, workspace: Path, here: Path) -> None:

@@ -79,5 +79,12 @@ def test_it_is_found_upwards(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the configuration"):
+    with pytest.raises(InputError, match="cannot read"):
         load_config(str(tmp_path / "none.toml"))
+
+
+def test_metadata_that_is_no_table(tmp_path: Path) -> None:
+    manifest = tmp_path / "Cargo.toml"
+    manifest.write_text("[workspace.metadata]\nbpfsmith = 1\n")
+    with pytest.raises(InputError, match="must be a table"):
+        load_config(str(manifest))

@@ -96,3 +96,9 @@ def test_values() -> None:
     for wrong in ("5", "5.", "a.b", "5.1.2", "-1.2"):
         with pytest.raises(ValueError, match="not a kernel series"):
             series_key(wrong)
+
+
+def test_host_is_no_end_of_a_range() -> None:
+    for text in ("5.10..host", "host.."):
+        with pytest.raises(InputError, match="cannot end the range"):
+            parse_kernels(text, host="6.12.1")

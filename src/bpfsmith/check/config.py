@@ -113,17 +113,15 @@ def find_config(start: str) -> str | None:
 
 def load_config(path: str) -> Config:
     """Reads one configuration file; `InputError` says file, line and what is wrong."""
-    import tomllib
+    from bpfsmith.source.cargo import read_toml
 
-    try:
-        with open(path, "rb") as file:
-            data = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read the configuration: {error.strerror}", where=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not valid TOML: {str(error).rstrip('.')}", where=path) from error
+    data = read_toml(path)
     if os.path.basename(path) == "Cargo.toml":
-        data = data.get("workspace", {}).get("metadata", {}).get("bpfsmith", {})
+        for name in ("workspace", "metadata", "bpfsmith"):
+            inner = data.get(name, {})
+            if not isinstance(inner, dict):
+                raise InputError("`workspace.metadata.bpfsmith` must be a table", where=path)
+            data = inner
     return Config(path, data)
 
 

@@ -83,6 +83,7 @@ class _Run:
         self.notes: list[str] = []
         self.loads: list[str] = []
         self.files: set[str] = set()
+        self.named: list[str] = []  # objects given by name
         self.suppressed = 0
         self.sources = Sources()
         # Source file -> codes of the rules that could have reported in it: what is not among them is not "unused".
@@ -130,6 +131,7 @@ def run(paths: list[str], options: Options) -> Report:
             inputs.extend(resolve(path))
         except BpfsmithError as error:
             state.errors.append(error)
+    state.named = [os.path.abspath(path) for one in inputs if one.named for path in one.objects]
     for one in _batches(state, inputs):
         state.errors.extend(one.errors)
         # A configuration that cannot be read stops its own input only.
@@ -226,7 +228,9 @@ class _Pass:
             from bpfsmith.check.projects import built_objects
 
             try:
-                objects, notes, findings = built_objects(self.input.project, self.state.options.build, self.ctx)
+                objects, notes, findings = built_objects(
+                    self.input.project, self.state.options.build, self.state.named, self.ctx
+                )
             except BpfsmithError as error:  # a failed build; the sources are checked all the same
                 self.state.errors.append(error)
             else:
@@ -312,10 +316,8 @@ class _Pass:
     def _loads(self, obj: Object) -> None:
         if self.ctx.kernels.specified:
             return
-        try:
-            from bpfsmith.read.earliest import earliest_kernel
-        except ImportError:
-            return
+        from bpfsmith.read.earliest import earliest_kernel
+
         for program in obj.programs:
             said = self._guarded_value(lambda program=program: earliest_kernel(program), obj.path)  # type: ignore[misc]
             if said is not None and said.version is not None:

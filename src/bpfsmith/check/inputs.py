@@ -24,14 +24,13 @@ class Input:
     `named` is True for a file given by name; what is found in a folder may be passed over with a note instead.
     """
 
-    __slots__ = ("errors", "named", "notes", "objects", "path", "project")
+    __slots__ = ("errors", "named", "objects", "path", "project")
 
     def __init__(self, path: str, objects: list[str], project: Project | None = None, *, named: bool = False) -> None:
         self.path = path
         self.objects = objects
         self.project = project
         self.named = named
-        self.notes: list[str] = []
         self.errors: list[BpfsmithError] = []
 
 

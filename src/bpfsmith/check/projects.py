@@ -28,10 +28,13 @@ def source_paths(project: Project) -> list[str]:
     return [file.path for file in project.files()]
 
 
-def built_objects(project: Project, build: bool, ctx: CheckContext) -> tuple[list[str], list[str], list[Finding]]:
+def built_objects(
+    project: Project, build: bool, named: list[str], ctx: CheckContext
+) -> tuple[list[str], list[str], list[Finding]]:
     """(objects to check, what to say at the end, findings about the objects as files).
 
-    With `build` the project's own build runs first; nothing of the project is executed without it.
+    `named` are objects the user gave beside it: one that lies in the project may well be its build. With `build` the
+    project's own build runs first; nothing of the project is executed without it.
     """
     if build:
         from bpfsmith.source.build import build as run_build
@@ -55,7 +58,8 @@ def built_objects(project: Project, build: bool, ctx: CheckContext) -> tuple[lis
                 .replace(object=shown)
             )
     objects = [built.path for built in project.objects]
-    if not objects and project.build_hint:
+    inside = any(path.startswith(os.path.join(project.root, "")) for path in named)
+    if not objects and project.build_hint and not inside:
         notes.append(
             f"nothing is built, so only the sources were checked; `{command}` builds the programs, and then helpers,"
             " maps, stack, return values and kernels are checked too (or run this with `--build`)"

@@ -106,7 +106,7 @@ class Label(Value):
 
 
 class Evidence(Value):
-    """What shows that it is so: `kind` is one word (`instruction`, `fact`, `source`, `note`), `text` for a person."""
+    """What shows that it is so: `kind` is one word (`fact`, `object`, `source`, `called`, ...), `text` for a person."""
 
     FIELDS = ("kind", "text")
     __slots__ = FIELDS

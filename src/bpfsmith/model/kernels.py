@@ -141,6 +141,8 @@ def _item(part: str, text: str, names: Mapping[str, str], host: str | None, seen
     first, dots, last = part.partition("..")
     if not dots:
         return [_known(part, names)]
+    if "host" in (first.strip(), last.strip()):
+        raise InputError(f"`host` cannot end the range `{part}`", hint="write its series, or `host` on its own")
     oldest = _known(first.strip(), names) if first.strip() else SERIES[0]
     newest = _known(last.strip(), names) if last.strip() else SERIES[-1]
     low, high = series_key(oldest), series_key(newest)

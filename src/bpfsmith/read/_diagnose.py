@@ -133,9 +133,10 @@ def _content_error(path: str, head: bytes) -> InputError | None:
             return InputError(f"`{path}` is {what}, no eBPF object", where=path, hint=step)
     suffix = os.path.splitext(path)[1].lower()
     if suffix in _SOURCES and b"\0" not in head:
-        return InputError(
-            f"`{path}` is {_SOURCES[suffix]}, no eBPF object", where=path, hint=f"compile it first: {_BUILD}"
-        )
+        step = f"compile it first: {_BUILD}"
+        if suffix in {".rs", ".toml"}:
+            step = "name the folder of its crate: `bpfsmith check DIR` reads the sources of an Aya workspace"
+        return InputError(f"`{path}` is {_SOURCES[suffix]}, no eBPF object", where=path, hint=step)
     return InputError(f"`{path}` is not an ELF file", where=path, hint=_BUILD)
 
 

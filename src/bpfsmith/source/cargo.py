@@ -34,7 +34,10 @@ def read_toml(path: str) -> dict[str, Any]:
             data = file.read(_MAX_TOML)
         return tomllib.loads(data.decode("utf-8"))
     except OSError as error:
-        raise InputError(f"cannot read: {error.strerror}", where=path) from error
+        said = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"cannot read `{path}`: {said}", where=path, hint="check the path and its permissions"
+        ) from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError("not valid TOML: not UTF-8", where=f"{path}:{line}") from error
