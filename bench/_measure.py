@@ -156,7 +156,7 @@ class Case:
         """Markdown."""
         peak = any(sample.peak for row in self.rows for sample in row.samples)
         several = len({row.metric for row in self.rows}) > 1
-        head = ["subject", *(["until"] if several else []), "n", "wall ms", "CPU ms", *(["peak MiB"] if peak else [])]
+        head = ["subject", *(["what"] if several else []), "n", "wall ms", "CPU ms", *(["peak MiB"] if peak else [])]
         head += ["ratio", *(["bar", "met"] if self.bars else [])]
         yield f"**{self.title}**"
         yield ""
