@@ -126,6 +126,8 @@ class Mention:
 def mentions(file: SourceFile, wanted: Collection[str]) -> list[Mention]:
     """Every place that names one of the absolute paths: in `use`, types, patterns, expressions. Tests too."""
     last_names = {path.rpartition("::")[2] for path in wanted}
+    if not any(name in file.text for name in last_names):
+        return []
     aliases = {use.name for use in file.uses if use.path.rpartition("::")[2] in last_names}
     out = []
     for use in file.uses:

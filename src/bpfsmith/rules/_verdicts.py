@@ -9,7 +9,7 @@ from bpfsmith.source.types import binding, item_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._base import SourceRule
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item
 
-__all__ = ["Outcome", "always_zero", "outcomes"]
+__all__ = ["Outcome", "always_zero", "outcomes", "reached"]
 
 _DEPTH = 8
 _CONSTANTS = {"SK_DROP": 0, "SK_PASS": 1}
@@ -112,6 +112,22 @@ def _of_unwrap(expr: Expr, depth: int) -> list[Outcome]:
     return [*out, *(one.of("err") for one in _of(other, depth))]
 
 
+def reached(item: Item) -> Iterator[Item]:
+    """A function and those of its crate that it calls, as far as the text says."""
+    pending, seen = [item], set()
+    while pending:
+        one = pending.pop()
+        if one.expr is None or (one.file.path, one.id) in seen:
+            continue
+        seen.add((one.file.path, one.id))
+        yield one
+        for expr in one.expr.within():
+            if expr.kind == "call" and expr.callee is not None and expr.callee.kind == "path":
+                callee = _function(expr.callee)
+                if callee is not None:
+                    pending.append(callee)
+
+
 def _function(callee: Expr) -> Item | None:
     path = resolve(callee.file, callee.path, callee.item)
     item = item_of(callee.file, path) if path is not None and path.startswith("crate::") else None
@@ -138,9 +154,20 @@ def _constant(expr: Expr) -> int | None:
 
 
 def always_zero(  # one finding for a program, at the value to change
-    rule: SourceRule, project: Project, ctx: CheckContext, macros: frozenset[str], message: str, fix: str, value: str
+    rule: SourceRule,
+    project: Project,
+    ctx: CheckContext,
+    macros: frozenset[str],
+    message: str,
+    fix: str,
+    value: str,
+    *,
+    harmless: Callable[[Item], bool] | None = None,
 ) -> Iterator[Finding]:
-    """Programs of these macros that return 0 on every path that is no error. `value` replaces it, empty: shown only."""
+    """Programs of these macros that return 0 on every path that is no error. `value` replaces it, empty: shown only.
+
+    Where the program's function is `harmless` the finding is only a note.
+    """
     for file in kernel_files(project):
         for item, macro, _ in programs(file):
             if macro not in macros or item.expr is None:
@@ -159,6 +186,7 @@ def always_zero(  # one finding for a program, at the value to change
                 f"`{item.name}` returns 0 on every path: {message}",
                 span=covered(ctx, places[0]),
                 program=item.name,
+                severity="note" if harmless is not None and harmless(item) else None,
                 labels=[_label(ctx, one) for one in places[1:]],
                 fixes=[_fix(ctx, places, fix, value)],
             )

@@ -42,6 +42,17 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import SourceFile
+
+
+def _allowed(file: SourceFile) -> bool:
+    """The crate lets references to `static mut` through, or takes raw ones."""
+    for one in file.crate.files if file.crate is not None else [file]:
+        if "&raw mut" in one.text or "addr_of_mut!" in one.text:
+            return True
+        if any(attr.path in ("allow", "expect", "warn") and "static_mut_refs" in attr.args for attr in one.attrs):
+            return True
+    return False
 
 
 class MapStaticMut(SourceRule):
@@ -58,16 +69,13 @@ class MapStaticMut(SourceRule):
                 start = file.text.find("mut", item.start, item.name_start)
                 if start < 0:
                     continue
-                why = (
-                    "does not compile in edition 2024"
-                    if file.crate and file.crate.edition >= 2024
-                    else "needs `unsafe` for nothing"
-                )
+                refused = file.crate is not None and file.crate.edition >= 2024 and not _allowed(file)
+                why = "does not compile in edition 2024" if refused else "needs `unsafe` for nothing"
                 yield self.finding(
                     ctx,
                     f"the map `{item.name}` is `static mut`: every use {why}, maps are shared as they are",
                     span=place(ctx, file, start, item.name_end),
-                    severity="error" if file.crate and file.crate.edition >= 2024 else None,
+                    severity="error" if refused else None,
                     fixes=[Fix("safe", "delete `mut`", [replace(ctx, file, start, item.name_start, "")])],
                 )
 

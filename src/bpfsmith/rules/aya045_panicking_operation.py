@@ -83,19 +83,22 @@ def _panics(expr: Expr) -> tuple[str, int, int, str] | None:  # noqa: PLR0911 - 
     return None
 
 
-def _constant(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
-    """A literal, a constant by its name, arithmetic of such, `size_of`."""
+def _constant(expr: Expr, depth: int = 0) -> bool:  # noqa: PLR0911 - one return a kind
+    """A literal, a constant by its name, arithmetic of such, `size_of`, a local that is set to such."""
     if expr.kind == "lit":
         return True
     if expr.kind == "path":
         last = expr.path.rpartition("::")[2]
-        return last.isupper() or (last[:1].isupper() and last.upper() == last)
+        if last.isupper() or (last[:1].isupper() and last.upper() == last):
+            return True
+        given = _given(expr) if depth < _STEPS else None
+        return given is not None and _constant(given, depth + 1)
     if expr.kind in ("paren", "cast", "unary"):
-        return expr.inner is not None and _constant(expr.inner)
+        return expr.inner is not None and _constant(expr.inner, depth)
     if expr.kind == "binary":
-        return all(one is not None and _constant(one) for one in expr.operands)
+        return all(one is not None and _constant(one, depth) for one in expr.operands)
     if expr.kind == "range":
-        return all(one < 0 or _constant(expr.file.exprs[one]) for one in expr.fields[:2])
+        return all(one < 0 or _constant(expr.file.exprs[one], depth) for one in expr.fields[:2])
     if expr.kind == "call" and expr.callee is not None:
         return expr.callee.path.rpartition("::")[2] in _SIZES
     return False

@@ -2,7 +2,8 @@
 
 ## What it does
 Follows the value of `socket_filter` programs through helper functions and `match`, where every path that is no error
-returns the constant 0. A name or a comment that says so (`deny`, `drop`, `block`, ..) makes it deliberate.
+returns the constant 0. A name or a comment that says so (`deny`, `drop`, `block`, ..) makes it deliberate. A program
+that sends what it saw through a ring buffer or perf events gets a note: nobody may read its socket.
 
 ## Why is this bad
 The value is how many bytes of the packet to keep: 0 keeps none, so the socket never receives anything. Aya's template
@@ -37,7 +38,7 @@ aya-template, `main.rs`; `aya/src/programs/socket_filter.rs`.
 from __future__ import annotations
 
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._verdicts import always_zero
+from bpfsmith.rules._verdicts import always_zero, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +47,19 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Item
 
 _MACROS = frozenset({"socket_filter"})
+
+
+def _observes(item: Item) -> bool:
+    """Whether it hands on what it saw by itself: the socket is only there to attach to."""
+    return any(
+        expr.kind == "method" and expr.name in ("submit", "output")
+        for one in reached(item)
+        if one.expr is not None
+        for expr in one.expr.within()
+    )
 
 
 class SocketFilterDropsEverything(SourceRule):
@@ -65,6 +77,7 @@ class SocketFilterDropsEverything(SourceRule):
             "a socket filter keeps as many bytes as it returns, so every packet is dropped",
             "return the packet's length, or -1 to keep all of it",
             "",
+            harmless=_observes,
         )
 
 

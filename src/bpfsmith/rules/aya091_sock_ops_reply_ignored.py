@@ -2,10 +2,12 @@
 
 ## What it does
 Follows the value of `sock_ops` programs through helper functions and `match`, where every path that is no error
-returns the constant 0. A name or a comment that says so (`deny`, `drop`, `block`, ..) makes it deliberate.
+returns the constant 0. A name or a comment that says so (`deny`, `drop`, `block`, ..) makes it deliberate. A program
+that writes no reply gets a note.
 
 ## Why is this bad
-The kernel uses what the program wrote to `reply` only when it returns 1; 0 counts as failure and gives the default.
+The kernel uses what the program wrote to `reply` only when it returns 1; 0 counts as failure and gives the default,
+also for the replies of other programs of the cgroup.
 Aya's template ends in `Ok(0)`.
 
 ## Example
@@ -39,7 +41,7 @@ aya-template, `main.rs`; kernel, `tcp_call_bpf` in `include/net/tcp.h`.
 from __future__ import annotations
 
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._verdicts import always_zero
+from bpfsmith.rules._verdicts import always_zero, reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +50,13 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Item
 
 _MACROS = frozenset({"sock_ops"})
+
+
+def _writes_no_reply(item: Item) -> bool:
+    return not any("reply" in one.file.text[one.body_start : one.body_end] for one in reached(item))
 
 
 class SockOpsReplyIgnored(SourceRule):
@@ -67,6 +74,7 @@ class SockOpsReplyIgnored(SourceRule):
             "the kernel ignores the reply of a sock_ops program unless it returns 1",
             "return 1",
             "1",
+            harmless=_writes_no_reply,
         )
 
 
