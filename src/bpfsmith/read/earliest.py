@@ -1,8 +1,9 @@
 """The earliest kernel a program can load on, and what decides it: model joined with facts, nothing measured.
 
-Series are mainline ones (`5.18`); a distribution that backported a helper may load the program earlier. Optional parts
-are not seen: a call guarded by `bpf_core_type_exists()` or a kernel configuration value counts as needed. What a loader
-adapts to an older kernel by itself (BTF kinds, global functions) counts for nothing.
+Series are mainline ones (`5.18`); a distribution that backported a helper may load the program earlier. A helper behind
+an existence check (`bpf_core_enum_value_exists()`, `bpf_ksym_exists()`) needs nothing; one behind a kernel
+configuration value or a switch of the program's own counts as needed. What a loader adapts to an older kernel by itself
+(BTF kinds, global functions) counts for nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _ASKED_BY = {"kfunc": "kfunc", "kfunc_module": "kfunc", "ksym": "ksym"}
 
 
 class Earliest:
-    """`version` is a series (`5.18`), `None` when nothing is known; `because` what needs it, each with its series."""
+    """`version` is a series (`5.18`), `None` when nothing is known; `because` what needs it, each with its series.
+
+    Helpers newer still that are only called behind an existence check come last: `bpf_loop (5.17) only behind a check`.
+    """
 
     __slots__ = ("because", "version")
 
@@ -47,7 +51,9 @@ def earliest_kernel(program: Program) -> Earliest:
             best, version, found = at, since, {}
         if at == best:
             found.setdefault(name, since)
-    return Earliest(version, tuple(f"{name} ({since})" for name, since in found.items()))
+    because = [f"{name} ({since})" for name, since in found.items()]
+    because += [f"{name} ({since}) only behind a check" for name, since in _optional(program) if _key(since) > best]
+    return Earliest(version, tuple(because))
 
 
 def needs(program: Program) -> Iterator[tuple[str, str]]:
@@ -121,10 +127,34 @@ def attaches_without(program: Program) -> bool:
     )
 
 
+def guarded_helpers(program: Program) -> frozenset[int]:
+    """Numbers of the helpers all of whose calls are behind an existence check.
+
+    Only helpers: a kernel function that is not `__weak` must be there for the loader, and an old kernel looks at the
+    address of a callback before it follows any branch.
+    """
+    slots = frozenset(program.guarded())
+    if not slots:
+        return frozenset()
+    calls = [call for call in program.calls() if call[1] == "helper"]
+    needed = {number for slot, _, number, _ in calls if slot not in slots}
+    return frozenset(number for _, _, number, _ in calls) - needed
+
+
 def _helper_needs(program: Program) -> Iterator[tuple[str, str]]:
+    spared = guarded_helpers(program)
+    yield from _dated(program, [number for number in program.helper_numbers if number not in spared])
+
+
+def _optional(program: Program) -> Iterator[tuple[str, str]]:
+    if program.link_error is None:
+        yield from _dated(program, sorted(guarded_helpers(program)))
+
+
+def _dated(program: Program, numbers: list[int]) -> Iterator[tuple[str, str]]:
     from bpfsmith.facts import helpers
 
-    for number in program.helper_numbers:
+    for number in numbers:
         helper = helpers.by_id(number)
         if helper is not None and helper.since:
             late = helper_permitted(program, helper)
@@ -194,5 +224,6 @@ def features(program: Program) -> Iterator[tuple[str, int]]:
 
 
 def _key(series: str) -> tuple[int, int]:
-    major, _, minor = series.partition(".")
-    return int(major or 0), int(minor or 0)
+    from bpfsmith.facts._row import series_key
+
+    return series_key(series)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from bpfsmith.facts.helpers import Helper
     from bpfsmith.model.map import Map
@@ -21,13 +21,13 @@ def linkable(obj: Object) -> Iterator[Program]:
             yield program
 
 
-def helper_calls(program: Program) -> Iterator[tuple[int, Helper]]:
-    """(slot of the first reachable call, helper) for each helper the facts know."""
+def helper_calls(program: Program, without: Collection[int] = ()) -> Iterator[tuple[int, Helper]]:
+    """(slot of the first reachable call, helper) for each helper the facts know; `without` the calls in these slots."""
     from bpfsmith.facts import helpers
 
     seen: set[int] = set()
     for slot, kind, number, _ in program.calls():
-        if kind != "helper" or number in seen:
+        if kind != "helper" or number in seen or slot in without:
             continue
         seen.add(number)
         found = helpers.by_id(number)
