@@ -89,6 +89,17 @@ def test_a_suppressed_finding(monkeypatch: pytest.MonkeyPatch, here: Path) -> No
     assert [str(one.span) for one in report.findings] == ["drop_all.c:9:14", "drop_all.c:10:2"]
 
 
+def test_what_needs_kernels_is_not_unused_without(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    install(monkeypatch, object_rule(at_each_line, asks="kernels"))
+    source = here / "drop_all.c"
+    text = source.read_text(encoding="utf-8")
+    marked = text.replace('printk("dröp");', 'printk("dröp"); // bpfsmith: expect(OBJ900, reason = "why")')
+    source.write_text("// bpfsmith: expect(OBJ900, reason = 'not here')\n".replace("'", '"') + marked, encoding="utf-8")
+    assert bpfsmith.check("drop_all.o").findings == ()
+    report = bpfsmith.check("drop_all.o", kernels="5.10..")
+    assert (report.suppressed, report.findings[0].code) == (1, "CHK001")
+
+
 def test_one_bad_file_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     install(monkeypatch, object_rule(once))
     (here / "cut.o").write_bytes((here / "drop_all.o").read_bytes()[:200])

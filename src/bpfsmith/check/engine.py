@@ -248,12 +248,14 @@ class _Pass:
                 self.state.findings.append(finding)
 
     def _rules(self, kind: str) -> Iterator[Rule]:
-        """The chosen rules of one kind; those of the other kind are not even imported."""
+        """The chosen rules of one kind that can say something; those of the other kind are not even imported."""
+        given = {"": True, "kernels": self.ctx.kernels.specified, "btf": bool(self.ctx.btf)}
         for entry in self.chosen:
             if entry.kind != kind:
                 continue
             try:
-                yield entry.rule
+                if given[entry.rule.asks]:
+                    yield entry.rule
             except Exception as error:
                 self._broken(f"the rule {entry.code} {entry.name} cannot be imported", error, self.input.path)
 

@@ -40,6 +40,7 @@ HEADINGS = ("What it does", "Why is this bad", "Example", "Use instead", "Fix", 
 class Rule:
     """Base of all rules. `severity`: `error|warning|note`; `phase`: where the mistake shows without us.
 
+    `asks` is what it says nothing without: `kernels` (those of `--kernels`) or `btf` (that of `--btf`).
     `supersedes` names rules whose finding at the same place says less: theirs is dropped. `supersedes_in_program`
     names those whose finding about the same program does, wherever it points: an object's place is the instruction's,
     which need not be the line that a source rule shows.
@@ -51,6 +52,7 @@ class Rule:
     group: ClassVar[str] = "correctness"
     phase: ClassVar[str] = "silent"
     since_version: ClassVar[str] = "0.1.0"
+    asks: ClassVar[str] = ""
     supersedes: ClassVar[tuple[str, ...]] = ()
     supersedes_in_program: ClassVar[tuple[str, ...]] = ()
 

@@ -46,10 +46,9 @@ class MapTypeTooNew(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "load"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        if not ctx.kernels.specified:
-            return
         from bpfsmith.facts import map_types
 
         for one in obj.maps:

@@ -47,10 +47,9 @@ class ProgramTypeTooNew(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "load"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        if not ctx.kernels.specified:
-            return
         from bpfsmith.facts import program_types
 
         for program in obj.programs:

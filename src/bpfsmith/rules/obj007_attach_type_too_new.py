@@ -55,10 +55,9 @@ class AttachTypeTooNew(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "attach"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        if not ctx.kernels.specified:
-            return
         from bpfsmith.facts import attach_types, program_types
         from bpfsmith.read.earliest import attaches_without
 

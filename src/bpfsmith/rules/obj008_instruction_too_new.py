@@ -46,10 +46,9 @@ class InstructionTooNew(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "verifier"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        if not ctx.kernels.specified:
-            return
         from bpfsmith.facts import insn_features
         from bpfsmith.read.earliest import features
 

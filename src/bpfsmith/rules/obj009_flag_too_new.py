@@ -54,10 +54,9 @@ class FlagTooNew(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "load"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        if not ctx.kernels.specified:
-            return
         from bpfsmith.facts import flags, map_types
 
         for one in obj.maps:

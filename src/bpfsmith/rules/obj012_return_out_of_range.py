@@ -106,7 +106,11 @@ class ReturnOutOfRange(ObjectRule):
             program=program,
             slot=return_slot(program, value, slot),
             severity="error" if entry.enforced else "warning",
-            evidence=[Evidence("fact", means), Evidence("provenance", entry.source), *([wide] if value != written else [])],
+            evidence=[
+                Evidence("fact", means),
+                Evidence("provenance", entry.source),
+                *([wide] if value != written else []),
+            ],
             kernels=some,
             see=[program.type] if program.type else [],
         )

@@ -62,6 +62,7 @@ class PerfEventArrayInsteadOfRingBuffer(ObjectRule):
     severity = "note"
     group = "perf"
     phase = "silent"
+    asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         if not ctx.kernels.all_have("5.8"):
