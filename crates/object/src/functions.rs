@@ -50,6 +50,7 @@ pub(crate) fn collect(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) -> Resul
     // libbpf sorts with a comparison that turns ties around, so that of two aliases the later symbol comes first.
     found.reverse();
     found.sort_by_key(|(s, _)| (s.section, s.value));
+    note_empty_sections(elf, roles, notes);
     let mut functions = describe(elf, &found, text, notes)?;
     whole_sections(elf, roles, &mut functions, notes);
     check_overlap(elf, &functions)?;
@@ -78,6 +79,30 @@ pub(crate) fn collect(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) -> Resul
         functions,
         programs,
     })
+}
+
+/// A compiler that found out that a function can only be undefined leaves nothing of it but its name: it must not
+/// vanish without a word, nor take the rest of the object with it.
+fn without_instructions(name: &str) -> Note {
+    Note {
+        kind: "function-without-instructions",
+        text: format!(
+            "function `{name}` has no instructions: the compiler took all of it for unreachable; it cannot be loaded"
+        ),
+    }
+}
+
+/// The same for functions alone in their section, which then is no code section at all.
+fn note_empty_sections(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) {
+    for (_, symbol) in elf.symbols().filter(|(_, s)| s.kind() == STT_FUNC) {
+        let index = symbol.section as usize;
+        let empty = elf
+            .section(index)
+            .is_some_and(|section| section.size == 0 && section.is_exec());
+        if empty && roles.get(index) == Some(&Role::Other) {
+            notes.push(without_instructions(&elf.symbol_name(&symbol)));
+        }
+    }
 }
 
 /// For each symbol, where the next one of its section starts; the section's size for the last.
@@ -123,12 +148,16 @@ fn describe(
         if size == 0 {
             let next = ends.get(index).copied().unwrap_or(room);
             size = next.saturating_sub(symbol.value);
-            if !untyped {
+            if !untyped && size != 0 {
                 notes.push(Note {
                     kind: "function-without-size",
                     text: format!("function `{name}` has no size; taken up to the next one (libbpf refuses it)"),
                 });
             }
+        }
+        if size == 0 {
+            notes.push(without_instructions(&name));
+            continue;
         }
         let end = symbol.value.checked_add(size);
         if end.is_none_or(|end| end > room) {
@@ -140,7 +169,7 @@ fn describe(
                 place(),
             ));
         }
-        if size == 0 || size % 8 != 0 || symbol.value % 8 != 0 {
+        if size % 8 != 0 || symbol.value % 8 != 0 {
             return Err(Error::new(
                 format!(
                     "function `{name}` is not made of 8-byte slots: {size} bytes at {:#x}",

@@ -3,8 +3,8 @@
 ## What it does
 Finds reachable calls of functions that never return (Rust's panic functions, however they are called), panic handlers
 inlined into a Rust program as an endless loop, `__bpf_trap`, and functions that run off their end because the compiler
-took it for unreachable (`unreachable_unchecked`, `__builtin_unreachable`, a missing `return`). Shown is the line that
-leads there.
+took it for unreachable (`unreachable_unchecked`, `__builtin_unreachable`, a missing `return`), down to functions of which
+nothing is left but the name. Shown is the line that leads there.
 
 ## Why is this bad
 Every function must end in `exit` or a jump, so the verifier refuses one that ends in the call of a panic function:
@@ -80,6 +80,9 @@ class PathNeverReturns(ObjectRule):
     phase = "verifier"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
+        for kind, text in obj.notes:
+            if kind == "function-without-instructions":
+                yield self.finding(ctx, text, obj=obj, fixes=[Fix("display", "return on every path")])
         for program in linkable(obj):
             endless = program.endless()
             # Of helpers the name is not wanted here, and naming them takes time.
