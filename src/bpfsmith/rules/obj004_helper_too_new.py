@@ -2,7 +2,8 @@
 
 ## What it does
 With `--kernels` (or `kernels` in the configuration) given, compares each reachable helper and kernel function call with
-the series that brought it, and with the series since which this program type may call it.
+the series that brought it, and with the series since which this program type may call it. Helpers called only behind a
+CO-RE existence check or the address of a `__weak` kernel symbol are left out: kernels without them never come there.
 
 ## Why is this bad
 On the older kernels the verifier refuses the program: `invalid func unknown#N`, `unknown func` or `program of this type
@@ -23,8 +24,9 @@ int count(struct xdp_md *ctx) // asked for 5.10..
 Direct packet access, or two programs of which the loader picks one after probing for the helper.
 
 ## Fix
-Raise the oldest kernel, use an older helper, or guard the call with `bpf_core_enum_value_exists()`; a guarded call is
-still reported, since what guards it is not seen here: suppress it with the reason.
+Raise the oldest kernel, use an older helper, or guard the call: `if (bpf_core_enum_value_exists(enum bpf_func_id,
+BPF_FUNC_xdp_load_bytes))`. A guard by a kernel configuration value or by a `const volatile` switch that the loading
+code sets is not seen here: suppress with the reason. A kernel function must be declared `__weak` to be optional.
 
 ## Kernels
 Those asked for that are older than the helper. A distribution may have backported it.
@@ -76,7 +78,7 @@ def _needs(program: Program) -> Iterator[tuple[int | None, str, str, str]]:
     from bpfsmith.read.earliest import helper_permitted, kernel_functions
 
     where = f" in a `{program.type}` program"
-    for slot, helper in helper_calls(program):
+    for slot, helper in helper_calls(program, frozenset(program.guarded())):
         late = helper_permitted(program, helper)
         yield slot, f"`{helper.name}`{where if late else ''}", late or helper.since, helper.source
     for name, (at, found, late) in kernel_functions(program).items():
