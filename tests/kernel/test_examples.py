@@ -146,6 +146,7 @@ def _compilers(path: Path) -> set[bytes]:
 
 
 @pytest.mark.toolchain("rust")
+@pytest.mark.usefixtures("good")  # Aya is compiled by then, so that the command has only its own crate to build
 def test_check_builds_when_asked(tmp_path: Path, run_cli: Callable[..., Any]) -> None:
     import bpf_toolchain
     import examples
