@@ -96,10 +96,8 @@ fn without_instructions(name: &str) -> Note {
 fn note_empty_sections(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) {
     for (_, symbol) in elf.symbols().filter(|(_, s)| s.kind() == STT_FUNC) {
         let index = symbol.section as usize;
-        let empty = elf
-            .section(index)
-            .is_some_and(|section| section.size == 0 && section.is_exec());
-        if empty && roles.get(index) == Some(&Role::Other) {
+        let empty = elf.section(index).is_some_and(|section| section.size == 0);
+        if index != 0 && empty && roles.get(index) == Some(&Role::Other) {
             notes.push(without_instructions(&elf.symbol_name(&symbol)));
         }
     }
