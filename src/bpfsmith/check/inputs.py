@@ -6,16 +6,13 @@ import os
 
 from bpfsmith.check.projects import open_project
 from bpfsmith.model.errors import BpfsmithError, InputError
-from bpfsmith.read import is_object
+from bpfsmith.read._find import SKIPPED, objects_among, once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.project import Project
 
 __all__ = ["Input", "resolve"]
-
-# Folders that hold no input of ours and may be huge.
-_SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 
 
 class Input:
@@ -69,11 +66,11 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
         said = (error.strerror or str(error)).lower()
         errors.append(InputError(f"cannot read the folder `{error.filename}`: {said}", where=str(error.filename)))
 
-    found: dict[tuple[int, int], str] = {}
+    found: list[str] = []
     projects: list[Project] = []
     others: list[str] = []
     for folder, folders, files in os.walk(top, onerror=failed):
-        folders[:] = sorted(one for one in folders if one not in _SKIPPED)
+        folders[:] = sorted(one for one in folders if one not in SKIPPED)
         # Below a workspace that has nothing to do with us only a manifest that speaks of Aya is worth a look: each look
         # reads the whole workspace around it.
         inside = any(folder.startswith(one) for one in others)
@@ -91,15 +88,8 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
                 folders.clear()
                 continue
             others.append(os.path.join(folder, ""))
-        for file in files:
-            path = os.path.normpath(os.path.join(folder, file))
-            if not is_object(path):
-                continue
-            stat = os.stat(path)
-            key = (stat.st_dev, stat.st_ino)
-            if key not in found or (len(path), path) < (len(found[key]), found[key]):
-                found[key] = path
-    return sorted(found.values()), projects
+        found.extend(objects_among(folder, files))
+    return once(found), projects
 
 
 def _whole(project: Project, folder: str, top: str) -> Project:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _EM_BPF = 247
 # Folders that hold no objects a person built and may be huge.
-_SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
+SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
 
 
 def starts_like_object(path: str) -> bool:
@@ -38,16 +42,29 @@ def first_bytes(path: str, count: int = 64) -> bytes:
 
 
 def find(folder: str) -> list[str]:
-    """Every object below `folder`, sorted; of hard links (Cargo's `deps/`) the shortest path."""
-    found: dict[tuple[int, int], str] = {}
+    """Every object below `folder`, each once."""
+    found: list[str] = []
     for top, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one not in _SKIPPED)
-        for file in files:
-            path = os.path.normpath(os.path.join(top, file))
-            if not starts_like_object(path):
-                continue
+        folders[:] = sorted(one for one in folders if one not in SKIPPED)
+        found.extend(objects_among(top, files))
+    return once(found)
+
+
+def objects_among(folder: str, files: Iterable[str]) -> list[str]:
+    """Paths of those files in the folder that are objects."""
+    paths = (os.path.normpath(os.path.join(folder, file)) for file in files)
+    return [path for path in paths if starts_like_object(path)]
+
+
+def once(paths: Iterable[str]) -> list[str]:
+    """Sorted; of hard links (Cargo's `deps/`) the shortest path; without what is gone meanwhile."""
+    found: dict[tuple[int, int], str] = {}
+    for path in paths:
+        try:
             stat = os.stat(path)
-            key = (stat.st_dev, stat.st_ino)
-            if key not in found or (len(path), path) < (len(found[key]), found[key]):
-                found[key] = path
+        except OSError:
+            continue
+        key = (stat.st_dev, stat.st_ino)
+        if key not in found or (len(path), path) < (len(found[key]), found[key]):
+            found[key] = path
     return sorted(found.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read import is_object
 from bpfsmith.source.cargo import cargo_configs
 
 TYPE_CHECKING = False
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
 
-__all__ = ["BuiltObject", "find_objects", "is_bpf", "target_dir"]
+__all__ = ["BuiltObject", "find_objects", "target_dir"]
 
-EM_BPF = 247
 _CLOCK_SLACK = 0.01  # seconds; builds and checkouts in the same moment are not stale
 
 
@@ -37,18 +37,6 @@ class BuiltObject:
 
     def __repr__(self) -> str:
         return f"BuiltObject({self.path}{' stale' if self.stale else ''})"
-
-
-def is_bpf(path: str) -> bool:
-    """True for an ELF file of machine 247, either byte order."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(20)
-    except OSError:
-        return False
-    if len(head) < 20 or head[:4] != b"\x7fELF":
-        return False
-    return int.from_bytes(head[18:20], "big" if head[5] == 2 else "little") == EM_BPF
 
 
 def target_dir(workspace: str) -> str:
@@ -75,7 +63,7 @@ def find_objects(project: Project) -> list[BuiltObject]:
         for path in _candidates(target_dir(workspace)):
             name = os.path.basename(path)
             real = os.path.realpath(path)
-            if name in wanted and real not in seen and is_bpf(path):
+            if name in wanted and real not in seen and is_object(path):
                 seen.add(real)
                 found.setdefault(name, []).append(path)
     out = []
