@@ -68,9 +68,13 @@ def test_order_is_by_place_then_code() -> None:
     assert sorted(shuffled) == ordered
 
 
-def test_spans_are_never_empty() -> None:
+def test_only_edits_have_empty_spans() -> None:
     assert Span("a", 3).to_json() == {"path": "a", "line": 3, "column": 1, "end_line": 3, "end_column": 2}
-    assert Span("a", 3, 5, 3, 5).end_column == 6
+    assert Span("a", 3, 5, 3, 4).end_column == 6
+    empty = Span("a", 3, 5, 3, 5)
+    assert Edit(empty, "x").span.end_column == 5
+    assert Label(empty, "x").span.end_column == 6
+    assert Finding("OBJ001", "n", "note", "m", empty).span == Span("a", 3, 5)
     assert Span("a", 3, 5, 1, 2).end_line == 3
     assert Span("a", 3, 5, 4, 1).end_column == 1
     assert str(Span("a", 3, 5)) == "a:3:5"

@@ -62,7 +62,7 @@ class Value:
 
 
 class Span(Value):
-    """A place in a source file; without an end it is one character wide."""
+    """A place in a source file; without an end it is one character wide. Only edits have empty ones: insertions."""
 
     FIELDS = ("path", "line", "column", "end_line", "end_column")
     __slots__ = FIELDS
@@ -74,9 +74,15 @@ class Span(Value):
 
     def __init__(self, path: str, line: int, column: int = 1, end_line: int = 0, end_column: int = 0) -> None:
         end_line = max(end_line or line, line)
-        if not end_column or (end_line == line and end_column <= column):
+        if not end_column or (end_line == line and end_column < column):
             end_column = column + 1
         self._set(path, line, column, end_line, end_column)
+
+    def shown(self) -> Self:
+        """Itself, one character wide if it is empty: there is something to point at."""
+        if (self.line, self.column) != (self.end_line, self.end_column):
+            return self
+        return self.replace(end_column=self.column + 1)
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
@@ -102,7 +108,7 @@ class Label(Value):
     message: str
 
     def __init__(self, span: Span, message: str) -> None:
-        self._set(span, message)
+        self._set(span.shown(), message)
 
 
 class Evidence(Value):
@@ -118,7 +124,7 @@ class Evidence(Value):
 
 
 class Edit(Value):
-    """Replace the span by `text`; an empty `text` deletes."""
+    """Replace the span by `text`; an empty `text` deletes, an empty span inserts."""
 
     FIELDS = ("span", "text")
     __slots__ = FIELDS
@@ -195,7 +201,7 @@ class Finding(Value):
         if span is not None and not isinstance(span, Span):
             raise TypeError(f"the span of {code} is a {type(span).__name__}")
         self._set(
-            code, name, severity, message, span, object, program,
+            code, name, severity, message, span.shown() if span is not None else None, object, program,
             tuple(labels), tuple(evidence), tuple(fixes), tuple(kernels), tuple(see),
         )  # fmt: skip
 

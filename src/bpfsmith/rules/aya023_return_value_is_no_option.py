@@ -54,9 +54,12 @@ def _as_option(call: Expr) -> Expr | None:  # noqa: PLR0911 - one return a use
     if parent.kind == "try":
         return parent
     if parent.kind == "method" and parent.receiver == call and parent.name in _UNWRAPS:
-        outer = parent.parent
-        question = outer is not None and outer.kind == "try" and parent.name.startswith("ok_or")
-        return outer if question else parent
+        whole, outer = parent, parent.parent
+        result = parent.name.startswith("ok_or")
+        while result and outer is not None and (outer.kind == "try" or (outer.name in _UNWRAPS)):
+            result = outer.name.startswith("map_err")
+            whole, outer = outer, outer.parent
+        return whole
     if parent.kind == "method" and parent.receiver == call and parent.name in _ASKS:
         return call
     if parent.kind == "let":
