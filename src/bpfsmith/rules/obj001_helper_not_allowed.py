@@ -1,12 +1,12 @@
-"""A program calls a helper that its program type may not call.
+"""A program calls a helper or kernel function that its program type may not call.
 
 ## What it does
-Compares each reachable helper call with what the kernel's own permission functions allow to that program type, attach
-type and sleepability, on any kernel known.
+Compares each reachable call of a helper or kernel function with what the kernel's own permission functions and sets
+allow to that program type, attach type and sleepability, on any kernel known.
 
 ## Why is this bad
 The verifier refuses the program: `program of this type cannot use helper bpf_...#N` (before 6.8: `unknown func
-bpf_...#N`).
+bpf_...#N`), `calling kernel function ... is not allowed`.
 
 ## Example
 ```c
@@ -39,7 +39,8 @@ All; a helper that only newer kernels allow here is OBJ004's matter.
 
 ## Source
 The `*_func_proto` functions of Linux 5.10, 6.1, 6.12 and 7.3 (`net/core/filter.c`, `kernel/trace/bpf_trace.c`,
-`kernel/bpf/helpers.c`, ...); `check_helper_call` in `kernel/bpf/verifier.c`.
+`kernel/bpf/helpers.c`, ...); `check_helper_call` and `fetch_kfunc_meta` in `kernel/bpf/verifier.c`; the calls of
+`register_btf_kfunc_id_set`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfsmith.facts.helpers import Helper
+    from bpfsmith.facts.kfuncs import Kfunc
     from bpfsmith.model.finding import Finding
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
@@ -86,21 +88,68 @@ class HelperNotAllowed(ObjectRule):
                     evidence=[Evidence("fact", evidence), Evidence("provenance", helper.source)],
                     see=[helper.name],
                 )
+            for slot, kfunc in _kernel_functions(program):
+                refused = _refused(program, kind, kfunc, sleepable)
+                if refused is not None:
+                    yield self.finding(
+                        ctx,
+                        refused[0],
+                        obj=obj,
+                        program=program,
+                        slot=slot,
+                        evidence=[Evidence("fact", refused[1]), Evidence("provenance", kfunc.source)],
+                        see=[kfunc.name],
+                    )
+
+
+def _kernel_functions(program: Program) -> Iterator[tuple[int, Kfunc]]:
+    """(slot of the first reachable call, kernel function) for each the facts know."""
+    from bpfsmith.facts import kfuncs
+
+    seen: set[str] = set()
+    for slot, what, _, name in program.calls():
+        if what != "kfunc" or name in seen:
+            continue
+        seen.add(name)
+        found = kfuncs.get(name.partition("___")[0])
+        if found is not None:
+            yield slot, found
+
+
+def _refused(program: Program, kind: str, kfunc: Kfunc, sleepable: bool) -> tuple[str, str] | None:
+    """(message, evidence) where such a program may not call the kernel function."""
+    types = kfunc.program_types
+    if types and kind not in types and "unspec" not in types:
+        return f"`{kfunc.name}` cannot be called from a `{kind}` program", f"it is allowed in {listed(types)}"
+    if kfunc.sleeps and not sleepable:
+        return _may_sleep(program, kind, kfunc.name)
+    return None
 
 
 def _why(program: Program, kind: str, helper: Helper) -> tuple[str, str]:
-    if helper.since_in(kind) is None:
-        where = listed(helper.program_types)
-        return f"`{helper.name}` cannot be called from a `{kind}` program", f"it is allowed in {where}"
+    from bpfsmith.facts import program_types
+
     limit = helper.limit(kind)
+    row = program_types.get(kind)
+    # Sock_ops, say, has one attach type: a permission that leaves it out leaves out the type.
+    never = (
+        limit is not None and row is not None and bool(row.attach_types) and set(row.attach_types) <= set(limit.never)
+    )
+    if helper.since_in(kind) is None or never:
+        where = [word for word in helper.program_types if word != kind]
+        return f"`{helper.name}` cannot be called from a `{kind}` program", f"it is allowed in {listed(where)}"
     attach = program.attach_type
     if limit is not None and attach is not None and not helper.allowed(kind, attach):
         text = f"`{helper.name}` cannot be called from a `{kind}` program attached as `{attach}`"
         if limit.only:
             return text, f"it is allowed for {listed(limit.only)}"
         return text, f"it is allowed for the other attach types of `{kind}`"
+    return _may_sleep(program, kind, helper.name)
+
+
+def _may_sleep(program: Program, kind: str, name: str) -> tuple[str, str]:
     return (
-        f"`{helper.name}` may sleep, and this `{kind}` program may not",
+        f"`{name}` may sleep, and this `{kind}` program may not",
         f"section `{program.section}` does not make a sleepable program (`.s` does where the hook allows it)",
     )
 

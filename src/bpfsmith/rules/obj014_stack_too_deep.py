@@ -2,11 +2,11 @@
 
 ## What it does
 Sums the frames of every chain of calls (subprograms and callbacks included), each rounded as the kernel does, and
-compares the deepest with 512 bytes.
+compares the deepest with 512 bytes; and counts the functions of each chain, of which 8 may stand above each other.
 
 ## Why is this bad
 The verifier refuses the program: `combined stack size of 3 calls is 544. Too large`, or for a single frame `invalid
-write to stack R10 off=-520`.
+write to stack R10 off=-520`, or for too many functions `the call stack of 8 frames is too deep !`.
 
 ## Example
 ```c
@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from bpfsmith.model.program import Program
     from bpfsmith.rules._base import CheckContext
 
+_FRAMES = 8  # MAX_CALL_FRAMES, the entry included
+
 
 class StackTooDeep(ObjectRule):
     severity = "error"
@@ -74,6 +76,11 @@ class StackTooDeep(ObjectRule):
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         for program in linkable(obj):
+            if len(program.subprograms) >= _FRAMES:
+                longest = max((names for _, _, names in program.stack_chains()), key=len, default=[])
+                if len(longest) > _FRAMES:
+                    yield self._too_many(obj, ctx, program, longest)
+                    continue
             if not may_exceed(program, LIMIT):
                 continue
             chains = Chains(program)
@@ -87,6 +94,17 @@ class StackTooDeep(ObjectRule):
                     rejected.append(series)
             if rejected:
                 yield self._report(obj, ctx, program, chains, *deepest[era_of(rejected[-1])], rejected)
+
+    def _too_many(self, obj: Object, ctx: CheckContext, program: Program, names: list[str]) -> Finding:
+        starts = {name: first for name, first, _, _ in program.functions()}
+        return self.finding(
+            ctx,
+            f"a chain of calls goes through {len(names)} functions, the limit is {_FRAMES}",
+            obj=obj,
+            program=program,
+            slot=starts.get(names[_FRAMES], 0),
+            evidence=[Evidence("stack", " -> ".join(f"`{name}`" for name in names))],
+        )
 
     def _report(
         self,
