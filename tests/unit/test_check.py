@@ -89,6 +89,21 @@ def test_a_suppressed_finding(monkeypatch: pytest.MonkeyPatch, here: Path) -> No
     assert [str(one.span) for one in report.findings] == ["drop_all.c:9:14", "drop_all.c:10:2"]
 
 
+def test_a_comment_added_after_a_rust_build(here: Path) -> None:
+    """The helper's own line is the bindings'; the user's line is one that DWARF names, and it has moved."""
+    example = Path(__file__).resolve().parents[2] / "examples/packet-counter-broken"
+    shutil.copy(example / "prebuilt/packet-counter.bpf.o", here)
+    shutil.copytree(example / "packet-counter-ebpf/src", here / "packet-counter-ebpf/src")
+    source = here / "packet-counter-ebpf/src/packets.rs"
+    (found,) = bpfsmith.check("packet-counter.bpf.o", select="OBJ001").findings
+    lines = source.read_text(encoding="utf-8").split("\n")
+    assert "bpf_get_socket_cookie(" in lines[found.span.line - 1]
+    lines[found.span.line - 1 : found.span.line - 1] = ["", '// bpfsmith: expect(OBJ001, reason = "why")']
+    source.write_text("\n".join(lines), encoding="utf-8")
+    report = bpfsmith.check("packet-counter.bpf.o", select="OBJ001")
+    assert (report.findings, report.suppressed) == ((), 1)
+
+
 def test_what_needs_kernels_is_not_unused_without(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     install(monkeypatch, object_rule(at_each_line, asks="kernels"))
     source = here / "drop_all.c"
@@ -98,6 +113,11 @@ def test_what_needs_kernels_is_not_unused_without(monkeypatch: pytest.MonkeyPatc
     assert bpfsmith.check("drop_all.o").findings == ()
     report = bpfsmith.check("drop_all.o", kernels="5.10..")
     assert (report.suppressed, report.findings[0].code) == (1, "CHK001")
+
+
+def test_one_word_needs_no_list() -> None:
+    report = bpfsmith.check("drop_all.o", select="OBJ019", ignore="AYA", loaders="libbpf", btf=Path("drop_all.o"))
+    assert {one.code for one in report.findings} == {"OBJ019"}
 
 
 def test_one_bad_file_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:

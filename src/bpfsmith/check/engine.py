@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "run"]
 
-# Objects read and analysed at once on all cores; more only costs memory.
-_BATCH = 64
-
 
 class Options:
     """The arguments of `check`, as given; configuration fills what is None."""
@@ -145,7 +142,7 @@ def run(paths: list[str], options: Options) -> Report:
         files=len(state.files),
         suppressed=state.suppressed,
         notes=dict.fromkeys(state.notes),
-        loads=state.loads,
+        loads=dict.fromkeys(state.loads),
         errors=state.errors,
         fail_on=state.fail_on or "warning",
         sources=state.sources,
@@ -262,22 +259,20 @@ class _Pass:
     def _objects(self, paths: list[str]) -> Iterator[Finding]:
         if not paths:
             return
-        from bpfsmith.read import read_many
+        from bpfsmith.check.ahead import objects
 
         state = self.state
         chosen = [rule for rule in self._rules("object") if isinstance(rule, ObjectRule)]
-        for start in range(0, len(paths), _BATCH):
-            batch = paths[start : start + _BATCH]
-            for path, read in zip(batch, read_many(batch, analyse=len(batch) > 1), strict=True):
-                if isinstance(read, BpfsmithError):
-                    state.errors.append(read)
-                    continue
-                state.files.add(os.path.realpath(path))
-                try:
-                    yield from self._object(read, chosen)
-                except Exception as error:
-                    self._broken("checking this object failed", error, path)
-                self.ctx.forget_places()
+        for path, read in objects(paths):
+            if isinstance(read, BpfsmithError):
+                state.errors.append(read)
+                continue
+            state.files.add(os.path.realpath(path))
+            try:
+                yield from self._object(read, chosen)
+            except Exception as error:
+                self._broken("checking this object failed", error, path)
+            self.ctx.forget_places()
 
     def _object(self, obj: Object, chosen: list[ObjectRule]) -> Iterator[Finding]:
         if not obj.programs:

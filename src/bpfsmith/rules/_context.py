@@ -73,9 +73,11 @@ class CheckContext:
             frames = program.inline_frames(slot)
             own = [frame for frame in frames if not self.sources.foreign(frame[1])]
             for at_frame, (_, frame_path, frame_line, frame_column) in enumerate(own):
-                found = self.sources.span(frame_path, frame_line, frame_column, root)
+                expected = known.text_of(frame_path, frame_line)
+                found = self.sources.span(frame_path, frame_line, frame_column, root, expected)
                 if found is not None:
-                    return self._whole(found, known.helper(slot)), self._caller(own[at_frame + 1 : at_frame + 2], root)
+                    caller = self._caller(known, own[at_frame + 1 : at_frame + 2], root)
+                    return self._whole(found, known.helper(slot)), caller
             near = self._near(known, at, slot, root) if not frames else None
             if near is not None:
                 return self._whole(near, known.helper(slot)), ()
@@ -93,10 +95,12 @@ class CheckContext:
             start = span.column - 1
         return span.replace(column=start + 1, end_column=expression_end(text, start) + 1)
 
-    def _caller(self, frames: list[tuple[str, str, int, int]], root: str | None) -> tuple[Evidence, ...]:
+    def _caller(
+        self, known: _Places, frames: list[tuple[str, str, int, int]], root: str | None
+    ) -> tuple[Evidence, ...]:
         """Who called the shown line: a helper function of the user's is inlined into several programs."""
         for _, path, line, column in frames:
-            found = self.sources.span(path, line, column, root)
+            found = self.sources.span(path, line, column, root, known.text_of(path, line))
             if found is not None:
                 return (Evidence("called", f"from {found}"),)
         return ()
@@ -129,13 +133,14 @@ class CheckContext:
 class _Places:
     """What placing findings in one program asks for again and again."""
 
-    __slots__ = ("_helpers", "files", "lines", "program")
+    __slots__ = ("_helpers", "_texts", "files", "lines", "program")
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.lines = sorted(program.lines())
         self.files = list(program.files())
         self._helpers: dict[int, str] | None = None
+        self._texts: dict[tuple[str, int], str] | None = None
 
     def at(self, slot: int) -> int | None:
         """The index of the line record that covers `slot`."""
@@ -152,6 +157,17 @@ class _Places:
     def text(self, index: int) -> str:
         """The source line as the object carries it."""
         return self.program.line_text(self.lines[index][0]) or ""
+
+    def text_of(self, path: str, line: int) -> str | None:
+        """A source line that DWARF names, as some record of BTF carries it; where the file has changed it tells where
+        the line went. None when no record is of that line."""
+        if self._texts is None:
+            self._texts = {}
+            for slot, file, number, _ in self.lines:
+                key = (self.files[file], number)
+                if key not in self._texts:
+                    self._texts[key] = self.program.line_text(slot) or ""
+        return self._texts.get((path, line)) or None
 
     def helper(self, slot: int) -> str:
         """The helper or kernel function called at `slot`, empty for none."""
