@@ -32,7 +32,8 @@ def check(
 
     `kernels` is a set in the grammar of `--kernels` (`5.10..`); without it (and without one in `bpfsmith.toml`) nothing
     is too new. `select` and `ignore` name rules by code, name, prefix or group. `btf` are BTF files of kernels to
-    resolve CO-RE relocations against. One of a kind needs no list. Nothing of a project is executed unless `build` is true.
+    resolve CO-RE relocations against. One of a kind needs no list. Nothing of a project is executed unless `build` is
+    true.
 
     Raises `InputError` when the arguments or the configuration cannot be used at all; a single bad file is in
     `Report.errors` instead, and the others are still checked.
