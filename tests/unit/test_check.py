@@ -120,6 +120,18 @@ def test_one_word_needs_no_list() -> None:
     assert {one.code for one in report.findings} == {"OBJ019"}
 
 
+def test_of_several_bars_the_strictest_counts(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    install(monkeypatch, object_rule(once, severity="note"))
+    for name, bar in (("one", "never"), ("two", "note"), ("three", None)):
+        (here / name).mkdir()
+        shutil.copy("drop_all.o", here / name)
+        (here / name / "bpfsmith.toml").write_text(f'fail-on = "{bar}"\n' if bar else "")
+    assert bpfsmith.check(["one", "two"]).exit_code == bpfsmith.check(["two", "one"]).exit_code == 1
+    assert bpfsmith.check(["one", "three"]).fail_on == "warning"
+    assert bpfsmith.check("one").exit_code == 0
+    assert bpfsmith.check(["two", "one"], fail_on="never").exit_code == 0
+
+
 def test_one_bad_file_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     install(monkeypatch, object_rule(once))
     (here / "cut.o").write_bytes((here / "drop_all.o").read_bytes()[:200])

@@ -8,7 +8,7 @@ from bpfsmith import rules
 from bpfsmith.check.config import LOADERS, Config, find_config, load_config
 from bpfsmith.check.inputs import Input, resolve
 from bpfsmith.check.merge import merge, without_baseline
-from bpfsmith.check.report import FAIL_ON, Report
+from bpfsmith.check.report import DEFAULT_FAIL_ON, FAIL_ON, Report, strictest
 from bpfsmith.model.errors import BpfsmithError, InputError, ToolError
 from bpfsmith.model.finding import Edit, Fix, Label, Span
 from bpfsmith.model.kernels import ALL_KERNELS, parse_kernels
@@ -85,7 +85,7 @@ class _Run:
         self.sources = Sources()
         # Source file -> codes of the rules that could have reported in it: what is not among them is not "unused".
         self.ran: dict[str, set[str]] = {}
-        self.fail_on = options.fail_on
+        self.bars: list[str] = []  # `fail-on` of each input's configuration
         self._configs: dict[str | None, Config] = {}
         self._found: dict[str, str | None] = {}
         self._kernels: list[Kernel] | None = None
@@ -144,7 +144,7 @@ def run(paths: list[str], options: Options) -> Report:
         notes=dict.fromkeys(state.notes),
         loads=dict.fromkeys(state.loads),
         errors=state.errors,
-        fail_on=state.fail_on or "warning",
+        fail_on=options.fail_on or strictest(state.bars),
         sources=state.sources,
     )
 
@@ -205,7 +205,7 @@ class _Pass:
                 raise InputError(error.message, config.path, error.hint) from None
             raise
         self.codes = {entry.code for entry in self.chosen}
-        state.fail_on = state.fail_on or config.fail_on
+        state.bars.append(config.fail_on or DEFAULT_FAIL_ON)
         if one.project is not None:
             state.sources.add_root(one.project.root)
         self.ctx = CheckContext(

@@ -13,9 +13,16 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._sources import Sources
 
-__all__ = ["FAIL_ON", "Report"]
+__all__ = ["DEFAULT_FAIL_ON", "FAIL_ON", "Report", "strictest"]
 
 FAIL_ON = (*SEVERITIES, "never")
+DEFAULT_FAIL_ON = "warning"
+
+
+def strictest(bars: Iterable[str]) -> str:
+    """Of the bars of several configurations the one that fails most: which path was named first must not matter."""
+    order = ("never", *SEVERITIES)
+    return max(bars, key=order.index, default=DEFAULT_FAIL_ON)
 
 
 class Report:
@@ -35,7 +42,7 @@ class Report:
         notes: Iterable[str] = (),
         loads: Iterable[str] = (),
         errors: Iterable[BpfsmithError] = (),
-        fail_on: str = "warning",
+        fail_on: str = DEFAULT_FAIL_ON,
         sources: Sources | None = None,
     ) -> None:
         self.findings: tuple[Finding, ...] = tuple(findings)
