@@ -83,6 +83,8 @@ pub struct Program<'a> {
     roots: Vec<usize>,
     /// (first slot, function), ascending.
     starts: Vec<(usize, usize)>,
+    /// Functions whose result is unknown to callers, ascending.
+    replaceable: Vec<usize>,
 }
 
 impl<'a> Program<'a> {
@@ -110,9 +112,22 @@ impl<'a> Program<'a> {
             reachable,
             roots: Vec::new(),
             starts,
+            replaceable: Vec::new(),
         };
         program.find_calls();
         program
+    }
+
+    /// Names the functions whose result nothing is known of, ascending: another function may stand in their place when
+    /// the program runs, and the verifier looks at them by themselves.
+    #[must_use]
+    pub fn with_replaceable(mut self, functions: Vec<usize>) -> Self {
+        self.replaceable = functions;
+        self
+    }
+
+    pub(crate) fn is_replaceable(&self, function: usize) -> bool {
+        self.replaceable.binary_search(&function).is_ok()
     }
 
     fn find_calls(&mut self) {

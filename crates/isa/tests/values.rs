@@ -299,3 +299,22 @@ fn known_branches_go_one_way() {
         assert_eq!(reached.as_deref(), Some(wanted.as_slice()), "{text}");
     }
 }
+
+#[test]
+fn comparisons_leave_the_constants_that_fit() {
+    // -1 goes another way than what is returned.
+    let text = "r0 = 1\nr1 = *(u32 *)(r1 +0)\nif r1 == 0x0 goto pc+1\nw0 = -1\nif w0 s> 0xffffffff goto pc+1\nr0 = 2\nexit";
+    assert_eq!(exits(text), [Some(1), Some(2)]);
+    let text = "r0 = 1\nr1 = *(u32 *)(r1 +0)\nif r1 == 0x0 goto pc+1\nr0 = 70\nif r0 > 0x40 goto pc+1\nexit\nr0 = 0\nexit";
+    assert_eq!(exits(text), [Some(1), Some(0)]);
+}
+
+#[test]
+fn nothing_is_known_of_what_may_be_replaced() {
+    let insns = asm("call pc+1\nexit\nr0 = 31\nexit");
+    let funcs = [0..2, 2..4];
+    let program = Program::new(&insns, &funcs, &[]);
+    let value = |program: &Program<'_>| program.values(Endian::Little, &[]).exits[0].value;
+    assert_eq!(value(&program), Some(31));
+    assert_eq!(value(&program.with_replaceable(vec![1])), None);
+}

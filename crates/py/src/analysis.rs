@@ -24,7 +24,8 @@ impl Analysis {
         let linked = object.link(index)?;
         let funcs: Vec<Range<usize>> = linked.functions.iter().map(LinkedFunction::range).collect();
         let opaque = opaque(&linked);
-        let program = Program::new(&linked.insns, &funcs, &linked.jump_tables);
+        let program = Program::new(&linked.insns, &funcs, &linked.jump_tables)
+            .with_replaceable(replaceable(object, &linked));
         let values = program.values(object.endian, &opaque);
         let stack = values.stack.clone();
         // The kernel runs asynchronous callbacks on a stack of their own.
@@ -69,6 +70,22 @@ fn opaque(linked: &Linked) -> Vec<usize> {
     slots.sort_unstable();
     slots.dedup();
     slots
+}
+
+/// Global functions: the verifier takes any result of theirs for possible, since a program of type `ext` may replace
+/// them. Without types all are static to it.
+fn replaceable(object: &Object, linked: &Linked) -> Vec<usize> {
+    let functions = linked.functions.iter().enumerate().skip(1);
+    functions
+        .filter(|_| object.btf.is_some())
+        .filter(|(_, one)| {
+            object
+                .functions
+                .get(one.function)
+                .is_some_and(|f| !f.is_static)
+        })
+        .map(|(index, _)| index)
+        .collect()
 }
 
 /// Slots of the calls that a kernel which lacks something does not come to: behind a branch on a CO-RE existence check
@@ -122,7 +139,8 @@ pub(crate) fn guarded(object: &Object, index: usize) -> Result<Vec<usize>, Error
                 second.imm = 0;
             }
         }
-        let program = Program::new(&insns, &funcs, &linked.jump_tables);
+        let program = Program::new(&insns, &funcs, &linked.jump_tables)
+            .with_replaceable(replaceable(object, &linked));
         let Some(reached) = program.reached(object.endian, &opaque) else {
             return Ok(Vec::new());
         };

@@ -258,13 +258,23 @@ impl<'p> Flow<'p> {
             }
         });
         self.enter(callee, &State::entry(args));
-        match self.results.get(callee).copied().flatten() {
+        match self.result(callee) {
             Some(result) => {
                 returned(state, result);
                 true
             }
             None => false,
         }
+    }
+
+    /// What a called function returns, `None` when no exit was reached yet.
+    fn result(&self, callee: usize) -> Option<Value> {
+        let result = self.results.get(callee).copied().flatten()?;
+        Some(if self.machine.program.is_replaceable(callee) {
+            Value::Other
+        } else {
+            result
+        })
     }
 
     fn leave(&mut self, f: usize, result: Value) {
@@ -308,8 +318,9 @@ impl<'p> Flow<'p> {
             Some(left) if left.is_empty() => return None,
             Some(left) => self.machine.sets.value(left),
             // A 32-bit comparison says nothing about the upper half.
-            None if test.equal && (!test.narrow || value == Value::U32) => {
-                Value::Const(test.constant)
+            None if test.says_equal() && !test.narrow => Value::Const(test.constant),
+            None if test.says_equal() && value == Value::U32 => {
+                Value::Const(i64::from(test.constant as u32))
             }
             None => return None,
         };
@@ -390,7 +401,7 @@ impl<'p> Flow<'p> {
                 }
                 if insn.is_subprog_call() {
                     let callee = insn.call_target(slot).and_then(|t| program.func_at(t));
-                    let result = callee.and_then(|c| self.results.get(c).copied().flatten());
+                    let result = callee.and_then(|c| self.result(c));
                     returned(
                         &mut state,
                         result.filter(|_| complete).unwrap_or(Value::Any),
@@ -427,7 +438,8 @@ impl<'p> Flow<'p> {
 
 /// A register compared with a constant, as one edge of the branch sees it.
 struct Test {
-    equal: bool,
+    op: u8,
+    taken: bool,
     narrow: bool,
     constant: i64,
 }
@@ -437,27 +449,48 @@ impl Test {
         if !insn.is_cond_jump() || insn.is_reg() || insn.is_may_goto() {
             return None;
         }
-        let equal = match (insn.op(), edge.kind) {
-            (jmp::JEQ, EdgeKind::Taken) | (jmp::JNE, EdgeKind::Fall) => true,
-            (jmp::JEQ, EdgeKind::Fall) | (jmp::JNE, EdgeKind::Taken) => false,
+        let taken = match edge.kind {
+            EdgeKind::Taken => true,
+            EdgeKind::Fall => false,
             _ => return None,
         };
-        let narrow = insn.class() == class::JMP32;
-        let constant = if narrow {
-            i64::from(insn.imm as u32)
-        } else {
-            insn.imm.into()
-        };
         Some(Self {
-            equal,
-            narrow,
-            constant,
+            op: insn.op(),
+            taken,
+            narrow: insn.class() == class::JMP32,
+            constant: insn.imm.into(),
         })
     }
 
+    /// Whether only the constant itself goes along.
+    fn says_equal(&self) -> bool {
+        matches!((self.op, self.taken), (jmp::JEQ, true) | (jmp::JNE, false))
+    }
+
+    /// Whether a register holding `c` goes along.
     fn fits(&self, c: i64) -> bool {
-        let c = if self.narrow { i64::from(c as u32) } else { c };
-        (c == self.constant) == self.equal
+        let (left, right) = if self.narrow {
+            (i64::from(c as i32), i64::from(self.constant as i32))
+        } else {
+            (c, self.constant)
+        };
+        // Sign extension keeps the order of unsigned numbers too.
+        let (ul, ur) = (left as u64, right as u64);
+        let holds = match self.op {
+            jmp::JEQ => left == right,
+            jmp::JNE => left != right,
+            jmp::JGT => ul > ur,
+            jmp::JGE => ul >= ur,
+            jmp::JLT => ul < ur,
+            jmp::JLE => ul <= ur,
+            jmp::JSGT => left > right,
+            jmp::JSGE => left >= right,
+            jmp::JSLT => left < right,
+            jmp::JSLE => left <= right,
+            jmp::JSET => ul & ur != 0,
+            _ => return true,
+        };
+        holds == self.taken
     }
 }
 
