@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# Program types that share one set of kernel functions (`bpf_prog_type_to_kfunc_hook` in kernel/bpf/btf.c): `lsm` with
+# `tracing` since 6.0, `tracepoint` and `perf_event` since 6.12, the cgroup types with `cgroup_skb` since 6.10.
+_SHARED = (
+    frozenset(("tracing", "lsm", "tracepoint", "perf_event")),
+    frozenset(
+        ("cgroup_skb", "cgroup_sock", "cgroup_device", "cgroup_sock_addr", "cgroup_sockopt", "cgroup_sysctl", "sock_ops")
+    ),
+    frozenset(("lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local")),
+)
+
+
 class Kfunc(Row):
     """One kernel function. `flags`: the kernel's `KF_` words; `program_types`: type -> series ("" where only the
     function's own first kernel is known; `unspec` stands for all types); both empty where no source lists them.
@@ -32,6 +43,14 @@ class Kfunc(Row):
     @property
     def program_types(self) -> dict[str, str]:
         return dict(self._programs)
+
+    def allowed(self, program_type: str) -> bool:
+        """Whether any known kernel lets such a program call it; True where nothing is known. What else the verifier
+        asks of the call (maps it can be used with, locks held) is not looked at."""
+        types = self.program_types
+        if not types or program_type in types or "unspec" in types or program_type == "ext":
+            return True
+        return any(program_type in shared and not shared.isdisjoint(types) for shared in _SHARED)
 
     @property
     def sleeps(self) -> bool:

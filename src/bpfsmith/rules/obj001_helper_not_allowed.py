@@ -103,12 +103,17 @@ class HelperNotAllowed(ObjectRule):
 
 
 def _kernel_functions(program: Program) -> Iterator[tuple[int, Kfunc]]:
-    """(slot of the first reachable call, kernel function) for each the facts know."""
+    """(slot of the first reachable call, kernel function) for each the facts know.
+
+    Without those behind an existence check: `if (!bpf_ksym_exists(f)) f();` is never verified.
+    """
     from bpfsmith.facts import kfuncs
 
     seen: set[str] = set()
-    for slot, what, _, name in program.calls():
-        if what != "kfunc" or name in seen:
+    calls = [call for call in program.calls() if call[1] == "kfunc"]
+    guarded = frozenset(program.guarded()) if calls else frozenset()
+    for slot, _, _, name in calls:
+        if name in seen or slot in guarded:
             continue
         seen.add(name)
         found = kfuncs.get(name.partition("___")[0])
@@ -118,9 +123,9 @@ def _kernel_functions(program: Program) -> Iterator[tuple[int, Kfunc]]:
 
 def _refused(program: Program, kind: str, kfunc: Kfunc, sleepable: bool) -> tuple[str, str] | None:
     """(message, evidence) where such a program may not call the kernel function."""
-    types = kfunc.program_types
-    if types and kind not in types and "unspec" not in types:
-        return f"`{kfunc.name}` cannot be called from a `{kind}` program", f"it is allowed in {listed(types)}"
+    if not kfunc.allowed(kind):
+        where = listed(kfunc.program_types)
+        return f"`{kfunc.name}` cannot be called from a `{kind}` program", f"it is allowed in {where}"
     if kfunc.sleeps and not sleepable:
         return _may_sleep(program, kind, kfunc.name)
     return None
