@@ -3,7 +3,7 @@
 ## What it does
 Reports reachable calls of `bpf_probe_read_kernel`, `bpf_probe_read_user` and their `_str` forms in programs that handle
 packets or sockets, where the kernel allows them. (`bpf_probe_read` and `bpf_probe_read_str` are not allowed there at
-all: OBJ001.)
+all: OBJ001.) Where the program asks for the running task, whose fields may be what is read, it is a note.
 
 ## Why is this bad
 The packet can be read directly, checked by the verifier and at a fraction of the cost; a probe read of a wrong address
@@ -76,6 +76,8 @@ _INSTEAD = {
     "netfilter": "read the packet through `bpf_dynptr_from_skb`",
     **dict.fromkeys(("sock_ops", "sk_lookup", "cgroup_sock", "cgroup_sock_addr"), _SOCKET),
 }
+_CURRENT_TASK = 35
+_TASK = "`bpf_get_current_task_btf` (5.11) gives a task whose fields are read directly"
 # In these the task is the one that made the system call.
 _OF_A_TASK = frozenset(("cgroup_sock", "cgroup_sock_addr", "sk_msg"))
 
@@ -97,13 +99,15 @@ class ProbeReadInNetworkProgram(ObjectRule):
                 if user and program.type in _OF_A_TASK:
                     continue
                 why = "the running task is any" if user else "it is unchecked, slower, and needs `CAP_PERFMON`"
+                of_task = not user and _CURRENT_TASK in program.helper_numbers
                 yield self.finding(
                     ctx,
                     f"`{helper.name}` in a `{program.type}` program: {why}",
                     obj=obj,
                     program=program,
                     slot=slot,
-                    evidence=[Evidence("fact", instead)],
+                    severity="note" if of_task else None,
+                    evidence=[Evidence("fact", _TASK if of_task else instead)],
                     see=[helper.name],
                 )
 
