@@ -6,6 +6,7 @@ import os
 
 from bpfsmith import rules
 from bpfsmith.model.finding import Fix
+from bpfsmith.read._find import SKIPPED, objects_among
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,27 @@ def built_objects(
             f"nothing is built, so only the sources were checked; `{command}` builds the programs, and then helpers,"
             " maps, stack, return values and kernels are checked too (or run this with `--build`)"
         )
+    passed_over = [path for path in _lying_about(project.root) if path not in named and path not in objects]
+    if passed_over:
+        few = ", ".join(f"`{ctx.shown(path)}`" for path in passed_over[:3])
+        more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
+        notes.append(
+            f"not checked, since no build of this workspace put them there: {few}{more}; name them to check them"
+        )
     return objects, notes, findings
+
+
+def _lying_about(root: str) -> list[str]:
+    """Objects in a workspace that lie in none of Cargo's target folders."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(one for one in folders if one not in SKIPPED and not _is_target(os.path.join(folder, one)))
+        found.extend(objects_among(folder, (file for file in files if not file.endswith((".rs", ".toml", ".md")))))
+    return found
+
+
+def _is_target(folder: str) -> bool:
+    return os.path.basename(folder) == "target" or os.path.isfile(os.path.join(folder, "CACHEDIR.TAG"))
 
 
 def _command(project: Project, ctx: CheckContext) -> str:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 # `tracing` since 6.0, `tracepoint` and `perf_event` since 6.12, the cgroup types with `cgroup_skb` since 6.10.
 _SHARED = (
     frozenset(("tracing", "lsm", "tracepoint", "perf_event")),
-    frozenset(
-        ("cgroup_skb", "cgroup_sock", "cgroup_device", "cgroup_sock_addr", "cgroup_sockopt", "cgroup_sysctl", "sock_ops")
-    ),
+    frozenset((*(f"cgroup_{one}" for one in ("skb", "sock", "device", "sock_addr", "sockopt", "sysctl")), "sock_ops")),
     frozenset(("lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local")),
 )
 

@@ -3,8 +3,8 @@
 ## What it does
 Finds reachable calls of functions that never return (Rust's panic functions, however they are called), panic handlers
 inlined into a Rust program as an endless loop, `__bpf_trap`, and functions that run off their end because the compiler
-took it for unreachable (`unreachable_unchecked`, `__builtin_unreachable`, a missing `return`), down to functions of which
-nothing is left but the name. Shown is the line that leads there.
+took it for unreachable (`unreachable_unchecked`, `__builtin_unreachable`, a missing `return`), down to functions of
+which nothing is left but the name. Shown is the line that leads there.
 
 ## Why is this bad
 Every function must end in `exit` or a jump, so the verifier refuses one that ends in the call of a panic function:
@@ -80,37 +80,39 @@ class PathNeverReturns(ObjectRule):
     phase = "verifier"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        for kind, text in obj.notes:
-            if kind == "function-without-instructions":
-                yield self.finding(ctx, text, obj=obj, fixes=[Fix("display", "return on every path")])
+        gone = [text for kind, text in obj.notes if kind == "function-without-instructions"]
+        yield from (self.finding(ctx, text, obj=obj, fixes=[Fix("display", "return on every path")]) for text in gone)
         for program in linkable(obj):
-            endless = program.endless()
-            # Of helpers the name is not wanted here, and naming them takes time.
-            suspects = [call for call in program.native.calls() if call[1] in ("subprog", "kfunc")]
-            flow = Flow(program, suspects)
-            if not endless and not suspects and flow.ends_well(0):
-                continue
-            said: set[int] = set()
-            for slot, kind, _, name in suspects:
+            yield from self._program(obj, ctx, program)
+
+    def _program(self, obj: Object, ctx: CheckContext, program: Program) -> Iterator[Finding]:
+        endless = program.endless()
+        # Of helpers the name is not wanted here, and naming them takes time.
+        suspects = [call for call in program.native.calls() if call[1] in ("subprog", "kfunc")]
+        flow = Flow(program, suspects)
+        if not endless and not suspects and flow.ends_well(0):
+            return
+        said: set[int] = set()
+        for slot, kind, _, name in suspects:
+            function = flow.function_at(slot)
+            if not flow.returns(function) and function != 0:
+                continue  # inside a panic function: its caller is shown
+            if kind == "kfunc":
+                ends = name == _TRAP or is_panic(name)
+            else:
+                ends = not flow.returns(flow.function_at(flow.callee(slot)))
+            if ends:
+                said.add(function)
+                yield self._panic(obj, ctx, program, flow, slot, name)
+        if _is_rust(program):
+            for slot in endless:
                 function = flow.function_at(slot)
-                if not flow.returns(function) and function != 0:
-                    continue  # inside a panic function: its caller is shown
-                if kind == "kfunc":
-                    ends = name == _TRAP or is_panic(name)
-                else:
-                    ends = not flow.returns(flow.function_at(flow.callee(slot)))
-                if ends:
+                if (flow.returns(function) or function == 0) and function not in said and not flow.is_exit(slot):
                     said.add(function)
-                    yield self._panic(obj, ctx, program, flow, slot, name)
-            if _is_rust(program):
-                for slot in endless:
-                    function = flow.function_at(slot)
-                    if (flow.returns(function) or function == 0) and function not in said and not flow.is_exit(slot):
-                        said.add(function)
-                        yield self._endless(obj, ctx, program, flow, slot)
-            for index, (name, first, count, _) in enumerate(program.functions()):
-                if not flow.ends_well(index) and index not in said and (flow.returns(index) or index == 0):
-                    yield self._off_end(obj, ctx, program, name, first + count - 1)
+                    yield self._endless(obj, ctx, program, flow, slot)
+        for index, (name, first, count, _) in enumerate(program.functions()):
+            if not flow.ends_well(index) and index not in said and (flow.returns(index) or index == 0):
+                yield self._off_end(obj, ctx, program, name, first + count - 1)
 
     def _panic(self, obj: Object, ctx: CheckContext, program: Program, flow: Flow, slot: int, name: str) -> Finding:
         if name == _TRAP:

@@ -65,6 +65,7 @@ class CoreRelocationUnresolved(ObjectRule):
     severity = "error"
     group = "portability"
     phase = "load"
+    asks = "btf"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         if not ctx.btf:
