@@ -27,7 +27,7 @@ _PANICS = ("9panicking", "core::panicking", "rust_begin_unwind", "13unwrap_faile
 class Program:
     """An entry program and, linked behind it, the subprograms it reaches."""
 
-    __slots__ = ("_calls", "_files", "_lines", "_meaning", "_names", "_native", "_object")
+    __slots__ = ("_calls", "_files", "_guarded", "_lines", "_meaning", "_names", "_native", "_object")
 
     def __init__(self, native: _native.Program, parent: Object, names: Names) -> None:
         self._native = native
@@ -36,6 +36,7 @@ class Program:
         self._meaning: SectionMeaning | bool | None = False  # False: not asked yet
         self._calls: list[tuple[int, str, int, str]] | None = None
         self._files: list[str] | None = None
+        self._guarded: list[int] | None = None
         self._lines: list[tuple[int, int, int, int]] | None = None
 
     # ------------------------------------------------------------ what it is
@@ -166,9 +167,10 @@ class Program:
     def guarded(self) -> list[int]:
         """Slots of calls only one answer of an existence check leads to (`bpf_core_enum_value_exists()` and its like,
         `bpf_ksym_exists()`), ascending: kernels that lack what is asked for never come there."""
-        if not self.core_relocations and not any(one.weak for one in self._object.externs):
-            return []
-        return self._native.guarded()
+        if self._guarded is None:
+            maybe = self.core_relocations or any(one.weak for one in self._object.externs)
+            self._guarded = self._native.guarded() if maybe else []
+        return self._guarded
 
     @property
     def helper_numbers(self) -> list[int]:

@@ -8,6 +8,11 @@ configuration value or a switch of the program's own counts as needed. What a lo
 
 from __future__ import annotations
 
+from functools import cache
+
+from bpfsmith.facts import helpers, insn_features, kfuncs, program_types
+from bpfsmith.facts._row import series_key as _key
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,15 +92,13 @@ def map_needs(one: Map) -> Iterator[tuple[str, str]]:
 
 
 def _feature(word: str, shown: str = "") -> Iterator[tuple[str, str]]:
-    from bpfsmith.facts import insn_features
-
     feature = insn_features.get(word)
     if feature is not None and feature.since:
         yield shown or word, feature.since
 
 
 def _section_needs(program: Program) -> Iterator[tuple[str, str]]:
-    from bpfsmith.facts import attach_types, program_types
+    from bpfsmith.facts import attach_types
 
     meaning = program.meaning
     if meaning is None:
@@ -152,8 +155,6 @@ def _optional(program: Program) -> Iterator[tuple[str, str]]:
 
 
 def _dated(program: Program, numbers: list[int]) -> Iterator[tuple[str, str]]:
-    from bpfsmith.facts import helpers
-
     for number in numbers:
         helper = helpers.by_id(number)
         if helper is not None and helper.since:
@@ -163,9 +164,11 @@ def _dated(program: Program, numbers: list[int]) -> Iterator[tuple[str, str]]:
 
 def helper_permitted(program: Program, helper: Helper) -> str:
     """The series from which such a program may call a helper; empty when it could from the day both were there."""
-    from bpfsmith.facts import program_types
+    return _permitted(program.type, helper)
 
-    kind = program.type
+
+@cache
+def _permitted(kind: str | None, helper: Helper) -> str:
     known = None if kind is None else program_types.get(kind)
     allowed = None if kind is None else helper.since_in(kind)
     # Permitted from the type's own first day on: then the type decides, not the permission.
@@ -183,15 +186,16 @@ def kernel_functions(program: Program) -> dict[str, tuple[int | None, Kfunc, str
 
     Those the facts know and the program cannot do without: the loader removes calls of `__weak` ones a kernel lacks.
     """
-    from bpfsmith.facts import kfuncs
-
+    called = program.kfuncs
+    if not called:
+        return {}
     optional = {one.name for one in program.owner.externs if one.weak}
     slots: dict[str, int] = {}
     for slot, kind, _, name in program.calls():
         if kind == "kfunc":
             slots.setdefault(name, slot)
     out = {}
-    for name in program.kfuncs:
+    for name in called:
         # `bpf_iter_new___flavour` is looked up without its flavour.
         found = None if name in optional else kfuncs.get(name.partition("___")[0])
         if found is not None and found.since:
@@ -221,9 +225,3 @@ def features(program: Program) -> Iterator[tuple[str, int]]:
             yield word, slot
     if program.instructions > _OLD_LIMIT:
         yield "large_program", 0
-
-
-def _key(series: str) -> tuple[int, int]:
-    from bpfsmith.facts._row import series_key
-
-    return series_key(series)

@@ -38,6 +38,8 @@ All; section names are the loader's matter.
 
 from __future__ import annotations
 
+from functools import cache
+
 from bpfsmith.model.finding import Evidence, Fix
 from bpfsmith.rules._base import ObjectRule
 
@@ -71,6 +73,7 @@ class UnknownSection(ObjectRule):
             )
 
 
+@cache  # the same mistake is often made in many programs, and looking for what is near is slow
 def _near(section: str) -> str:
     """A known section that looks like it, with what it attaches to kept."""
     from difflib import get_close_matches
