@@ -347,6 +347,14 @@ def test_a_workspace_with_nothing_built(monkeypatch: pytest.MonkeyPatch, workspa
     assert any("nothing is built" in note for note in bpfsmith.check(["ws", "drop_all.o"]).notes)
 
 
+def test_objects_passed_over_in_a_workspace_are_named(workspace: Path, here: Path) -> None:
+    (workspace / "old").mkdir()
+    shutil.copy(here / "drop_all.o", workspace / "old/drop_all.o")
+    assert any("not checked" in note and "old/drop_all.o" in note for note in bpfsmith.check("ws").notes)
+    named = bpfsmith.check(["ws", "ws/old/drop_all.o"])
+    assert not any("not checked" in note for note in named.notes)
+
+
 def test_a_large_foreign_workspace_is_read_once(monkeypatch: pytest.MonkeyPatch, workspace: Path, here: Path) -> None:
     from bpfsmith.check import inputs
 
