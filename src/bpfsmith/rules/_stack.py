@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.model.program import Program
 
-__all__ = ["ERAS", "LIMIT", "Chains", "Era", "era_of", "may_exceed", "tail_calls"]
+__all__ = ["ERAS", "LIMIT", "Chains", "Era", "era_of", "may_exceed", "recursion", "tail_calls"]
 
 LIMIT = 512
 _PRIVATE_FROM = 64  # BPF_PRIV_STACK_MIN_SIZE
@@ -78,6 +78,39 @@ def tail_calls(program: Program) -> dict[str, int]:
             if name is not None:
                 found.setdefault(name, slot)
     return found
+
+
+def recursion(program: Program) -> list[tuple[str, int]]:
+    """The first circle of calls: (function, slot of its call of the next one); empty when there is none."""
+    functions = program.functions()
+    index = {name: at for at, (name, _, _, _) in enumerate(functions)}
+    if len(index) < len(functions):
+        return []  # static functions of one name: which one is called is not said
+    calls: dict[int, dict[int, int]] = {}
+    for slot, kind, _, name in program.calls():
+        if kind == "subprog" and name in index:
+            caller = next((at for at, (_, first, count, _) in enumerate(functions) if first <= slot < first + count), 0)
+            calls.setdefault(caller, {}).setdefault(index[name], slot)
+    done: set[int] = set()
+    for root in calls:
+        path: list[int] = []
+        todo = [(root, iter(calls.get(root, ())))]
+        while todo:
+            at, callees = todo[-1]
+            if not path or path[-1] != at:
+                path.append(at)
+            below = next(callees, None)
+            if below is None:
+                done.add(at)
+                path.pop()
+                todo.pop()
+            elif below in path:
+                circle = path[path.index(below) :]
+                after = [*circle[1:], below]
+                return [(functions[one][0], calls[one][other]) for one, other in zip(circle, after, strict=True)]
+            elif below not in done:
+                todo.append((below, iter(calls.get(below, ()))))
+    return []
 
 
 class Chains:

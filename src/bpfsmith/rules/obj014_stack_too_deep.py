@@ -2,7 +2,8 @@
 
 ## What it does
 Sums the frames of every chain of calls (subprograms and callbacks included), each rounded as the kernel does, and
-compares the deepest with 512 bytes; and counts the functions of each chain, of which 8 may stand above each other.
+compares the deepest with 512 bytes; and counts the functions of each chain, of which 8 may stand above each other: a
+function that calls itself has no limit the verifier could see.
 
 ## Why is this bad
 The verifier refuses the program: `combined stack size of 3 calls is 544. Too large`, or for a single frame `invalid
@@ -54,8 +55,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Evidence
 from bpfsmith.rules._base import ObjectRule
-from bpfsmith.rules._object import linkable, on
-from bpfsmith.rules._stack import LIMIT, Chains, Era, era_of, may_exceed
+from bpfsmith.rules._object import linkable, listed, on
+from bpfsmith.rules._stack import LIMIT, Chains, Era, era_of, may_exceed, recursion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ class StackTooDeep(ObjectRule):
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         for program in linkable(obj):
+            circle = recursion(program) if program.subprograms else []
+            if circle:
+                yield self._recursive(obj, ctx, program, circle)
+                continue
             if len(program.subprograms) >= _FRAMES:
                 longest = max((names for _, _, names in program.stack_chains()), key=len, default=[])
                 if len(longest) > _FRAMES:
@@ -94,6 +99,18 @@ class StackTooDeep(ObjectRule):
                     rejected.append(series)
             if rejected:
                 yield self._report(obj, ctx, program, chains, *deepest[era_of(rejected[-1])], rejected)
+
+    def _recursive(self, obj: Object, ctx: CheckContext, program: Program, circle: list[tuple[str, int]]) -> Finding:
+        names = [name for name, _ in circle]
+        through = f" through {listed(names[1:])}" if names[1:] else ""
+        return self.finding(
+            ctx,
+            f"`{names[0]}` calls itself{through}, and the verifier follows calls {_FRAMES} functions deep",
+            obj=obj,
+            program=program,
+            slot=circle[-1][1],
+            evidence=[Evidence("fact", "write it as a loop, or call `bpf_loop` (5.17)")],
+        )
 
     def _too_many(self, obj: Object, ctx: CheckContext, program: Program, names: list[str]) -> Finding:
         starts = {name: first for name, first, _, _ in program.functions()}
