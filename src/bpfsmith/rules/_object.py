@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
 
-__all__ = ["constant_key", "helper_calls", "linkable", "listed", "on", "return_slot", "signed"]
+__all__ = ["DELIBERATE", "constant_key", "helper_calls", "linkable", "listed", "on", "return_slot", "signed"]
+
+# Parts of names and comments that say that refusing everything is meant.
+DELIBERATE = ("deny", "drop", "reject", "block", "forbid", "refuse", "discard", "disallow", "lockdown")
 
 
 def linkable(obj: Object) -> Iterator[Program]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.model.finding import Edit, Fix, Label
+from bpfsmith.rules._object import DELIBERATE
 from bpfsmith.rules._rust import covered, kernel_files, programs
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
@@ -21,8 +22,6 @@ __all__ = ["Outcome", "always_zero", "outcomes", "reached"]
 
 _DEPTH = 8
 _CONSTANTS = {"SK_DROP": 0, "SK_PASS": 1}
-# Names and words that say that dropping everything is meant.
-_DELIBERATE = ("deny", "drop", "reject", "block", "forbid", "refuse", "discard", "disallow", "lockdown")
 
 
 class Outcome:
@@ -215,4 +214,4 @@ def _meant(item: Item | None) -> bool:
             break
     inside = [line.partition("//")[2] for line in text[item.start : item.end].split("\n")]
     said = " ".join([item.name, *above, *inside]).lower()
-    return any(word in said for word in _DELIBERATE)
+    return any(word in said for word in DELIBERATE)

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports programs whose every exit returns one constant, where that constant means `refuse` or `drop` at their hook:
-`0` in sk_msg, socket filters, cgroup hooks, sk_skb verdicts, sk_lookup, sk_reuseport and netfilter.
+`0` in sk_msg, socket filters, cgroup hooks, sk_skb verdicts, sk_lookup, sk_reuseport and netfilter. Programs that say
+that it is meant, by their name (`deny_all`) or on the line (`return SK_DROP;`), are left alone.
 
 ## Why is this bad
 `return 0` looks like success and is the opposite here: every message is dropped, every connect fails with `EPERM`, the
@@ -30,7 +31,7 @@ int watch(struct bpf_sock_addr *ctx)
 
 ## Fix
 Return the value that lets things pass (`1`, `SK_PASS`; the packet's length in a socket filter). A program that is meant
-to refuse everything: suppress this with the reason.
+to refuse everything: name it so (`deny`, `drop`, `reject`, `block`), or suppress this with the reason.
 
 ## Kernels
 All.
@@ -43,7 +44,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Evidence
 from bpfsmith.rules._base import ObjectRule
-from bpfsmith.rules._object import linkable, return_slot, signed
+from bpfsmith.rules._object import DELIBERATE, linkable, return_slot, signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,13 +74,17 @@ class ReturnDeniesEverything(ObjectRule):
             values = {None if raw is None else signed(raw, 32) for _, raw in exits}
             if values != {entry.deny}:
                 continue
+            slot = return_slot(program, entry.deny, exits[0][0])
+            said = f"{program.name} {program.line_text(slot) or ''}".lower()
+            if any(word in said for word in DELIBERATE):
+                continue
             others = "; ".join(f"{key} = {text}" for key, text in entry.values.items() if key != entry.deny)
             yield self.finding(
                 ctx,
                 f"`{program.name}` returns {entry.deny} on every path, which means: {entry.meaning(entry.deny)}",
                 obj=obj,
                 program=program,
-                slot=return_slot(program, entry.deny, exits[0][0]),
+                slot=slot,
                 evidence=[Evidence("fact", others), Evidence("provenance", entry.source)],
                 see=[program.type] if program.type else [],
             )
