@@ -75,7 +75,8 @@ class ReturnDeniesEverything(ObjectRule):
             if values != {entry.deny}:
                 continue
             slot = return_slot(program, entry.deny, exits[0][0])
-            said = f"{program.name} {program.line_text(slot) or ''}".lower()
+            line = (program.line_text(slot) or "").partition("//")[0].partition("/*")[0]
+            said = f"{program.name} {line}".lower()
             if any(word in said for word in DELIBERATE):
                 continue
             others = "; ".join(f"{key} = {text}" for key, text in entry.values.items() if key != entry.deny)
