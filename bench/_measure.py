@@ -224,7 +224,7 @@ def _first() -> Iterator[None]:
     with suppress(OSError):
         os.nice(-10)
     with suppress(OSError):
-        # Of several sessions each gets its share, whatever the niceness of their processes.
+        # Every terminal gets its share, whatever the niceness of its processes.
         group.write_text("-10")
     try:
         yield
