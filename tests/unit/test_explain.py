@@ -81,3 +81,17 @@ def test_formats(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "```" not in text
     assert "\x1b" not in text
+
+
+def test_a_paragraph_too_wide_for_a_terminal_is_filled_anew() -> None:
+    from bpfsmith.render._markdown import plain
+
+    wide = "word " * 24 + "last\nnext line\n\n* item\n* second\n  of two lines\n"
+    assert plain(wide).splitlines() == [
+        ("word " * 24).strip(),
+        "last next line",
+        "",
+        "* item",
+        "* second",
+        "  of two lines",
+    ]

@@ -34,7 +34,15 @@ def plain(markdown: str, *, color: bool = False) -> str:
             level = len(line) - len(line.lstrip("#"))
             out.extend(_heading(line[level:].strip(), level, color))
         else:
-            out.extend(_wrap(_inline(line, color), _indent(line)))
+            end = at + 1
+            while end < len(lines) and _continues(lines[end]):
+                end += 1
+            if any(len(one) > _WIDTH for one in lines[at:end]):  # else as it was written
+                line = " ".join([lines[at].rstrip(), *(one.strip() for one in lines[at + 1 : end])])
+                out.extend(_wrap(_inline(line, color), _indent(line)))
+                at = end
+                continue
+            out.append(_inline(line, color))
         at += 1
     return "\n".join(out).strip("\n") + "\n"
 
@@ -60,6 +68,12 @@ def _inline(line: str, color: bool) -> str:
     if len(code) % 2:
         line = "".join(_paint("36", part, color) if at % 2 else part for at, part in enumerate(code))
     return line
+
+
+def _continues(line: str) -> bool:
+    """Whether a line belongs to the paragraph or list item above it."""
+    body = line.lstrip()
+    return bool(body) and not body.startswith(("#", "|", "```", "* ", "- ", ">")) and not body[:1].isdigit()
 
 
 def _indent(line: str) -> int:
