@@ -202,6 +202,8 @@ def _x86_64_elf() -> bytes:
         ("text.txt", b"hello\n", "is not an ELF file", "clang --target=bpf"),
         ("prog.c", b"int x;\n", "is a C source file", "compile it first"),
         ("main.rs", b"fn main() {}\n", "is a Rust source file", "bpfsmith check DIR"),
+        ("kernel.rs", b"#![no_std]\n", "is a Rust source file", "bpfsmith check DIR"),
+        ("build.sh", b"#!/bin/sh\n", "is a script", "clang --target=bpf"),
         ("lib.a", b"!<arch>\n" + bytes(60), "is an archive", "ar x"),
         ("prog.bc", b"BC\xc0\xde" + bytes(60), "is LLVM bitcode", "bpf-linker"),
         ("types.btf", b"\x9f\xeb\x01\x00" + bytes(60), "is raw BTF", "--btf"),

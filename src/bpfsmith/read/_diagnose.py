@@ -53,7 +53,8 @@ _MAGICS: tuple[tuple[bytes, str, str], ...] = (
     (b"PK\x03\x04", "a zip file", "unpack it with `unzip` first"),
     (b"MZ", "a Windows program", _BUILD),
     (b"\xcf\xfa\xed\xfe", "a Mach-O file", _BUILD),
-    (b"#!", "a script", _BUILD),
+    (b"#!/", "a script", _BUILD),
+    (b"#! /", "a script", _BUILD),
 )
 _SOURCES = {
     ".c": "a C source file",
@@ -105,6 +106,9 @@ def _file_error(path: str) -> InputError | None:  # noqa: PLR0911  # one return 
         status = os.stat(path)
     except OSError as error:
         if isinstance(error, FileNotFoundError):
+            if os.path.islink(path):
+                gone = f"`{path}` is a symbolic link to `{os.readlink(path)}`, which does not exist"
+                return InputError(gone, where=path, hint="name the object itself, or mend the link")
             return InputError(f"no such file `{path}`", where=path, hint=_near(path))
         return InputError(
             f"cannot read `{path}`: {_word(error)}", where=path, hint="check the path and its permissions"
@@ -133,7 +137,7 @@ def _content_error(path: str, head: bytes) -> InputError | None:
             return InputError(f"`{path}` is {what}, no eBPF object", where=path, hint=step)
     suffix = os.path.splitext(path)[1].lower()
     if suffix in _SOURCES and b"\0" not in head:
-        step = f"compile it first: {_BUILD}"
+        step = "compile it first with `clang --target=bpf -O2 -g -c`, and name the object"
         if suffix in {".rs", ".toml"}:
             step = "name the folder of its crate: `bpfsmith check DIR` reads the sources of an Aya workspace"
         return InputError(f"`{path}` is {_SOURCES[suffix]}, no eBPF object", where=path, hint=step)
@@ -170,7 +174,7 @@ def _near(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f"the folder `{folder}` does not exist or cannot be read"
-    return did_you_mean(name, names, "name an eBPF object file or a folder with some")
+    return did_you_mean(name, names, "name an eBPF object, a folder with some, or for `check` an Aya workspace")
 
 
 def _word(error: OSError) -> str:
