@@ -140,6 +140,8 @@ def test_kernel_crate_in_its_own_workspace(tmp_path: Path) -> None:
     assert toolchain(str(tmp_path / "app-ebpf")) == "nightly"
     (tmp_path / ".cargo" / "config.toml").write_text('[build]\ntarget-dir = "out"\n')
     assert project.build_hint == "cd app-ebpf && cargo build --release --target bpfel-unknown-none -Z build-std=core"
+    (tmp_path / "app-ebpf" / "rust-toolchain.toml").unlink()
+    assert build_command(project).startswith("cd app-ebpf && cargo +nightly build --release ")
 
 
 def built(path: Path, data: bytes, age: float) -> Path:

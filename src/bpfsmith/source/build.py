@@ -57,7 +57,8 @@ def build_command(project: Project) -> str:
         return "cargo xtask build-ebpf --release"
     folder = os.path.relpath(kernel[0].folder, project.root)
     enter = "" if folder == "." else f"cd {folder} && "
-    return f"{enter}cargo build --release --target {_TARGET} -Z build-std=core"
+    channel = "" if (toolchain(kernel[0].folder) or "").startswith("nightly") else " +nightly"
+    return f"{enter}cargo{channel} build --release --target {_TARGET} -Z build-std=core"
 
 
 def _relative(project: Project, crate: Crate) -> str:
@@ -84,6 +85,8 @@ def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
             raise EnvironmentMissing("`cargo` is not installed", "https://rustup.rs", where=project.root)
         if _builder(project) is not None or _has_xtask(project):
             return _run(build_command(project).split(), project.root, env)
+        if not (toolchain(kernel[0].folder) or "").startswith("nightly"):
+            env["RUSTUP_TOOLCHAIN"] = "nightly"  # `-Z` needs it; only a toolchain file would have said so
         command = ["cargo", "build", "--release", "--target", _TARGET, "-Z", "build-std=core"]
         return "".join(_run(command, crate.folder, env) for crate in kernel)
     compiler = _bpf_rustc(env)
