@@ -56,7 +56,7 @@ def show() -> None:
             print(f"   {line}"[:160].rstrip())
         if len(lines) > room:
             print(f"   ... {len(lines) - room} more lines")
-        left -= 2 + min(len(lines), room)
+        left -= 1 + min(len(lines), room + 1)
         if code:
             failed.append(relative(str(scene)))
     print("Try next:")
