@@ -118,7 +118,7 @@ A word is
 * a helper, kernel function, map type, program type, attach type, flag or section name: `bpf_loop`, `ringbuf`, `xdp`,
   `kprobe/tcp_v4_connect`
 * a list: {", ".join(f"`{name}`" for name in LISTS)}
-* a topic:
+* a topic, one of those below
 
 {topics}
 """,
