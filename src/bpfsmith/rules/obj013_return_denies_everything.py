@@ -3,7 +3,8 @@
 ## What it does
 Reports programs whose every exit returns one constant, where that constant means `refuse` or `drop` at their hook:
 `0` in sk_msg, socket filters, cgroup hooks, sk_skb verdicts, sk_lookup, sk_reuseport and netfilter. Programs that say
-that it is meant, by their name (`deny_all`) or on the line (`return SK_DROP;`), are left alone.
+that it is meant, by their name (`deny_all`), on the line (`return SK_DROP;`) or by choosing the error themselves
+(`bpf_set_retval`), are left alone.
 
 ## Why is this bad
 `return 0` looks like success and is the opposite here: every message is dropped, every connect fails with `EPERM`, the
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object
     from bpfsmith.rules._base import CheckContext
 
-_TAIL_CALL = 12  # after it only the failure of the call returns here
+# After a tail call only its failure returns here; who calls `bpf_set_retval` chooses what the system call returns.
+_ELSEWHERE = frozenset((12, 187))
 
 
 class ReturnDeniesEverything(ObjectRule):
@@ -68,7 +70,7 @@ class ReturnDeniesEverything(ObjectRule):
         for program in linkable(obj):
             row = program_types.get(program.type) if program.type is not None else None
             entry = None if row is None else row.return_range(program.attach_type)
-            if entry is None or entry.deny is None or _TAIL_CALL in program.helper_numbers:
+            if entry is None or entry.deny is None or not _ELSEWHERE.isdisjoint(program.helper_numbers):
                 continue
             exits = program.exits()
             values = {None if raw is None else signed(raw, 32) for _, raw in exits}
