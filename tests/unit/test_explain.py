@@ -86,8 +86,11 @@ def test_formats(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_paragraph_too_wide_for_a_terminal_is_filled_anew() -> None:
     from bpfsmith.render._markdown import plain
 
-    wide = "word " * 24 + "last\nnext line\n\n* item\n* second\n  of two lines\n"
-    assert plain(wide).splitlines() == [
+    wide = "\n" + "word " * 24 + "last\nnext line\n\n* item\n* second\n  of two lines\n"
+    assert plain(f"# Title\n{wide}").splitlines() == [
+        "Title",
+        "=====",
+        "",
         ("word " * 24).strip(),
         "last next line",
         "",

@@ -35,7 +35,7 @@ def plain(markdown: str, *, color: bool = False) -> str:
             out.extend(_heading(line[level:].strip(), level, color))
         else:
             end = at + 1
-            while end < len(lines) and _continues(lines[end]):
+            while line.strip() and end < len(lines) and _continues(lines[end]):
                 end += 1
             if any(len(one) > _WIDTH for one in lines[at:end]):  # else as it was written
                 line = " ".join([lines[at].rstrip(), *(one.strip() for one in lines[at + 1 : end])])
