@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.cli._parser import use_color, utf8_output, words
     from bpfsmith.render import renderer
 
+    if args.build:
+        sys.stderr.write("building ...\n")
+        sys.stderr.flush()
     report = check(
         args.paths,
         kernels=args.kernels,
@@ -69,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:
         utf8_output()
-    sys.stdout.write(chosen.render(report))
+    if chosen.machine or report.findings or report.summary["files"] or not report.errors:
+        sys.stdout.write(chosen.render(report))  # "no findings" would be no answer to what could not be read
     sys.stdout.flush()
     for error in report.errors:
         say(error)
