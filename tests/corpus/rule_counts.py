@@ -15,6 +15,7 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import build_corpus
@@ -77,31 +78,27 @@ def page() -> str:
     asked = _by_code(hits(rows, verdicts, [code for code in codes if code not in plain], ASKED))
     release = ".".join(os.uname().release.split(".")[:2])
     taken = Counter(verdicts.values())
-    lines = [
-        "# Object rules on real objects",
-        "",
-        f"Checked: {len(rows)} objects, which are the BPF selftests of Linux 6.1 and 6.12 built by three versions of clang for",
-        "several instruction sets and both byte orders, what `bpftool gen object` links of them, and the objects Debian",
-        "ships. Selftests break rules on purpose: many exist to be rejected, print, deny, or leave maps to user space. Counts",
-        "show that a rule fires and where it would be wrong, not how often code in the wild needs it.",
-        "",
-        f"Linux {release} was asked to load each little-endian program by itself: it accepted {taken[True]} and its verifier",
-        f"rejected {taken[False]}. Programs it would not look at (no such kernel function here, a hook this machine does not",
-        "offer) count as neither. *Accepted* are the findings about programs this kernel takes; of a rule that says the",
-        "verifier refuses something, there may be none.",
-        "",
-        "*Sample*: findings looked at with their source, as true / arguable / false. Arguable is what is so, but was meant.",
-        "",
-        *_table(codes, plain, samples, ""),
-        "",
-        f"Rules that compare with the kernels asked for say nothing without them; these were asked for {ASKED}:",
-        "",
-        *_table([code for code in codes if code not in plain], asked, samples, "none"),
-        "",
-        "To repeat: `./dev test --full` builds the whole corpus, `python tests/corpus/rule_counts.py --write` (as root)",
-        "writes this page. `tests/corpus/test_verdicts.py` holds what must not change: no error about an accepted program.",
-        "",
+    about = [
+        f"""Checked: {len(rows)} objects: the BPF selftests of Linux 6.1 and 6.12, built by three versions of clang for
+        several instruction sets and both byte orders, what `bpftool gen object` links of them, and the objects Debian
+        ships. Selftests break rules on purpose: many exist to be rejected, print, deny, or leave maps to user space.
+        Counts show where a rule fires and whether it is right there, not how often code in the wild needs it.""",
+        f"""Linux {release} was asked to load each little-endian program by itself. It accepted {taken[True]}; its
+        verifier rejected {taken[False]}. Programs it would not look at (no such kernel function, a hook this machine does not
+        offer) count as neither. *Accepted* are findings about programs this kernel takes: where a rule says that the
+        verifier refuses something on every kernel, there may be none among its errors.""",
+        """*Sample* are findings looked at with their source or the kernel's verdict: true / arguable / false. Arguable
+        is what is so, but was meant.""",
     ]
+    asked_about = f"Rules that say nothing without kernels asked for, with `--kernels {ASKED}`:"
+    repeat = """`./dev test --full` builds the whole corpus; `python tests/corpus/rule_counts.py --write`, as root,
+        writes this page. `tests/corpus/test_verdicts.py` holds what must stay: no error about a program that is accepted."""
+    lines = ["# Object rules on real objects", ""]
+    for text in about:
+        lines += [*wrap(" ".join(text.split()), 120), ""]
+    lines += [*_table(codes, plain, samples, ""), "", *wrap(asked_about, 120), ""]
+    lines += [*_table([code for code in codes if code not in plain], asked, samples, "none"), ""]
+    lines += [*wrap(" ".join(repeat.split()), 120), ""]
     return "\n".join(lines)
 
 
@@ -121,7 +118,9 @@ def _table(codes: Iterable[str], found: dict[str, list[Hit]], samples: dict[str,
             continue
         entry = rules.find(code)
         counts = Counter(one.severity for one in here)
-        words = ", ".join(f"{counts[word]} {word}s" for word in ("error", "warning", "note") if counts[word])
+        words = ", ".join(
+            f"{counts[word]} {word}{'s' * (counts[word] > 1)}" for word in ("error", "warning", "note") if counts[word]
+        )
         about = [one for one in here if one.program is not None]
         taken = str(sum(one.accepted is True for one in about)) if about else "–"
         sample = samples.get(code, {})

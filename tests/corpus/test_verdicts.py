@@ -25,8 +25,8 @@ pytestmark = pytest.mark.corpus
 # Their errors claim that the verifier refuses the program, on any kernel or on one asked for.
 ANY_KERNEL = ("OBJ001", "OBJ002", "OBJ012", "OBJ014", "OBJ015")
 ASKED_KERNEL = ("OBJ004", "OBJ005", "OBJ006", "OBJ007", "OBJ008", "OBJ009")
-# What this kernel was built or locked down without, a permission that differs by the operation of a `struct_ops`, and one
-# that the attach type decides (`tracing_iter_filter`), which the facts do not hold for kernel functions.
+# What this kernel was built or locked down without, a permission that differs by the operation of a `struct_ops`, and
+# one that the attach type decides (`tracing_iter_filter`), which the facts do not hold for kernel functions.
 NOT_OF_THE_TYPE = ("bpf_override_return", "bpf_probe_write_user", "bpf_setsockopt", "bpf_sock_destroy")
 FORBIDDEN = re.compile(r"program of this type cannot use helper (\w+)|calling kernel function (\w+) is not allowed")
 
