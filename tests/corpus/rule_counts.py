@@ -84,15 +84,16 @@ def page() -> str:
         ships. Selftests break rules on purpose: many exist to be rejected, print, deny, or leave maps to user space.
         Counts show where a rule fires and whether it is right there, not how often code in the wild needs it.""",
         f"""Linux {release} was asked to load each little-endian program by itself. It accepted {taken[True]}; its
-        verifier rejected {taken[False]}. Programs it would not look at (no such kernel function, a hook this machine does not
-        offer) count as neither. *Accepted* are findings about programs this kernel takes: where a rule says that the
-        verifier refuses something on every kernel, there may be none among its errors.""",
+        verifier rejected {taken[False]}. Programs it would not look at (no such kernel function, a hook this machine
+        does not offer) count as neither. *Accepted* are findings about programs this kernel takes: where a rule says
+        that the verifier refuses something on every kernel, there may be none among its errors.""",
         """*Sample* are findings looked at with their source or the kernel's verdict: true / arguable / false. Arguable
         is what is so, but was meant.""",
     ]
     asked_about = f"Rules that say nothing without kernels asked for, with `--kernels {ASKED}`:"
     repeat = """`./dev test --full` builds the whole corpus; `python tests/corpus/rule_counts.py --write`, as root,
-        writes this page. `tests/corpus/test_verdicts.py` holds what must stay: no error about a program that is accepted."""
+        writes this page. `tests/corpus/test_verdicts.py` holds what must stay: no error about a program that is
+        accepted."""
     lines = ["# Object rules on real objects", ""]
     for text in about:
         lines += [*wrap(" ".join(text.split()), 120), ""]
