@@ -148,7 +148,9 @@ class Program:
         `ctx+8`, `value:NAME+8`, `func:NAME`, `stack:-16` (r10-16), `stack:-16=00000000` with the constant bytes known to lie
         there; None when nothing is known."""
     def exits(self) -> list[tuple[int, int | None]]:
-        """(slot of a reachable exit of the entry function, R0 when constant there else None); one entry per constant reaching it."""
+        """(slot of a reachable exit of the entry function, R0 when constant there else None); one entry per constant reaching it.
+
+        What a global function returns counts as unknown, as for the verifier: an `ext` program may replace it."""
     def features(self) -> list[tuple[str, int]]:
         """(instruction feature, first slot using it), e.g. `jmp32`, `atomic_fetch`, `sdiv`, `gotol`, `may_goto`, `load_acquire`, `addr_space_cast`, `bpf2bpf`, `callback`, `kfunc`, `bounded_loop`."""
     def guarded(self) -> list[int]:
