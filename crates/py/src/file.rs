@@ -1,6 +1,6 @@
 //! Reading a whole file.
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek};
+use std::io::{Error, ErrorKind, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use memmap2::{Advice, MmapMut};
 /// From this size on huge pages are asked for: a page fault per 4 KiB takes longer than reading and parsing.
 const HUGE_FROM: u64 = 1 << 20;
 const HUGE: usize = 2 << 20;
-/// No larger size is believed before it is read.
+/// No object or BTF is as large; more is not read.
 const MOST: u64 = 1 << 30;
 
 /// A file read into memory of its own.
@@ -27,8 +27,19 @@ impl AsRef<[u8]> for Copied {
 
 /// The file's bytes. They are copied: were the file mapped, somebody who shortens it meanwhile would end the process.
 pub(crate) fn read(path: &Path) -> std::io::Result<Bytes> {
+    // Asked before it is opened: opening a FIFO waits for somebody who writes into it.
+    if !std::fs::metadata(path)?.file_type().is_file() {
+        return Err(Error::other(
+            "it is not a regular file; save what it gives to one first",
+        ));
+    }
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
+    if size > MOST {
+        return Err(Error::other(
+            "it is larger than 1 GiB, which no BPF object and no BTF is",
+        ));
+    }
     if (HUGE_FROM..MOST).contains(&size)
         && let Some(bytes) = read_huge(&mut file, size as usize)?
     {
