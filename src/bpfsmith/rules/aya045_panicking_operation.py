@@ -107,12 +107,18 @@ def _constant(expr: Expr, depth: int = 0) -> bool:  # noqa: PLR0911 - one return
 _STEPS = 6  # locals given their value by locals; more is code nobody reads
 
 
+def _leaves_half(shifted: Expr) -> bool:
+    """`id >> 32`: what is left are 32 bits, any number (a process id, say) and no bound."""
+    amount = shifted.operands[1]
+    return amount is not None and amount.integer == 32
+
+
 def _bounded(expr: Expr, index: Expr, depth: int = 0) -> bool:
     """The index is masked, reduced, counts a loop or is compared somewhere in the function, by itself or as a local."""
     bare = index
     while bare.kind in ("paren", "cast") and bare.inner is not None:
         bare = bare.inner
-    if bare.kind == "binary" and bare.op in ("&", "%", ">>"):
+    if bare.kind == "binary" and (bare.op in ("&", "%") or (bare.op == ">>" and not _leaves_half(bare))):
         return True
     if bare.kind in ("method", "call"):
         name = bare.name or (bare.callee.path.rpartition("::")[2] if bare.callee is not None else "")
