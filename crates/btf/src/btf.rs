@@ -173,9 +173,10 @@ impl Btf {
         tail.get(..memchr::memchr(0, tail)?)
     }
 
-    /// As [`Btf::bytes_at`], but looks at no more than [`SHOWN_NAME`] bytes: for what is done to every type or
+    /// As [`Btf::bytes_at`], but looks at no more than its first KiB: for what is done to every type or
     /// member, where one endless name shared by a million of them would cost forever.
-    pub(crate) fn cut_at(&self, offset: u32) -> &[u8] {
+    #[must_use]
+    pub fn cut_at(&self, offset: u32) -> &[u8] {
         let tail = self.tail_at(offset).unwrap_or_default();
         let tail = tail.get(..SHOWN_NAME).unwrap_or(tail);
         let end = memchr::memchr(0, tail).unwrap_or(tail.len());

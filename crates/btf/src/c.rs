@@ -1,4 +1,5 @@
 //! A type as C: its full definition, with the types it mentions by name.
+use std::cell::Cell;
 use std::fmt::Write as _;
 
 use crate::{Btf, Error, Kind, Result, Type};
@@ -6,6 +7,8 @@ use crate::{Btf, Error, Kind, Result, Type};
 /// Anonymous types are written where they stand, so hostile ones could grow without end.
 const MAX_TEXT: usize = 4 << 20;
 const MAX_NESTING: u32 = 64;
+/// Types looked at for alignment in one definition; `task_struct` takes some ten thousand.
+const MAX_VISITS: u32 = 1 << 22;
 
 impl Btf {
     /// The C definition of a type: struct with offsets honoured (bit fields, padding, packing), enum, typedef,
@@ -14,7 +17,34 @@ impl Btf {
     /// # Errors
     /// An id that does not exist, and types nested without end.
     pub fn c_decl(&self, id: u32) -> Result<String> {
-        let Some(ty) = self.get(id) else {
+        C::new(self).definition(id)
+    }
+
+    /// The type as it stands in a cast: `struct task_struct *`.
+    ///
+    /// # Errors
+    /// As [`Btf::c_decl`].
+    pub fn c_type(&self, id: u32) -> Result<String> {
+        C::new(self).declare(id, "", 0)
+    }
+}
+
+/// What one definition is written from, and what is left of the work it may take.
+struct C<'a> {
+    btf: &'a Btf,
+    visits: Cell<u32>,
+}
+
+impl<'a> C<'a> {
+    fn new(btf: &'a Btf) -> Self {
+        Self {
+            btf,
+            visits: Cell::new(MAX_VISITS),
+        }
+    }
+
+    fn definition(&self, id: u32) -> Result<String> {
+        let Some(ty) = self.btf.get(id) else {
             return Err(Error::new(
                 format!("type {id} does not exist"),
                 "C rendering",
@@ -77,6 +107,7 @@ impl Btf {
             _ => self.declare(id, "", 0)?,
         };
         for tag in self
+            .btf
             .own_types()
             .filter(|tag| tag.kind() == Kind::DeclTag && tag.raw_size_or_type() == id)
         {
@@ -91,7 +122,7 @@ impl Btf {
 
     /// One line of a section: only variables stand there, so this goes no deeper.
     fn c_decl_of_var(&self, id: u32) -> Result<String> {
-        match self.get(id) {
+        match self.btf.get(id) {
             Some(var) if var.kind() == Kind::Var => Ok(format!(
                 "{};",
                 self.declare(var.raw_size_or_type(), &var.name(), 0)?
@@ -104,15 +135,17 @@ impl Btf {
         }
     }
 
-    /// The type as it stands in a cast: `struct task_struct *`.
-    ///
-    /// # Errors
-    /// As [`Btf::c_decl`].
-    pub fn c_type(&self, id: u32) -> Result<String> {
-        self.declare(id, "", 0)
+    fn spend(&self, visits: u32) {
+        self.visits.set(self.visits.get().saturating_sub(visits));
     }
 
     fn check(&self, text: &str) -> Result<()> {
+        if self.visits.get() == 0 {
+            return Err(Error::new(
+                "the types in it nest without end",
+                "C rendering",
+            ));
+        }
         if text.len() > MAX_TEXT {
             return Err(Error::new("the definition grows over 4 MiB", "C rendering"));
         }
@@ -133,7 +166,7 @@ impl Btf {
         let mut pointer = false;
         for _ in 0..MAX_NESTING * 4 {
             self.check(&inner)?;
-            let Some(ty) = self.get(id) else {
+            let Some(ty) = self.btf.get(id) else {
                 return Err(Error::new(
                     format!("type {id} does not exist"),
                     "C rendering",
@@ -271,7 +304,7 @@ impl Btf {
             }
             let mut line = self.declare(member.type_id, &member.name(), depth + 1)?;
             let bits = match member.bitfield_size {
-                0 => u64::from(self.size_of(member.type_id).unwrap_or_default()) * 8,
+                0 => u64::from(self.btf.size_of(member.type_id).unwrap_or_default()) * 8,
                 bits => {
                     let _ = write!(line, ": {bits}");
                     u64::from(bits)
@@ -353,12 +386,17 @@ impl Btf {
     }
 
     fn align_at(&self, id: u32, depth: u32, visits: &mut u32) -> u64 {
-        let Some(ty) = self.resolve_modifiers(id) else {
+        let Some((ty, steps)) = self.btf.resolve_counted(id) else {
+            self.spend(256); // As long as the longest chain followed.
             return 1;
         };
+        self.spend(steps + 1);
+        if self.visits.get() == 0 {
+            return 1;
+        }
         let word = u64::from(ty.raw_size_or_type());
         match ty.kind() {
-            Kind::Ptr => u64::from(self.pointer_size()),
+            Kind::Ptr => u64::from(self.btf.pointer_size()),
             Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Float => {
                 word.clamp(1, 16).next_power_of_two()
             }

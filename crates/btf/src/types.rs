@@ -98,7 +98,8 @@ macro_rules! named {
             }
 
             /// The name to compare: its first KiB.
-            pub(crate) fn cut_name(&self) -> &'a [u8] {
+            #[must_use]
+            pub fn cut_name(&self) -> &'a [u8] {
                 self.btf.cut_at(self.name_off)
             }
         }

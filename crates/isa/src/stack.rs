@@ -11,6 +11,8 @@
 //! * a chain has at most [`MAX_FRAMES`] functions; callbacks count like called functions, except asynchronous ones
 //!   (timers, work queues), which start a chain of their own (6.7 and later).
 
+use std::collections::HashSet;
+
 use crate::{CallKind, Program};
 
 /// Frames the kernel allows in a chain, the entry included (`MAX_CALL_FRAMES`).
@@ -57,9 +59,10 @@ pub(crate) fn chains(
     let count = program.funcs().len();
     let depth = |f: usize| depths.get(f).copied().unwrap_or(0);
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let on_their_own: HashSet<usize> = async_callbacks.iter().copied().collect();
     for call in program.calls() {
         let Some(callee) = call.callee else { continue };
-        if call.kind == CallKind::Callback && async_callbacks.contains(&callee) {
+        if call.kind == CallKind::Callback && on_their_own.contains(&callee) {
             continue;
         }
         if let Some(list) = callees.get_mut(call.caller) {
@@ -96,13 +99,23 @@ pub(crate) fn chains(
         unrounded: sum(&funcs, &|d| d),
         funcs,
     };
+    // Nearly always the callee to follow, whatever the path: thousands of roots may come to one function of thousands.
+    let heaviest: Vec<Option<usize>> = callees
+        .iter()
+        .map(|list| list.iter().copied().max_by_key(|f| rounded.get(*f)))
+        .collect();
     let mut found: Vec<Chain> = Vec::new();
     for root in roots {
         // The chain that is deepest rounded may not be the one that is deepest as it is: make sure that it is listed.
         let mut path = vec![root];
-        while let Some(next) = path.last().and_then(|f| callees.get(*f)).and_then(|list| {
+        while let Some(next) = path.last().and_then(|last| {
+            let first = heaviest.get(*last).copied().flatten()?;
+            if !path.contains(&first) {
+                return Some(first);
+            }
+            let list = callees.get(*last)?;
             let fresh = list.iter().copied().filter(|f| !path.contains(f));
-            fresh.max_by_key(|f| rounded.get(*f).copied())
+            fresh.max_by_key(|f| rounded.get(*f))
         }) {
             if path.len() >= MAX_FOLLOWED {
                 break;

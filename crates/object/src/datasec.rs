@@ -62,13 +62,12 @@ impl Datasecs {
                     let var = btf.get(item.type_id).filter(|t| t.kind() == Kind::Var)?;
                     let linkage = var.linkage().unwrap_or(0);
                     let symbol = match linkage {
-                        1 => symbols.get(var.name_bytes()),
+                        1 => symbols.get(var.cut_name()),
                         _ => None,
                     };
                     // bpftool 7.1 places maps that other files declare `extern` wrongly: the symbol is right.
-                    let here = |s: &Symbol| {
-                        elf.section_name_raw(s.section as usize) == section.name_bytes()
-                    };
+                    let here =
+                        |s: &Symbol| elf.section_name_raw(s.section as usize) == section.cut_name();
                     let offset = match symbol {
                         Some(symbol) if unplaced || here(symbol) => symbol.value,
                         _ => u64::from(item.offset),
@@ -85,7 +84,7 @@ impl Datasecs {
                 .collect();
             vars.sort_by_key(|v| v.offset);
             by_name
-                .entry(section.name_bytes().to_vec())
+                .entry(section.cut_name().to_vec())
                 .or_insert(Datasec {
                     type_id: section.id(),
                     vars,

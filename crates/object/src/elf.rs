@@ -37,6 +37,10 @@ const ET_REL: u16 = 1;
 const HEADER: usize = 64;
 const SECTION_HEADER: usize = 64;
 const SYMBOL: usize = 24;
+/// Bytes of all symbol names together, beside four for each byte of the file.
+const NAMES: usize = 8 << 20;
+/// Bytes of a section name: paths of uprobes and mangled names are far shorter.
+const SECTION_NAME: usize = 4096;
 
 /// One section header, its bytes already checked to lie inside the file.
 #[derive(Clone, Debug)]
@@ -161,6 +165,7 @@ impl Elf {
         elf.check_overlaps()?;
         elf.find_symbols(bytes)?;
         elf.data = data;
+        elf.check_names()?;
         Ok(elf)
     }
 
@@ -291,6 +296,32 @@ impl Elf {
         Ok(())
     }
 
+    /// Names that end in each other are usual, names that all run through the whole table are an attack: who copies
+    /// them would need the product of both.
+    fn check_names(&self) -> Result<()> {
+        let mut left = NAMES.saturating_add(self.bytes().len().saturating_mul(4));
+        for (index, section) in self.sections.iter().enumerate() {
+            if section.name_end.saturating_sub(section.name) > SECTION_NAME {
+                return Err(Error::new(
+                    format!("a section name of more than {SECTION_NAME} bytes"),
+                    format!("section {index}"),
+                )
+                .hint("the file is damaged; build it again"));
+            }
+        }
+        for (index, symbol) in self.symbols() {
+            let Some(rest) = left.checked_sub(self.symbol_name_raw(&symbol).len()) else {
+                return Err(Error::new(
+                    "the names of its symbols run into each other",
+                    format!("symbol {index}"),
+                )
+                .hint("the file is damaged; build it again"));
+            };
+            left = rest;
+        }
+        Ok(())
+    }
+
     fn find_symbols(&mut self, bytes: &[u8]) -> Result<()> {
         let mut tables = (1..self.sections.len())
             .filter(|&i| self.sections.get(i).is_some_and(|s| s.kind == SHT_SYMTAB));
@@ -332,7 +363,7 @@ impl Elf {
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
     bytes.get(..end).unwrap_or_default()
 }
 

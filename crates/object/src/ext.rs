@@ -40,7 +40,7 @@ impl LineIndex {
         let sections = sections_by_name(elf);
         let mut lines: HashMap<u32, Vec<LineInfo>> = HashMap::new();
         for (name, records) in ext.line_infos() {
-            if let Some(&index) = btf.bytes_at(name).and_then(|name| sections.get(name)) {
+            if let Some(&index) = sections.get(btf.cut_at(name)) {
                 lines.entry(index).or_default().extend(records);
             }
         }
@@ -56,7 +56,7 @@ impl CoreIndex {
         let sections = sections_by_name(elf);
         let mut out = Self::default();
         for (name, records) in ext.core_relos() {
-            let Some(&index) = btf.bytes_at(name).and_then(|name| sections.get(name)) else {
+            let Some(&index) = sections.get(btf.cut_at(name)) else {
                 continue;
             };
             for record in records {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bpfsmith_btf::{Btf, Kind};
 
 use crate::elf::{Elf, STB_WEAK};
+use crate::notes::Notes;
 use crate::{Extern, ExternKind, Note};
 
 /// Externs in libbpf's order with the symbols they came from.
@@ -23,7 +24,7 @@ struct Found {
     value: Extern,
 }
 
-pub(crate) fn collect(elf: &Elf, btf: Option<&Btf>, notes: &mut Vec<Note>) -> Externs {
+pub(crate) fn collect(elf: &Elf, btf: Option<&Btf>, notes: &mut Notes) -> Externs {
     let symbols: Vec<_> = elf
         .symbols()
         .filter(|(_, s)| s.is_extern() && !elf.symbol_name_raw(s).is_empty())
@@ -147,11 +148,11 @@ impl<'a> Known<'a> {
         for ty in btf.own_types() {
             match ty.kind() {
                 Kind::Var | Kind::Func if ty.linkage() == Some(2) => {
-                    known.ids.entry(ty.name_bytes()).or_insert(ty.id());
+                    known.ids.entry(ty.cut_name()).or_insert(ty.id());
                 }
                 Kind::Datasec => {
                     for var in ty.section_vars() {
-                        known.sections.entry(var.type_id).or_insert(ty.name_bytes());
+                        known.sections.entry(var.type_id).or_insert(ty.cut_name());
                     }
                 }
                 _ => {}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::elf::{Elf, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_NOTYPE, Symbol};
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Error, Function, Note, Program, Result};
 
@@ -23,7 +24,7 @@ pub(crate) fn text_section(elf: &Elf, roles: &[Role]) -> Option<usize> {
         .find(|&i| roles.get(i) == Some(&Role::Code) && elf.section_name_raw(i) == b".text")
 }
 
-pub(crate) fn collect(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) -> Result<Functions> {
+pub(crate) fn collect(elf: &Elf, roles: &[Role], notes: &mut Notes) -> Result<Functions> {
     let text = text_section(elf, roles);
     let mut found: Vec<(Symbol, bool)> = Vec::new();
     let mut has_functions = vec![false; roles.len()];
@@ -93,7 +94,7 @@ fn without_instructions(name: &str) -> Note {
 }
 
 /// The same for functions alone in their section, which then is no code section at all.
-fn note_empty_sections(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) {
+fn note_empty_sections(elf: &Elf, roles: &[Role], notes: &mut Notes) {
     for (_, symbol) in elf.symbols().filter(|(_, s)| s.kind() == STT_FUNC) {
         let index = symbol.section as usize;
         let empty = elf.section(index).is_some_and(|section| section.size == 0);
@@ -128,7 +129,7 @@ fn describe(
     elf: &Elf,
     found: &[(Symbol, bool)],
     text: Option<usize>,
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
 ) -> Result<Vec<Function>> {
     let ends = next_starts(elf, found);
     let mut functions = Vec::with_capacity(found.len());
@@ -208,7 +209,7 @@ fn describe(
 }
 
 /// Without any symbol in it, a code section still is one function (a stripped object).
-fn whole_sections(elf: &Elf, roles: &[Role], functions: &mut Vec<Function>, notes: &mut Vec<Note>) {
+fn whole_sections(elf: &Elf, roles: &[Role], functions: &mut Vec<Function>, notes: &mut Notes) {
     if elf.symbol_count() > 1 {
         return;
     }
@@ -236,7 +237,7 @@ fn whole_sections(elf: &Elf, roles: &[Role], functions: &mut Vec<Function>, note
 }
 
 /// Of two programs of one name, only the first can be asked for by name.
-fn note_duplicates(programs: &[Program], notes: &mut Vec<Note>) {
+fn note_duplicates(programs: &[Program], notes: &mut Notes) {
     let mut seen: HashMap<&str, usize> = HashMap::with_capacity(programs.len());
     for program in programs {
         let count = seen.entry(program.name.as_str()).or_insert(0);

@@ -17,6 +17,7 @@ mod link;
 mod linked;
 mod maps;
 mod model;
+mod notes;
 mod object;
 mod relocs;
 mod sections;

@@ -435,6 +435,7 @@ fn jump_tables(object: &Object, linked: &Linked) -> Vec<JumpTable> {
         let Some(function) = object.functions.get(place.function) else {
             continue;
         };
+        let mut read = 0;
         let mut targets: Vec<usize> = refs
             .iter()
             .filter_map(|r| match r.target {
@@ -443,6 +444,7 @@ fn jump_tables(object: &Object, linked: &Linked) -> Vec<JumpTable> {
             })
             .flat_map(|table| table.chunks_exact(8))
             .take(left)
+            .inspect(|_| read += 1)
             .filter_map(|entry| crate::elf::u64_at(entry, 0, object.elf.big))
             .filter_map(|bytes| {
                 let slot = usize::try_from(bytes / 8).ok()?;
@@ -450,7 +452,7 @@ fn jump_tables(object: &Object, linked: &Linked) -> Vec<JumpTable> {
                 (slot < place.len).then_some(place.start + slot)
             })
             .collect();
-        left = left.saturating_sub(targets.len());
+        left = left.saturating_sub(read);
         if targets.is_empty() {
             continue;
         }

@@ -92,6 +92,13 @@ pub struct Linked {
 }
 
 impl Linked {
+    /// What keeping it costs, in slots. Crafted relocations stand at one slot by the thousand.
+    pub(crate) fn weight(&self) -> usize {
+        let records = self.refs.len().saturating_add(self.core.len());
+        let records = records.saturating_mul(8);
+        self.insns.len().saturating_add(records).max(1)
+    }
+
     /// The slots as bytes.
     #[must_use]
     pub fn bytes(&self, endian: Endian) -> Vec<u8> {

@@ -12,6 +12,7 @@ use crate::datasec::{self, Datasecs};
 use crate::elf::{Elf, u32_at};
 use crate::ext::{CoreIndex, LineIndex};
 use crate::kernel::{Against, btf_error};
+use crate::notes::Notes;
 use crate::relocs::{CodeReloc, CodeRelocs};
 use crate::sections::{self, Role};
 use crate::{Error, Extern, Function, Global, Linked, Map, Note, Program, Result};
@@ -21,8 +22,6 @@ use crate::{externs, functions, link, maps};
 const KEEP_SLOTS: usize = 1 << 20;
 /// Linking one object stops after this many slots: thousands of programs that all use one huge subprogram.
 const TOTAL_SLOTS: usize = 1 << 28;
-/// More notes than these help nobody.
-const NOTES: usize = 200;
 /// libbpf keeps as many bytes of the license.
 const LICENSE: usize = 63;
 
@@ -82,7 +81,7 @@ impl Object {
     pub fn parse(data: impl Into<Bytes>) -> Result<Self> {
         let elf = Elf::parse(data.into())?;
         let roles = sections::roles(&elf);
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let (btf, btf_ext) = type_info(&elf, &mut notes)?;
         let found = functions::collect(&elf, &roles, &mut notes)?;
         let relocs = CodeRelocs::new(&elf, &roles, &mut notes)?;
@@ -97,14 +96,7 @@ impl Object {
             functions: &found.functions,
         };
         let maps = maps::collect(&cx, &mut notes);
-        if let Some(more) = notes.len().checked_sub(NOTES).filter(|n| *n > 0) {
-            notes.truncate(NOTES);
-            let text = format!("{more} more notes left out");
-            notes.push(Note {
-                kind: "more-notes",
-                text,
-            });
-        }
+        let notes = notes.finish();
         let globals = datasec::globals(&elf, &roles, &datasecs);
         let callbacks = exception_callbacks(
             btf.as_deref(),
@@ -167,8 +159,7 @@ impl Object {
                 ));
             }
             let linked = Arc::new(link::link(self, index)?);
-            self.spent
-                .fetch_add(linked.insns.len().max(1), Ordering::Relaxed);
+            self.spent.fetch_add(linked.weight(), Ordering::Relaxed);
             Ok(linked)
         };
         let Some(cell) = self.linked.get(index) else {
@@ -178,7 +169,7 @@ impl Object {
             return done.clone();
         }
         let result = fresh();
-        let size = result.as_ref().map_or(1, |l| l.insns.len());
+        let size = result.as_ref().map_or(1, |l| l.weight());
         if self.kept.fetch_add(size, Ordering::Relaxed) < KEEP_SLOTS {
             return cell.get_or_init(|| result).clone();
         }
@@ -216,7 +207,7 @@ impl Object {
 }
 
 /// `.BTF` and `.BTF.ext`. Damaged BTF is an error; without its records programs still are readable.
-fn type_info(elf: &Elf, notes: &mut Vec<Note>) -> Result<(Option<Arc<Btf>>, Option<BtfExt>)> {
+fn type_info(elf: &Elf, notes: &mut Notes) -> Result<(Option<Arc<Btf>>, Option<BtfExt>)> {
     let part = |name| {
         let range = elf
             .find_section(name)
@@ -285,7 +276,7 @@ fn exception_callbacks(
         .map(|(index, f)| (f.name.as_bytes(), index))
         .collect();
     for tag in btf.own_types().filter(|t| t.kind() == Kind::DeclTag) {
-        let Some(name) = tag.name_bytes().strip_prefix(TAG) else {
+        let Some(name) = tag.cut_name().strip_prefix(TAG) else {
             continue;
         };
         let program = tag

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::elf::Elf;
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Error, Note, Result};
 
@@ -24,7 +25,7 @@ pub(crate) struct CodeRelocs {
 impl CodeRelocs {
     /// Reads the relocations of every code section. Damaged entries are errors; what they refer to is judged when
     /// a program that uses them is linked.
-    pub(crate) fn new(elf: &Elf, roles: &[Role], notes: &mut Vec<Note>) -> Result<Self> {
+    pub(crate) fn new(elf: &Elf, roles: &[Role], notes: &mut Notes) -> Result<Self> {
         let mut by_section: HashMap<usize, Vec<CodeReloc>> = HashMap::new();
         for index in (1..roles.len()).filter(|&i| roles.get(i) == Some(&Role::Relocs)) {
             let Some(target) = elf.section(index).map(|s| s.info as usize) else {
@@ -120,7 +121,7 @@ fn read_section(elf: &Elf, index: usize, target: usize, list: &mut Vec<CodeReloc
 }
 
 /// Pointers stored in data (tables of functions or strings) are relocated by no loader.
-fn note_pointers(elf: &Elf, index: usize, target: usize, roles: &[Role], notes: &mut Vec<Note>) {
+fn note_pointers(elf: &Elf, index: usize, target: usize, roles: &[Role], notes: &mut Notes) {
     let count = elf.section_data(index).len() / 16;
     if count > 0 && roles.get(target).is_some_and(|r| r.is_data()) {
         notes.push(Note {

@@ -31,7 +31,8 @@ impl Analysis {
         // The kernel runs asynchronous callbacks on a stack of their own.
         let mut on_their_own = values.timer_callbacks();
         for call in values.call_args.iter().filter(|call| call.helper.is_none()) {
-            let called = linked.refs.iter().find(|one| one.slot == call.slot);
+            let at = linked.refs.binary_search_by_key(&call.slot, |one| one.slot);
+            let called = at.ok().and_then(|at| linked.refs.get(at));
             let name = called.and_then(|one| match one.target {
                 Target::Extern(index) => object.externs.get(index),
                 _ => None,

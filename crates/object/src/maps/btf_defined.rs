@@ -6,10 +6,14 @@
 use bpfsmith_btf::{Btf, Kind, Member, Type};
 
 use super::{ARENA, ARRAY_OF_MAPS, Context, HASH_OF_MAPS, PROG_ARRAY, blank};
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Map, Note, Origin};
 
-pub(crate) fn collect(cx: &Context<'_>, notes: &mut Vec<Note>) -> Vec<Map> {
+/// Members of a map definition; libbpf knows a dozen. Crafted maps could share one definition of thousands.
+const MEMBERS: u32 = 64;
+
+pub(crate) fn collect(cx: &Context<'_>, notes: &mut Notes) -> Vec<Map> {
     let Some(index) = cx.sections_of(Role::Maps).last() else {
         return Vec::new();
     };
@@ -76,7 +80,7 @@ fn attach_arena(cx: &Context<'_>, maps: &mut [Map]) {
 
 struct Reader<'a, 'n> {
     btf: &'a Btf,
-    notes: &'n mut Vec<Note>,
+    notes: &'n mut Notes,
     inner: bool,
 }
 
@@ -90,6 +94,10 @@ impl<'a> Reader<'a, '_> {
 
     fn read(&mut self, ty: Type<'a>, map: &mut Map) {
         let count = ty.vlen();
+        if count > MEMBERS {
+            self.odd(map, &format!("it has {count} members"));
+            return;
+        }
         for (position, member) in ty.members().enumerate() {
             let name = member.name();
             match name.as_ref() {

@@ -5,19 +5,20 @@
 
 use super::{Context, blank};
 use crate::elf::{STT_NOTYPE, STT_OBJECT, Symbol, u32_at};
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Map, Note, Origin};
 
 /// type, key_size, value_size, max_entries: less is no definition.
 const SHORTEST: u64 = 16;
 
-pub(crate) fn collect(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Vec<Note>) {
+pub(crate) fn collect(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Notes) {
     for index in cx.sections_of(Role::LegacyMaps) {
         one_section(cx, index, maps, notes);
     }
 }
 
-fn one_section(cx: &Context<'_>, index: usize, maps: &mut Vec<Map>, notes: &mut Vec<Note>) {
+fn one_section(cx: &Context<'_>, index: usize, maps: &mut Vec<Map>, notes: &mut Notes) {
     let section = cx.elf.section_name(index).into_owned();
     let data = cx.elf.section_data(index);
     let mut symbols: Vec<Symbol> = cx

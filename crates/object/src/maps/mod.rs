@@ -9,6 +9,7 @@ use bpfsmith_btf::{Btf, Kind};
 use crate::datasec::Datasecs;
 use crate::elf::Elf;
 use crate::externs::Externs;
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Function, Map, Note, Origin};
 
@@ -64,7 +65,7 @@ pub(crate) fn blank(name: String, origin: Origin, section: String, section_index
 }
 
 /// All maps in libbpf's order.
-pub(crate) fn collect(cx: &Context<'_>, notes: &mut Vec<Note>) -> Vec<Map> {
+pub(crate) fn collect(cx: &Context<'_>, notes: &mut Notes) -> Vec<Map> {
     let mut maps = btf_defined::collect(cx, notes);
     legacy::collect(cx, &mut maps, notes);
     data_sections(cx, &mut maps, notes);
@@ -74,7 +75,7 @@ pub(crate) fn collect(cx: &Context<'_>, notes: &mut Vec<Note>) -> Vec<Map> {
     maps
 }
 
-fn data_sections(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Vec<Note>) {
+fn data_sections(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Notes) {
     for (index, role) in cx.roles.iter().enumerate().filter(|(_, r)| r.is_data()) {
         let Some(section) = cx.elf.section(index) else {
             continue;
@@ -131,7 +132,7 @@ fn kconfig(cx: &Context<'_>, maps: &mut Vec<Map>) {
     maps.push(map);
 }
 
-fn struct_ops(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Vec<Note>) {
+fn struct_ops(cx: &Context<'_>, maps: &mut Vec<Map>, notes: &mut Notes) {
     for index in cx.sections_of(Role::StructOps) {
         let name = cx.elf.section_name(index).into_owned();
         let Some((btf, datasec)) = cx.btf.zip(cx.datasecs.by_name(name.as_bytes())) else {

@@ -7,13 +7,14 @@ use bpfsmith_btf::Kind;
 use super::{ARRAY_OF_MAPS, Context, HASH_OF_MAPS, PROG_ARRAY};
 use crate::elf::{Reloc, STT_SECTION, Symbol, u64_at};
 use crate::functions::containing;
+use crate::notes::Notes;
 use crate::sections::Role;
 use crate::{Map, Note, Origin};
 
 /// Bytes of a pointer in an eBPF object.
 const POINTER: u64 = 8;
 
-pub(crate) fn fill(cx: &Context<'_>, maps: &mut [Map], notes: &mut Vec<Note>) {
+pub(crate) fn fill(cx: &Context<'_>, maps: &mut [Map], notes: &mut Notes) {
     for index in cx.sections_of(Role::Relocs) {
         let Some(target) = cx.elf.section(index).map(|s| s.info as usize) else {
             continue;
@@ -101,7 +102,9 @@ fn named(cx: &Context<'_>, target: usize, reloc: &Reloc, symbol: &Symbol) -> Str
 fn values_start(cx: &Context<'_>, map: &Map) -> Option<u64> {
     let btf = cx.btf?;
     let datasec = cx.datasecs.by_name(map.section.as_bytes())?;
-    let var = datasec.vars.iter().find(|v| v.offset == map.offset)?;
+    // By offset: the first one there.
+    let at = datasec.vars.partition_point(|v| v.offset < map.offset);
+    let var = datasec.vars.get(at).filter(|v| v.offset == map.offset)?;
     let ty = btf
         .resolve_modifiers(var.type_id)
         .filter(|t| t.kind() == Kind::Struct)?;
