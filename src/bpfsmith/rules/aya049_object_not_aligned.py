@@ -25,7 +25,7 @@ Safe: `aya::include_bytes_aligned!` takes the same argument.
 All.
 
 ## Source
-aya, issue 24; `aya/src/util.rs`.
+aya#24; `aya/src/util.rs`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ Display: aya-log 0.2 goes with aya-log-ebpf 0.1; 0.3 and newer with 0.2 and newe
 All.
 
 ## Source
-aya, `aya-log/CHANGELOG.md`; aya-template, issue 87.
+aya, `aya-log/CHANGELOG.md`; aya-template#87.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Display: keep the logger and call `flush` in a loop, for example when its file d
 All.
 
 ## Source
-aya, issue 1324; `aya-log/CHANGELOG.md` (0.3.0).
+aya#1324; `aya-log/CHANGELOG.md` (0.3.0).
 """
 
 from __future__ import annotations
