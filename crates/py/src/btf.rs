@@ -79,8 +79,8 @@ impl PyBtf {
         let base = base.map(|base| Arc::clone(&base.btf));
         let shown = path.display().to_string();
         py.detach(|| {
-            let bytes = read(&path)
-                .map_err(|error| Error::new(format!("cannot read it: {error}"), shown.clone()))?;
+            let bytes =
+                read(&path).map_err(|error| Error::new(error.to_string(), shown.clone()))?;
             Btf::parse_any(bytes, base).map_err(|error| {
                 let place = format!("{shown}: {}", error.location());
                 Error::new(error.message(), place)

@@ -431,8 +431,9 @@ fn gone() -> PyErr {
 
 /// Reads, parses and, when asked, analyses one file.
 fn read_one(path: &Path, analyse: bool) -> Parsed {
-    let data = crate::file::read(path)
-        .map_err(|error| Error::new(format!("cannot be read: {error}"), path.to_string_lossy()))?;
+    let data = crate::file::read(path).map_err(|error| {
+        Error::new(error.to_string(), path.to_string_lossy()).hint("look what file it is")
+    })?;
     guarded(|| {
         let shared = Shared::new(data)?;
         if analyse {

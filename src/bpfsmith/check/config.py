@@ -70,7 +70,9 @@ class Config:
     def _strings(self, key: str, value: object) -> tuple[str, ...]:
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
-            raise InputError(f"`{key}` must be a string or a list of strings", where=self.path or "")
+            raise InputError(
+                f"`{key}` must be a string or a list of strings", where=self.path or "", hint=f'write `{key} = ["..."]`'
+            )
         return tuple(values)
 
     def _table(self, key: str, value: object) -> dict[str, tuple[str, ...]]:
@@ -120,7 +122,11 @@ def load_config(path: str) -> Config:
         for name in ("workspace", "metadata", "bpfsmith"):
             inner = data.get(name, {})
             if not isinstance(inner, dict):
-                raise InputError("`workspace.metadata.bpfsmith` must be a table", where=path)
+                raise InputError(
+                    "`workspace.metadata.bpfsmith` must be a table",
+                    where=path,
+                    hint="write `[workspace.metadata.bpfsmith]` and one line per setting",
+                )
             data = inner
     return Config(path, data)
 

@@ -64,7 +64,13 @@ def resolve(path: str) -> list[Input]:
 def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Project]]:
     def failed(error: OSError) -> None:
         said = (error.strerror or str(error)).lower()
-        errors.append(InputError(f"cannot read the folder `{error.filename}`: {said}", where=str(error.filename)))
+        errors.append(
+            InputError(
+                f"cannot read the folder `{error.filename}`: {said}",
+                where=str(error.filename),
+                hint="check its permissions, or name the object in it",
+            )
+        )
 
     found: list[str] = []
     projects: list[Project] = []

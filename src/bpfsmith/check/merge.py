@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["merge", "without_baseline"]
 
+_MAX_BASELINE = 256 << 20
+
 
 def merge(findings: Iterable[Finding]) -> list[Finding]:
     """Sorted by place, each defect once.
@@ -76,16 +78,17 @@ def without_baseline(findings: list[Finding], path: str) -> tuple[list[Finding],
     import json
 
     from bpfsmith.model.errors import InputError
+    from bpfsmith.read._find import open_input
 
+    hint = "write one with `bpfsmith check --format json > baseline.json`"
     try:
-        with open(path, "rb") as file:
-            data = json.load(file)
+        with open_input(path) as file:
+            data = json.loads(file.read(_MAX_BASELINE))
         known = [(one["code"], one["path"], one["program"], one["message"]) for one in data["findings"]]
     except OSError as error:
         said = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot read the baseline: {said}", where=path) from error
-    except (ValueError, KeyError, TypeError) as error:
-        hint = "write one with `bpfsmith check --format json > baseline.json`"
+        raise InputError(f"cannot read the baseline: {said}", where=path, hint=hint) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError("the baseline is not the output of `check --format json`", where=path, hint=hint) from error
     counts: dict[tuple[object, ...], int] = {}
     for key in known:

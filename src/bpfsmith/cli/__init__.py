@@ -32,6 +32,7 @@ def commands() -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; never raises, never shows a traceback for a user's fault."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         # File names need not be UTF-8 and terminals need not be Unicode: `\xff` instead of an exception.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 0
+    except OSError as error:
+        return _not_written(error)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -108,6 +111,30 @@ Options:
 
 {EXIT_CODES}
 """
+
+
+def _replace_closed_streams() -> None:
+    """`>&-`: nobody wants to see it, and the exit code still counts."""
+    import os
+
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _not_written(error: OSError) -> int:
+    """Files are read by jobs, which say themselves what is wrong with one; what is left is a full disk behind `>`."""
+    from errno import EDQUOT, EFBIG, EIO, ENOSPC
+
+    from bpfsmith.cli._failure import report
+    from bpfsmith.model.errors import InputError
+
+    if error.errno not in {EDQUOT, EFBIG, EIO, ENOSPC} or error.filename is not None:
+        return report(error)
+    _silence_stdout()
+    said = (error.strerror or str(error)).lower()
+    return report(InputError(f"cannot write the output: {said}", hint="make room, or write it somewhere else"))
 
 
 def _silence_stdout() -> None:

@@ -27,6 +27,16 @@ def report(error: Exception) -> int:
 def say(error: BpfsmithError) -> None:
     """`error: what` and, when there is one, `help: next step`, on stderr."""
     place = f"{error.where}: " if error.where and error.where not in error.message else ""
-    sys.stderr.write(f"error: {place}{error.message}\n")
+    text = f"error: {_visible(place + error.message)}\n"
     if error.hint:
-        sys.stderr.write(f"  help: {error.hint}\n")
+        text += f"  help: {_visible(error.hint)}\n"
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:  # closed, or on a full disk: the exit code still tells
+        pass
+
+
+def _visible(text: str) -> str:
+    """On one line, and without what drives terminals: file names and names in objects may hold any byte."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

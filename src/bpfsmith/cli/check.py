@@ -52,15 +52,20 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.check import check
     from bpfsmith.cli._failure import say
     from bpfsmith.cli._parser import use_color, utf8_output, words
+    from bpfsmith.model.errors import InputError
     from bpfsmith.render import renderer
 
     if args.build:
         sys.stderr.write("building ...\n")
         sys.stderr.flush()
+    select = words(args.select)
+    if select == []:
+        # `--select "$RULES"` with nothing in RULES must not look like a clean object.
+        raise InputError("`--select` names no rule", hint="`bpfsmith explain rules` lists them")
     report = check(
         args.paths,
         kernels=args.kernels,
-        select=words(args.select),
+        select=select,
         ignore=words(args.ignore) or (),
         loaders=args.loader,
         btf=args.btf,

@@ -46,10 +46,19 @@ def run(
     return InspectReport(tuple(objects), tuple(errors), kernel)
 
 
-def nothing_in(folder: str) -> InputError:
+def nothing_in(path: str) -> InputError:
     """For a folder without objects."""
+    try:
+        os.listdir(path)
+    except OSError as error:
+        said = (error.strerror or str(error)).lower()
+        return InputError(
+            f"cannot read the folder `{path}`: {said}",
+            where=path,
+            hint="check its permissions, or name the object in it",
+        )
     return InputError(
-        f"no eBPF object in `{folder}`",
-        where=folder,
+        f"no eBPF object in `{path}`",
+        where=path,
         hint="build the program first; objects are recognised by content: relocatable ELF for machine 247 (BPF)",
     )

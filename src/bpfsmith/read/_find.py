@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from errno import EINVAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +44,19 @@ def first_bytes(path: str, count: int = 64) -> bytes:
         return b""
     finally:
         os.close(handle)
+
+
+def open_input(path: str) -> BinaryIO:
+    """Opens a file that is no object; `OSError` for a named pipe, which may wait for ever.
+
+    Devices may never end: read no more than is sensible. A shell's `<(command)` is a pipe too, but one that is open at
+    its other end, and has no name in the file system.
+    """
+    from stat import S_ISFIFO
+
+    if S_ISFIFO(os.stat(path).st_mode) and os.path.lexists(os.path.realpath(path)):
+        raise OSError(EINVAL, "it is a named pipe, no file", path)
+    return open(path, "rb")
 
 
 def find(folder: str) -> list[str]:

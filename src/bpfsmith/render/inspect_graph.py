@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
+from bpfsmith.render._cells import clean
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +33,7 @@ class _Graph:
 def render(objects: Sequence[Object], form: str) -> str:
     """One graph for all `objects`; `form` is `dot` or `mermaid`."""
     graphs = [(obj.path, _graph(obj)) for obj in objects]
-    return "\n".join(_dot(graphs) if form == "dot" else _mermaid(graphs)) + "\n"
+    return "\n".join(map(clean, _dot(graphs) if form == "dot" else _mermaid(graphs))) + "\n"
 
 
 def _graph(obj: Object) -> _Graph:
@@ -40,11 +44,11 @@ def _graph(obj: Object) -> _Graph:
         if program.link_error is not None:
             continue
         functions = program.functions()
+        starts = [first for _, first, _, _ in functions]
         for slot, kind, _, name in program.calls():
             if kind in {"subprog", "callback"}:
-                caller = next(
-                    (one for one, first, count, _ in functions if first <= slot < first + count), program.name
-                )
+                at = bisect_right(starts, slot) - 1
+                caller = functions[at][0] if at >= 0 else program.name
                 start = ("program" if caller == program.name else "subprogram", caller)
                 graph.edge(graph.node(*start), graph.node("subprogram", name), kind)
     slots = {one.name: dict(one.values) for one in obj.maps if one.values}

@@ -29,8 +29,10 @@ def read_toml(path: str) -> dict[str, Any]:
     """A TOML file; `InputError` names file and line when it is none."""
     import tomllib
 
+    from bpfsmith.read._find import open_input
+
     try:
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             data = file.read(_MAX_TOML)
         return tomllib.loads(data.decode("utf-8"))
     except OSError as error:
@@ -40,7 +42,7 @@ def read_toml(path: str) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("not valid TOML: not UTF-8", where=f"{path}:{line}") from error
+        raise InputError("not valid TOML: not UTF-8", where=f"{path}:{line}", hint="save the file as UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         text = str(error).rstrip(".")
         where = path
