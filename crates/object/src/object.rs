@@ -1,7 +1,7 @@
 //! The object as a whole.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bpfsmith_btf::ext::BtfExt;
@@ -21,7 +21,7 @@ use crate::{externs, functions, link, maps};
 /// Linked programs are kept up to this many slots per object (16 MiB of instructions).
 const KEEP_SLOTS: usize = 1 << 20;
 /// Linking one object stops after this many slots: thousands of programs that all use one huge subprogram.
-const TOTAL_SLOTS: usize = 1 << 28;
+const TOTAL_SLOTS: usize = 1 << 24;
 /// libbpf keeps as many bytes of the license.
 const LICENSE: usize = 63;
 
@@ -69,6 +69,8 @@ pub struct Object {
     pub(crate) line_index: OnceLock<LineIndex>,
     pub(crate) against: Mutex<Option<Arc<Against>>>,
     linked: Vec<OnceLock<Result<Arc<Linked>>>>,
+    /// Programs whose slots are in `spent`.
+    paid: Vec<AtomicBool>,
     kept: AtomicUsize,
     spent: AtomicUsize,
 }
@@ -123,6 +125,11 @@ impl Object {
             producer: producer(&elf),
             jump_table_section: roles.iter().position(|r| *r == Role::JumpTables),
             kconfig_map: maps.iter().position(|m| m.origin == crate::Origin::Kconfig),
+            paid: found
+                .programs
+                .iter()
+                .map(|_| AtomicBool::new(false))
+                .collect(),
             linked: found.programs.iter().map(|_| OnceLock::new()).collect(),
             functions: found.functions,
             programs: found.programs,
@@ -151,29 +158,29 @@ impl Object {
     /// # Errors
     /// A reference that leads nowhere, with the section, function and offset it stands at.
     pub fn link(&self, index: usize) -> Result<Arc<Linked>> {
-        let fresh = || {
-            if self.spent.load(Ordering::Relaxed) > TOTAL_SLOTS {
-                return Err(Error::new(
-                    format!("its programs have more than {TOTAL_SLOTS} instructions together"),
-                    "",
-                ));
-            }
-            let linked = Arc::new(link::link(self, index)?);
-            self.spent.fetch_add(linked.weight(), Ordering::Relaxed);
-            Ok(linked)
-        };
-        let Some(cell) = self.linked.get(index) else {
-            return fresh();
+        let Some((cell, paid)) = self.linked.get(index).zip(self.paid.get(index)) else {
+            return Ok(Arc::new(link::link(self, index)?));
         };
         if let Some(done) = cell.get() {
             return done.clone();
         }
-        let result = fresh();
-        let size = result.as_ref().map_or(1, |l| l.weight());
-        if self.kept.fetch_add(size, Ordering::Relaxed) < KEEP_SLOTS {
-            return cell.get_or_init(|| result).clone();
+        // Each program is paid for once, so that the answer never changes.
+        if !paid.load(Ordering::Relaxed) && self.spent.load(Ordering::Relaxed) > TOTAL_SLOTS {
+            let text = format!("its programs have more than {TOTAL_SLOTS} instructions together");
+            return cell.get_or_init(|| Err(Error::new(text, ""))).clone();
         }
-        result
+        let linked = match link::link(self, index) {
+            Ok(linked) => Arc::new(linked),
+            Err(error) => return cell.get_or_init(|| Err(error)).clone(),
+        };
+        let weight = linked.weight();
+        if !paid.swap(true, Ordering::Relaxed) {
+            self.spent.fetch_add(weight, Ordering::Relaxed);
+        }
+        if self.kept.fetch_add(weight, Ordering::Relaxed) < KEEP_SLOTS {
+            return cell.get_or_init(|| Ok(linked)).clone();
+        }
+        Ok(linked)
     }
 
     /// The bytes a map is initialised with; `None` for maps without (`.bss`, hashes...).

@@ -59,13 +59,15 @@ class MapUnused(ObjectRule):
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        suspects = [one for one in obj.maps if one.origin in _DECLARED and one.pinning == "none"]
+        suspects = {
+            index for index, one in enumerate(obj.maps) if one.origin in _DECLARED and one.pinning == "none"
+        }
         programs = obj.programs
         if not suspects or not programs or len(programs) != len(obj.native.programs):
             return
         used = {index for program in programs for index in program.native.map_refs()}
-        suspects = [one for index, one in enumerate(obj.maps) if index not in used and one in suspects]
-        if not suspects or any(one.type_name in _OF_MAPS for one in obj.maps):
+        unused = [one for index, one in enumerate(obj.maps) if index in suspects and index not in used]
+        if not unused or any(one.type_name in _OF_MAPS for one in obj.maps):
             return
         if any(one.kind in ("func", "unknown") for one in obj.externs):
             return  # a part that is still to be linked with others
@@ -75,7 +77,7 @@ class MapUnused(ObjectRule):
         if any(one["name"] not in reached and one["name"] not in _RUNTIME for one in obj.functions()):
             return
         held = {name for one in obj.maps for _, name in one.values}
-        for one in suspects:
+        for one in unused:
             if one.name in held or one.type_name in _OUTSIDE or one.name.startswith(_LOADERS_OWN):
                 continue
             yield self.finding(
