@@ -59,9 +59,7 @@ class MapUnused(ObjectRule):
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
-        suspects = {
-            index for index, one in enumerate(obj.maps) if one.origin in _DECLARED and one.pinning == "none"
-        }
+        suspects = {index for index, one in enumerate(obj.maps) if one.origin in _DECLARED and one.pinning == "none"}
         programs = obj.programs
         if not suspects or not programs or len(programs) != len(obj.native.programs):
             return
