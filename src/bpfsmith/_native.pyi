@@ -1,11 +1,12 @@
 """The native core's contract: what `bpfsmith._native` offers, with shapes, units and errors.
 
-Reading is pure: bytes in, values out; no file, kernel or clock is touched here. Anything malformed raises
-`ReadError` (a `ValueError`); nothing panics. Offsets and sizes are bytes unless a name says `bits` or `insn`.
+Reading is pure: bytes in, values out; no file, kernel or clock is touched here but in the last part, `sys`. Anything
+malformed raises `ReadError` (a `ValueError`); nothing panics. Offsets and sizes are bytes unless a name says `bits` or `insn`.
 Instruction indices count 8-byte slots from the start of the linked program (an `ld_imm64` takes two).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 __version__: str
 
@@ -100,6 +101,10 @@ class Object:
     tail_calls: list[tuple[str, str | None, int | None]]  # program, map (None: origin lost), index (None: computed)
     def resolved_externs(self, targets: Sequence[Btf]) -> list[bool]:
         """Per entry of `externs`: whether these types hold a kfunc or typed ksym of that name and type; False for others."""
+    def kernel_btf(self, lacking: Sequence[str] = ()) -> bytes | None:
+        """The object's BTF as a kernel takes it: section sizes and variable offsets filled in, externs made definitions,
+        names the kernel refuses mended (Rust generics), and the kinds in `lacking` replaced by older ones with the same ids
+        and sizes (`func`, `func_global`, `datasec`, `float`, `decl_tag`, `type_tag`, `enum64`). None without BTF."""
     def functions(self) -> list[dict[str, object]]:
         """Every function symbol: `{"name","section","offset","size","weak","static","program": bool}`; section offsets in bytes."""
 
@@ -171,6 +176,17 @@ class Program:
     def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
         """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
 
+    def image(self, targets: Sequence[Btf] = ()) -> Image:
+        """The program as BPF_PROG_LOAD wants it but for descriptors and addresses; CO-RE applied against `targets`."""
+
+class Image:
+    insns: bytes  # slots in the object's byte order
+    maps: list[tuple[int, int]]  # (byte offset of the u32 where the map's descriptor goes, index into `Object.maps`)
+    externs: list[tuple[int, int]]  # (slot, index into `Object.externs`): kfunc calls, typed and untyped ksyms to fill in
+    func_info: bytes  # records of 8 bytes: slot, type id; empty without BTF
+    line_info: bytes  # records of 16 bytes: slot, file name, line text, line << 10 | column
+    poisoned: list[tuple[int, str]]  # (slot, what could not be relocated): instructions the verifier refuses if reached
+
 class Map:
     name: str
     type: int
@@ -216,3 +232,77 @@ def rust_facts(text: bytes) -> bytes:
     """Facts of one Rust file as compact JSON (schema: `bpfsmith.source.rust`); lossless spans, never fails on broken code."""
 
 def rust_facts_many(texts: Sequence[bytes], threads: int = 0) -> list[bytes]: ...
+
+# ---------------------------------------------------------------- sys: the native half of the kernel door
+#
+# Only `bpfsmith.kernel` may use what stands below. System calls release the GIL and answer the value or `-errno`; none
+# raises for what the kernel says. `Buffer` is anything with the buffer protocol; addresses are valid during the call only.
+
+class Fd:
+    """An owned file descriptor (close-on-exec): closed by `close()` or with the value. Usable wherever `fileno()` is."""
+
+    def __init__(self, fd: int) -> None:
+        """Takes ownership."""
+    closed: bool
+    def fileno(self) -> int:
+        """`ValueError` after `close()`."""
+    def close(self) -> None: ...
+    def detach(self) -> int:
+        """The number; the caller owns it from now on."""
+    def dup(self) -> Fd: ...
+    def __enter__(self) -> Fd: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+def bpf(cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> int:
+    """bpf(2). `buffers`: (offset in `attr`, object): its address is written there as u64. What the kernel writes into `attr`
+    is in it afterwards; buffers it writes to must be writable."""
+
+def bpf_fd(cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Fd | int:
+    """As `bpf` for commands that answer a descriptor: an `Fd`, or `-errno`."""
+
+def perf_event_open(attr: bytes, pid: int, cpu: int, group_fd: int, flags: int) -> Fd | int: ...
+def ioctl(fd: int, request: int, arg: int) -> int: ...
+def ioctl_ptr(fd: int, request: int, data: bytearray) -> int: ...
+
+class Mapping:
+    """An mmap(2)ed range as a buffer (writable when `prot` has PROT_WRITE); unmapped by `close()`, which raises `BufferError`
+    while views of it live, or with the value."""
+
+    @staticmethod
+    def map(fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int: ...
+    def __len__(self) -> int: ...
+    def close(self) -> None: ...
+
+Step = tuple[int, bytes, list[tuple[int, bytes, list[tuple[int, int]]]], list[tuple[int, int]], int]
+"""One command of a plan: (bpf command, attr, blobs, slots, out).
+
+`blobs`: (offset in attr of the pointer, bytes, [(offset in the bytes, slot)]); `slots`: [(offset in attr, slot)]: the
+descriptor in that slot is written there as u32; `out`: the slot the new descriptor goes to, -1: none. Numbers from 1000 on
+are no bpf(2) commands: 1000 lifts RLIMIT_MEMLOCK.
+"""
+
+def replay(
+    steps: Sequence[Step],
+    slots: int,
+    given: Sequence[tuple[int, int]] = (),
+    log_level: int = 0,
+    log_limit: int = 1 << 30,
+) -> tuple[list[Fd | None], tuple[int, int, str] | None, list[tuple[int, str]]]:
+    """Replays a plan: (descriptors by slot, failure, logs).
+
+    Stops at the first command that fails: (its index, errno, verifier log); then every descriptor made is closed and the
+    first list is empty. `given`: (slot, descriptor owned by the caller), not closed and not answered. Programs and BTF are
+    loaded without a log; a rejected one again with one that grows on ENOSPC up to `log_limit`. With `log_level` > 0 each
+    program's log is asked for and answered as (index of the step, text). EAGAIN and EINTR are tried again.
+    """
+
+def encode_plan(steps: Sequence[Step], slots: int) -> bytes:
+    """The same as one message for a guest; `crates/sys` documents the layout."""
+
+def decode_plan(data: bytes) -> tuple[list[Step], int]: ...
+def possible_cpus() -> int:
+    """CPUs a per-CPU value has room for."""
+
+def kernel_symbols(names: Sequence[str], module: str | None = None) -> dict[str, list[tuple[int, str]]]:
+    """name -> [(address, module or "")] from one pass over /proc/kallsyms; addresses are 0 where kptr_restrict hides them.
+    `OSError` when it cannot be read."""

@@ -21,9 +21,13 @@ FLOORS = {
     "read": 1,
     "facts": 1,
     "source": 2,
+    "kernel": 2,
+    "run": 2,
     "rules": 3,
     "render": 3,
     "check": 4,
+    "doctor": 4,
+    "ps": 4,
     "explain": 4,
     "inspect": 4,
     "skill": 4,
@@ -33,6 +37,7 @@ FLOORS = {
 WITHIN = {
     ("model", "_native"),  # the model is a view of native columns
     ("read", "facts"),  # the names of numbers
+    ("run", "kernel"),  # loading goes through the door
     ("render", "rules"),  # SARIF carries the rules' documentation
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }

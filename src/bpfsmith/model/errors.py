@@ -2,7 +2,19 @@
 
 BpfsmithError                 anything below
 |- InputError                 exit 2: the caller's arguments, files or configuration
+|  |- UnknownName             no program, map, global, field or link of that name (near matches in the hint)
+|  |- ValueMismatch           a key, value or global of the wrong type or size
+|  |- TargetMissing           nothing to attach to: symbol, tracepoint, interface, cgroup, file
+|  `- PinMismatch             a pinned object that is not the one this object declares
 |- EnvironmentMissing         exit 3: this machine lacks something; says what and the command that gets it
+|  |- PermissionMissing       a capability, lockdown or a setting forbids it
+|  `- Unsupported             this kernel does not have it: what, since when, what instead
+|- KernelError                exit 1: the kernel refused a command: `command`, `errno`
+|  |- VerifierRejected        ... a program: `program`, `log`, `reason`
+|  |- MapFull                 ... more entries: `stored` says how many of those given are in
+|  `- TargetGone              what a link was attached to is no longer there
+|- Closed                     exit 2: a map, program, link or object used after it was closed
+|- BadRecord                  exit 1: an event that does not fit its type: `data` holds its bytes
 `- ToolError                  exit 4: our bug; says how to report it
 
 >>> try:
@@ -14,7 +26,24 @@ BpfsmithError                 anything below
 
 from __future__ import annotations
 
-__all__ = ["BpfsmithError", "EnvironmentMissing", "InputError", "ToolError"]
+__all__ = [
+    "BadRecord",
+    "BpfsmithError",
+    "Closed",
+    "EnvironmentMissing",
+    "InputError",
+    "KernelError",
+    "MapFull",
+    "PermissionMissing",
+    "PinMismatch",
+    "TargetGone",
+    "TargetMissing",
+    "ToolError",
+    "UnknownName",
+    "Unsupported",
+    "ValueMismatch",
+    "VerifierRejected",
+]
 
 # There is no address in it on purpose: a wheel may come from a fork, and only its README knows where that lives.
 REPORT = "this is a bug in bpfsmith; report it with the command, its output under BPFSMITH_DEBUG=1 and the file"
@@ -57,6 +86,99 @@ class EnvironmentMissing(BpfsmithError):
     def __init__(self, message: str, command: str, where: str = "") -> None:
         super().__init__(message, where, f"get it with `{command}`" if command else "")
         self.command = command
+
+
+class UnknownName(InputError):
+    """No program, map, global, field or link of that name; the hint offers near matches."""
+
+
+class ValueMismatch(InputError):
+    """A key, value or global of the wrong type or size; the message says what was expected."""
+
+
+class TargetMissing(InputError):
+    """What should be attached to does not exist: a symbol, tracepoint, interface, cgroup or file."""
+
+
+class PinMismatch(InputError):
+    """What is pinned there is not what the object declares; the message lists every difference."""
+
+
+class PermissionMissing(EnvironmentMissing):
+    """A capability (`capability`: `CAP_BPF`), lockdown or a sysctl forbids it."""
+
+    def __init__(self, message: str, command: str = "", where: str = "", capability: str = "") -> None:
+        super().__init__(message, command, where)
+        self.capability = capability
+
+
+class Unsupported(EnvironmentMissing):
+    """This kernel does not have or does not allow it. `feature`: our word for it; `since`: first series that has it
+    ("" = not known, or a matter of configuration); `instead`: what works here, as a sentence."""
+
+    def __init__(self, message: str, feature: str = "", since: str = "", instead: str = "", where: str = "") -> None:
+        super().__init__(message, "", where)
+        self.feature = feature
+        self.since = since
+        self.instead = instead
+        told = [f"since Linux {since}"] * bool(since) + [instead] * bool(instead)
+        self.hint = "; ".join(told)
+        self.args = (message, where, self.hint)
+
+
+class KernelError(BpfsmithError):
+    """The kernel refused a command. `command`: its name (`BPF_MAP_CREATE`, `perf_event_open`); `errno`: the number."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, command: str = "", errno: int = 0, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where, hint)
+        self.command = command
+        self.errno = errno
+
+
+class VerifierRejected(KernelError):
+    """The verifier refused a program. `log`: its whole text; `reason`: its last message; `path`, `line`: the source line
+    of the instruction it ended at ("" and 0 when unknown)."""
+
+    def __init__(
+        self, message: str, program: str, log: str, reason: str = "", errno: int = 0, path: str = "", line: int = 0,
+        hint: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(message, "BPF_PROG_LOAD", errno, f"{path}:{line}" if path else "", hint)
+        self.program = program
+        self.log = log
+        self.reason = reason
+        self.path = path
+        self.line = line
+
+
+class MapFull(KernelError):
+    """A map has no room for more. `stored`: how many of the entries given are in it now, the first in their order."""
+
+    def __init__(self, message: str, stored: int, errno: int = 7, where: str = "", hint: str = "") -> None:
+        super().__init__(message, "BPF_MAP_UPDATE_ELEM", errno, where, hint)
+        self.stored = stored
+
+
+class TargetGone(KernelError):
+    """What a link was attached to is no longer there (an interface that was deleted)."""
+
+
+class Closed(BpfsmithError):
+    """A map, program, link or loaded object used after it was closed."""
+
+    exit_code = 2
+
+
+class BadRecord(BpfsmithError):
+    """An event that does not fit its type: too short, or its selector names no type. `data`: its bytes."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, data: bytes = b"", where: str = "", hint: str = "") -> None:
+        super().__init__(message, where, hint)
+        self.data = data
 
 
 class ToolError(BpfsmithError):
