@@ -182,7 +182,9 @@ class Program:
 class Image:
     insns: bytes  # slots in the object's byte order
     maps: list[tuple[int, int]]  # (byte offset of the u32 where the map's descriptor goes, index into `Object.maps`)
-    externs: list[tuple[int, int]]  # (slot, index into `Object.externs`): kfunc calls, typed and untyped ksyms to fill in
+    externs: list[
+        tuple[int, int]
+    ]  # (slot, index into `Object.externs`): kfunc calls, typed and untyped ksyms to fill in
     func_info: bytes  # records of 8 bytes: slot, type id; empty without BTF
     line_info: bytes  # records of 16 bytes: slot, file name, line text, line << 10 | column
     poisoned: list[tuple[int, str]]  # (slot, what could not be relocated): instructions the verifier refuses if reached

@@ -138,8 +138,8 @@ class KernelError(BpfsmithError):
 
 
 class VerifierRejected(KernelError):
-    """The verifier refused a program. `log`: its whole text; `reason`: its last message; `path`, `line`: the source line
-    of the instruction it ended at ("" and 0 when unknown)."""
+    """The verifier refused a program. `log`: its whole text; `reason`: its last message; `path`, `line`: the source
+    line of the instruction it ended at ("" and 0 when unknown)."""
 
     def __init__(
         self, message: str, program: str, log: str, reason: str = "", errno: int = 0, path: str = "", line: int = 0,
