@@ -2,12 +2,16 @@
 use pyo3::{create_exception, exceptions::PyValueError, prelude::*};
 
 mod analysis;
+mod batch;
 mod btf;
+mod buffer;
 mod file;
 mod isa;
 mod object;
 mod program;
+mod ring;
 mod source;
+mod sys;
 mod types;
 
 create_exception!(
@@ -34,5 +38,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     btf::register(m)?;
     object::register(m)?;
     source::register(m)?;
+    sys::register(m)?;
+    ring::register(m)?;
+    batch::register(m)?;
     Ok(())
 }

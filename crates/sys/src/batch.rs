@@ -1,0 +1,1 @@
+//! Loops over BPF_MAP_*_BATCH.

@@ -1,0 +1,1 @@
+//! Consumers of ring buffers and perf buffers.
