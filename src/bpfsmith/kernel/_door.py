@@ -1,0 +1,106 @@
+"""The live door: thin over the native half. Nothing here interprets an answer; `-errno` stays `-errno`."""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bpfsmith._native import Fd, Mapping, Step
+
+
+class Door:
+    """What the rest of bpfsmith may ask of the kernel. System calls answer their value or `-errno` and release the GIL;
+    kernel files raise `OSError` as Python's own functions do."""
+
+    __slots__ = ()
+
+    def bpf(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> int:
+        return _native.bpf(cmd, attr, buffers)
+
+    def bpf_fd(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Fd | int:
+        return _native.bpf_fd(cmd, attr, buffers)
+
+    def replay(
+        self, steps: Sequence[Step], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0
+    ) -> tuple[list[Fd | None], tuple[int, int, str] | None, list[tuple[int, str]]]:
+        return _native.replay(steps, slots, given, log_level)
+
+    def perf_event_open(self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8) -> Fd | int:
+        """`flags` 8 is PERF_FLAG_FD_CLOEXEC."""
+        return _native.perf_event_open(attr, pid, cpu, group_fd, flags)
+
+    def ioctl(self, fd: int, request: int, arg: int = 0) -> int:
+        return _native.ioctl(fd, request, arg)
+
+    def ioctl_ptr(self, fd: int, request: int, data: bytearray) -> int:
+        return _native.ioctl_ptr(fd, request, data)
+
+    def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int:
+        return _native.Mapping.map(fd, length, offset, prot, flags)
+
+    def read_bytes(self, path: str) -> bytes:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+
+    def read_text(self, path: str) -> str:
+        """Undecodable bytes survive as surrogates: names of tasks and files are bytes."""
+        return self.read_bytes(path).decode("utf-8", "surrogateescape")
+
+    def write_text(self, path: str, text: str, append: bool = False) -> None:
+        # One write: kernel files take a command per system call.
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (os.O_APPEND if append else 0))
+        try:
+            os.write(fd, text.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(fd)
+
+    def listdir(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(path)
+
+    def stat(self, path: str) -> os.stat_result:
+        return os.stat(path)
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def isdir(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def unlink(self, path: str) -> None:
+        os.unlink(path)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(path)
+
+    def makedirs(self, path: str) -> None:
+        os.makedirs(path, exist_ok=True)
+
+    def open_fd(self, path: str, flags: int = os.O_RDONLY) -> Fd | int:
+        """Close-on-exec; `-errno` on failure (a descriptor is what commands want, so failures read alike)."""
+        try:
+            return _native.Fd(os.open(path, flags | os.O_CLOEXEC))
+        except OSError as error:
+            return -(error.errno or 5)
+
+    def possible_cpus(self) -> int:
+        return _native.possible_cpus()
+
+    def kernel_symbols(self, names: Sequence[str], module: str | None = None) -> dict[str, list[tuple[int, str]]]:
+        return _native.kernel_symbols(names, module)
+
+    def uname(self) -> tuple[str, str, str]:
+        """(release, version, machine)."""
+        name = os.uname()
+        return name.release, name.version, name.machine
+
+    def getuid(self) -> int:
+        return os.geteuid()
