@@ -91,6 +91,7 @@ class Object:
     btf: Btf | None
     has_btf: bool
     has_btf_ext: bool
+    has_core: bool  # CO-RE relocations anywhere: without, no program needs a kernel's BTF for them
     has_dwarf: bool
     producer: str | None  # DWARF/.comment compiler text, when there
     notes: list[tuple[str, str]]  # (kind, text): what was unusual but readable

@@ -6,6 +6,7 @@ use bpfsmith_btf::Btf;
 use bpfsmith_btf::ext::{BtfExt, CoreRelo, LineInfo};
 
 use crate::elf::Elf;
+use crate::image::FuncIndex;
 use crate::linked::{CoreSlot, Line, LinkedFunction};
 use crate::{Function, Object, Result};
 
@@ -25,7 +26,7 @@ pub(crate) struct CoreIndex {
 }
 
 /// The ELF section of each name, the first of several.
-fn sections_by_name(elf: &Elf) -> HashMap<&[u8], u32> {
+pub(crate) fn sections_by_name(elf: &Elf) -> HashMap<&[u8], u32> {
     let mut sections = HashMap::with_capacity(elf.sections.len());
     for index in 1..elf.sections.len() {
         sections
@@ -73,7 +74,7 @@ impl CoreIndex {
 }
 
 /// The records of a function, out of those of its section.
-fn within<'a, T>(
+pub(crate) fn within<'a, T>(
     lists: &'a HashMap<u32, Vec<T>>,
     function: &Function,
     offset: impl Fn(&T) -> u32,
@@ -88,7 +89,7 @@ fn within<'a, T>(
 }
 
 /// Slot in the linked program of a record at `offset` bytes of the function's section.
-fn moved(function: &Function, place: &LinkedFunction, offset: u32) -> usize {
+pub(crate) fn moved(function: &Function, place: &LinkedFunction, offset: u32) -> usize {
     let inside = u64::from(offset).saturating_sub(function.offset) / 8;
     place
         .start
@@ -100,6 +101,12 @@ impl Object {
         let (btf, ext) = (self.btf.as_ref()?, self.btf_ext.as_ref()?);
         let new = || CoreIndex::new(&self.elf, btf, ext);
         Some(self.core_index.get_or_init(new))
+    }
+
+    pub(crate) fn func_index(&self) -> Option<&FuncIndex> {
+        let (btf, ext) = (self.btf.as_ref()?, self.btf_ext.as_ref()?);
+        let new = || FuncIndex::new(&self.elf, btf, ext);
+        Some(self.func_index.get_or_init(new))
     }
 
     fn line_index(&self) -> Option<&LineIndex> {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Extern, ExternKind, Linked, Object, Result, Target};
 
 /// An unresolved weak kfunc's call becomes a call of this helper plus the extern's index (libbpf 1.3).
-const POISONED_KFUNC: i32 = 2_002_000_000;
+pub(crate) const POISONED_KFUNC: i32 = 2_002_000_000;
 
 /// One kernel's answer to everything an object asks of it: every CO-RE relocation and extern resolved once.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ mod error;
 mod ext;
 mod externs;
 mod functions;
+mod image;
 mod kernel;
 mod link;
 mod linked;
@@ -24,6 +25,7 @@ mod sections;
 
 pub use dwarf::{Frame, Inlined};
 pub use error::{Error, Result};
+pub use image::{FUNC_INFO, Image, LINE_INFO};
 pub use kernel::Against;
 pub use linked::{CoreSlot, Line, Linked, LinkedFunction, SlotRef, Target};
 pub use model::{Extern, ExternKind, Function, Global, Map, Note, Origin, Program};

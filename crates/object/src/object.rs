@@ -11,6 +11,7 @@ use bpfsmith_isa::Endian;
 use crate::datasec::{self, Datasecs};
 use crate::elf::{Elf, u32_at};
 use crate::ext::{CoreIndex, LineIndex};
+use crate::image::FuncIndex;
 use crate::kernel::{Against, btf_error};
 use crate::notes::Notes;
 use crate::relocs::{CodeReloc, CodeRelocs};
@@ -67,6 +68,7 @@ pub struct Object {
     pub(crate) exception_callbacks: HashMap<String, usize>,
     pub(crate) core_index: OnceLock<CoreIndex>,
     pub(crate) line_index: OnceLock<LineIndex>,
+    pub(crate) func_index: OnceLock<FuncIndex>,
     pub(crate) against: Mutex<Option<Arc<Against>>>,
     linked: Vec<OnceLock<Result<Arc<Linked>>>>,
     /// Programs whose slots are in `spent`.
@@ -138,6 +140,7 @@ impl Object {
             exception_callbacks: callbacks,
             core_index: OnceLock::new(),
             line_index: OnceLock::new(),
+            func_index: OnceLock::new(),
             against: Mutex::new(None),
             kept: AtomicUsize::new(0),
             spent: AtomicUsize::new(0),

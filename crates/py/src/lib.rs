@@ -6,6 +6,7 @@ mod batch;
 mod btf;
 mod buffer;
 mod file;
+mod image;
 mod isa;
 mod object;
 mod program;
@@ -37,6 +38,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     isa::register(m)?;
     btf::register(m)?;
     object::register(m)?;
+    image::register(m)?;
     source::register(m)?;
     sys::register(m)?;
     ring::register(m)?;

@@ -144,6 +144,11 @@ impl PyObject {
     }
 
     #[getter]
+    fn has_core(&self) -> bool {
+        self.shared.object.has_core()
+    }
+
+    #[getter]
     fn has_dwarf(&self) -> bool {
         self.shared.object.has_dwarf
     }

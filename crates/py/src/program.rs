@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::analysis::{Analysis, guarded};
 use crate::btf::PyBtf;
+use crate::image::PyImage;
 use crate::object::{Shared, raise};
 
 /// `bpf_tail_call`, include/uapi/linux/bpf.h.
@@ -194,6 +195,16 @@ impl PyProgram {
         let object = &self.shared.object;
         let slots = py.detach(|| object.relocated(self.index, &targets));
         Ok(PyBytes::new(py, &slots.map_err(raise)?))
+    }
+
+    /// As `BPF_PROG_LOAD` wants it, but for descriptors and addresses.
+    #[pyo3(signature = (targets = Vec::new()))]
+    fn image(&self, py: Python<'_>, targets: Targets<'_>) -> PyResult<PyImage> {
+        let targets = shared(targets);
+        let object = &self.shared.object;
+        py.detach(|| object.image(self.index, &targets))
+            .map(PyImage::new)
+            .map_err(raise)
     }
 
     #[pyo3(signature = (targets = None))]
