@@ -1,0 +1,480 @@
+"""What tests on the real kernel share: compiled programs, a network, a cgroup, a place for pins, and a watch on leaks.
+
+Other processes of this machine load programs meanwhile. What a test made is therefore told by the descriptors that went
+through its own door, and by those its process still holds; only tests marked `alone` compare everything that is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGS = Path(__file__).parent / "progs"
+CLONE_NEWNET = 0x40000000
+KINDS = {"prog": "PROG", "map": "MAP", "link": "LINK", "btf": "BTF"}
+GRACE = 3.0  # seconds the kernel gets to free what was closed: it waits for RCU and for its workers
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+# ------------------------------------------------------------ nothing may stay behind
+
+
+def held() -> dict[int, tuple[str, int]]:
+    """Descriptor -> (kind, id) of every program, map, link and BTF this process holds."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if "bpf" in os.readlink(f"/proc/self/fd/{name}") or "btf" in os.readlink(f"/proc/self/fd/{name}"):
+                text = Path(f"/proc/self/fdinfo/{name}").read_text()
+            else:
+                continue
+        except OSError:
+            continue
+        for kind in KINDS:
+            if match := re.search(rf"^{kind}_id:\s*(\d+)$", text, re.M):
+                # A link's fdinfo names its program too.
+                if kind == "prog" and (link := re.search(r"^link_id:\s*(\d+)$", text, re.M)):
+                    found[int(name)] = ("link", int(link[1]))
+                else:
+                    found[int(name)] = (kind, int(match[1]))
+                break
+    return found
+
+
+def loaded(kind: str) -> set[int]:
+    """Ids of everything of that kind (`prog`, `map`, `link`, `btf`) in the kernel, whoever made it."""
+    from bpfsmith import kernel
+    from bpfsmith.kernel.attrs import encode, output
+
+    command, at, found = f"BPF_{KINDS[kind]}_GET_NEXT_ID", 0, set()
+    while True:
+        number, attr, buffers = encode(command, start_id=at)
+        if kernel.door().bpf(number, attr, buffers) < 0:
+            return found
+        at = output(command, attr, "next_id")
+        found.add(at)
+
+
+def alive(kind: str, number: int) -> bool:
+    from bpfsmith import kernel
+    from bpfsmith._native import Fd
+
+    fd = kernel.door().bpf_fd(*_encode(f"BPF_{KINDS[kind]}_GET_FD_BY_ID", number, kind))
+    if isinstance(fd, Fd):
+        fd.close()
+        return True
+    return False
+
+
+def _encode(command: str, number: int, kind: str) -> Any:
+    from bpfsmith.kernel.attrs import encode
+
+    return encode(command, **{f"{kind}_id": number})
+
+
+class Watch:
+    """The ids of everything made through the door while a test ran."""
+
+    def __init__(self) -> None:
+        self.made: set[tuple[str, int]] = set()
+
+    def note(self, *fds: Any) -> None:
+        from bpfsmith._native import Fd
+
+        for fd in fds:
+            if isinstance(fd, Fd) and not fd.closed:
+                with contextlib.suppress(OSError):
+                    text = Path(f"/proc/self/fdinfo/{fd.fileno()}").read_text()
+                    for kind in ("link", "prog", "map", "btf"):
+                        if match := re.search(rf"^{kind}_id:\s*(\d+)$", text, re.M):
+                            self.made.add((kind, int(match[1])))
+                            break
+
+    def remaining(self) -> set[tuple[str, int]]:
+        return {entry for entry in self.made if alive(*entry)}
+
+
+@pytest.fixture(scope="session")
+def _watched_door() -> Iterator[list[Watch]]:
+    """The live door, telling a watch which objects were made; how they are opened is not looked at (`GET_FD_BY_ID`)."""
+    from bpfsmith import kernel
+    from bpfsmith.kernel._door import Door
+    from bpfsmith.kernel.attrs import NUMBERS
+
+    now: list[Watch] = []
+    makers = {NUMBERS[name] for name in ("BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_BTF_LOAD", "BPF_LINK_CREATE",
+                                         "BPF_RAW_TRACEPOINT_OPEN")}  # fmt: skip
+
+    class Watched(Door):
+        __slots__ = ()
+
+        def bpf_fd(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Any:
+            fd = super().bpf_fd(cmd, attr, buffers)
+            if now and cmd in makers:
+                now[-1].note(fd)
+            return fd
+
+        def replay(self, *arguments: Any, **options: Any) -> Any:
+            done = super().replay(*arguments, **options)
+            if now:
+                now[-1].note(*done[0])
+            return done
+
+    old = kernel._install(Watched())
+    yield now
+    kernel._install(old)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[Watch | None]:
+    """After each test: its programs, maps, links and BTF are gone and no descriptor of such is left open.
+
+    Marked `alone`, the ids of the whole machine must be as before, which sees what child processes left too."""
+    if os.geteuid() != 0 or not request.node.get_closest_marker("root"):
+        yield None
+        return
+    now: list[Watch] = request.getfixturevalue("_watched_door")
+    strict = request.node.get_closest_marker("alone") is not None
+    watch = Watch()
+    gc.collect()
+    open_before = held()
+    before = {kind: loaded(kind) for kind in KINDS} if strict else {}
+    now.append(watch)
+    try:
+        yield watch
+    finally:
+        now.pop()
+        # A link that nobody closed warns when it goes; that is the product's promise, and here a failure of its own.
+        gc.collect()
+    until = time.monotonic() + GRACE
+    while True:
+        left = dict.fromkeys(watch.remaining(), "made by this test")
+        left |= {entry: f"descriptor {fd}" for fd, entry in held().items() if fd not in open_before}
+        if strict:
+            left |= {(kind, n): "new" for kind in KINDS for n in loaded(kind) - before[kind] if alive(kind, n)}
+        if not left or time.monotonic() > until:
+            break
+        time.sleep(0.01)
+    assert not left, f"left behind: { {f'{kind} {number}': why for (kind, number), why in sorted(left.items())} }"
+
+
+# ------------------------------------------------------------ programs
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(home) / "bpfsmith" / "kernel-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vmlinux_h() -> Path:
+    """A folder with `vmlinux.h` of the running kernel."""
+    folder = _cache() / os.uname().release
+    header = folder / "vmlinux.h"
+    if not header.exists():
+        tool = shutil.which("bpftool") or "/usr/sbin/bpftool"
+        done = subprocess.run(
+            [tool, "btf", "dump", "file", "/sys/kernel/btf/vmlinux", "format", "c"], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"kernel: no vmlinux.h: {done.stderr.decode().strip()}")
+        folder.mkdir(exist_ok=True)
+        part = header.with_suffix(f".{os.getpid()}")
+        part.write_bytes(done.stdout)
+        part.rename(header)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bpf_object(clang: Any, request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """`bpf_object("counter")` compiles `progs/counter.bpf.c`; a text with a newline is the source itself. More words
+    are flags for clang (`"-mcpu=v4"`, `"-DN=4"`). Objects are kept by the hash of source, flags and compiler.
+
+    `#include "vmlinux.h"` is the running kernel's; libbpf's headers are there as <bpf/...>."""
+
+    def build(source: str | Path, *flags: str) -> Path:
+        text = str(source)
+        file = None if "\n" in text else (Path(text) if "/" in text else PROGS / f"{text}.bpf.c")
+        code = text if file is None else file.read_text()
+        words = ["-g", "-O2", "-target", "bpf", f"-D__TARGET_ARCH_{_arch()}", "-Wall", "-I", str(PROGS), *flags]
+        # Distributions keep asm/ in a folder of the machine's own name.
+        words += ["-I", f"/usr/include/{os.uname().machine}-linux-gnu"]
+        headers = b"".join(path.read_bytes() for path in sorted(PROGS.glob("*.h")))
+        if "vmlinux.h" in code or b"vmlinux.h" in headers:
+            words += ["-I", str(request.getfixturevalue("vmlinux_h"))]
+        mark = hashlib.sha256("\0".join([code, clang.version, *words]).encode() + headers).hexdigest()[:20]
+        stem = "inline" if file is None else file.name.removesuffix(".bpf.c")
+        built = _cache() / f"{stem}-{mark}" / f"{stem}.bpf.o"
+        if not built.exists():
+            built.parent.mkdir(exist_ok=True)
+            part = built.with_suffix(f".{os.getpid()}")
+            done = subprocess.run(
+                [clang.path, *words, "-x", "c", "-c", "-", "-o", part], input=code, capture_output=True, text=True,
+                check=False, cwd=PROGS if PROGS.exists() else built.parent,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            part.rename(built)
+        return built
+
+    return build
+
+
+def _arch() -> str:
+    return {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv", "s390x": "s390"}.get(os.uname().machine, "x86")
+
+
+# ------------------------------------------------------------ a network
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _here() -> int:
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def ip(*words: str) -> str:
+    """`ip WORDS` in the namespace of the calling thread."""
+    tool = shutil.which("ip") or "/usr/sbin/ip"
+    done = subprocess.run([tool, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"`ip {' '.join(words)}`: {done.stderr}"
+    return done.stdout
+
+
+class Net:
+    """Two network namespaces without names, joined by a veth pair; the kernel frees them with this process.
+
+    The test runs in the near one: `device` (`veth0`), `ifindex`, `address`, `address6`; traffic comes from the far one
+    (`peer_device`, `peer_address`, `peer_address6`) by the methods below. No ARP, no IPv6 chatter: nothing is on the
+    wire but what a test sends."""
+
+    device, peer_device = "veth0", "veth1"
+    address, peer_address = "10.99.0.1", "10.99.0.2"
+    address6, peer_address6 = "fd00:99::1", "fd00:99::2"
+    mac, peer_mac = "02:00:00:00:00:01", "02:00:00:00:00:02"
+
+    def __init__(self) -> None:
+        self.home = _here()
+        self.near = self.far = -1
+        try:
+            self.far = self._new(self.peer_device, self.peer_address, self.peer_address6)
+            self.near = self._new(self.device, self.address, self.address6)
+            self._configure()
+        except BaseException:
+            self.close()
+            raise
+        self.ifindex = socket.if_nametoindex(self.device)
+
+    def _new(self, device: str, address: str, address6: str) -> int:
+        if _libc.unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        # Before the device exists, so that it never sends router solicitations.
+        for name in ("default", "all"):
+            with contextlib.suppress(OSError):
+                Path(f"/proc/sys/net/ipv6/conf/{name}/router_solicitations").write_text("0")
+                Path(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode").write_text("1")
+        ip("link", "set", "lo", "up")
+        return _here()
+
+    def _configure(self) -> None:
+        ip("link", "add", self.device, "address", self.mac, "type", "veth", "peer", "name", self.peer_device,
+           "address", self.peer_mac, "netns", f"/proc/{os.getpid()}/fd/{self.far}")  # fmt: skip
+        self._up(self.device, self.address, self.address6, self.peer_address, self.peer_address6, self.peer_mac)
+        with self.peer():
+            self._up(self.peer_device, self.peer_address, self.peer_address6, self.address, self.address6, self.mac)
+
+    @staticmethod
+    def _up(device: str, address: str, address6: str, other: str, other6: str, mac: str) -> None:
+        ip("addr", "add", f"{address}/24", "dev", device)
+        ip("link", "set", device, "up")
+        with contextlib.suppress(AssertionError):
+            ip("-6", "addr", "add", f"{address6}/64", "dev", device, "nodad")
+            ip("-6", "neigh", "replace", other6, "lladdr", mac, "dev", device, "nud", "permanent")
+        ip("neigh", "replace", other, "lladdr", mac, "dev", device, "nud", "permanent")
+
+    @contextlib.contextmanager
+    def peer(self) -> Iterator[None]:
+        """The calling thread is in the far namespace inside; sockets made there stay there."""
+        before = _here()
+        _enter(self.far)
+        try:
+            yield
+        finally:
+            _enter(before)
+            os.close(before)
+
+    def udp(self, count: int = 1, port: int = 9000, payload: bytes = b"bpfsmith", ipv6: bool = False) -> None:
+        """`count` datagrams from the far side to ours; nobody needs to listen."""
+        family, target = (socket.AF_INET6, self.address6) if ipv6 else (socket.AF_INET, self.address)
+        with self.peer():
+            out = socket.socket(family, socket.SOCK_DGRAM)
+        with out:
+            for _ in range(count):
+                # Not connected: no "port unreachable" comes back as an error.
+                out.sendto(payload, (target, port))
+
+    def udp_out(self, count: int = 1, port: int = 9000, payload: bytes = b"bpfsmith") -> None:
+        """The same from our side to the far one."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for _ in range(count):
+                out.sendto(payload, (self.peer_address, port))
+
+    def udp_echo(self, payload: bytes = b"bpfsmith", port: int = 9001, timeout: float = 1.0) -> bytes | None:
+        """One datagram from the far side, received and answered on ours; None when it or its answer did not arrive."""
+        with self.peer():
+            out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with out, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+            here.bind((self.address, port))
+            out.settimeout(timeout)
+            here.settimeout(timeout)
+            out.sendto(payload, (self.address, port))
+            try:
+                data, sender = here.recvfrom(65536)
+                here.sendto(data, sender)
+                return out.recv(65536)
+            except TimeoutError:
+                return None
+
+    def tcp(self, payload: bytes = b"bpfsmith", port: int = 9002, timeout: float = 2.0, ipv6: bool = False) -> bytes:
+        """A connection from the far side to a server on ours that sends everything back. `OSError` when refused."""
+        family, target = (socket.AF_INET6, self.address6) if ipv6 else (socket.AF_INET, self.address)
+        with socket.socket(family, socket.SOCK_STREAM) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((target, port))
+            server.listen()
+            server.settimeout(timeout)
+
+            def serve() -> None:
+                with contextlib.suppress(OSError):
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.settimeout(timeout)
+                        while data := connection.recv(65536):
+                            connection.sendall(data)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            try:
+                with self.peer():
+                    out = socket.socket(family, socket.SOCK_STREAM)
+                with out:
+                    out.settimeout(timeout)
+                    out.connect((target, port))
+                    out.sendall(payload)
+                    got = b""
+                    while len(got) < len(payload) and (data := out.recv(65536)):
+                        got += data
+                    return got
+            finally:
+                thread.join()
+
+    def close(self) -> None:
+        _enter(self.home)
+        for fd in (self.near, self.far, self.home):
+            if fd >= 0:
+                os.close(fd)
+
+
+@pytest.fixture
+def netns() -> Iterator[Net]:
+    """The test runs in a network namespace of its own, joined by a veth pair to another one; see `Net`."""
+    try:
+        net = Net()
+    except OSError as error:
+        pytest.skip(f"kernel: no network namespaces: {error}")
+    yield net
+    net.close()
+
+
+# ------------------------------------------------------------ a cgroup, a place for pins
+
+
+class Cgroup:
+    """A cgroup of the unified hierarchy. `path`; `enter()` moves this process in for a while; `run()` a command."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        line = next(row for row in Path("/proc/self/cgroup").read_text().splitlines() if row.startswith("0::"))
+        home = Path(str(_unified()) + line[3:])
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            yield
+        finally:
+            (home / "cgroup.procs").write_text(str(os.getpid()))
+
+    def run(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """The command runs as a member of the group."""
+        procs = self.path / "cgroup.procs"
+        script = f'echo $$ > "{procs}" && exec "$@"'
+        return subprocess.run(
+            ["sh", "-c", script, "sh", *words], capture_output=True, text=True, check=False, **options
+        )
+
+
+def _unified() -> Path | None:
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(where)
+    return None
+
+
+_count = iter(range(1 << 30))
+
+
+def _unique(what: str) -> str:
+    return f"bpfsmith-{what}-{os.getpid()}-{next(_count)}"
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Cgroup]:
+    """A fresh cgroup v2, removed afterwards."""
+    mount = _unified()
+    if mount is None:
+        pytest.skip("kernel: no cgroup2 is mounted: `mount -t cgroup2 none /mnt` mounts it")
+    path = mount / _unique("test")
+    path.mkdir()
+    yield Cgroup(path)
+    for _ in range(200):
+        try:
+            path.rmdir()
+        except OSError:
+            time.sleep(0.01)  # members that ended leave it a little later
+        else:
+            return
+    warnings.warn(f"cgroup {path} could not be removed", stacklevel=1)
+
+
+@pytest.fixture
+def bpffs() -> Iterator[Path]:
+    """A fresh folder for pins, removed with everything in it afterwards."""
+    root = Path("/sys/fs/bpf")
+    if not os.path.ismount(root):
+        pytest.skip("kernel: no bpffs: `mount -t bpf bpf /sys/fs/bpf` mounts it")
+    path = root / _unique("pins")
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
