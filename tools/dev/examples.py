@@ -3,8 +3,8 @@
 
     examples.py               builds all, says where the objects are
 
-All share one target folder in the cache, so that Aya is compiled once. Both examples leave their object under the same
-name there, which is why each is copied away while the folder is locked.
+All share one target folder in the cache, so that Aya is compiled once. `packet-counter` and its broken twin leave their
+objects under the same name there, which is why each is copied away while the folder is locked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import bpf_toolchain
 import rust
@@ -28,6 +29,21 @@ TARGET = "bpfel-unknown-none"
 PROGRAM = "packet-counter"
 
 
+class KernelSide(NamedTuple):
+    """One object: the workspace in `examples/`, the cargo package and the file it makes."""
+
+    workspace: str
+    package: str
+    program: str
+
+
+TOOLBOX = ("cgroup-traffic", "local-redirect", "syscall-latency", "tc-mark", "tcp-states")
+OBJECTS = (
+    *(KernelSide(name, f"{PROGRAM}-ebpf", PROGRAM) for name in NAMES),
+    *(KernelSide("toolbox", name, name) for name in TOOLBOX),
+)
+
+
 @contextmanager
 def locked() -> Generator[None]:
     """Nobody else builds there meanwhile."""
@@ -37,12 +53,12 @@ def locked() -> Generator[None]:
         yield
 
 
-def kernel_side(workspace: Path, target_dir: Path) -> Path:
-    """Builds the kernel crate and leaves its object in `target_dir` as cargo would. Raises `Missing`,
+def kernel_side(workspace: Path, target_dir: Path, package: str = f"{PROGRAM}-ebpf", program: str = PROGRAM) -> Path:
+    """Builds a kernel crate and leaves its object in `target_dir` as cargo would. Raises `Missing`,
     `subprocess.CalledProcessError`."""
     with locked():
-        bpf_toolchain.build(workspace, "--locked", "--quiet", "--package", f"{PROGRAM}-ebpf", target_dir=SHARED)
-        return _keep(SHARED / TARGET / "release" / PROGRAM, target_dir / TARGET / "release" / PROGRAM)
+        bpf_toolchain.build(workspace, "--locked", "--quiet", "--package", package, target_dir=SHARED)
+        return _keep(SHARED / TARGET / "release" / program, target_dir / TARGET / "release" / program)
 
 
 def user_side(workspace: Path, built: Path, target_dir: Path) -> Path:
@@ -70,10 +86,11 @@ def _keep(made: Path, to: Path) -> Path:
 
 def main() -> int:
     try:
-        for name in NAMES:
-            out = SHARED / "kept" / name
-            built = kernel_side(EXAMPLES / name, out)
-            print(f"{name}: {built}, {user_side(EXAMPLES / name, built, out)}")
+        for side in OBJECTS:
+            out = SHARED / "kept" / side.workspace
+            built = kernel_side(EXAMPLES / side.workspace, out, side.package, side.program)
+            command = [str(user_side(EXAMPLES / side.workspace, built, out))] if side.workspace in NAMES else []
+            print(f"{side.workspace}: {', '.join([str(built), *command])}")
     except Missing as error:
         print(f"examples: {error}", file=sys.stderr)
         return 3

@@ -3,7 +3,7 @@
 BPF toolchain is. Paths of this machine are left out: sources are named from the workspace's root, crates as
 `/registry/src/NAME-VERSION`.
 
-    prebuilt.py [NAME...]
+    prebuilt.py [WORKSPACE...]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import bpf_toolchain
-from examples import EXAMPLES, NAMES, PROGRAM, TARGET
+from examples import EXAMPLES, OBJECTS, TARGET, KernelSide
 from shell import CACHE, Failed, Missing
 
 # A folder of its own: these flags change every crate.
@@ -24,28 +24,28 @@ BUILD = CACHE / "build/prebuilt"
 LIMIT = 200_000  # bytes
 
 
-def where(name: str) -> Path:
+def where(side: KernelSide) -> Path:
     """The committed object of one example."""
-    return EXAMPLES / name / "prebuilt" / f"{PROGRAM}.bpf.o"
+    return EXAMPLES / side.workspace / "prebuilt" / f"{side.program}.bpf.o"
 
 
-def make(name: str) -> Path:
+def make(side: KernelSide) -> Path:
     """Builds and copies one. Raises `Missing`, `Failed` and `subprocess.CalledProcessError`."""
-    workspace = EXAMPLES / name
+    workspace = EXAMPLES / side.workspace
     own = {**os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(BUILD)}
     remap = {str(workspace): "", str(workspace) + "/": "", **{str(folder): "/registry/src" for folder in _registries()}}
     flags = [own["CARGO_ENCODED_RUSTFLAGS"], *(f"--remap-path-prefix={old}={new}" for old, new in remap.items())]
     own["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
     command = [
-        own["CARGO"], "build", "--release", "--locked", "--target", TARGET, "--package", f"{PROGRAM}-ebpf",
+        own["CARGO"], "build", "--release", "--locked", "--target", TARGET, "--package", side.package,
     ]  # fmt: skip
     subprocess.run(command, cwd=workspace, env=own, check=True, stdin=subprocess.DEVNULL)
-    made = BUILD / TARGET / "release" / PROGRAM
+    made = BUILD / TARGET / "release" / side.program
     if left := traces(made.read_bytes()):
         raise Failed(f"`{made}` names folders of this machine: {', '.join(left)}")
     if made.stat().st_size > LIMIT:
         raise Failed(f"`{made}` has {made.stat().st_size} bytes, more than {LIMIT}")
-    to = where(name)
+    to = where(side)
     to.parent.mkdir(exist_ok=True)
     shutil.copyfile(made, to)
     return to
@@ -69,8 +69,13 @@ _LIBRARY = ("/rustc/", "/usr/src/rustc", "/registry/src/")
 
 def main() -> int:
     try:
-        for name in sys.argv[1:] or NAMES:
-            print(make(name))
+        known = {side.workspace for side in OBJECTS}
+        wanted = set(sys.argv[1:]) or known
+        if unknown := wanted - known:
+            raise Failed(f"no such workspace: {', '.join(sorted(unknown))}")
+        for side in OBJECTS:
+            if side.workspace in wanted:
+                print(make(side))
     except Missing as error:
         print(f"prebuilt: {error}", file=sys.stderr)
         return 3
