@@ -47,6 +47,20 @@ impl Borrowed {
         self.view.buf.cast()
     }
 
+    /// # Safety
+    /// Borrowed writable, and by nobody else in Rust.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the bytes are Python's, not this value's"
+    )]
+    pub(crate) unsafe fn slice_mut(&self) -> &mut [u8] {
+        if self.view.len <= 0 || self.view.buf.is_null() {
+            return &mut [];
+        }
+        // SAFETY: an exported buffer is neither freed nor resized until released.
+        unsafe { std::slice::from_raw_parts_mut(self.address(), self.len()) }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.view.len as usize
     }

@@ -8,8 +8,10 @@ mod buffer;
 mod file;
 mod image;
 mod isa;
+mod mapping;
 mod object;
 mod program;
+mod replay;
 mod ring;
 mod source;
 mod sys;
@@ -41,6 +43,8 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     image::register(m)?;
     source::register(m)?;
     sys::register(m)?;
+    mapping::register(m)?;
+    replay::register(m)?;
     ring::register(m)?;
     batch::register(m)?;
     Ok(())

@@ -5,9 +5,11 @@
 )]
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use bpfsmith_sys::call;
+use bpfsmith_sys::{call, procfs};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyDict, PyList};
 
 use crate::buffer::Borrowed;
 
@@ -98,7 +100,7 @@ impl PyFd {
 }
 
 /// `OSError` of a `-errno`.
-fn os_error(answer: i64) -> PyErr {
+pub(crate) fn os_error(answer: i64) -> PyErr {
     let number = i32::try_from(-answer).unwrap_or(0);
     let text = std::io::Error::from_raw_os_error(number).to_string();
     // Rust adds the number, Python does so itself.
@@ -147,16 +149,10 @@ fn call_bpf(
         }
         held.push(borrowed);
     }
-    let len = attr.len();
-    let start = attr.address() as usize;
     let answer = py.detach(|| {
-        let attr: &mut [u8] = if len == 0 {
-            &mut []
-        } else {
-            // SAFETY: exported writable, so neither freed nor resized before `attr` is dropped; Python code that changes
-            // its bytes from another thread meanwhile changes what the kernel reads, as in C.
-            unsafe { std::slice::from_raw_parts_mut(start as *mut u8, len) }
-        };
+        // SAFETY: exported writable until `attr` is dropped; Python code that changes its bytes from another thread meanwhile
+        // changes what the kernel reads, as in C.
+        let attr = unsafe { attr.slice_mut() };
         // SAFETY: the buffers are exported until after the call; `bpfsmith.kernel` sizes them by command.
         unsafe { call::bpf(cmd, attr) }
     });
@@ -187,9 +183,75 @@ fn bpf_fd(
     fd_or_errno(py, answer)
 }
 
+#[pyfunction]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands over what it converted"
+)]
+fn perf_event_open(
+    py: Python<'_>,
+    attr: PyBackedBytes,
+    pid: i32,
+    cpu: i32,
+    group_fd: i32,
+    flags: u64,
+) -> PyResult<Py<PyAny>> {
+    // A copy: the kernel writes its own size into it on E2BIG.
+    let mut attr = attr.to_vec();
+    let answer = py.detach(|| call::perf_event_open(&mut attr, pid, cpu, group_fd, flags));
+    fd_or_errno(py, answer)
+}
+
+#[pyfunction]
+fn ioctl(py: Python<'_>, fd: i32, request: u64, arg: u64) -> i64 {
+    py.detach(|| call::ioctl(fd, request, arg))
+}
+
+#[pyfunction]
+fn ioctl_ptr(py: Python<'_>, fd: i32, request: u64, data: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let data = Borrowed::new(data, true)?;
+    Ok(py.detach(|| {
+        // SAFETY: exported writable until `data` is dropped; see `call_bpf`.
+        let bytes = unsafe { data.slice_mut() };
+        // SAFETY: `bpfsmith.kernel` sizes it by request.
+        unsafe { call::ioctl_ptr(fd, request, bytes) }
+    }))
+}
+
+#[pyfunction]
+fn possible_cpus(py: Python<'_>) -> PyResult<usize> {
+    Ok(py.detach(procfs::possible_cpus)?)
+}
+
+#[pyfunction]
+#[pyo3(signature = (names, module = None))]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands over what it converted"
+)]
+fn kernel_symbols<'py>(
+    py: Python<'py>,
+    names: Vec<String>,
+    module: Option<String>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut found = py.detach(|| procfs::kernel_symbols(&names, module.as_deref()))?;
+    let answer = PyDict::new(py);
+    for name in &names {
+        if let Some(places) = found.remove(name.as_bytes()) {
+            answer.set_item(name, PyList::new(py, places)?)?;
+        }
+    }
+    Ok(answer)
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyFd>()?;
     m.add_function(wrap_pyfunction!(bpf, m)?)?;
     m.add_function(wrap_pyfunction!(bpf_fd, m)?)?;
+    m.add_function(wrap_pyfunction!(perf_event_open, m)?)?;
+    m.add_function(wrap_pyfunction!(ioctl, m)?)?;
+    m.add_function(wrap_pyfunction!(ioctl_ptr, m)?)?;
+    m.add_function(wrap_pyfunction!(possible_cpus, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel_symbols, m)?)?;
     Ok(())
 }

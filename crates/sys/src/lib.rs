@@ -9,4 +9,8 @@
 
 pub mod batch;
 pub mod call;
+pub mod mapping;
+pub mod plan;
+pub mod procfs;
+pub mod replay;
 pub mod ring;

@@ -1,0 +1,252 @@
+//! Replays a plan: the executor knows where descriptors go and how a verifier's log is asked for, and nothing else.
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::call;
+use crate::plan::{MEMLOCK, OURS, PlanError, Step, validate};
+
+const PROG_LOAD: u32 = 5;
+const BTF_LOAD: u32 = 18;
+/// Commands that answer a descriptor, by number: one that no slot takes is closed again.
+const OPENING: [u32; 13] = [0, 5, 7, 13, 14, 17, 18, 19, 28, 30, 32, 33, 36];
+/// What a log starts with: most rejections fit, and the kernel allocates it at once.
+const FIRST_LOG: usize = 64 << 10;
+/// EAGAIN from the verifier means that a signal came; a process under a timer gets one at every try.
+const TRIES: usize = 100;
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// By slot; empty when a step failed.
+    pub fds: Vec<Option<OwnedFd>>,
+    pub failure: Option<Failure>,
+    /// (step, log) for every program and BTF whose log was asked for.
+    pub logs: Vec<(usize, String)>,
+}
+
+/// The step that failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub step: usize,
+    pub errno: i32,
+    pub log: String,
+}
+
+/// Where a command keeps its log: (level u32, size u32, buffer u64) by offset in the attr.
+fn log_fields(cmd: u32) -> Option<(usize, usize, usize)> {
+    match cmd {
+        PROG_LOAD => Some((24, 28, 32)),
+        BTF_LOAD => Some((24, 20, 8)),
+        _ => None,
+    }
+}
+
+fn write(bytes: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = bytes.get_mut(at..at + value.len()) {
+        place.copy_from_slice(value);
+    }
+}
+
+fn once(cmd: u32, attr: &mut [u8]) -> i64 {
+    let mut answer = 0;
+    for _ in 0..TRIES {
+        // SAFETY: the addresses in it are of blobs and logs that live longer; `validate` held the places. What the command
+        // makes of a blob's length is the planner's promise, as for every caller of bpf(2).
+        answer = unsafe { call::bpf(cmd, attr) };
+        if answer != -i64::from(libc::EAGAIN) && answer != -i64::from(libc::EINTR) {
+            break;
+        }
+    }
+    answer
+}
+
+/// The text up to the first NUL; the kernel cuts names anywhere, so it need not be UTF-8.
+fn text(log: &[u8]) -> String {
+    let end = memchr::memchr(0, log).unwrap_or(log.len());
+    String::from_utf8_lossy(log.get(..end).unwrap_or_default()).into_owned()
+}
+
+/// Runs the command with a log that grows until it holds everything: (answer, log).
+fn with_log(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, String) {
+    let Some((level_at, size_at, buffer_at)) = log_fields(cmd) else {
+        return (once(cmd, attr), String::new());
+    };
+    if attr.len() < 40 {
+        attr.resize(40, 0);
+    }
+    // The kernel's own limits: at least 128 bytes, less than 1 GiB.
+    let limit = limit.clamp(128, (1 << 30) - 1);
+    let mut size = FIRST_LOG.min(limit);
+    loop {
+        let mut log = vec![0_u8; size];
+        write(attr, level_at, &level.to_ne_bytes());
+        write(attr, size_at, &(size as u32).to_ne_bytes());
+        write(attr, buffer_at, &(log.as_mut_ptr() as u64).to_ne_bytes());
+        let answer = once(cmd, attr);
+        if answer == -i64::from(libc::ENOSPC) && size < limit {
+            size = size.saturating_mul(4).min(limit);
+            continue;
+        }
+        write(attr, level_at, &0_u32.to_ne_bytes());
+        write(attr, size_at, &0_u32.to_ne_bytes());
+        write(attr, buffer_at, &0_u64.to_ne_bytes());
+        return (answer, text(&log));
+    }
+}
+
+/// As the planner's commands say, with the verifier's log as `level` says.
+fn command(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, Option<String>) {
+    if log_fields(cmd).is_none() || (level == 0 && has_log(cmd, attr)) {
+        return (once(cmd, attr), None);
+    }
+    // BTF has one level only, and its log is of interest when it is refused.
+    if level == 0 || cmd == BTF_LOAD {
+        let plain = once(cmd, attr);
+        if plain >= 0 {
+            return (plain, None);
+        }
+        let (again, log) = with_log(cmd, attr, level.max(1), limit);
+        // A log that could not hold everything is no reason to be refused.
+        let answer = if again == -i64::from(libc::ENOSPC) {
+            plain
+        } else {
+            again
+        };
+        return (answer, Some(log));
+    }
+    let (answer, log) = with_log(cmd, attr, level, limit);
+    if answer == -i64::from(libc::ENOSPC) {
+        return (once(cmd, attr), Some(log));
+    }
+    (answer, Some(log))
+}
+
+/// Whether the planner put a log of its own there.
+fn has_log(cmd: u32, attr: &[u8]) -> bool {
+    log_fields(cmd)
+        .and_then(|(level, _, _)| attr.get(level..level + 4))
+        .is_some_and(|bytes| bytes != [0; 4])
+}
+
+/// As much locked memory as this process may have; what is refused shows when a map is.
+fn lift_memlock() {
+    let all = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the structures live during the calls.
+    unsafe {
+        if libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) != 0 {
+            let mut own = all;
+            if libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut own) == 0 {
+                own.rlim_cur = own.rlim_max;
+                let _ = libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const own);
+            }
+        }
+    }
+}
+
+/// Descriptors by slot: ours, or the caller's.
+struct Slots {
+    own: Vec<Option<OwnedFd>>,
+    given: Vec<(u32, RawFd)>,
+}
+
+impl Slots {
+    fn number(&self, slot: u32) -> RawFd {
+        match self.own.get(slot as usize) {
+            Some(Some(fd)) => fd.as_raw_fd(),
+            _ => self
+                .given
+                .iter()
+                .find(|(at, _)| *at == slot)
+                .map_or(-1, |(_, fd)| *fd),
+        }
+    }
+
+    fn fill(&self, bytes: &mut [u8], places: &[(u32, u32)]) {
+        for (offset, slot) in places {
+            write(bytes, *offset as usize, &self.number(*slot).to_ne_bytes());
+        }
+    }
+}
+
+/// Replays it. Descriptors made are closed when a step fails.
+///
+/// # Errors
+/// A malformed plan; then no command was given.
+///
+/// # Safety
+/// Each command's blobs must be as long as its attr says, and writable ones are none: the kernel must only read them.
+pub unsafe fn replay<B: AsRef<[u8]>>(
+    steps: &[Step<B>],
+    slots: usize,
+    given: &[(u32, RawFd)],
+    log_level: u32,
+    log_limit: usize,
+) -> Result<Outcome, PlanError> {
+    validate(steps, slots, given)?;
+    let mut fds = Slots {
+        own: std::iter::repeat_with(|| None).take(slots).collect(),
+        given: given.to_vec(),
+    };
+    let mut logs = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        if step.cmd == MEMLOCK {
+            lift_memlock();
+            continue;
+        }
+        let mut attr = step.attr.as_ref().to_vec();
+        fds.fill(&mut attr, &step.slots);
+        // Copied only where descriptors are written into them.
+        let mut filled: Vec<Vec<u8>> = Vec::new();
+        for blob in &step.blobs {
+            let bytes = blob.bytes.as_ref();
+            let address = if blob.slots.is_empty() {
+                bytes.as_ptr()
+            } else {
+                let mut copy = bytes.to_vec();
+                fds.fill(&mut copy, &blob.slots);
+                let address = copy.as_ptr();
+                filled.push(copy); // Moves the vector, not what it points to.
+                address
+            };
+            write(&mut attr, blob.at as usize, &(address as u64).to_ne_bytes());
+        }
+        let (answer, log) = if step.cmd >= OURS {
+            (-i64::from(libc::EINVAL), None)
+        } else {
+            command(step.cmd, &mut attr, log_level, log_limit)
+        };
+        drop(filled);
+        if answer < 0 {
+            return Ok(Outcome {
+                fds: Vec::new(),
+                failure: Some(Failure {
+                    step: index,
+                    errno: i32::try_from(-answer).unwrap_or(libc::EIO),
+                    log: log.unwrap_or_default(),
+                }),
+                logs,
+            });
+        }
+        if (step.out.is_some() || OPENING.contains(&step.cmd))
+            && let Ok(number) = RawFd::try_from(answer)
+        {
+            // SAFETY: the kernel just made it for this command.
+            let fd = unsafe { OwnedFd::from_raw_fd(number) };
+            if let Some(place) = step.out.and_then(|slot| fds.own.get_mut(slot as usize)) {
+                *place = Some(fd);
+            }
+        }
+        if log_level > 0
+            && let Some(log) = log
+        {
+            logs.push((index, log));
+        }
+    }
+    Ok(Outcome {
+        fds: fds.own,
+        failure: None,
+        logs,
+    })
+}
