@@ -105,7 +105,8 @@ class Object:
     def kernel_btf(self, lacking: Sequence[str] = ()) -> bytes | None:
         """The object's BTF as a kernel takes it: section sizes and variable offsets filled in, externs made definitions,
         names the kernel refuses mended (Rust generics), and the kinds in `lacking` replaced by older ones with the same ids
-        and sizes (`func`, `func_global`, `datasec`, `float`, `decl_tag`, `type_tag`, `enum64`). None without BTF."""
+        and sizes (`func`, `func_global`, `datasec`, `float`, `decl_tag`, `type_tag`, `enum64`; `qmark_datasec`, kernels
+        below 6.11: only identifiers as section names; `long_names`, below 6.1: 127 bytes). None without BTF."""
     def functions(self) -> list[dict[str, object]]:
         """Every function symbol: `{"name","section","offset","size","weak","static","program": bool}`; section offsets in bytes."""
 

@@ -95,7 +95,7 @@ impl Datasecs {
 }
 
 /// Global variables by name, the first of each.
-fn object_symbols(elf: &Elf) -> HashMap<&[u8], Symbol> {
+pub(crate) fn object_symbols(elf: &Elf) -> HashMap<&[u8], Symbol> {
     let mut found = HashMap::new();
     for (_, symbol) in elf.symbols() {
         if symbol.kind() == STT_OBJECT && symbol.bind() != STB_LOCAL {

@@ -14,6 +14,7 @@ mod externs;
 mod functions;
 mod image;
 mod kernel;
+mod kernel_btf;
 mod link;
 mod linked;
 mod maps;

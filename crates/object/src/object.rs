@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bpfsmith_btf::ext::BtfExt;
-use bpfsmith_btf::{Btf, Bytes, Kind};
+use bpfsmith_btf::{Btf, Bytes, Kind, Lacking};
 use bpfsmith_isa::Endian;
 
 use crate::datasec::{self, Datasecs};
@@ -70,6 +70,7 @@ pub struct Object {
     pub(crate) line_index: OnceLock<LineIndex>,
     pub(crate) func_index: OnceLock<FuncIndex>,
     pub(crate) against: Mutex<Option<Arc<Against>>>,
+    pub(crate) kernel_btf: Mutex<Option<(Lacking, Arc<Vec<u8>>)>>,
     linked: Vec<OnceLock<Result<Arc<Linked>>>>,
     /// Programs whose slots are in `spent`.
     paid: Vec<AtomicBool>,
@@ -142,6 +143,7 @@ impl Object {
             line_index: OnceLock::new(),
             func_index: OnceLock::new(),
             against: Mutex::new(None),
+            kernel_btf: Mutex::new(None),
             kept: AtomicUsize::new(0),
             spent: AtomicUsize::new(0),
             btf,

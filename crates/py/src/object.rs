@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bpfsmith_btf::Bytes;
+use bpfsmith_btf::{Bytes, Lacking};
 use bpfsmith_object::{Error, ExternKind, Frame, Inlined, Object};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::analysis::Analysis;
@@ -214,6 +214,31 @@ impl PyObject {
                 .map(|index| against.has_extern(index))
                 .collect()
         })
+    }
+
+    /// The BTF as a kernel takes it that lacks these features.
+    #[pyo3(signature = (lacking = Vec::new()))]
+    #[allow(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
+    fn kernel_btf<'py>(
+        &self,
+        py: Python<'py>,
+        lacking: Vec<PyBackedStr>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let mut features = Lacking::default();
+        for word in &lacking {
+            if !features.set(word) {
+                let hint = format!("known are {}", Lacking::WORDS.join(", "));
+                return Err(read_error(
+                    format!("`{word}` is no feature of BTF"),
+                    "",
+                    hint,
+                ));
+            }
+        }
+        let bytes = py
+            .detach(|| self.shared.object.kernel_btf(features))
+            .map_err(raise)?;
+        Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
     fn functions<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
