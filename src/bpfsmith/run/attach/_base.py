@@ -1,0 +1,127 @@
+"""What the modules of the families share."""
+
+from __future__ import annotations
+
+from bpfsmith import kernel
+from bpfsmith.model.errors import Closed, InputError, KernelError, PermissionMissing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from bpfsmith._native import Fd
+    from bpfsmith.model.errors import BpfsmithError
+
+EPERM, ENOENT, EBADF, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 9, 13, 16, 17, 19, 22
+E2BIG, ERANGE, ENOSYS, EOPNOTSUPP, ENOTSUPP, ESTALE = 7, 34, 38, 95, 524, 116
+# An old kernel's answers to a command, attach type or field it does not know.
+UNKNOWN = frozenset({-EINVAL, -E2BIG, -EOPNOTSUPP})
+
+
+def require(program: Any, types: Iterable[str], how: str) -> None:
+    """Refuses a program of another type, or one that is closed, before the kernel does."""
+    types = tuple(types)
+    if program.type not in types:
+        wanted = " or ".join(f"`{word}`" for word in types)
+        raise InputError(
+            f"`{program.name}` is a `{program.type}` program; {how} takes {wanted}",
+            "",
+            f"`{program.name}.attach()` attaches it as its section says",
+        )
+    if program.fd.closed:
+        raise Closed(f"`{program.name}` is closed: the object it was loaded with was")
+
+
+def number_of(word: str) -> int:
+    """The number of an attach type by libbpf's word."""
+    from bpfsmith.facts import attach_types
+
+    row = attach_types.get(word)
+    if row is None:
+        from bpfsmith.model.near import did_you_mean
+
+        known = [one.name for one in attach_types.all()]
+        raise InputError(f"there is no attach type `{word}`", hint=did_you_mean(word, known))
+    return row.number
+
+
+def link_create(program: Any, attach_type: int, **fields: Any) -> Fd | int:
+    """BPF_LINK_CREATE: the link's descriptor or `-errno`."""
+    from bpfsmith.kernel.attrs import encode
+
+    return kernel.door().bpf_fd(*encode("BPF_LINK_CREATE", prog_fd=program.fd, attach_type=attach_type, **fields))
+
+
+def refusal(
+    command: str, errno: int, program: Any, target: str, capability: str = "",
+    told: Mapping[int, BpfsmithError] | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> BpfsmithError:  # fmt: skip
+    """The error for an attach the kernel refused: what this family knows of that number, else what the command
+    means."""
+    errno = abs(errno)
+    if told and errno in told:
+        return told[errno]
+    where = f"`{program.name}` to {target}"
+    if errno in (EPERM, EACCES):
+        what = f" needs {capability}" if capability else ""
+        return PermissionMissing(
+            f"attaching {where}{what or ' is not permitted'}", "sudo", target, capability=capability
+        )
+    from bpfsmith.kernel.failures import error
+
+    made = error(command, errno, where, fields)
+    if isinstance(made, KernelError):
+        made.where = made.where or target
+    return made
+
+
+def choice(what: str, given: str, known: Mapping[str, Any]) -> Any:
+    """The value a word stands for; an unknown word is refused with those known."""
+    if given not in known:
+        from bpfsmith.model.near import did_you_mean
+
+        words = ", ".join(f"`{word}`" for word in known if word)
+        raise InputError(f"there is no {what} `{given}`", hint=did_you_mean(given, known) or f"one of {words}")
+    return known[given]
+
+
+def needs(program: Any, option: str, example: str) -> InputError:
+    """The error for `attach()` by section where the section does not say where to."""
+    return InputError(
+        f"`{program.name}` (section `{program.section}`) says no target: pass `{option}=`", program.name,
+        f"for example `attach({option}={example})`",
+    )  # fmt: skip
+
+
+def program_name(number: int) -> str:
+    """`` `name` (program 12) `` of a loaded program, for messages; only the id where it may not be asked."""
+    fd = kernel.door().bpf_fd(*_encode("BPF_PROG_GET_FD_BY_ID", prog_id=number))
+    if isinstance(fd, int):
+        return f"program {number}"
+    with fd:
+        info = bytearray(232)
+        answer = kernel.try_call("BPF_OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=len(info), info=info)
+    # `name` of `struct bpf_prog_info`
+    name = bytes(info[64:80]).rstrip(b"\0").decode("utf-8", "replace") if answer >= 0 else ""
+    return f"`{name}` (program {number})" if name else f"program {number}"
+
+
+def link_ids() -> Iterable[int]:
+    """Ids of every link of the machine, ascending; ends early where they may not be asked."""
+    number = 0
+    while True:
+        command, attr, buffers = _encode("BPF_LINK_GET_NEXT_ID", start_id=number)
+        if kernel.door().bpf(command, attr, buffers) < 0:
+            return
+        from bpfsmith.kernel.attrs import output
+
+        number = output("BPF_LINK_GET_NEXT_ID", attr, "next_id")
+        yield number
+
+
+def _encode(command: str, **fields: Any) -> Any:
+    from bpfsmith.kernel.attrs import encode
+
+    return encode(command, **fields)

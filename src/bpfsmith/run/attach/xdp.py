@@ -1,0 +1,272 @@
+"""XDP: a program at an interface, before the network stack.
+
+By `bpf_link` (Linux 5.9+), which ends with its holder; through rtnetlink (4.8+) where there are no links or when asked
+for, which stays until it is removed. An interface has one XDP program per mode: what holds it is named when it is
+taken.
+"""
+
+from __future__ import annotations
+
+from bpfsmith import kernel
+from bpfsmith.kernel import netlink
+from bpfsmith.model.errors import InputError, KernelError, TargetGone, Unsupported
+from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, program_fd, raw_info
+
+from ._base import (
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    EOPNOTSUPP,
+    UNKNOWN,
+    choice,
+    link_create,
+    link_ids,
+    needs,
+    program_name,
+    refusal,
+    require,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith._native import Fd
+
+ATTACH_TYPE = 37
+MODES = {
+    "": 0,
+    "native": netlink.XDP_DRIVER,
+    "driver": netlink.XDP_DRIVER,
+    "skb": netlink.XDP_SKB,
+    "generic": netlink.XDP_SKB,
+    "hardware": netlink.XDP_HARDWARE,
+    "offload": netlink.XDP_HARDWARE,
+}
+VIA = {"": None, "link": "link", "netlink": "netlink"}
+# Names that libxdp and bpfman give the program that calls the others in turn.
+DISPATCHERS = ("xdp_dispatcher", "xdp_dispatch")
+_NO_DEVICE = 0x7FFFFFFF
+
+
+def attach(
+    program: Any, iface: str | int, mode: str | None = None, *, replace: Any = None, via: str | None = None
+) -> Link:
+    """See `AttachMethods.attach_xdp`."""
+    require(program, ("xdp",), "attach_xdp")
+    flags = choice("XDP mode", mode or "", MODES)
+    choice("way to attach XDP", via or "", VIA)
+    index, name = netlink.interface(iface)
+    target = f"`{name}`"
+    if replace is not None:
+        return _replace(program, index, target, flags, replace, via)
+    if via != "netlink":
+        fd = link_create(program, ATTACH_TYPE, target_ifindex=index, flags=flags)
+        if not isinstance(fd, int):
+            return LinkFd(program, "xdp", target, fd)
+        if via == "link" or not (fd in UNKNOWN and not _knows_links(program)):
+            raise _refused(program, index, target, flags, -fd)
+    return _by_netlink(program, index, target, flags, None)
+
+
+def by_section(program: Any, iface: str | int | None = None, **options: Any) -> Link:
+    if program.attach_type in {"xdp_devmap", "xdp_cpumap"}:
+        kind = program.attach_type.removeprefix("xdp_")
+        raise InputError(
+            f"`{program.name}` runs from a {kind}, it is attached to no interface",
+            program.name,
+            f'put it into an entry: `maps["..."][index] = (target, {program.name})`',
+        )
+    if iface is None:
+        raise needs(program, "iface", '"eth0"')
+    return attach(program, iface, **options)
+
+
+def plan(_program: Any, iface: str | int | None = None, mode: str | None = None, **_: Any) -> list[dict[str, Any]]:
+    flags = choice("XDP mode", mode or "", MODES)
+    return [{"command": "BPF_LINK_CREATE", "attach_type": "xdp", "target_ifindex": iface, "flags": flags}]
+
+
+def _knows_links(program: Any) -> bool:
+    """Whether the kernel has XDP links: only then does it look for the interface."""
+    answer = link_create(program, ATTACH_TYPE, target_ifindex=_NO_DEVICE, flags=0)
+    if isinstance(answer, int):
+        return answer == -ENODEV
+    answer.close()
+    return True
+
+
+# ------------------------------------------------------------ without a link
+
+
+def _by_netlink(program: Any, index: int, target: str, flags: int, expected: int | None) -> Link:
+    from bpfsmith.kernel import journal
+
+    try:
+        netlink.set_xdp(index, program.fd.fileno(), flags, expected)
+    except netlink.NetlinkRefused as refused:
+        raise _refused(program, index, target, flags, refused.errno, refused.reason) from None
+    except Unsupported:
+        raise _refused(program, index, target, flags, EOPNOTSUPP) from None
+    journal.record("xdp", f"{index}:{flags}")
+    ours = program.fd.dup()
+
+    def undo() -> None:
+        # Only what is ours is removed: another program may have been put in its place meanwhile.
+        with ours:
+            try:
+                netlink.set_xdp(index, -1, flags, ours.fileno())
+            except TargetGone:
+                pass
+            except netlink.NetlinkRefused as refused:
+                if refused.errno == EINVAL:  # before 5.7 nothing can be expected
+                    netlink.set_xdp(index, -1, flags)
+                elif refused.errno not in {ENOENT, EEXIST}:
+                    raise
+        journal.forget("xdp", f"{index}:{flags}")
+
+    def replace(new: int, old: int | None) -> None:
+        nonlocal ours
+        netlink.set_xdp(index, new, flags, ours.fileno() if old is None else old)
+        ours.close()
+        ours = duplicate(new)
+
+    def info() -> dict[str, Any]:
+        told, ids = netlink.xdp_state(index)
+        return {"ifindex": index, "mode": told, "prog_id": next(iter(ids.values()), 0)}
+
+    return Held(program, "xdp", target, undo, replace, info, outlives=True)
+
+
+# ------------------------------------------------------------ replacing
+
+
+def _replace(program: Any, index: int, target: str, flags: int, replace: Any, via: str | None) -> Link:
+    """Puts the program in the place of `replace`: a link, a program (loaded or by id), or True for whatever is
+    there."""
+    if isinstance(replace, Link):
+        replace.update(program)
+        return replace
+    _, ids = netlink.xdp_state(index)
+    if not ids:
+        if replace is True:
+            return attach(program, index, _word(flags), via=via)
+        raise InputError(f"nothing is attached to {target}, so nothing can be replaced", target, "leave `replace` out")
+    if replace is True:
+        expected, hold = program_fd(next(iter(ids.values())))
+    else:
+        expected, hold = program_fd(replace)
+    found = _link_of(index)
+    if found is not None:
+        # A link keeps its interface: only the program behind it can be changed.
+        answer = kernel.try_call(
+            "BPF_LINK_UPDATE", link_fd=found, new_prog_fd=program.fd, flags=4, old_prog_fd=expected
+        )
+        if answer < 0:
+            found.close()
+            raise _not_expected(index, target, -answer)
+        link = from_id(int.from_bytes(raw_info(found)[4:8], "little"))
+        found.close()
+        return link
+    try:
+        link2 = _by_netlink(program, index, target, flags, expected)
+    except KernelError as refused:
+        if refused.errno == EEXIST:
+            raise _not_expected(index, target, refused.errno) from None
+        raise
+    del hold
+    return link2
+
+
+def _word(flags: int) -> str | None:
+    return next((word for word, value in MODES.items() if word and value == flags), None)
+
+
+def _link_of(index: int) -> Fd | None:
+    """The XDP link at an interface, whoever holds it; None when its program is attached without one."""
+    for number in link_ids():
+        fd = kernel.door().bpf_fd(*_get(number))
+        if isinstance(fd, int):
+            continue
+        info = raw_info(fd)
+        # type 6: XDP, then the ifindex
+        if int.from_bytes(info[:4], "little") == 6 and int.from_bytes(info[16:20], "little") == index:
+            return fd
+        fd.close()
+    return None
+
+
+def _get(number: int) -> Any:
+    from bpfsmith.kernel.attrs import encode
+
+    return encode("BPF_LINK_GET_FD_BY_ID", link_id=number)
+
+
+def _not_expected(index: int, target: str, errno: int) -> KernelError:
+    _, ids = netlink.xdp_state(index)
+    there = ", ".join(program_name(number) for number in ids.values()) or "nothing"
+    return KernelError(
+        f"another program than the expected one is attached to {target}: {there}", "BPF_LINK_UPDATE", errno, target,
+        "pass `replace=True` to replace whatever is there",
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------ refusals
+
+
+def _refused(program: Any, index: int, target: str, flags: int, errno: int, reason: str = "") -> Exception:
+    told: dict[int, Any] = {}
+    if errno in {EBUSY, EEXIST}:
+        told[errno] = _taken(index, target, errno)
+    elif errno == EOPNOTSUPP or (errno == EINVAL and flags & (netlink.XDP_DRIVER | netlink.XDP_HARDWARE)):
+        told[errno] = _unable(target, flags, reason)
+    elif errno == EINVAL:
+        # The only other cause here: a program made for XDP frags, a devmap or another device.
+        told[errno] = InputError(
+            f"`{program.name}` cannot be attached to {target}" + (f": {reason}" if reason else ""), target,
+            "large MTU or receive-side aggregation need a program with `xdp.frags`; programs of a devmap or cpumap are "
+            "no programs of an interface; `mode=\"skb\"` asks less of the driver",
+        )  # fmt: skip
+    return refusal("BPF_LINK_CREATE", errno, program, target, "CAP_NET_ADMIN", told)
+
+
+def _unable(target: str, flags: int, reason: str) -> Unsupported:
+    if flags & netlink.XDP_HARDWARE:
+        return Unsupported(
+            f"{target} cannot run XDP programs in hardware", "xdp_hardware", "4.16", 'use `mode="native"` or `"skb"`'
+        )
+    if flags & netlink.XDP_DRIVER:
+        said = f": {reason}" if reason else ""
+        return Unsupported(
+            f"the driver of {target} does not run this XDP program natively{said}", "xdp_native", "", 'use `mode="skb"`'
+        )
+    return Unsupported(f"{target} takes no XDP program{f': {reason}' if reason else ''}", "xdp", "4.8")
+
+
+def _taken(index: int, target: str, errno: int) -> KernelError:
+    """The interface has a program: whose, and what can be done."""
+    mode, ids = netlink.xdp_state(index)
+    names = [program_name(number) for number in ids.values()]
+    there = " and ".join(names) or "another program"
+    if any(word in name for name in names for word in DISPATCHERS):
+        return KernelError(
+            f"{target} is taken by a dispatcher of libxdp, {there}: it runs several XDP programs in turn",
+            "BPF_LINK_CREATE", errno, target,
+            "add the program to it with `xdp-loader load`, or remove it with `xdp-loader unload --all`",
+        )  # fmt: skip
+    found = _link_of(index)
+    if found is not None:
+        number = int.from_bytes(raw_info(found)[4:8], "little")
+        found.close()
+        held = f"link {number}"
+        hint = "pass `replace=` that program's id (or True) to put this one in its place, or end its owner"
+    else:
+        held = "without a link"
+        hint = (
+            f"pass `replace=` that program's id (or True), or remove it with `ip link set {target.strip('`')} xdp off`"
+        )
+    return KernelError(
+        f"{target} is taken by {there}, attached {mode or 'there'}, {held}", "BPF_LINK_CREATE", errno, target, hint
+    )
