@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bpfsmith._native import Fd
 
     from ._door import Door
-    from .live import LiveKernel
+    from ._live import LiveKernel
 
 __all__ = ["call", "call_fd", "door", "live", "try_call"]
 
@@ -42,7 +42,7 @@ def live() -> LiveKernel:
     """The running kernel, one value per process; nothing is read before it is asked for."""
     found = _Process.live
     if found is None:
-        from .live import LiveKernel
+        from ._live import LiveKernel
 
         found = _Process.live = LiveKernel()
     return found
