@@ -310,3 +310,102 @@ def possible_cpus() -> int:
 def kernel_symbols(names: Sequence[str], module: str | None = None) -> dict[str, list[tuple[int, str]]]:
     """name -> [(address, module or "")] from one pass over /proc/kallsyms; addresses are 0 where kptr_restrict hides them.
     `OSError` when it cannot be read."""
+
+# ---------------------------------------------------------------- sys: event streams
+#
+# What a walk over records ends with is a number: 0 nothing more is there, 1 what was asked for is full, 2 the next record
+# is still being written, 3 it is shorter than its type, 4 its selector names no type, 5 the memory is no ring. `OSError`
+# with ECHILD in a forked child (it shares its parent's positions), EBADF after `close()`. All of them are safe to use from
+# several threads, which then share the records.
+
+class Ring:
+    """Consumer of a BPF_MAP_TYPE_RINGBUF: takes from where the last call stopped, and gives it back to the kernel."""
+
+    @staticmethod
+    def open(fd: int, size: int) -> Ring | int:
+        """`size`: the map's max_entries. `-errno` when it cannot be mapped."""
+    size: int
+    discarded: int  # records their producers gave up, met so far
+    def waiting(self) -> int:
+        """Bytes between the reader and the producers, headers included."""
+    def positions(self) -> tuple[int, int, int]:
+        """(consumer, producer, reader) in bytes since the map was made; the reader is ahead by what is lent."""
+    def take_into(self, out: Any, size: int, most: int) -> tuple[int, int]:
+        """The first `size` bytes of each record into `out`, without gaps: (records, end)."""
+    def take_mixed(self, most: int) -> tuple[bytes, bytes, bytes, int]:
+        """(bytes of all records, each from a multiple of 8; u32 offsets; u32 lengths; end)."""
+    def take_sorted(
+        self, selector: tuple[int, int], values: list[tuple[int, int]], sizes: list[int], most: int
+    ) -> tuple[list[bytes], bytes, int]:
+        """By the number in a field. `selector`: (offset, bytes) of the field; `values`: (number, index of its type);
+        `sizes`: bytes by type. Answers (dense records by type, a type index per record in order, end)."""
+    def take(self) -> bytes | int:
+        """One record as it is, or the end."""
+    def lend(self, most: int) -> Lease | int:
+        """Records of one length where they lie, or the end."""
+    def pause(self, latency: float) -> float:
+        """Seconds to let records gather before the next read: 0 while they are rare, at most `latency`."""
+    def close(self) -> None: ...
+
+class Lease:
+    """Lent records as a read-only buffer from the first record's first byte; `stride` bytes from one to the next. They go
+    back to the kernel with the value or by `release()` (`BufferError` while views live), after all older ones."""
+
+    count: int
+    stride: int
+    length: int
+    def release(self) -> None: ...
+
+class PerfRing:
+    """Consumer of one perf event's buffer: as `Ring`, with PERF_RECORD_LOST counted and records that wrap joined."""
+
+    @staticmethod
+    def open(fd: int, size: int) -> PerfRing | int:
+        """`size`: bytes of records, a power of two of pages."""
+    size: int
+    lost: int  # as far as was read
+    def waiting(self) -> int: ...
+    def take_into(self, out: Any, size: int, most: int) -> tuple[int, int]: ...
+    def take_mixed(self, most: int) -> tuple[bytes, bytes, bytes, int]: ...
+    def take_sorted(
+        self, selector: tuple[int, int], values: list[tuple[int, int]], sizes: list[int], most: int
+    ) -> tuple[list[bytes], bytes, int]: ...
+    def take(self) -> bytes | int: ...
+    def close(self) -> None: ...
+
+class UserRing:
+    """Producer of a BPF_MAP_TYPE_USER_RINGBUF."""
+
+    @staticmethod
+    def open(fd: int, size: int) -> UserRing | int: ...
+    size: int
+    def waiting(self) -> int: ...
+    def send(self, data: Any, size: int) -> int:
+        """Submits the records of `size` bytes in `data`: how many, or -E2BIG (the ring can never hold one), -ENOSPC."""
+    def reserve(self, size: int) -> Slot | int: ...
+    def close(self) -> None: ...
+
+class Slot:
+    """A reserved record as a writable buffer until `submit()` or `discard()` (`BufferError` while views live); dropped, it
+    is discarded."""
+
+    done: bool
+    def submit(self) -> None: ...
+    def discard(self) -> None: ...
+
+class Poller:
+    """Waits for several descriptors; another thread ends the wait. Python's signal handlers run meanwhile."""
+
+    @staticmethod
+    def open() -> Poller | int: ...
+    def add(self, fd: int, key: int, room: bool = False) -> int:
+        """0 or `-errno`. `room`: until it can be written to."""
+    def remove(self, fd: int) -> int: ...
+    def wait(self, timeout: float | None = None) -> list[int] | None:
+        """Keys of what is ready, none after `timeout` seconds; None once `wake()` was called."""
+    def sleep(self, time: float) -> bool:
+        """Sleeps whatever is ready; True once `wake()` was called."""
+    def wake(self) -> None:
+        """Ends every wait, now and from now on."""
+    def fileno(self) -> int:
+        """Readable while something is ready."""
