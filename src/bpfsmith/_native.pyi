@@ -409,3 +409,32 @@ class Poller:
         """Ends every wait, now and from now on."""
     def fileno(self) -> int:
         """Readable while something is ready."""
+
+class Rows:
+    """Rows a dump read: a writable buffer that numpy takes without a copy."""
+
+    def __len__(self) -> int: ...
+
+Sizes = tuple[int, int, int, int]
+"""(bytes of a key, bytes the kernel copies per value, bytes of a row, where the value starts in it); rows of key size: keys only."""
+
+Items = tuple[Any, int, int, int]
+"""(buffer, offset of the first item, bytes of an item, bytes from one to the next)."""
+
+def map_dump(
+    fd: int, sizes: Sizes, command: int = 24, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
+) -> tuple[Rows, int, int, int]:
+    """Every element by BPF_MAP_LOOKUP_BATCH (24) or BPF_MAP_LOOKUP_AND_DELETE_BATCH (25): (rows, errno, system calls,
+    rows left out because their key was met before). errno 0: complete; else the rows read before it.
+
+    `chunk`: elements asked for at once (0: what fits a cache; doubled on ENOSPC); `most`, `unique`: for maps that go on
+    by key and so start over when entries go meanwhile: end after so many rows, leave out keys met before."""
+
+def map_dump_each(fd: int, sizes: Sizes, flags: int = 0, most: int = 0) -> tuple[Rows, int, int, int]:
+    """The same by BPF_MAP_GET_NEXT_KEY and BPF_MAP_LOOKUP_ELEM, for maps without batches; `most`: entries it has room for."""
+
+def map_update(fd: int, keys: Items, values: Items, count: int, flags: int = 0, batch: bool = True) -> tuple[int, int, int, int]:
+    """Stores `count` elements in order, by BPF_MAP_UPDATE_BATCH or one by one: (stored, 0, errno, system calls)."""
+
+def map_delete(fd: int, keys: Items, count: int, batch: bool = True) -> tuple[int, int, int, int]:
+    """Deletes `count` keys: (deleted, not there, errno, system calls)."""
