@@ -93,13 +93,33 @@ def test_findings_in_committed_objects_point_into_the_sources(run_cli: Callable[
     assert "bpf_printk!(" in lines["OBJ002"]
 
 
-@pytest.mark.parametrize("name", [GOOD, BROKEN])
-def test_committed_objects_are_small_and_name_no_machine(name: str) -> None:
+def test_committed_objects_are_small_and_name_no_machine() -> None:
+    import examples
     import prebuilt as maker
 
-    content = prebuilt(name).read_bytes()
-    assert len(content) < maker.LIMIT
-    assert maker.traces(content) == []
+    for side in examples.OBJECTS:
+        content = maker.where(side).read_bytes()
+        assert len(content) < maker.LIMIT, side
+        assert maker.traces(content) == [], side
+
+
+def test_the_toolbox_is_clean(run_cli: Callable[..., Any], tmp_path: Path) -> None:
+    """Sources and committed objects, and every crate has its object, its README and its user side."""
+    import examples
+
+    folder = EXAMPLES / "toolbox"
+    crates = sorted(path.parent.name for path in folder.glob("*/Cargo.toml"))
+    assert crates == sorted(examples.TOOLBOX)
+    assert sorted(path.name.split(".")[0] for path in folder.glob("prebuilt/*.o")) == crates
+    for crate in crates:
+        assert (folder / crate / "README.md").exists()
+        assert (folder / crate / f"{crate.replace('-', '_')}.py").exists()
+    own = {"CARGO_TARGET_DIR": str(tmp_path / "nothing built")}
+    objects = [folder / "prebuilt" / f"{crate}.bpf.o" for crate in crates]
+    for words in ([folder], objects):
+        ran = run_cli("check", *words, "--format", "json", cwd=ROOT, env=own)
+        assert json.loads(ran.stdout)["findings"] == []
+        assert ran.code == 0
 
 
 # ------------------------------------------------------------ with one
@@ -127,17 +147,32 @@ def test_each_mistake_of_the_broken_twin_is_named(broken: Built, run_cli: Callab
 @pytest.mark.parametrize("name", [GOOD, BROKEN])
 def test_committed_objects_equal_fresh_ones(name: str, request: pytest.FixtureRequest) -> None:
     built: Built = request.getfixturevalue("good" if name == GOOD else "broken")
-    fresh, kept = (bpfsmith.inspect(str(path)).to_json()["objects"][0] for path in (built.object, prebuilt(name)))
+    _same(built.object, prebuilt(name))
+
+
+@pytest.mark.toolchain("rust")
+def test_committed_objects_of_the_toolbox_equal_fresh_ones(tmp_path: Path) -> None:
+    import examples
+    import prebuilt as maker
+
+    for side in examples.OBJECTS:
+        if side.workspace == "toolbox":
+            built = examples.kernel_side(EXAMPLES / side.workspace, tmp_path, side.package, side.program)
+            _same(built, maker.where(side))
+
+
+def _same(built: Path, committed: Path) -> None:
+    fresh, kept = (bpfsmith.inspect(str(path)).to_json()["objects"][0] for path in (built, committed))
     assert kept["license"] == fresh["license"]
     for field in ("name", "type", "key_size", "value_size", "max_entries", "origin"):
         assert sorted(str(row[field]) for row in kept["maps"]) == sorted(str(row[field]) for row in fresh["maps"])
     # Another compiler lays out other code; the same one must make the same.
     fields = ["name", "section", "type", "helpers"]
-    if _compilers(built.object) == _compilers(prebuilt(name)):
+    if _compilers(built) == _compilers(committed):
         fields += ["instructions", "stack", "fingerprint"]
     for field in fields:
         assert [row[field] for row in kept["programs"]] == [row[field] for row in fresh["programs"]], (
-            f"{field} differs: run `python3 tools/dev/prebuilt.py`"
+            f"{field} of {committed.name} differs: run `python3 tools/dev/prebuilt.py`"
         )
 
 

@@ -72,7 +72,8 @@ def main() -> int:
         known = {side.workspace for side in OBJECTS}
         wanted = set(sys.argv[1:]) or known
         if unknown := wanted - known:
-            raise Failed(f"no such workspace: {', '.join(sorted(unknown))}")
+            print(f"prebuilt: no such workspace: {', '.join(sorted(unknown))}", file=sys.stderr)
+            return 2
         for side in OBJECTS:
             if side.workspace in wanted:
                 print(make(side))

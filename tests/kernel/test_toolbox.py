@@ -1,0 +1,240 @@
+"""The Python sides of the examples, started as a user starts them: each sees real traffic or events, and what it loaded
+is gone when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+TOOLBOX = EXAMPLES / "toolbox"
+READY, END, GONE = 30.0, 20.0, 5.0  # seconds
+SO_RCVMARK = 75
+
+pytestmark = pytest.mark.root
+
+
+class Running:
+    """An example that has said its first line. `text`: all it printed, when the block has ended (by Ctrl-C)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.text = ""
+        self.held: set[tuple[str, int]] = set()
+
+    def lines(self) -> list[list[str]]:
+        return [line.split() for line in self.text.splitlines()]
+
+
+def _held(pid: int) -> set[tuple[str, int]]:
+    """What of the kernel's that process holds: (`prog`, id) and so on."""
+    found: set[tuple[str, int]] = set()
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            text = info.read_text()
+            for kind in ("link", "prog", "map", "btf"):  # the information on a link names its program too
+                if match := re.search(rf"^{kind}_id:\s*(\d+)$", text, re.MULTILINE):
+                    found.add((kind, int(match[1])))
+                    break
+    return found
+
+
+def _alive(what: tuple[str, int]) -> bool:
+    tool = shutil.which("bpftool") or "/usr/sbin/bpftool"
+    return subprocess.run([tool, what[0], "show", "id", str(what[1])], capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def running(script: Path, *words: str | Path) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [sys.executable, script, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    watchdog = threading.Timer(READY + END, process.kill)
+    watchdog.start()
+    try:
+        first = process.stdout.readline()
+        assert first, process.stderr.read()
+        run = Running(process)
+        run.held = _held(process.pid)
+        yield run
+        process.send_signal(signal.SIGINT)
+        rest, complaints = process.communicate(timeout=END)
+        run.text = first + rest
+        assert process.returncode == 0, complaints
+        # Warnings too: a link that was dropped would be one.
+        assert not complaints
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    assert {kind for kind, _ in run.held} >= {"prog", "map", "btf"}
+    until = time.monotonic() + GONE
+    while (left := {one for one in run.held if _alive(one)}) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not left, f"the kernel keeps {left}"
+
+
+def _wait_for(process: subprocess.Popen[str], text: str) -> str:
+    """Reads until a line that holds `text`."""
+    assert process.stdout is not None
+    seen = ""
+    while text not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    return seen
+
+
+def test_packet_counter(netns: Any) -> None:
+    payload = bytes(100)
+    with running(EXAMPLES / "packet-counter/packet_counter.py", netns.device, "--block", "10.99.0.77") as run:
+        netns.udp(30, payload=payload)
+        seen = _wait_for(run.process, "new source")
+    assert f"new source {netns.peer_address} -> {netns.address}:9000\n" in seen
+    assert re.search(rf"^ +packets: 30 \({30 * (100 + 42)} bytes\)$", run.text, re.MULTILINE)
+    assert re.search(r"^ +blocked: 0 ", run.text, re.MULTILINE)
+    assert re.search(r"^ +lost events: 0 ", run.text, re.MULTILINE)
+    assert re.search(r"^ +openat: [1-9]", run.text, re.MULTILINE)
+
+
+def test_packet_counter_blocks(netns: Any) -> None:
+    with running(EXAMPLES / "packet-counter/packet_counter.py", netns.device, "--block", netns.peer_address) as run:
+        assert netns.udp_echo(timeout=0.3) is None
+        assert "(blocked)" in _wait_for(run.process, "new source")
+    assert re.search(r"^ +blocked: 1 ", run.text, re.MULTILINE)
+
+
+def test_an_interface_that_is_not_there(netns: Any) -> None:
+    """Nothing is attached; the reason is an error of ours that names it."""
+    script = EXAMPLES / "packet-counter/packet_counter.py"
+    done = subprocess.run([sys.executable, script, "none0"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("bpfsmith.model.errors.TargetMissing: ")
+    assert "`none0`" in last
+    assert "ResourceWarning" not in done.stderr
+
+
+def test_syscall_latency() -> None:
+    """Of this process only: it reads one byte a hundred times, with a pause of 1 ms in each of ten."""
+    with running(TOOLBOX / "syscall-latency/syscall_latency.py", "--pid", str(os.getpid()), "--top", "500") as run:
+        with open("/dev/zero", "rb", buffering=0) as zero:
+            for _ in range(1000):
+                zero.read(1)
+        for _ in range(10):
+            time.sleep(0.002)
+    calls = {line[0].rstrip(":"): int(line[1]) for line in run.lines() if "calls," in line}
+    assert calls.get("read", calls.get("0", 0)) >= 1000
+    sleeps = calls.get("clock_nanosleep", calls.get("230", 0))
+    assert 10 <= sleeps < 1000
+    # Its ten sleeps of 2 ms stand in the slots of 1 ms and more.
+    block = run.text.partition(f": {sleeps} calls")[2].split("calls,")[0 + 1]
+    slots = {
+        int(line.split()[0].replace(",", "")): int(line.split()[2]) for line in block.splitlines() if " ns " in line
+    }
+    assert sum(count for start, count in slots.items() if start >= 1 << 20) >= 10
+
+
+def test_tcp_states(netns: Any) -> None:
+    with running(TOOLBOX / "tcp-states/tcp_states.py", "--port", "9002") as run:
+        assert netns.tcp() == b"bpfsmith"
+        seen = _wait_for(run.process, "LAST_ACK -> CLOSE")
+    here, there = f"{netns.address}:9002", re.escape(netns.peer_address)
+    assert re.search(rf"{there}:\d+ -> {here}  CLOSE -> SYN_SENT$", seen, re.MULTILINE)
+    assert re.search(rf" ms  {there}:\d+ -> {here}  SYN_SENT -> ESTABLISHED$", seen, re.MULTILINE)
+    assert f"{here} -> 0.0.0.0:0  CLOSE -> LISTEN\n" in seen
+    assert "lost" not in run.text
+
+
+def test_tcp_states_of_ipv6(netns: Any) -> None:
+    with running(TOOLBOX / "tcp-states/tcp_states.py", "--port", "9003") as run:
+        assert netns.tcp(port=9003, ipv6=True) == b"bpfsmith"
+        seen = _wait_for(run.process, "SYN_SENT -> ESTABLISHED")
+    assert f" -> [{netns.address6}]:9003  SYN_SENT -> ESTABLISHED\n" in seen
+
+
+TALK = """
+import socket
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(7):
+    out.sendto(bytes(100), ("127.0.0.1", 9))
+"""
+
+
+def test_cgroup_traffic(cgroup: Any, netns: Any) -> None:
+    inner = cgroup.path / "inner"
+    inner.mkdir()
+    try:
+        with running(TOOLBOX / "cgroup-traffic/cgroup_traffic.py", cgroup.path) as run:
+            script = f'echo $$ > "{inner}/cgroup.procs" && exec "$@"'
+            subprocess.run(["sh", "-c", script, "sh", sys.executable, "-I", "-c", TALK], check=True)
+        row = next(line for line in run.lines() if line[-1] == str(inner))
+        # Seven datagrams of 100 + 28 bytes; each is answered by "port unreachable".
+        assert int(row[2]) == 7
+        assert int(row[3]) == 7 * 128
+        assert int(row[0]) >= 1
+    finally:
+        inner.rmdir()
+
+
+ECHO = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+near = socket.create_connection(server.getsockname())
+far, _ = server.accept()
+for _ in range(50):
+    near.sendall(bytes(1000))
+    left = 1000
+    while left:
+        left -= len(far.recv(left))
+    far.sendall(b"done")
+    assert near.recv(4) == b"done"
+"""
+
+
+def test_local_redirect(cgroup: Any, netns: Any) -> None:
+    with running(TOOLBOX / "local-redirect/local_redirect.py", cgroup.path) as run:
+        done = cgroup.run(sys.executable, "-I", "-c", ECHO, timeout=END)
+        assert done.returncode == 0, done.stderr
+    assert re.search(r"sockets remembered: 2 ", run.text)
+    assert re.search(rf"messages redirected: 100 \({50 * 1004} bytes\)", run.text)
+    assert re.search(r"messages passed on: 0 ", run.text)
+
+
+def test_tc_mark(netns: Any) -> None:
+    """The mark is what a socket is told about the packets it receives."""
+    marks = [f"{netns.peer_address}/32=0x7", "10.0.0.0/8=9"]
+    with (
+        running(TOOLBOX / "tc-mark/tc_mark.py", netns.device, *marks) as run,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
+    ):
+        here.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+        here.bind((netns.address, 9005))
+        here.settimeout(2)
+        netns.udp(3, port=9005, payload=bytes(100))
+        for _ in range(3):
+            _, told, _, _ = here.recvmsg(100, 100)
+            assert [(kind, int.from_bytes(data, sys.byteorder)) for _, kind, data in told] == [(socket.SO_MARK, 7)]
+        netns.udp_out(2)
+    assert f"mark 0x7: 5 packets, {3 * 142 + 2 * 50} bytes" in run.text
+    assert "mark 0x9" not in run.text
