@@ -22,7 +22,7 @@ class LiveKernel(Kernel):
     and only when a command fails asks for the truth and plans again. `probe(feature)` always asks (once per process).
     """
 
-    __slots__ = ("_config", "_known", "_module_list", "_settled", "_symbols", "_vmlinux")
+    __slots__ = ("_btf_ids", "_config", "_known", "_module_list", "_settled", "_symbols", "_vmlinux")
 
     def __init__(self) -> None:
         # The parent's fields are never read: each property below answers for itself.
@@ -32,6 +32,7 @@ class LiveKernel(Kernel):
         self._settled = False
         self._config: dict[str, str] | None = None
         self._symbols: dict[str, int | None] = {}
+        self._btf_ids: dict[str, int] | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +92,14 @@ class LiveKernel(Kernel):
     @property
     def targets(self) -> list[Btf]:
         return [self.btf, *(btf for _, btf in self.modules)]
+
+    def module_id(self, name: str) -> int | None:
+        """The id of a module's BTF (ids change with every boot); None: no such module, or not permitted to ask."""
+        if self._btf_ids is None:
+            from .info import kernel_btf_ids
+
+            self._btf_ids = kernel_btf_ids()
+        return self._btf_ids.get(name)
 
     # ---- features
 
