@@ -1,8 +1,10 @@
-"""bpfsmith: the forge for eBPF. It checks, explains and inspects eBPF programs written in Rust/Aya and C.
+"""bpfsmith: the forge for eBPF. It checks, explains, inspects, loads and runs eBPF programs written in Rust/Aya and C.
 
     >>> import bpfsmith
     >>> report = bpfsmith.check("target/bpfel-unknown-none/release/counter", kernels="5.10..")  # doctest: +SKIP
     >>> for finding in report.findings: print(finding.code, finding.message)                   # doctest: +SKIP
+    >>> with bpfsmith.load("counter", globals={"LIMIT": 10}) as bpf:                           # doctest: +SKIP
+    ...     bpf.programs["count"].attach_xdp("eth0")
 
 Nothing is imported before it is used; `import bpfsmith` costs a few milliseconds.
 """
@@ -17,69 +19,123 @@ if TYPE_CHECKING:
     from bpfsmith.check.report import Report as Report
     from bpfsmith.explain import explain as explain
     from bpfsmith.inspect import inspect as inspect
+    from bpfsmith.model.errors import BadRecord as BadRecord
     from bpfsmith.model.errors import BpfsmithError as BpfsmithError
+    from bpfsmith.model.errors import Closed as Closed
     from bpfsmith.model.errors import EnvironmentMissing as EnvironmentMissing
     from bpfsmith.model.errors import InputError as InputError
+    from bpfsmith.model.errors import KernelError as KernelError
+    from bpfsmith.model.errors import MapFull as MapFull
+    from bpfsmith.model.errors import PermissionMissing as PermissionMissing
+    from bpfsmith.model.errors import PinMismatch as PinMismatch
+    from bpfsmith.model.errors import TargetGone as TargetGone
+    from bpfsmith.model.errors import TargetMissing as TargetMissing
     from bpfsmith.model.errors import ToolError as ToolError
+    from bpfsmith.model.errors import UnknownName as UnknownName
+    from bpfsmith.model.errors import Unsupported as Unsupported
+    from bpfsmith.model.errors import ValueMismatch as ValueMismatch
+    from bpfsmith.model.errors import VerifierRejected as VerifierRejected
     from bpfsmith.model.finding import Edit as Edit
     from bpfsmith.model.finding import Evidence as Evidence
     from bpfsmith.model.finding import Finding as Finding
     from bpfsmith.model.finding import Fix as Fix
     from bpfsmith.model.finding import Label as Label
     from bpfsmith.model.finding import Span as Span
+    from bpfsmith.model.kernel import Kernel as Kernel
     from bpfsmith.model.kernels import KernelSet as KernelSet
     from bpfsmith.model.kernels import parse_kernels as parse_kernels
     from bpfsmith.model.object import Object as Object
     from bpfsmith.read import read as read
+    from bpfsmith.read import read_kernel as read_kernel
     from bpfsmith.read import read_many as read_many
+    from bpfsmith.run.load import load as load
+    from bpfsmith.run.loaded import Loaded as Loaded
+    from bpfsmith.run.loaded import LoadedProgram as LoadedProgram
+    from bpfsmith.run.plan import Plan as Plan
     from bpfsmith.skill import skill as skill
 
 __version__ = "0.1.0"
 
 # Public name -> module that defines it. The verbs are callable packages (see `_verbs`).
 _PUBLIC = {
+    "BadRecord": "model.errors",
     "BpfsmithError": "model.errors",
+    "Closed": "model.errors",
     "Edit": "model.finding",
     "EnvironmentMissing": "model.errors",
     "Evidence": "model.finding",
     "Finding": "model.finding",
     "Fix": "model.finding",
     "InputError": "model.errors",
+    "Kernel": "model.kernel",
+    "KernelError": "model.errors",
     "KernelSet": "model.kernels",
     "Label": "model.finding",
+    "Loaded": "run.loaded",
+    "LoadedProgram": "run.loaded",
+    "MapFull": "model.errors",
     "Object": "model.object",
+    "PermissionMissing": "model.errors",
+    "PinMismatch": "model.errors",
+    "Plan": "run.plan",
     "Report": "check.report",
     "Span": "model.finding",
+    "TargetGone": "model.errors",
+    "TargetMissing": "model.errors",
     "ToolError": "model.errors",
+    "UnknownName": "model.errors",
+    "Unsupported": "model.errors",
+    "ValueMismatch": "model.errors",
+    "VerifierRejected": "model.errors",
     "check": "check",
     "explain": "explain",
     "inspect": "inspect",
+    "load": "run.load",
     "parse_kernels": "model.kernels",
     "read": "read",
+    "read_kernel": "read",
     "read_many": "read",
     "skill": "skill",
 }
 
 __all__ = [
+    "BadRecord",
     "BpfsmithError",
+    "Closed",
     "Edit",
     "EnvironmentMissing",
     "Evidence",
     "Finding",
     "Fix",
     "InputError",
+    "Kernel",
+    "KernelError",
     "KernelSet",
     "Label",
+    "Loaded",
+    "LoadedProgram",
+    "MapFull",
     "Object",
+    "PermissionMissing",
+    "PinMismatch",
+    "Plan",
     "Report",
     "Span",
+    "TargetGone",
+    "TargetMissing",
     "ToolError",
+    "UnknownName",
+    "Unsupported",
+    "ValueMismatch",
+    "VerifierRejected",
     "__version__",
     "check",
     "explain",
     "inspect",
+    "load",
     "parse_kernels",
     "read",
+    "read_kernel",
     "read_many",
     "skill",
 ]

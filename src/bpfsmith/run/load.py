@@ -1,0 +1,195 @@
+"""`bpfsmith.load`: an object into the kernel.
+
+The plan is made for a kernel that has everything, and replayed. Only when a command fails is the kernel asked what it
+really can do; a plan that differs then is replayed anew. So a load that works costs no probing at all.
+"""
+
+from __future__ import annotations
+
+from bpfsmith import kernel as door_of
+from bpfsmith.run.loaded import Loaded
+from bpfsmith.run.planned import Options
+from bpfsmith.run.planner import Planned, plan_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from os import PathLike
+    from typing import Any
+
+    from bpfsmith._native import Fd
+    from bpfsmith.model.kernel import Kernel
+    from bpfsmith.model.object import Object
+
+__all__ = ["load", "plan"]
+
+EEXIST = 17
+
+
+def load(
+    path: str | PathLike[str] | bytes | Object,
+    *,
+    globals: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the domain
+    map_sizes: Mapping[str, int] | None = None,
+    select: str | Iterable[str] | None = None,
+    autoload: Mapping[str, bool] | Iterable[str] | None = None,
+    programs: Mapping[str, Mapping[str, Any]] | None = None,
+    maps: Mapping[str, Any] | None = None,
+    pin_path: str | None = None,
+    pins: Mapping[str, str] | None = None,
+    kconfig: Mapping[str, Any] | None = None,
+    btf: str | PathLike[str] | Kernel | None = None,
+    kernel: Kernel | None = None,
+    log_level: int = 0,
+    token: str | None = None,
+    attach: bool = False,
+) -> Loaded:
+    """Loads an object: creates its maps, sets its globals, relocates and loads its programs.
+
+        with bpfsmith.load("prog.o", globals={"LIMIT": 10}, map_sizes={"FLOWS": 1 << 20}) as bpf:
+            bpf.programs["count"].attach_xdp("eth0")
+
+    path: an ELF object: a file, its bytes, or what `bpfsmith.read` answered.
+    globals: values of variables in `.data`, `.rodata` and `.bss` before anything runs, by name; ints, floats, bools,
+        text, sequences and mappings as their type wants, or their bytes. `.rodata` is read-only afterwards.
+    map_sizes: `max_entries` by map (bytes for ring buffers).
+    select: names (`fnmatch` patterns) of the programs to load, and no others; their maps are all created.
+    autoload: names of programs to load beside those (`?section` programs), or name -> whether.
+    programs: name -> settings: `type`, `attach_type` (libbpf's words), `attach_to` (target of programs that are bound
+        when loaded), `attach_prog` (a loaded program to extend or trace), `flags` (int, or words: `sleepable`,
+        `xdp_frags`, `dev_bound`, `any_alignment`, `strict_alignment`, `test_state_freq`), `ifindex` (device to be bound
+        to, a name or number).
+    maps: name -> a `Map`, descriptor or number to use instead of creating one; refused when it differs.
+    pin_path: folder of bpffs for maps pinned by name (default /sys/fs/bpf); what is pinned there is used when it is the
+        same kind of map, else `PinMismatch`. pins: name -> path for maps to pin that do not say so themselves.
+    kconfig: values for `.kconfig` externs, before those of the kernel's configuration.
+    btf: types to relocate against instead of the running kernel's: a file (raw BTF, or ELF with `.BTF`) or a `Kernel`.
+    kernel: what to plan for, instead of `bpfsmith.kernel.live()`.
+    log_level: 1 or 2 (more), 4 (statistics): keep the verifier's log of every program, `Loaded.log(name)`.
+    token: path of a bpffs with delegation; the kernel then takes a BPF token (6.9+) in place of capabilities.
+    attach: attach every program whose section says where to.
+
+    Raises `VerifierRejected` with the verifier's reason and the source line, `UnknownName`, `ValueMismatch`,
+    `TargetMissing`, `PermissionMissing` (CAP_BPF, with CAP_PERFMON or CAP_NET_ADMIN for the types that want them;
+    CAP_SYS_ADMIN before 5.8), `Unsupported`, `KernelError`. Nothing stays loaded, pinned or attached after an error.
+    """
+    obj = _read(path)
+    options = _options(
+        obj, globals, map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf, token=bool(token)
+    )
+    loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token)
+    if attach:
+        try:
+            loaded.attach()
+        except BaseException:
+            loaded.close()
+            raise
+    return loaded
+
+
+def plan(path: str | PathLike[str] | bytes | Object, *, kernel: Kernel | None = None, **options: Any) -> Planned:
+    """What `load` with the same arguments would do, without doing it; pins are taken as not there yet."""
+    obj = _read(path)
+    names = ("globals", "map_sizes", "select", "autoload", "programs", "maps", "pins", "pin_path", "kconfig", "btf")
+    wrong = options.keys() - {*names, "log_level", "token", "attach"}
+    if wrong:
+        raise TypeError(f"plan() got an unexpected keyword argument '{min(wrong)}'")
+    told: list[Any] = [options.get(name) for name in names]
+    decided = _options(obj, *told, token=bool(options.get("token")))
+    return plan_object(obj, kernel if kernel is not None else door_of.live(), decided)
+
+
+def _read(path: Any) -> Object:
+    from bpfsmith.model.object import Object
+
+    if isinstance(path, Object):
+        return path
+    from bpfsmith.read import read, read_bytes
+
+    return read_bytes(bytes(path)) if isinstance(path, bytes | bytearray | memoryview) else read(path)
+
+
+def _options(
+    obj: Object,
+    values: Mapping[str, Any] | None,
+    map_sizes: Mapping[str, int] | None,
+    select: str | Iterable[str] | None,
+    autoload: Mapping[str, bool] | Iterable[str] | None,
+    programs: Mapping[str, Mapping[str, Any]] | None,
+    maps: Mapping[str, Any] | None,
+    pins: Mapping[str, str] | None,
+    pin_path: str | None,
+    kconfig: Mapping[str, Any] | None,
+    btf: Any,
+    *,
+    token: bool,
+) -> Options:
+    options = Options()
+    options.token = token
+    # What is not used is not imported: a plain load takes none of these.
+    if values:
+        from bpfsmith.run.globals import initial
+
+        options.data = initial(obj, values)
+    if map_sizes or select is not None or autoload or programs or maps or kconfig or btf is not None:
+        from bpfsmith.run.options import fill
+
+        fill(options, obj, map_sizes, select, autoload, programs, maps, kconfig, btf)
+    if pins or any(one.pinning for one in obj.native.maps):
+        from bpfsmith.run.pins import wanted
+
+        options.pins = wanted(obj, pin_path, pins)
+    return options
+
+
+def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, token: str | None) -> Loaded:
+    door = door_of.door()
+    fixed: dict[str, Any] = {}
+    if token is not None:
+        from bpfsmith.run.pins import open_bpffs
+
+        fixed["bpffs"] = open_bpffs(token)
+    reuse = bool(options.pins)
+    planned = None
+    while True:
+        pinned: dict[str, Fd] = {}
+        if reuse:
+            from bpfsmith.run.pins import existing
+
+            pinned = existing(options)
+        former, planned = planned, plan_object(obj, kernel, options)
+        if options.given:
+            from bpfsmith.run.pins import check
+
+            check(planned, options)
+        plan = planned.plan
+        given = _given(planned, options, fixed) if plan.given else []
+        fds, failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
+        if failure is None:
+            break
+        for fd in pinned.values():
+            fd.close()
+        from bpfsmith.run.reject import again
+
+        # Either it knows what to change (and has changed it), or it raises.
+        again(obj, kernel, options, planned, failure, former, log_level)
+        for name in pinned:
+            options.given.pop(name, None)
+    return Loaded(
+        obj, kernel, planned, fds, dict(options.given), {planned.plan.commands[at].what: log for at, log in logs}
+    )
+
+
+def _given(planned: Planned, options: Options, fixed: dict[str, Any]) -> list[tuple[int, int]]:
+    """(slot, descriptor) of what the caller hands over."""
+    slots = []
+    for slot in planned.plan.given:
+        kind, _, name = slot.partition(":")
+        if kind == "map":
+            value = options.given[name]
+        elif kind == "target":
+            value = options.programs[name]["attach_prog"]
+        else:
+            value = fixed[slot]
+        slots.append((planned.plan.slot(slot), value if isinstance(value, int) else value.fileno()))
+    return slots

@@ -1,0 +1,159 @@
+"""Checks and resolves what the caller of `load` said; a wrong name is refused with near matches before anything is done."""
+
+from __future__ import annotations
+
+from bpfsmith.model.errors import InputError, UnknownName, ValueMismatch
+from bpfsmith.model.near import did_you_mean
+from bpfsmith.run import sections
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from bpfsmith.model.object import Object
+    from bpfsmith.run.planned import Options
+
+__all__ = ["fill", "unknown"]
+
+# Words of `flags` in the settings of a program: the kernel's bits of `prog_flags`.
+_FLAGS = {
+    "strict_alignment": 1 << 0, "any_alignment": 1 << 1, "test_rnd_hi32": 1 << 2, "test_state_freq": 1 << 3,
+    "sleepable": 1 << 4, "xdp_frags": 1 << 5, "dev_bound": 1 << 6, "test_reg_invariants": 1 << 7,
+}  # fmt: skip
+_SETTINGS = ("type", "attach_type", "attach_to", "attach_prog", "flags", "ifindex")
+
+
+def unknown(kind: str, name: str, known: Iterable[str], path: str) -> UnknownName:
+    """The error for a name the object does not have."""
+    names = list(known)
+    listed = ", ".join(f"`{one}`" for one in names[:8]) + (" ..." if len(names) > 8 else "")
+    return UnknownName(
+        f"`{path}` has no {kind} `{name}`",
+        where=path,
+        hint=did_you_mean(name, names, f"it has {listed}" if names else f"it has no {kind} at all"),
+    )
+
+
+def fill(
+    options: Options,
+    obj: Object,
+    map_sizes: Mapping[str, int] | None,
+    select: str | Iterable[str] | None,
+    autoload: Mapping[str, bool] | Iterable[str] | None,
+    programs: Mapping[str, Mapping[str, Any]] | None,
+    maps: Mapping[str, Any] | None,
+    kconfig: Mapping[str, Any] | None,
+    btf: Any,
+) -> None:
+    """Everything but globals and pins."""
+    map_names = [one.name for one in obj.maps]
+    program_names = [one.name for one in obj.programs]
+    for name, size in (map_sizes or {}).items():
+        options.map_sizes[name] = _size(obj, name, size, map_names)
+    for name, value in (maps or {}).items():
+        if name not in map_names:
+            raise unknown("map", name, map_names, obj.path)
+        if not isinstance(value, int) and not hasattr(value, "fileno"):
+            raise InputError(f"`maps[{name!r}]` is {value!r}", hint="give a Map, a descriptor or its number")
+        options.given[name] = value
+    if select is not None:
+        options.selected = frozenset(_matching(obj, [select] if isinstance(select, str) else select, program_names))
+    if autoload:
+        told = (
+            autoload
+            if hasattr(autoload, "keys")
+            else dict.fromkeys([autoload] if isinstance(autoload, str) else autoload, True)
+        )
+        for name, wanted in told.items():  # type: ignore[union-attr]  # it has keys
+            for one in _matching(obj, [name], program_names):
+                options.autoload[one] = bool(wanted)
+    for name, settings in (programs or {}).items():
+        if name not in program_names:
+            raise unknown("program", name, program_names, obj.path)
+        options.programs[name] = _settings(name, settings)
+    known = [one.name for one in obj.externs if one.kind == "kconfig"]
+    for name, value in (kconfig or {}).items():
+        if name not in known:
+            raise unknown("`.kconfig` extern", name, known, obj.path)
+        options.kconfig[name] = value
+    if btf is not None:
+        from os import fspath
+
+        if not hasattr(btf, "targets"):
+            from bpfsmith.read import read_kernel
+
+            btf = read_kernel(fspath(btf))
+        options.targets = btf.targets
+
+
+def _size(obj: Object, name: str, size: int, names: list[str]) -> int:
+    declared = obj.map(name)
+    if declared is None:
+        raise unknown("map", name, names, obj.path)
+    if declared.origin in ("data", "kconfig", "struct_ops"):
+        raise InputError(f"map `{name}` is a section of the object: its size is fixed", where=obj.path)
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 < size < 1 << 32:
+        raise ValueMismatch(f"`map_sizes[{name!r}]` is {size!r}", hint="a number of entries from 1 to 4294967295")
+    return size
+
+
+def _matching(obj: Object, words: Iterable[str], names: list[str]) -> list[str]:
+    found: list[str] = []
+    for word in words:
+        if any(one in word for one in "*?["):
+            from fnmatch import fnmatchcase
+
+            these = [one for one in names if fnmatchcase(one, word)]
+        else:
+            these = [word] if word in names else []
+        if not these:
+            raise unknown("program", word, names, obj.path)
+        found += these
+    return found
+
+
+def _settings(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in told.items():
+        if key not in _SETTINGS:
+            raise UnknownName(
+                f"`{key}` is no setting of a program (`programs[{name!r}]`)",
+                hint=did_you_mean(key, _SETTINGS, f"one of {', '.join(_SETTINGS)}"),
+            )
+        if value is None:
+            continue
+        if key == "type":
+            out[key] = value if isinstance(value, int) else sections.program_type(value)
+        elif key == "attach_type":
+            out[key] = value if isinstance(value, int) else sections.attach_type(value)
+        elif key == "flags":
+            out[key] = _flags(value)
+        elif key == "ifindex":
+            out[key] = _ifindex(value)
+        else:
+            out[key] = value
+    if "attach_prog" in out:
+        from bpfsmith.run.pins import program_function
+
+        out["attach_prog"], out["attach_btf_id"] = program_function(name, out["attach_prog"], out.get("attach_to"))
+    return out
+
+
+def _flags(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    bits = 0
+    for word in [value] if isinstance(value, str) else value:
+        if word not in _FLAGS:
+            raise UnknownName(f"`{word}` is no flag of a program", hint=did_you_mean(word, _FLAGS, ", ".join(_FLAGS)))
+        bits |= _FLAGS[word]
+    return bits
+
+
+def _ifindex(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    from bpfsmith.kernel.netlink import interface
+
+    return interface(value)[0]

@@ -1,0 +1,207 @@
+"""When the kernel refuses a command of a plan: another plan, or an error that says why and where."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.model.errors import BpfsmithError
+    from bpfsmith.model.kernel import Kernel
+    from bpfsmith.model.object import Object
+    from bpfsmith.model.program import Program
+    from bpfsmith.run.planned import Options
+    from bpfsmith.run.planner import Planned
+
+__all__ = ["again", "meaning", "rejected"]
+
+EPERM, EEXIST, EACCES, EINVAL, E2BIG = 1, 17, 13, 22, 7
+TRACING, LSM, EXT = 26, 29, 28
+CORE_POISON = 0xBAD2310
+KFUNC_POISON = 2002000000
+
+# What a log ends with that says nothing about the program.
+_COUNTS = (
+    "processed ", "verification time", "stack depth", "mark_precise", "max_states_per_insn", "insns (limit", "peak_states",
+)  # fmt: skip
+
+
+def again(
+    obj: Object,
+    kernel: Kernel,
+    options: Options,
+    planned: Planned,
+    failure: tuple[int, int, str],
+    former: Planned | None,
+    log_level: int,  # noqa: ARG001 - kept for callers that want a log of the second try
+) -> None:
+    """Changes `options` (or settles the kernel) so that another plan comes out; raises when there is none to try."""
+    at, errno, _ = failure
+    command = planned.plan.commands[at]
+    if not kernel.settled:
+        # From here on the kernel answers for itself. An equal plan fails again, and then the error is raised.
+        kernel.settle()
+        from bpfsmith.run.planner import plan_object
+
+        if plan_object(obj, kernel, options).plan != planned.plan:
+            return
+    if command.name == "BPF_BTF_LOAD" and not options.no_btf and not _needs_types(planned):
+        options.no_btf = True  # types are a comfort: as in libbpf, what loads without them is loaded without
+        return
+    if command.name == "BPF_MAP_CREATE" and "btf_key_type_id" in command.fields and errno != EPERM:
+        name = command.out.removeprefix("map:").removesuffix(".inner")
+        if name not in options.plain_maps and not _needs_types(planned, name):
+            options.plain_maps.add(name)
+            return
+    if command.name == "BPF_PROG_BIND_MAP":
+        # libbpf only warns here; the kernel side of the program is complete without.
+        if not options.no_bind:
+            options.no_bind = True
+            return
+    if command.name == "BPF_OBJ_PIN" and errno == EEXIST and (former is None or former.plan != planned.plan):
+        return  # somebody was faster: what is pinned there now is looked at
+    raise meaning(obj, kernel, planned, failure)
+
+
+def _needs_types(planned: Planned, name: str = "") -> bool:
+    from bpfsmith.run.planner import NEED_TYPES
+
+    return any(one.type in NEED_TYPES for one in planned.maps.values() if name in ("", one.name))
+
+
+def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, int, str]) -> BpfsmithError:
+    """The error for a failed command."""
+    at, errno, log = failure
+    command = planned.plan.commands[at]
+    if command.name == "BPF_PROG_LOAD":
+        program = planned.programs[command.out.removeprefix("program:")]
+        if _verdict(log):
+            return rejected(program.source, log, errno, kernel)
+        if errno == EPERM and program.type in (TRACING, LSM, EXT) and _privileged():
+            from bpfsmith.model.errors import Unsupported
+
+            return Unsupported(
+                f"this kernel does not allow `{program.source.section}` programs (`{program.name}`): loading one is refused "
+                "whatever the privilege",
+                program.source.section.partition("/")[0],
+                where=obj.path,
+            )
+    from bpfsmith.kernel.failures import error
+
+    made = error(command.name, errno, command.what, command.fields)
+    if command.name == "BPF_MAP_CREATE" and not made.hint:
+        made.hint = _map_hint(command.fields)
+    if not made.where:
+        made.where = obj.path
+    return made
+
+
+def _privileged() -> bool:
+    """Whether this process has CAP_SYS_ADMIN: then a refusal is no matter of privilege."""
+    from bpfsmith import kernel
+
+    try:
+        status = kernel.door().read_text("/proc/self/status")
+    except OSError:
+        return False
+    for line in status.splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> 21 & 1)
+    return False
+
+
+def _map_hint(fields: dict[str, object]) -> str:
+    if not fields.get("max_entries"):
+        return "it has no `max_entries`: give one with `map_sizes=`"
+    return ""
+
+
+# ---------------------------------------------------------------- the verifier
+
+
+def _verdict(log: str) -> bool:
+    return any(line.strip() and not line.startswith(_COUNTS) for line in log.splitlines())
+
+
+def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> BpfsmithError:
+    """`VerifierRejected`: the last thing the log says, and the source line of the last instruction it names."""
+    from bpfsmith.model.errors import VerifierRejected
+
+    reason, slot = _reason(log)
+    hint = ""
+    if str(CORE_POISON) in reason:
+        reason, hint = _core(program, slot, kernel, reason)
+    elif "invalid func unknown#" in reason and str(KFUNC_POISON)[:6] in reason:
+        number = int(reason.rpartition("#")[2].split()[0]) - KFUNC_POISON
+        externs = program.owner.externs
+        if 0 <= number < len(externs):
+            reason = f"calls kernel function `{externs[number].name}`, which this kernel does not have"
+            hint = "ask with `bpf_ksym_exists()` before the call"
+    path, line = "", 0
+    if slot is not None:
+        source = program.source_line(slot)
+        if source is not None:
+            path, line = source.path, source.line
+            if source.text and not hint:
+                hint = f"at `{source.text.strip()}`"
+    where = "" if slot is None else f" (instruction {slot})"
+    return VerifierRejected(
+        f"the verifier rejects program `{program.name}`: {reason or 'it does not say why'}{where}",
+        program.name,
+        log,
+        reason,
+        errno,
+        path,
+        line,
+        hint,
+    )
+
+
+def _reason(log: str) -> tuple[str, int | None]:
+    """(last line that is neither a count nor a state, slot of the last instruction before it)."""
+    lines = log.splitlines()
+    # Linux 7.3 and later say it in words of their own.
+    for index, line in enumerate(lines):
+        if line.startswith("Reason:"):
+            text = line[7:].strip() or next((one.strip() for one in lines[index + 1 :] if one.strip()), "")
+            return text, _last_slot(lines)
+    last = None
+    for index in range(len(lines) - 1, -1, -1):
+        line = lines[index]
+        if line.strip() and not line.startswith(_COUNTS):
+            last = index
+            break
+    if last is None:
+        return "", None
+    text = lines[last].strip()
+    if _slot_of(text) is not None:
+        # The log ends with an instruction: what follows it on that line is a state, not a reason.
+        return text, _slot_of(text)
+    return text, _last_slot(lines[:last])
+
+
+def _last_slot(lines: list[str]) -> int | None:
+    for line in reversed(lines):
+        slot = _slot_of(line)
+        if slot is not None:
+            return slot
+    return None
+
+
+def _slot_of(line: str) -> int | None:
+    """The slot of `12: (85) call bpf_map_lookup_elem#1`, else None."""
+    number, colon, rest = line.partition(": (")
+    return int(number) if colon and number.isdigit() and rest[2:3] == ")" else None
+
+
+def _core(program: Program, slot: int | None, kernel: Kernel, reason: str) -> tuple[str, str]:
+    """A poisoned instruction was reached: which relocation it is."""
+    try:
+        rows = program.native.image(kernel.targets).poisoned
+    except Exception:
+        return reason, ""
+    for at, what in rows:
+        if slot is None or at == slot:
+            return (
+                f"uses {what}, which kernel `{kernel.name}` does not have",
+                "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it",
+            )
+    return reason, ""
