@@ -3,6 +3,7 @@ mod btf;
 mod core;
 mod isa;
 mod object;
+mod plan;
 mod source;
 
 use std::path::Path;
@@ -63,6 +64,14 @@ pub const TARGETS: &[Target] = &[
         seeds: isa::text_seeds,
         mutate: mutate::text,
         budget: 2000,
+    },
+    Target {
+        name: "plan",
+        what: "plans of kernel commands as messages",
+        run: plan::run,
+        seeds: plan::seeds,
+        mutate: mutate::bytes,
+        budget: 3000,
     },
     Target {
         name: "source",
