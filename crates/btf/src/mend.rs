@@ -311,6 +311,8 @@ impl Mender<'_> {
             let byte = self.byte();
             self.draft.set_word(id, 3, byte);
             self.draft.set_word(id, 5, whole);
+        } else if id < self.btf.len() && self.btf.size_of(id).is_none() {
+            self.draft.set_word(id, 5, 0); // over 4 GiB
         }
     }
 
@@ -589,12 +591,6 @@ fn replace(draft: &mut Draft, lacking: Lacking) {
             Kind::FuncProto if lacking.func => {
                 draft.set_info(id, Kind::Enum, false, vlen);
                 draft.set_of(id, 4);
-                for index in 0..vlen {
-                    if draft.part(id, index, 2, 0) == 0 {
-                        let name = draft.add_string(b"unnamed");
-                        draft.set_part(id, index, 2, 0, name);
-                    }
-                }
             }
             Kind::Func if lacking.func => draft.set_info(id, Kind::Typedef, false, 0),
             Kind::Func if lacking.func_global => draft.set_info(id, Kind::Func, false, 0),

@@ -17,12 +17,12 @@ const NAME: usize = 1024;
 const INT: u32 = 4;
 
 impl Object {
-    /// The BTF to give to a kernel that lacks these features; `None` without BTF. The last answer is kept.
+    /// The BTF to give to a kernel that lacks these features; `None` without types. The last answer is kept.
     ///
     /// # Errors
     /// Over 4 GiB.
     pub fn kernel_btf(&self, lacking: Lacking) -> Result<Option<Arc<Vec<u8>>>> {
-        let Some(btf) = self.btf.as_deref() else {
+        let Some(btf) = self.btf.as_deref().filter(|btf| !btf.is_empty()) else {
             return Ok(None);
         };
         let mut kept = self

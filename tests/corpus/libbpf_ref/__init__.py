@@ -26,8 +26,8 @@ class RefProgram(NamedTuple):
     """A program as libbpf would load it; the slots are in the host's byte order.
 
     `type` and `attach_type` are libbpf's words for what it makes of the section (`unspec` when nothing; the attach
-    type of a program that has none reads as number 0's word). `lines` are (slot, line, column) and `functions` first
-    slots; both empty when libbpf passes none.
+    type of a program that has none reads as number 0's word). `lines` are (slot, line, column, file, text), the last two
+    as string offsets, and `functions` (slot, type id); both empty when libbpf passes none.
     """
 
     name: str
@@ -35,17 +35,20 @@ class RefProgram(NamedTuple):
     type: str
     attach_type: str
     lines: list[tuple[int, ...]]
-    functions: list[int]
+    functions: list[tuple[int, ...]]
     insns: bytes
 
 
 class RefObject(NamedTuple):
-    """One object: `stage` is `ok`, or what failed (`open`, `prepare`) with libbpf's first warning in `why`."""
+    """One object: `stage` is `ok`, or what failed (`open`, `prepare`) with libbpf's first warning in `why`.
+
+    `btf` is what the kernel would be given; None when that did not come to pass."""
 
     stage: str
     why: str
     maps: list[RefMap]
     programs: list[RefProgram]
+    btf: bytes | None
 
 
 class CannotBuild(Exception):
@@ -64,14 +67,15 @@ def build() -> Path:
     return Path(out.stdout.strip())
 
 
-def read(paths: list[Path], kernel_btf: Path) -> dict[Path, RefObject]:
-    """libbpf's view of each object against one kernel."""
+def read(paths: list[Path], kernel_btf: Path, lacks: str = "") -> dict[Path, RefObject]:
+    """libbpf's view of each object against one kernel, whose BTF `lacks` kinds (`ref.c` has the words)."""
     out = subprocess.run(
-        [build(), kernel_btf], input="\n".join(map(str, paths)).encode(), capture_output=True, check=True
+        [build(), kernel_btf, lacks], input="\n".join(map(str, paths)).encode(), capture_output=True, check=True
     )
     found: dict[Path, RefObject] = {}
     maps: list[RefMap] = []
     programs: list[RefProgram] = []
+    btf: bytes | None = None
     for line in out.stdout.decode(errors="replace").splitlines():
         kind, *fields = line.split("\t")
         if kind == "M":
@@ -81,10 +85,12 @@ def read(paths: list[Path], kernel_btf: Path) -> dict[Path, RefObject]:
         elif kind == "P":
             name, section, _autoload, prog_type, attach_type, _number, lines_text, starts, insns = fields
             lines = [tuple(map(int, one.split(":"))) for one in lines_text.split()]
-            functions = [int(one) for one in starts.split()]
+            functions = [tuple(map(int, one.split(":"))) for one in starts.split()]
             slots = bytes.fromhex(insns)
             programs.append(RefProgram(name, section, prog_type, attach_type, lines, functions, slots))
+        elif kind == "B":
+            btf = bytes.fromhex(fields[0])
         elif kind == "O":
-            found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs)
-            maps, programs = [], []
+            found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs, btf)
+            maps, programs, btf = [], [], None
     return found

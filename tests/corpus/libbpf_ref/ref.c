@@ -1,6 +1,6 @@
 /* What libbpf makes of eBPF objects, without a kernel: the reference of test_link.py.
  *
- *     libbpf_ref [BTF] < list of paths
+ *     libbpf_ref [BTF [LACKS]] < list of paths
  *
  * libbpf opens and prepares each object against the given kernel BTF; bpf(2) is answered by a stand-in that accepts
  * everything, so neither root nor a fitting kernel is needed. Output is one record per line, fields separated by
@@ -9,8 +9,11 @@
  *     V  libbpf version
  *     M  name  type  type word  key size  value size  max entries  flags  map_extra  pinned  internal
  *     P  name  section  autoload  type word  attach word  expected attach type
- *        lines (slot:line:column ...)  functions (slot ...)  instructions in hexadecimal
+ *        lines (slot:line:column:file:text ...)  functions (slot:type ...)  instructions in hexadecimal
+ *     B  the BTF given to BPF_BTF_LOAD, in hexadecimal; of the program's own, feature probes left out
  *     O  path  ok|open|prepare  first warning: the end of what belongs to this object
+ *
+ * LACKS is what the stand-in's BTF lacks: kinds as numbers, `global` functions, `?` in names; separated by commas.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -30,6 +33,8 @@
 static const char *kernel_btf;
 static char *kallsyms; /* every typeless ksym of the object, at address 0 */
 static char last_warning[512];
+static const char *lacks;
+static __u32 own_btf; /* bytes of the object's BTF */
 
 /* ---- the stand-in kernel ---- */
 
@@ -44,12 +49,57 @@ static int fake_fd(void)
 	return fd;
 }
 
-static long fake_bpf(int command)
+static bool lacking(const char *word)
 {
+	size_t n = strlen(word);
+
+	for (const char *at = lacks; at && (at = strstr(at, word)); at += n)
+		if ((at == lacks || at[-1] == ',') && (!at[n] || at[n] == ','))
+			return true;
+	return false;
+}
+
+static bool accepted(const void *data, __u32 size)
+{
+	struct btf *btf = btf__new(data, size);
+	bool fine = true;
+
+	for (int i = 1; btf && i < btf__type_cnt(btf); i++) {
+		const struct btf_type *type = btf__type_by_id(btf, i);
+		char kind[8];
+
+		snprintf(kind, sizeof(kind), "%d", btf_kind(type));
+		fine &= !lacking(kind);
+		if (btf_is_func(type) && btf_vlen(type) && lacking("global"))
+			fine = false;
+		if (btf_is_datasec(type) && btf__name_by_offset(btf, type->name_off)[0] == '?' && lacking("?"))
+			fine = false;
+	}
+	btf__free(btf);
+	return fine;
+}
+
+static long fake_bpf(int command, const union bpf_attr *attr)
+{
+	const void *data;
+
 	switch (command) {
+	case BPF_BTF_LOAD:
+		data = (const void *)(unsigned long)attr->btf;
+		if (!accepted(data, attr->btf_size)) {
+			errno = EINVAL;
+			return -1;
+		}
+		/* feature probes are smaller than what any object has */
+		if (own_btf && attr->btf_size >= own_btf) {
+			printf("B\t");
+			for (__u32 i = 0; i < attr->btf_size; i++)
+				printf("%02x", ((const unsigned char *)data)[i]);
+			putchar('\n');
+		}
+		return fake_fd();
 	case BPF_MAP_CREATE:
 	case BPF_PROG_LOAD:
-	case BPF_BTF_LOAD:
 		return fake_fd();
 	case BPF_MAP_UPDATE_ELEM:
 	case BPF_MAP_FREEZE:
@@ -76,7 +126,7 @@ long __wrap_syscall(long number, ...)
 		a[i] = va_arg(args, long);
 	va_end(args);
 	if (number == __NR_bpf)
-		return fake_bpf((int)a[0]);
+		return fake_bpf((int)a[0], (const void *)a[1]);
 	return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -224,11 +274,13 @@ static void print_program(const struct bpf_program *prog)
 	for (__u32 i = 0; i < bpf_program__line_info_cnt(prog); i++) {
 		const struct bpf_line_info *line = &bpf_program__line_info(prog)[i];
 
-		printf("%u:%u:%u ", line->insn_off, line->line_col >> 10, line->line_col & 1023);
+		printf("%u:%u:%u:%u:%u ", line->insn_off, line->line_col >> 10, line->line_col & 1023,
+		       line->file_name_off, line->line_off);
 	}
 	putchar('\t');
 	for (__u32 i = 0; i < bpf_program__func_info_cnt(prog); i++)
-		printf("%u ", bpf_program__func_info(prog)[i].insn_off);
+		printf("%u:%u ", bpf_program__func_info(prog)[i].insn_off,
+		       bpf_program__func_info(prog)[i].type_id);
 	putchar('\t');
 	for (size_t i = 0; i < size; i++)
 		printf("%02x", bytes[i]);
@@ -276,7 +328,10 @@ static void one(const char *path)
 	bpf_object__for_each_map(map, obj)
 		print_map(map);
 	last_warning[0] = 0;
+	if (bpf_object__btf(obj))
+		btf__raw_data(bpf_object__btf(obj), &own_btf);
 	err = bpf_object__prepare(obj);
+	own_btf = 0;
 	if (!err)
 		bpf_object__for_each_program(prog, obj)
 			print_program(prog);
@@ -293,6 +348,7 @@ int main(int argc, char **argv)
 	size_t room = 0;
 
 	kernel_btf = argc > 1 ? argv[1] : NULL;
+	lacks = argc > 2 ? argv[2] : NULL;
 	libbpf_set_print(keep_warning);
 	printf("V\t%s\n", libbpf_version_string());
 	while (getline(&line, &room, stdin) > 0) {
