@@ -108,14 +108,16 @@ class Link:
     def _forget(self) -> None:
         program = self.program
         if program is not None:
-            # By identity: links do not compare.
-            program.links[:] = [link for link in program.links if link is not self]
+            for holder in (program, program.owner):
+                # By identity: links do not compare.
+                holder.links[:] = [link for link in holder.links if link is not self]
 
     def _known(self) -> None:
-        """Makes the loaded program hold it."""
+        """Makes the loaded program and its object hold it."""
         program = self.program
         if program is not None:
             program.links.append(self)
+            program.owner.links.append(self)
 
     def _moved(self, program: Any) -> None:
         """After an update the link belongs to the program that runs now."""
@@ -250,7 +252,7 @@ class LinkFd(Link):
         from bpfsmith.kernel import info
 
         self._live()
-        return dict(info.link_info(self._fd.fileno()))
+        return info.link(self._fd)
 
     def close(self) -> None:
         if self._pin and not self._closed:

@@ -40,7 +40,7 @@ class LoadedProgram(AttachMethods, ProgramRuns):
     libbpf's words (`attach_type` None: its section declares none); `attach_to`: the target its section or the caller
     named, else None; `links`: what it is attached to."""
 
-    __slots__ = ("_planned", "fd", "links", "name", "owner", "spec")
+    __slots__ = ("__weakref__", "_planned", "fd", "links", "name", "owner", "spec")
 
     def __init__(self, owner: Loaded, planned: PlannedProgram, fd: Fd) -> None:
         self.owner = owner

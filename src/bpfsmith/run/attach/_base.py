@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from struct import unpack_from
+
 from bpfsmith import kernel
 from bpfsmith.model.errors import Closed, InputError, KernelError, PermissionMissing
 
@@ -119,6 +121,43 @@ def link_ids() -> Iterable[int]:
 
         number = output("BPF_LINK_GET_NEXT_ID", attr, "next_id")
         yield number
+
+
+def find_link(kind: int, place: int, attach_type: int | None = None, prog_id: int | None = None) -> Fd | None:
+    """A link of that type (`enum bpf_link_type`) at an interface, whoever holds it; the first that fits."""
+    from bpfsmith.run.link import raw_info
+
+    for number in link_ids():
+        fd = kernel.door().bpf_fd(*_encode("BPF_LINK_GET_FD_BY_ID", link_id=number))
+        if isinstance(fd, int):
+            continue
+        told = unpack_from("=IIIIII", raw_info(fd))
+        # type, id, program, padding, interface, attach type
+        if told[0] == kind and told[4] == place and attach_type in (None, told[5]) and prog_id in (None, told[2]):
+            return fd
+        fd.close()
+    return None
+
+
+def own_link(replace: Any, family: str, target: str) -> Any:
+    """The link by which a loaded program of ours is attached there, None when it is not."""
+    for link in getattr(replace, "links", ()):
+        if link.family == family and link.target == target and not link.closed:
+            return link
+    return None
+
+
+def program_id(program: Any) -> int:
+    """The kernel's number of a loaded program, or of the one behind a descriptor."""
+    from bpfsmith.run.link import program_fd
+
+    if isinstance(program, int) and not isinstance(program, bool):
+        return program
+    fd, hold = program_fd(program)
+    info = bytearray(8)
+    kernel.call("BPF_OBJ_GET_INFO_BY_FD", "program", bpf_fd=fd, info_len=len(info), info=info)
+    del hold
+    return int(unpack_from("=I", info, 4)[0])
 
 
 def _encode(command: str, **fields: Any) -> Any:

@@ -172,14 +172,12 @@ class AttachMethods:
 
     # ------------------------------------------------------------ tracing
 
-    def attach_tracepoint(
-        self, category: str | None = None, name: str | None = None, *, cookie: int = 0, pid: int = -1
-    ) -> Link:
+    def attach_tracepoint(self, category: str | None = None, name: str | None = None, *, cookie: int = 0) -> Link:
         """To a tracepoint of tracefs (`sched`, `sched_switch`; both from the section by default). `cookie` (5.15+):
         what `bpf_get_attach_cookie()` answers. CAP_PERFMON, tracefs mounted."""
         from .tracepoint import attach_tracepoint
 
-        return attach_tracepoint(self, category, name, cookie=cookie, pid=pid)
+        return attach_tracepoint(self, category, name, cookie=cookie)
 
     def attach_raw_tracepoint(self, name: str | None = None, *, cookie: int = 0) -> Link:
         """To a raw tracepoint by its kernel name (`sched_switch`). `cookie`: 6.10+. Linux 4.17+; CAP_PERFMON."""

@@ -16,14 +16,14 @@ from ._base import (
     EBUSY,
     EEXIST,
     EINVAL,
-    ENODEV,
     ENOENT,
     EOPNOTSUPP,
     UNKNOWN,
     choice,
+    find_link,
     link_create,
-    link_ids,
     needs,
+    own_link,
     program_name,
     refusal,
     require,
@@ -33,7 +33,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith._native import Fd
 
 ATTACH_TYPE = 37
 MODES = {
@@ -48,7 +47,7 @@ MODES = {
 VIA = {"": None, "link": "link", "netlink": "netlink"}
 # Names that libxdp and bpfman give the program that calls the others in turn.
 DISPATCHERS = ("xdp_dispatcher", "xdp_dispatch")
-_NO_DEVICE = 0x7FFFFFFF
+_LINK_TYPE = 6
 
 
 def attach(
@@ -66,7 +65,7 @@ def attach(
         fd = link_create(program, ATTACH_TYPE, target_ifindex=index, flags=flags)
         if not isinstance(fd, int):
             return LinkFd(program, "xdp", target, fd)
-        if via == "link" or not (fd in UNKNOWN and not _knows_links(program)):
+        if via == "link" or not (fd in UNKNOWN and not kernel.live().probe("xdp_link")):
             raise _refused(program, index, target, flags, -fd)
     return _by_netlink(program, index, target, flags, None)
 
@@ -87,15 +86,6 @@ def by_section(program: Any, iface: str | int | None = None, **options: Any) -> 
 def plan(_program: Any, iface: str | int | None = None, mode: str | None = None, **_: Any) -> list[dict[str, Any]]:
     flags = choice("XDP mode", mode or "", MODES)
     return [{"command": "BPF_LINK_CREATE", "attach_type": "xdp", "target_ifindex": iface, "flags": flags}]
-
-
-def _knows_links(program: Any) -> bool:
-    """Whether the kernel has XDP links: only then does it look for the interface."""
-    answer = link_create(program, ATTACH_TYPE, target_ifindex=_NO_DEVICE, flags=0)
-    if isinstance(answer, int):
-        return answer == -ENODEV
-    answer.close()
-    return True
 
 
 # ------------------------------------------------------------ without a link
@@ -149,6 +139,9 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
     if isinstance(replace, Link):
         replace.update(program)
         return replace
+    if (ours := own_link(replace, "xdp", target)) is not None:
+        ours.update(program)
+        return ours  # type: ignore[no-any-return]
     _, ids = netlink.xdp_state(index)
     if not ids:
         if replace is True:
@@ -158,7 +151,7 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
         expected, hold = program_fd(next(iter(ids.values())))
     else:
         expected, hold = program_fd(replace)
-    found = _link_of(index)
+    found = find_link(_LINK_TYPE, index)
     if found is not None:
         # A link keeps its interface: only the program behind it can be changed.
         answer = kernel.try_call(
@@ -182,26 +175,6 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
 
 def _word(flags: int) -> str | None:
     return next((word for word, value in MODES.items() if word and value == flags), None)
-
-
-def _link_of(index: int) -> Fd | None:
-    """The XDP link at an interface, whoever holds it; None when its program is attached without one."""
-    for number in link_ids():
-        fd = kernel.door().bpf_fd(*_get(number))
-        if isinstance(fd, int):
-            continue
-        info = raw_info(fd)
-        # type 6: XDP, then the ifindex
-        if int.from_bytes(info[:4], "little") == 6 and int.from_bytes(info[16:20], "little") == index:
-            return fd
-        fd.close()
-    return None
-
-
-def _get(number: int) -> Any:
-    from bpfsmith.kernel.attrs import encode
-
-    return encode("BPF_LINK_GET_FD_BY_ID", link_id=number)
 
 
 def _not_expected(index: int, target: str, errno: int) -> KernelError:
@@ -256,7 +229,7 @@ def _taken(index: int, target: str, errno: int) -> KernelError:
             "BPF_LINK_CREATE", errno, target,
             "add the program to it with `xdp-loader load`, or remove it with `xdp-loader unload --all`",
         )  # fmt: skip
-    found = _link_of(index)
+    found = find_link(_LINK_TYPE, index)
     if found is not None:
         number = int.from_bytes(raw_info(found)[4:8], "little")
         found.close()

@@ -1,0 +1,240 @@
+"""tc: a program at the traffic of an interface, by TCX (6.6+), netkit, or a filter of the clsact qdisc (4.5+).
+
+TCX programs run in an order that is kept when others come and go, and end with their link. A filter of clsact stays
+until it is removed, and so does a qdisc made for it: both are recorded for `bpfsmith doctor --clean`.
+"""
+
+from __future__ import annotations
+
+from sys import byteorder
+
+from bpfsmith import kernel
+from bpfsmith.kernel import netlink
+from bpfsmith.model.errors import InputError, TargetGone, Unsupported
+from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, raw_info
+
+from ._base import (
+    EEXIST,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    ERANGE,
+    UNKNOWN,
+    choice,
+    find_link,
+    link_create,
+    needs,
+    own_link,
+    program_id,
+    refusal,
+    require,
+)
+from ._order import order_fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# direction -> (TCX attach type, parent of clsact filters)
+DIRECTIONS = {"ingress": (46, netlink.INGRESS), "egress": (47, netlink.EGRESS)}
+NETKIT = {"netkit_primary": 54, "netkit_peer": 55}
+VIA = {"": None, "tcx": "tcx", "clsact": "clsact"}
+_LINK_TYPE = 11
+
+
+def attach(
+    program: Any, iface: str | int, direction: str | None = None, *, before: Any = None, after: Any = None,
+    first: bool = False, last: bool = False, replace: Any = None, via: str | None = None, handle: int = 0,
+    priority: int = 0,
+) -> Link:  # fmt: skip
+    """See `AttachMethods.attach_tc`."""
+    require(program, ("sched_cls", "sched_act"), "attach_tc")
+    choice("way to attach to tc", via or "", VIA)
+    way = direction or (program.attach_type or "").removeprefix("tcx_")
+    if way not in DIRECTIONS:
+        if not direction:
+            raise InputError(
+                f"`{program.name}` (section `{program.section}`) says no direction", program.name,
+                'pass `"ingress"` or `"egress"`',
+            )  # fmt: skip
+        choice("direction", way, DIRECTIONS)
+    attach_type, parent = DIRECTIONS[way]
+    index, name = netlink.interface(iface)
+    target = f"`{name}` {way}"
+    ours = replace if isinstance(replace, Link) else own_link(replace, "tc", target)
+    if ours is not None:
+        ours.update(program)
+        return ours
+    ordered = before is not None or after is not None or first or last
+    if via == "clsact" and ordered:
+        raise InputError("filters of clsact run by `priority`, not by `before` and `after`", target, 'use `via="tcx"`')
+    if replace is not None and via != "clsact" and (found := _replaced_link(program, index, attach_type, replace)):
+        return found
+    if via != "clsact" and replace is None and not (handle or priority) and program.type == "sched_cls":
+        with order_fields("tcx", before, after, first, last) as fields:
+            fd = link_create(program, attach_type, target_ifindex=index, **fields)
+        if not isinstance(fd, int):
+            return LinkFd(program, "tc", target, fd)
+        if via == "tcx" or ordered or not (fd in UNKNOWN and not kernel.live().probe("tcx")):
+            raise _refused(program, target, fd)
+    elif via == "tcx":
+        raise InputError(
+            "`handle` and `priority` belong to clsact filters", target, "order TCX with `before` and `after`"
+        )
+    return _by_filter(program, index, target, parent, handle, priority, replace)
+
+
+def attach_netkit(
+    program: Any, iface: str | int, *, before: Any = None, after: Any = None, first: bool = False, last: bool = False
+) -> Link:
+    """See `AttachMethods.attach_netkit`."""
+    require(program, ("sched_cls",), "attach_netkit")
+    index, name = netlink.interface(iface)
+    attach_type = NETKIT.get(program.attach_type or "", 54)
+    target = f"netkit `{name}`"
+    with order_fields("netkit", before, after, first, last) as fields:
+        fd = link_create(program, attach_type, target_ifindex=index, **fields)
+    if isinstance(fd, int):
+        if not kernel.live().probe("netkit"):
+            raise Unsupported("this kernel has no netkit devices (CONFIG_NETKIT)", "netkit", "6.7", "use `attach_tc`")
+        if -fd == EINVAL:
+            raise InputError(f"`{name}` is no netkit device", target, "use `attach_tc`")
+        raise _refused(program, target, fd)
+    return LinkFd(program, "netkit", target, fd)
+
+
+def by_section(program: Any, iface: str | int | None = None, *where: Any, **options: Any) -> Link:
+    if iface is None:
+        raise needs(program, "iface", '"eth0"')
+    if program.attach_type in NETKIT:
+        return attach_netkit(program, iface, **options)
+    return attach(program, iface, *where, **options)
+
+
+def plan(
+    program: Any, iface: str | int | None = None, direction: str | None = None, **options: Any
+) -> list[dict[str, Any]]:
+    given = {key: str(value) for key, value in options.items() if value}
+    if program.attach_type in NETKIT:
+        return [{"command": "BPF_LINK_CREATE", "attach_type": program.attach_type, "target_ifindex": iface, **given}]
+    way = direction or (program.attach_type or "").removeprefix("tcx_") or None
+    if options.get("via") == "clsact":
+        return [
+            {"command": "RTM_NEWQDISC", "kind": "clsact", "target_ifindex": iface},
+            {"command": "RTM_NEWTFILTER", "kind": "bpf", "parent": way, **given},
+        ]
+    return [{"command": "BPF_LINK_CREATE", "attach_type": way and f"tcx_{way}", "target_ifindex": iface, **given}]
+
+
+def _refused(program: Any, target: str, errno: int) -> Exception:
+    if errno in UNKNOWN and not kernel.live().probe("tcx"):
+        return Unsupported("this kernel has no TCX", "tcx", "6.6", '`via="clsact"` attaches a filter')
+    told: dict[int, Any] = {
+        EEXIST: InputError(f"`{program.name}` is attached to {target} already", target, "detach that link first"),
+        ENODEV: TargetGone(f"{target} is no longer there", "BPF_LINK_CREATE", ENODEV, target),
+        ERANGE: InputError(f"{target} has 64 programs or more, or the place asked for is taken", target),
+        ENOENT: InputError(f"what it should stand before or after is not attached to {target}", target),
+        EINVAL: InputError(
+            f"`{program.name}` cannot be placed so at {target}", target, "`replace` needs a program there"
+        ),
+    }
+    return refusal("BPF_LINK_CREATE", errno, program, target, "CAP_NET_ADMIN", told)
+
+
+def _replaced_link(program: Any, index: int, attach_type: int, replace: Any) -> Link | None:
+    """The TCX link of another holder, its program replaced; None when none fits. A link keeps its place in the
+    order."""
+    wanted = None if replace is True else program_id(replace)
+    fd = find_link(_LINK_TYPE, index, attach_type, wanted)
+    if fd is None:
+        return None
+    with fd:
+        link = from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
+    link.update(program)
+    return link
+
+
+# ------------------------------------------------------------ clsact
+
+
+def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, priority: int, replace: Any) -> Link:
+    from bpfsmith.kernel import journal
+
+    made = netlink.add_clsact(index)
+    if made:
+        journal.record("clsact", str(index))
+    try:
+        if replace is not None and not (handle and priority):
+            handle, priority = _place_of(index, parent, target, replace)
+        handle, priority = netlink.add_filter(
+            index, parent, program.fd.fileno(), program.name, handle, priority, replace=replace is not None
+        )
+    except netlink.NetlinkRefused as refused:
+        _drop_qdisc(index, made)
+        told: dict[int, Any] = {
+            EEXIST: InputError(
+                f"{target} has a filter with priority {priority} and handle {handle} already", target,
+                "leave both out, or pass `replace=True`",
+            ),
+            EINVAL: InputError(f"the kernel takes no such filter at {target}: {refused.reason}", target),
+        }  # fmt: skip
+        raise refusal("RTM_NEWTFILTER", refused.errno, program, target, "CAP_NET_ADMIN", told) from None
+    except BaseException:
+        _drop_qdisc(index, made)
+        raise
+    key = f"{index}:{parent:#x}:{priority}:{handle}"
+    journal.record("filter", key)
+    ours = program.fd.dup()
+
+    def undo() -> None:
+        ours.close()
+        netlink.delete_filter(index, parent, handle, priority)
+        journal.forget("filter", key)
+        _drop_qdisc(index, made)
+
+    def replaced(new: int, old: int | None) -> None:
+        nonlocal ours
+        if old is not None and not _is_there(index, parent, handle, priority, old):
+            raise InputError(f"another program than the expected one is attached to {target}", target)
+        netlink.add_filter(index, parent, new, "bpfsmith", handle, priority, replace=True)
+        ours.close()
+        ours = duplicate(new)
+
+    def info() -> dict[str, Any]:
+        for place, number, prog_id, name in netlink.filters(index, parent):
+            if (place, number) == (priority, handle):
+                return {"ifindex": index, "priority": place, "handle": number, "prog_id": prog_id, "name": name}
+        raise TargetGone(f"the filter at {target} is no longer there", "RTM_GETTFILTER", ENOENT, target)
+
+    return Held(program, "tc", target, undo, replaced, info, outlives=True)
+
+
+def _drop_qdisc(index: int, made: bool) -> None:
+    """Removes the qdisc this attach made, unless others have put filters on it meanwhile."""
+    if not made:
+        return
+    from bpfsmith.kernel import journal
+
+    try:
+        if netlink.filters(index, netlink.INGRESS) or netlink.filters(index, netlink.EGRESS):
+            return
+    except TargetGone:
+        pass
+    netlink.delete_clsact(index)
+    journal.forget("clsact", str(index))
+
+
+def _place_of(index: int, parent: int, target: str, replace: Any) -> tuple[int, int]:
+    """(handle, priority) of the filter whose program is to be replaced; True: the first."""
+    there = netlink.filters(index, parent)
+    wanted = None if replace is True else program_id(replace)
+    for priority, handle, number, _ in there:
+        if wanted is None or number == wanted:
+            return handle, priority
+    raise InputError(f"the program to replace is not attached to {target} by a filter", target)
+
+
+def _is_there(index: int, parent: int, handle: int, priority: int, fd: int) -> bool:
+    with duplicate(fd) as one:
+        number = program_id(one)
+    return any(row[:3] == (priority, handle, number) for row in netlink.filters(index, parent))
