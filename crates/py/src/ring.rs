@@ -8,14 +8,12 @@ use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bpfsmith_sys::ring::{
-    Lease, PerfRing, Poller, Ring, Slot, Stream, Types, UserRing, WOKEN,
-};
+use bpfsmith_sys::ring::{Lease, PerfRing, Poller, Ring, Slot, Stream, Types, UserRing, WOKEN};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::{PyClass, PyClassInitializer};
 use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::{PyClass, PyClassInitializer};
 
 use crate::buffer::Borrowed;
 use crate::sys::os_error;

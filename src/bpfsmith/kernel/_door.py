@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from bpfsmith._native import Fd, Mapping, Step
+    from bpfsmith._native import Fd, Mapping, PerfRing, Poller, Ring, Step, UserRing
 
 
 class Door:
@@ -43,6 +43,21 @@ class Door:
 
     def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int:
         return _native.Mapping.map(fd, length, offset, prot, flags)
+
+    def ring(self, fd: int, size: int) -> Ring | int:
+        return _native.Ring.open(fd, size)
+
+    def perf_ring(self, fd: int, size: int) -> PerfRing | int:
+        return _native.PerfRing.open(fd, size)
+
+    def user_ring(self, fd: int, size: int) -> UserRing | int:
+        return _native.UserRing.open(fd, size)
+
+    def poller(self) -> Poller | int:
+        return _native.Poller.open()
+
+    def read_fd(self, fd: int, length: int) -> bytes:
+        return os.read(fd, length)
 
     def read_bytes(self, path: str) -> bytes:
         with open(path, "rb", buffering=0) as file:

@@ -1,0 +1,574 @@
+"""How the records of a stream are typed: bytes, one type, a type that grows with its record, or several by a selector.
+
+A `Types` turns what is taken from a ring into events (`chunk`) and arrays (`array`), and one record's bytes into an
+event (`decode`).
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.errors import BadRecord, InputError, UnknownName, ValueMismatch
+from bpfsmith.model.near import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from bpfsmith._native import Btf
+    from bpfsmith.run.codec import Codec
+
+__all__ = ["BROKEN", "BUSY", "EMPTY", "FULL", "SHORT", "UNKNOWN", "Chunk", "Mixed", "SortedBatch", "Types", "types_of"]
+
+# Why a walk over records ended; `_native.pyi` explains them.
+EMPTY, FULL, BUSY, SHORT, UNKNOWN, BROKEN = range(6)
+
+HEADER = 8  # bytes before a record in a ring buffer; a perf record has more
+
+
+class Chunk:
+    """Events taken out of the ring but not handed out yet. `events` is a list's iterator: its length hint says how many
+    are left; `raw(n)` are the bytes of the last `n`."""
+
+    __slots__ = ("events", "raw", "types")
+
+    def __init__(self, types: Types, events: list[Any], raw: Callable[[int], list[bytes]]) -> None:
+        self.types = types
+        self.events: Any = iter(events)
+        self.raw = raw
+
+    def left(self) -> int:
+        return int(self.events.__length_hint__())
+
+    def retyped(self, types: Types) -> Chunk:
+        """The same records for another reader."""
+        if types is self.types:
+            return self
+        records = self.raw(self.left())
+        return Chunk(types, [types.decode(record) for record in records], lambda n: records[len(records) - n :])
+
+
+class Mixed:
+    """Records of several lengths as arrays: `data` (bytes of all), `offsets` and `lengths` (one per record).
+
+    >>> batch = Mixed(b"abcdefgh" + b"xy", memoryview(b"\\0\\0\\0\\0\\10\\0\\0\\0").cast("I"),
+    ...               memoryview(b"\\10\\0\\0\\0\\2\\0\\0\\0").cast("I"))
+    >>> len(batch), batch[1], list(batch)
+    (2, b'xy', [b'abcdefgh', b'xy'])
+    """
+
+    __slots__ = ("data", "lengths", "offsets")
+
+    def __init__(self, data: Any, offsets: Any, lengths: Any) -> None:
+        self.data = data
+        self.offsets = offsets
+        self.lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, index: int) -> bytes:
+        start = int(self.offsets[index])
+        return bytes(self.data[start : start + int(self.lengths[index])])
+
+    def __iter__(self) -> Iterator[bytes]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def as_records(self, dtype: Any) -> Any:
+        """The start of every record as `dtype` (a numpy dtype or a codec): what follows it in longer ones is left out.
+        `BadRecord` when one is shorter."""
+        from bpfsmith.run.columns import numpy
+
+        module = numpy()
+        dtype = module.dtype(getattr(dtype, "dtype", dtype))
+        if not len(self):
+            return module.empty(0, dtype)
+        shortest = int(self.lengths.argmin())
+        if int(self.lengths[shortest]) < dtype.itemsize:
+            record = self[shortest]
+            raise BadRecord(f"record {shortest} has {len(record)} bytes, its type {dtype.itemsize}", record)
+        data = module.frombuffer(self.data, module.uint8)
+        rows = module.lib.stride_tricks.sliding_window_view(data, dtype.itemsize)[self.offsets]
+        return module.ascontiguousarray(rows).view(dtype).reshape(-1)
+
+
+class SortedBatch(dict):  # type: ignore[type-arg]
+    """Type name -> array of its records; `order[i]` is the index (in the order of the keys) of record i's type."""
+
+    order: Any
+    bad: Sequence[BadRecord] = ()  # what was none of the types, already taken out
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __bool__(self) -> bool:
+        return len(self.order) > 0
+
+
+class Types:
+    """Records as bytes: the type of a stream nobody described. The other kinds derive from it."""
+
+    __slots__ = ()
+    name = "bytes"
+    least = 0
+
+    def decode(self, record: bytes) -> Any:
+        """One event; `BadRecord` when the bytes do not fit."""
+        return record
+
+    def chunk(self, source: Any, most: int) -> tuple[Chunk | None, int]:
+        """Up to `most` events, and why no more."""
+        data, offsets, lengths, end = source.take_mixed(most)
+        if not offsets:
+            return None, end
+        records = _cut(data, offsets, lengths)
+        return self._decoded(records), end
+
+    def array(self, source: Any, most: int) -> tuple[Any, int]:
+        """The same as a batch; None when there is nothing."""
+        data, offsets, lengths, end = source.take_mixed(most)
+        return (self._mixed(data, offsets, lengths), end) if offsets else (None, end)
+
+    def array_of(self, records: list[bytes]) -> Any:
+        """A batch of records that were taken out before."""
+        from itertools import accumulate
+        from struct import pack
+
+        lengths = [len(record) for record in records]
+        offsets = list(accumulate(lengths, initial=0))[:-1]
+        code = f"={len(records)}I"
+        return self._mixed(b"".join(records), pack(code, *offsets), pack(code, *lengths))
+
+    def _mixed(self, data: bytes, offsets: bytes, lengths: bytes) -> Mixed:
+        from bpfsmith.run.columns import numpy
+
+        module = numpy()
+        return Mixed(data, module.frombuffer(offsets, module.uint32), module.frombuffer(lengths, module.uint32))
+
+    def _decoded(self, records: list[bytes]) -> Chunk:
+        return Chunk(self, records, lambda n: records[len(records) - n :])
+
+    def bad(self, record: bytes) -> BadRecord:
+        """Why a record the walk stopped at is none of ours."""
+        return BadRecord(
+            f"an event of {len(record)} bytes is too short for `{self.name}`, which takes {self.least}",
+            record,
+            hint="its program submits less than the type says: give the type as `record=`, or several with `select=`",
+        )
+
+
+class OneType(Types):
+    """All records are of one type; what a record has beyond it (padding of perf records) is left out."""
+
+    __slots__ = ("codec", "least", "many", "name")
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.name = codec.name
+        self.least = codec.size
+        self.many = _many(codec)
+
+    def decode(self, record: bytes) -> Any:
+        if len(record) < self.least:
+            raise self.bad(record)
+        return self.codec.decode(record)
+
+    def chunk(self, source: Any, most: int) -> tuple[Chunk | None, int]:
+        size = self.least
+        most = min(most, source.waiting() // (size + HEADER) + 1)
+        data = bytearray(most * size)
+        count, end = source.take_into(data, size, most)
+        if not count:
+            return None, end
+        del data[count * size :]
+        return Chunk(self, self.many(data), lambda n: _pieces(data, size)[count - n :]), end
+
+    def array(self, source: Any, most: int) -> tuple[Any, int]:
+        from bpfsmith.run.columns import numpy
+
+        module, size, dtype = numpy(), self.least, self.codec.dtype
+        most = min(most, source.waiting() // (size + HEADER) + 1)
+        data = module.empty(most * size, module.uint8)
+        count, end = source.take_into(data, size, most)
+        if not count:
+            return None, end
+        # Much room that was not needed is not kept alive by the few records in it.
+        data = data[: count * size] if count * 2 > most else data[: count * size].copy()
+        return data.view(dtype), end
+
+    def array_of(self, records: list[bytes]) -> Any:
+        from bpfsmith.run.columns import numpy
+
+        module = numpy()
+        return module.frombuffer(bytearray(b"".join(record[: self.least] for record in records)), self.codec.dtype)
+
+
+class GrowingType(Types):
+    """A struct whose last field is an array without a length: it fills what the record has."""
+
+    __slots__ = ("_of", "_sizes", "least", "name")
+
+    def __init__(self, codec: Codec, of: Callable[[int], Codec]) -> None:
+        self.name = codec.name
+        self.least = codec.size
+        self._of = of
+        self._sizes: dict[int, Codec] = {}
+
+    def decode(self, record: bytes) -> Any:
+        codec = self._sizes.get(len(record))
+        if codec is None:
+            if len(record) < self.least:
+                raise self.bad(record)
+            codec = self._sizes[len(record)] = self._fitting(len(record))
+        return codec.decode(record)
+
+    def _fitting(self, length: int) -> Codec:
+        # A record may end in padding that is no whole element.
+        for size in range(length, self.least - 1, -1):
+            try:
+                return self._of(size)
+            except (InputError, ValueMismatch):
+                continue
+        return self._of(self.least)
+
+    def _decoded(self, records: list[bytes]) -> Chunk:
+        return _each(self, records)
+
+
+class ChosenType(Types):
+    """A function of the user's says for each record which type it is of."""
+
+    __slots__ = ("_choose", "_types", "name")
+
+    def __init__(self, choose: Callable[[bytes], Any], types: Callable[[Any], Types]) -> None:
+        self._choose = choose
+        self._types = types
+        self.name = "the type `select` chose"
+
+    def decode(self, record: bytes) -> Any:
+        types = self._types(self._choose(record))
+        if len(record) < types.least:
+            raise types.bad(record)
+        return types.decode(record)
+
+    def _decoded(self, records: list[bytes]) -> Chunk:
+        return _each(self, records)
+
+    def array(self, source: Any, most: int) -> tuple[Any, int]:
+        data, offsets, lengths, end = source.take_mixed(most)
+        return (self.array_of(_cut(data, offsets, lengths)), end) if offsets else (None, end)
+
+    def array_of(self, records: list[bytes]) -> Any:
+        kinds: dict[str, tuple[Types, list[bytes]]] = {}
+        order, bad = [], []
+        for record in records:
+            try:
+                types = self._types(self._choose(record))
+                if len(record) < types.least:
+                    raise types.bad(record)
+            except BadRecord as error:
+                bad.append(_about(error, record))
+                continue
+            kinds.setdefault(types.name, (types, []))[1].append(record)
+            order.append(types.name)
+        batch = _batch({name: types.array_of(found) for name, (types, found) in kinds.items()}, order)
+        batch.bad = bad
+        return batch
+
+
+class SortedTypes(Types):
+    """The number in a field says which type a record is of."""
+
+    __slots__ = ("codecs", "least", "name", "names", "numbers", "selector", "sizes")
+
+    def __init__(self, selector: tuple[int, int], by_number: Mapping[int, Codec]) -> None:
+        self.selector = selector
+        self.codecs: list[Codec] = []
+        self.numbers: list[tuple[int, int]] = []
+        mask = (1 << 8 * selector[1]) - 1
+        for number, codec in by_number.items():
+            if codec not in self.codecs:
+                self.codecs.append(codec)
+            self.numbers.append((number & mask, self.codecs.index(codec)))
+        self.names = [codec.name for codec in self.codecs]
+        self.sizes = [codec.size for codec in self.codecs]
+        self.name = " or ".join(f"`{name}`" for name in self.names)
+        self.least = sum(selector)
+
+    def _codec(self, record: bytes) -> Codec:
+        offset, size = self.selector
+        import sys
+
+        if len(record) < offset + size:
+            raise self.bad(record)
+        number = int.from_bytes(record[offset : offset + size], sys.byteorder)
+        for known, index in self.numbers:
+            if known == number:
+                return self.codecs[index]
+        raise BadRecord(
+            f"an event of {len(record)} bytes says it is of kind {number}, which is none of "
+            + ", ".join(str(known) for known, _ in self.numbers),
+            record,
+            hint="add it to `record={number: type}`",
+        )
+
+    def decode(self, record: bytes) -> Any:
+        codec = self._codec(record)
+        if len(record) < codec.size:
+            raise self.bad(record)
+        return codec.decode(record)
+
+    def bad(self, record: bytes) -> BadRecord:
+        if len(record) >= sum(self.selector):
+            try:
+                codec = self._codec(record)
+            except BadRecord as error:
+                return error
+            return OneType(codec).bad(record)
+        return Types.bad(self, record)
+
+    def _take(self, source: Any, most: int) -> tuple[list[bytes], bytes, int]:
+        return source.take_sorted(self.selector, self.numbers, self.sizes, most)  # type: ignore[no-any-return]
+
+    def chunk(self, source: Any, most: int) -> tuple[Chunk | None, int]:
+        data, order, end = self._take(source, most)
+        if not order:
+            return None, end
+        kinds = [iter(_many(codec)(part)) for codec, part in zip(self.codecs, data, strict=True)]
+        # One pass in C: the next event of each record's type.
+        events = list(map(next, map(kinds.__getitem__, order)))
+        return Chunk(self, events, lambda n: self._raw(data, order)[len(order) - n :]), end
+
+    def _raw(self, data: list[bytes], order: bytes) -> list[bytes]:
+        kinds = [iter(_pieces(part, size)) for part, size in zip(data, self.sizes, strict=True)]
+        return [next(kinds[index]) for index in order]
+
+    def array(self, source: Any, most: int) -> tuple[Any, int]:
+        from bpfsmith.run.columns import numpy
+
+        data, order, end = self._take(source, most)
+        if not order:
+            return None, end
+        module = numpy()
+        batch = SortedBatch(
+            (codec.name, module.frombuffer(part, codec.dtype)) for codec, part in zip(self.codecs, data, strict=True)
+        )
+        batch.order = module.frombuffer(order, module.uint8)
+        return batch, end
+
+    def array_of(self, records: list[bytes]) -> Any:
+        kinds: dict[str, list[bytes]] = {name: [] for name in self.names}
+        order = []
+        for record in records:
+            name = self._codec(record).name
+            kinds[name].append(record)
+            order.append(name)
+        parts = zip(self.codecs, kinds.values(), strict=True)
+        return _batch({codec.name: OneType(codec).array_of(found) for codec, found in parts}, order)
+
+
+def _batch(arrays: dict[str, Any], order: list[str]) -> SortedBatch:
+    from bpfsmith.run.columns import numpy
+
+    batch = SortedBatch(arrays)
+    index = {name: place for place, name in enumerate(arrays)}
+    batch.order = numpy().array([index[name] for name in order], dtype="u1")
+    return batch
+
+
+def _cut(data: bytes, offsets: bytes, lengths: bytes) -> list[bytes]:
+    starts, sizes = memoryview(offsets).cast("I"), memoryview(lengths).cast("I")
+    return [data[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+
+def _pieces(data: Any, size: int) -> list[bytes]:
+    return [bytes(data[at : at + size]) for at in range(0, len(data), size)] if size else []
+
+
+def _about(error: BadRecord, record: bytes) -> BadRecord:
+    error.data = error.data or record
+    return error
+
+
+def _each(types: Types, records: list[bytes]) -> Chunk:
+    """A chunk in which a record that does not fit is raised in its turn."""
+    events: list[Any] = []
+    refused = False
+    for record in records:
+        try:
+            events.append(types.decode(record))
+        except BadRecord as error:
+            events.append(_Refused(_about(error, record)))
+            refused = True
+    chunk = Chunk(types, events, lambda n: records[len(records) - n :])
+    if refused:
+        chunk.events = _Raising(chunk.events)
+    return chunk
+
+
+class _Refused:
+    """Stands in a chunk for a record that does not fit its type."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BadRecord) -> None:
+        self.error = error
+
+
+class _Raising:
+    """A list's iterator that raises what was refused, and goes on after it."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        event = next(self._events)
+        if event.__class__ is _Refused:
+            raise event.error
+        return event
+
+    def __length_hint__(self) -> int:
+        return int(self._events.__length_hint__())
+
+
+def _many(codec: Codec) -> Callable[[Any], list[Any]]:
+    """What decodes records that stand one after the other."""
+    found = getattr(codec, "decode_all", None)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    size = codec.size or 1
+    return lambda data: [codec.decode(data, at) for at in range(0, len(data), size)]
+
+
+# ------------------------------------------------------------ what a user says
+
+
+def types_of(record: Any, select: Any, btf: Btf | None, where: str) -> Types:
+    """`record`: None (bytes), a type (name, BTF id, dtype, codec, fields), or {number or word: type} with `select`:
+    the field (name, or (offset, bytes)) with the number, or a function from a record's bytes to a key or type."""
+    if callable(select):
+        return _chosen(record, select, btf, where)
+    if isinstance(record, dict) and (select is not None or all(isinstance(key, int) for key in record)):
+        if not record:
+            raise InputError(f"{where}: `record` names no type")
+        codecs = {int(number): _codec(one, btf, where) for number, one in record.items()}
+        return SortedTypes(_selector(select, list(codecs.values()), where), codecs)
+    if select is not None:
+        raise InputError(f"{where}: `select` needs the types to select from", hint="pass record={number: type, ...}")
+    return _single(record, btf, where)
+
+
+def _single(record: Any, btf: Btf | None, where: str) -> Types:
+    if record is None or record is bytes:
+        return Types()
+    codec = _codec(record, btf, where)
+    type_id = _type_id(record, btf)
+    if btf is not None and type_id is not None and _grows(btf, type_id):
+        from bpfsmith.run.codec import codec_for
+
+        return GrowingType(codec, lambda size: codec_for(btf, type_id, size))
+    return OneType(codec)
+
+
+def _chosen(record: Any, select: Callable[[bytes], Any], btf: Btf | None, where: str) -> Types:
+    known: dict[Any, Types] = {}
+
+    def types(key: Any) -> Types:
+        found = known.get(key)
+        if found is None:
+            spec = record[key] if isinstance(record, dict) and key in record else key
+            if key is None:
+                raise BadRecord(f"{where}: `select` has no type for an event")
+            found = known[key] = _single(spec, btf, where)
+        return found
+
+    return ChosenType(select, types)
+
+
+def _type_id(record: Any, btf: Btf | None) -> int | None:
+    if btf is None or isinstance(record, bool):
+        return None
+    if isinstance(record, int):
+        return record
+    if isinstance(record, str):
+        word = record.strip()
+        for kind in ("STRUCT", "UNION"):
+            if word.startswith(kind.lower() + " "):
+                return btf.find(word.partition(" ")[2].strip(), kind)
+        for kind in ("STRUCT", "UNION", "TYPEDEF", "ENUM", "ENUM64", "INT", "FLOAT"):
+            found = btf.find(word, kind)
+            if found is not None:
+                return found
+    return None
+
+
+def _codec(record: Any, btf: Btf | None, where: str) -> Codec:
+    from bpfsmith.run.codec import codec_for, parse_type
+
+    type_id = _type_id(record, btf)
+    if btf is not None and type_id is not None:
+        size = btf.size_of(type_id)
+        if size is None:
+            raise InputError(f"{where}: type {record!r} has no size, so that no event can be one")
+        return codec_for(btf, type_id, size)
+    if isinstance(record, int):
+        raise InputError(f"{where}: type {record} needs the object's types, and there are none")
+    try:
+        return parse_type(record, btf)
+    except (InputError, ValueMismatch) as error:
+        if isinstance(record, str):
+            names = struct_names(btf)
+            raise UnknownName(
+                f"{where}: no type `{record}` in the object", hint=did_you_mean(record, names) or error.hint
+            ) from error
+        raise
+
+
+def struct_names(btf: Btf | None) -> list[str]:
+    """Names of the structs and unions of an object, as C spells them."""
+    if btf is None:
+        return []
+    found = []
+    for type_id in range(btf.first_id, btf.first_id + len(btf)):
+        kind = btf.kind(type_id)
+        if kind in ("STRUCT", "UNION") and btf.name(type_id):
+            found.append(f"{kind.lower()} {btf.name(type_id)}")
+    return found
+
+
+def _grows(btf: Btf, type_id: int) -> bool:
+    row: dict[str, Any] = btf.type(btf.resolve(type_id))
+    if row["kind"] != "STRUCT" or not row.get("members"):
+        return False
+    last: dict[str, Any] = btf.type(btf.resolve(row["members"][-1]["type"]))
+    return last["kind"] == "ARRAY" and not last["nr_elems"]
+
+
+def _selector(select: Any, codecs: Sequence[Codec], where: str) -> tuple[int, int]:
+    if isinstance(select, (tuple, list)) and len(select) == 2:
+        place = int(select[0]), int(select[1])
+    else:
+        found = [_field(select, codec, where) for codec in codecs]
+        place = found[0]
+        for codec, other in zip(codecs, found, strict=True):
+            if other != place:
+                raise InputError(
+                    f"{where}: `{select}` lies at {other[0]} in `{codec.name}` and at {place[0]} in `{codecs[0].name}`",
+                    hint="a selector must lie at the same place in all types",
+                )
+    if place[0] < 0 or place[1] not in (1, 2, 4, 8):
+        raise InputError(f"{where}: a selector has 1, 2, 4 or 8 bytes, not {place[1]}")
+    return place
+
+
+def _field(name: str | None, codec: Codec, where: str) -> tuple[int, int]:
+    for field in codec.fields:
+        if field.name == name or name is None:
+            return field.offset, field.size
+    names = [field.name for field in codec.fields]
+    raise UnknownName(f"{where}: `{codec.name}` has no field `{name}`", hint=did_you_mean(str(name), names))
