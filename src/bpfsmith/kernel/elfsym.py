@@ -127,6 +127,13 @@ class ElfFile:
                 return address - start + offset
         return None
 
+    def is_code(self, offset: int) -> bool:
+        """Whether the byte at that place in the file is mapped as code."""
+        return any(
+            kind == _LOAD and flags & _EXEC and start <= offset < start + size
+            for kind, flags, start, _, size in self.segments
+        )
+
     # ---- symbols
 
     def functions(self, names: Iterable[str] | None = None) -> Iterator[Function]:

@@ -240,3 +240,21 @@ def netns(which: str | int | None) -> tuple[str, str]:
         hint = did_you_mean(name, there) or f"`ip netns add {name}` makes one"
         raise TargetMissing(f"there is no network namespace `{which}`", path, hint)
     return path, f"`{which}`"
+
+
+# ------------------------------------------------------------ iterators
+
+
+def read_from(fd: int, size: int, where: str) -> bytes:
+    """Up to `size` bytes of an iterator's run, b"" at its end."""
+    import os
+
+    from .failures import error
+
+    while True:
+        try:
+            return os.read(fd, size)
+        except BlockingIOError:
+            continue  # it stopped to let others run
+        except OSError as problem:
+            raise error("read", problem.errno or 5, where) from None

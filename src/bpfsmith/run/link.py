@@ -11,6 +11,8 @@ end with the process, whatever ends it; those that are not say so in `Link.outli
 
 from __future__ import annotations
 
+from os import getpid
+
 from bpfsmith.model.errors import Closed, InputError, TargetGone, Unsupported
 
 TYPE_CHECKING = False
@@ -33,7 +35,7 @@ class Link:
 
     Not thread-safe; `detach()` may be called twice."""
 
-    __slots__ = ("__weakref__", "_closed", "_name", "_program", "family", "target")
+    __slots__ = ("__weakref__", "_closed", "_maker", "_name", "_program", "family", "target")
     outlives = False
     """Whether the kernel keeps it when the process is killed (then the journal knows it: `bpfsmith doctor --clean`)."""
 
@@ -41,6 +43,7 @@ class Link:
         self.family = family
         self.target = target
         self._closed = False
+        self._maker = getpid()
         self._name = getattr(program, "name", "") if program is not None else ""
         self._program: Callable[[], Any] | None = None
         if program is not None:
@@ -78,8 +81,13 @@ class Link:
             self._end()
 
     def close(self) -> None:
-        """Gives the link up: a pinned one stays attached, any other is detached."""
-        self.detach()
+        """Gives the link up: a pinned one stays attached, any other is detached.
+
+        In a process forked from the one that attached only the copy is given up."""
+        if self._maker == getpid():
+            self.detach()
+        else:
+            self._closed = True
 
     def update(self, program: Any, expected: Any = None) -> None:  # noqa: ARG002 - for those that can
         """Puts another program of the same type in its place without a gap. `expected`: only when that program is
@@ -137,7 +145,7 @@ class Link:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or self.pinned:
+        if getattr(self, "_closed", True) or self.pinned or self._maker != getpid():
             return
         from warnings import warn
 
@@ -255,12 +263,12 @@ class LinkFd(Link):
         return info.link(self._fd)
 
     def close(self) -> None:
-        if self._pin and not self._closed:
+        if not self._closed and (self._pin or self._maker != getpid()):
             self._closed = True
             self._forget()
             self._fd.close()
         else:
-            self.detach()
+            super().close()
 
     def _end(self) -> None:
         from bpfsmith import kernel

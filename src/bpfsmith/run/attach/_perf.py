@@ -11,7 +11,7 @@ from ._base import UNKNOWN, link_create, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from bpfsmith._native import Fd
@@ -36,6 +36,19 @@ def attach_event(
         fd.close()
         raise refusal("PERF_EVENT_IOC_ENABLE", answer, program, target, "CAP_PERFMON")
     return LinkFd(program, family, target, fd, rest=rest or ())
+
+
+def all_or_none(makers: Iterable[Callable[[], Link]]) -> list[Link]:
+    """The links these make; when one fails those made before it are detached."""
+    links: list[Link] = []
+    try:
+        for make in makers:
+            links.append(make())
+    except BaseException:
+        for link in reversed(links):
+            link.detach()
+        raise
+    return links
 
 
 def _without_link(

@@ -150,7 +150,7 @@ def _refused(command: str, errno: int, program: Any, word: str, target: str) -> 
         else TargetGone(f"{target} is no longer there", command, ENOENT, target),
         19: TargetGone(f"{target} is no longer there", command, 19, target),
         EEXIST: InputError(f"`{program.name}` is attached to {target} already", target, "detach that one first"),
-        EBUSY: InputError(f"{target} has a program that allows no other", target, "attached by `exclusive` or `override`"),
+        EBUSY: InputError(f"{target} has a program that allows no other", target, "it was attached `exclusive`"),
         EINVAL: InputError(
             f"`{program.name}` cannot be attached to {target} as `{word}`", target,
             "the program must have been loaded for that attach type",

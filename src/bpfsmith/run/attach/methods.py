@@ -350,4 +350,4 @@ class AttachMethods:
         """To a function of a loaded program: as `attach_kprobe`."""
         from .kernel_function import attach
 
-        return attach(self, function, program=program, **options)
+        return attach(self, function, target_program=program, **options)
