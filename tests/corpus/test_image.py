@@ -1,6 +1,6 @@
 """What the kernel is handed equals what libbpf 1.7 hands it: the object's BTF, and the records of functions and lines.
 
-The reference is libbpf itself against a stand-in kernel (`libbpf_ref/`), one that has all of BTF and ones that lack parts.
+The reference is libbpf itself against a stand-in kernel (`libbpf_ref/`), one with all of BTF and some that lack parts.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def compare(name: str, obj: _native.Object, ref: RefObject, kernel: _native.Btf,
         counts["programs"] += 1
         if image.insns != mine_program.relocated([kernel]):
             wrong.append(f"{mine_program.name}: image and relocated slots differ")
-        if [at for at, _ in image.maps] != map_places(image.insns) and not jump_tables(mine_program):
+        # Assembly may name descriptors by number: those no relocation stands at.
+        named = {slot * 8 + 4 for slot, kind, _, _ in mine_program.refs() if kind != "jump_table"}
+        if [at for at, _ in image.maps] != [at for at in map_places(image.insns) if at in named]:
             wrong.append(f"{mine_program.name}: places of maps differ")
         functions = b"".join(struct.pack("<II", *one) for one in theirs.functions)
         lines = b"".join(
@@ -99,10 +101,6 @@ def compare(name: str, obj: _native.Object, ref: RefObject, kernel: _native.Btf,
         if image.line_info != lines:
             wrong.append(f"{mine_program.name}: line_info differs")
     return wrong
-
-
-def jump_tables(program: _native.Program) -> bool:
-    return any(kind == "jump_table" for _, kind, _, _ in program.refs())
 
 
 def test_as_libbpf(corpus: Corpus) -> None:

@@ -26,8 +26,8 @@ class RefProgram(NamedTuple):
     """A program as libbpf would load it; the slots are in the host's byte order.
 
     `type` and `attach_type` are libbpf's words for what it makes of the section (`unspec` when nothing; the attach
-    type of a program that has none reads as number 0's word). `lines` are (slot, line, column, file, text), the last two
-    as string offsets, and `functions` (slot, type id); both empty when libbpf passes none.
+    type of a program that has none reads as number 0's word). `lines` are (slot, line, column, file, text), the last
+    two as string offsets, and `functions` (slot, type id); both empty when libbpf passes none.
     """
 
     name: str
