@@ -41,6 +41,22 @@ class Door:
     def ioctl_ptr(self, fd: int, request: int, data: bytearray) -> int:
         return _native.ioctl_ptr(fd, request, data)
 
+    def map_dump(
+        self, fd: int, sizes: Any, command: int, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
+    ) -> tuple[Any, int, int, int]:
+        return _native.map_dump(fd, sizes, command, flags, chunk, most, unique)
+
+    def map_dump_each(self, fd: int, sizes: Any, flags: int = 0, most: int = 0) -> tuple[Any, int, int, int]:
+        return _native.map_dump_each(fd, sizes, flags, most)
+
+    def map_update(
+        self, fd: int, keys: Any, values: Any, count: int, flags: int = 0, batch: bool = True
+    ) -> tuple[int, int, int, int]:
+        return _native.map_update(fd, keys, values, count, flags, batch)
+
+    def map_delete(self, fd: int, keys: Any, count: int, batch: bool = True) -> tuple[int, int, int, int]:
+        return _native.map_delete(fd, keys, count, batch)
+
     def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int:
         return _native.Mapping.map(fd, length, offset, prot, flags)
 

@@ -146,6 +146,34 @@ class FakeDoor(Door):
     def ioctl_ptr(self, fd: int, request: int, data: bytearray) -> int:
         return self._ask("ioctl", {"fd": fd, "request": request, "data": data}) or 0
 
+    # Whole maps: rules of BPF_MAP_LOOKUP_BATCH and BPF_MAP_GET_NEXT_KEY add to `rows` (bytes as `sizes` lays them out);
+    # those of BPF_MAP_UPDATE_BATCH and BPF_MAP_UPDATE_ELEM see `keys`, `values` and `count`, and set `done` when refusing.
+
+    def map_dump(
+        self, fd: int, sizes: Any, command: int, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
+    ) -> tuple[Any, int, int, int]:
+        fields = {"map_fd": fd, "sizes": sizes, "flags": flags, "count": chunk, "rows": bytearray(), "unique": unique}
+        return fields["rows"], -min(self._ask(name_of(command), fields) or 0, 0), 1, 0
+
+    def map_dump_each(self, fd: int, sizes: Any, flags: int = 0, most: int = 0) -> tuple[Any, int, int, int]:
+        fields = {"map_fd": fd, "sizes": sizes, "flags": flags, "most": most, "rows": bytearray()}
+        return fields["rows"], -min(self._ask("BPF_MAP_GET_NEXT_KEY", fields) or 0, 0), 1, 0
+
+    def map_update(
+        self, fd: int, keys: Any, values: Any, count: int, flags: int = 0, batch: bool = True
+    ) -> tuple[int, int, int, int]:
+        fields = {"map_fd": fd, "keys": _column(keys, count), "values": _column(values, count), "count": count,
+                  "flags": flags, "done": 0}  # fmt: skip
+        value = self._ask("BPF_MAP_UPDATE_BATCH" if batch else "BPF_MAP_UPDATE_ELEM", fields) or 0
+        return (count, 0, 0, 1) if value >= 0 else (fields["done"], 0, -value, 1)
+
+    def map_delete(self, fd: int, keys: Any, count: int, batch: bool = True) -> tuple[int, int, int, int]:
+        fields = {"map_fd": fd, "keys": _column(keys, count), "count": count, "done": 0, "missing": 0}
+        value = self._ask("BPF_MAP_DELETE_BATCH" if batch else "BPF_MAP_DELETE_ELEM", fields) or 0
+        if value < 0:
+            return fields["done"], fields["missing"], -value, 1
+        return count - fields["missing"], fields["missing"], 0, 1
+
     def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Any:
         value = self._ask("mmap", {"fd": fd, "length": length, "offset": offset, "prot": prot, "flags": flags})
         return value if value is not None and value < 0 else bytearray(length)
@@ -213,6 +241,13 @@ class FakeDoor(Door):
 
     def getuid(self) -> int:
         return self.uid
+
+
+def _column(items: Any, count: int) -> list[bytes]:
+    """The single keys or values of a column as the door takes it."""
+    buffer, at, size, stride = items
+    data = bytes(buffer)
+    return [data[at + number * stride : at + number * stride + size] for number in range(count)]
 
 
 @contextmanager

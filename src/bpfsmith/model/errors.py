@@ -3,6 +3,7 @@
 BpfsmithError                 anything below
 |- InputError                 exit 2: the caller's arguments, files or configuration
 |  |- UnknownName             no program, map, global, field or link of that name (near matches in the hint)
+|  |- KeyMissing              no such key in a map; also a `KeyError`
 |  |- ValueMismatch           a key, value or global of the wrong type or size
 |  |- TargetMissing           nothing to attach to: symbol, tracepoint, interface, cgroup, file
 |  `- PinMismatch             a pinned object that is not the one this object declares
@@ -33,6 +34,7 @@ __all__ = [
     "EnvironmentMissing",
     "InputError",
     "KernelError",
+    "KeyMissing",
     "MapFull",
     "PermissionMissing",
     "PinMismatch",
@@ -90,6 +92,10 @@ class EnvironmentMissing(BpfsmithError):
 
 class UnknownName(InputError):
     """No program, map, global, field or link of that name; the hint offers near matches."""
+
+
+class KeyMissing(InputError, KeyError):
+    """No such key in a map, or no such index in an array; a `KeyError` too, as the mapping protocol wants it."""
 
 
 class ValueMismatch(InputError):

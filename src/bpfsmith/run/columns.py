@@ -4,7 +4,6 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
     from typing import Any
 
     from bpfsmith.run.values import Codec
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["arrow", "expand", "numpy", "storage"]
 
 
-def numpy() -> ModuleType:
+def numpy() -> Any:
     """The module; `EnvironmentMissing` with the command that gets it."""
     try:
         import numpy as module
@@ -23,7 +22,7 @@ def numpy() -> ModuleType:
     return module
 
 
-def arrow() -> ModuleType:
+def arrow() -> Any:
     """The module pyarrow; `EnvironmentMissing` with the command that gets it."""
     try:
         import pyarrow as module
