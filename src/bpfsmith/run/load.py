@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "plan"]
 
-EEXIST = 17
+# Arenas this process has placed so far: each gets addresses of its own.
+_arenas = [0]
 
 
 def load(
@@ -126,6 +127,8 @@ def _options(
 ) -> Options:
     options = Options()
     options.token = token
+    options.arena += _arenas[0] << 32
+    _arenas[0] += sum(one.type == 33 for one in obj.native.maps)
     # What is not used is not imported: a plain load takes none of these.
     if values:
         from bpfsmith.run.globals import initial

@@ -140,7 +140,7 @@ def _layouts(one: PlannedMap, info: bytearray, planned: Planned) -> list[str]:
     """How the types of keys and values differ, where both sides have types."""
     local = one.source.native
     number = _u32(info, 64)
-    ours = planned_btf(planned)
+    ours = planned.object.btf
     if not number or ours is None or not (local.key_type or local.value_type):
         return []
     theirs = _btf_by_id(number)
@@ -155,13 +155,6 @@ def _layouts(one: PlannedMap, info: bytearray, planned: Planned) -> list[str]:
                 bit = spots[0][0] if spots else 0
                 found.append(f"the {what} is laid out otherwise from byte {bit // 8} on")
     return found
-
-
-def planned_btf(planned: Planned) -> Btf | None:
-    """The types of the object a plan is for."""
-    for one in planned.maps.values():
-        return one.owner.btf
-    return None
 
 
 def leaves(btf: Btf, type_id: int, base: int = 0, depth: int = 0) -> list[tuple[int, int, str]]:

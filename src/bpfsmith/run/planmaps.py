@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MapPlanner", "kernel_name"]
 
-PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, STRUCT_OPS = 3, 4, 12, 13, 26
+PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, STRUCT_OPS, ARENA = 3, 4, 12, 13, 26, 33
 _RINGS = frozenset((27, 31))  # ringbuf, user_ringbuf
 # The value may hold a program besides the target since 5.8 (devmap, devmap_hash) and 5.9 (cpumap).
 _VALUE_WITH_PROGRAM = {14: "devmap_prog", 25: "devmap_prog", 16: "cpumap_prog"}
@@ -128,6 +128,10 @@ class MapPlanner:
         ):
             planned.flags &= ~F_MMAPABLE
             self.plan.note(f"map `{planned.name}`", "this kernel maps no arrays: globals go through system calls")
+        if kind == ARENA and not planned.map_extra:
+            # Programs hold pointers as the process sees them, so the place of the mapping is fixed before they load.
+            planned.map_extra = self.options.arena
+            self.options.arena += 1 << 32
         if kind in (ARRAY_OF_MAPS, HASH_OF_MAPS):
             inner = planned.source.inner
             if inner is not None:

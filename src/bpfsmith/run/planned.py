@@ -24,6 +24,9 @@ MAP_TYPES = (
 # fmt: on
 
 
+ARENA_BASE = 1 << 44
+
+
 class PlannedMap:
     """One map as the kernel will have it. `slot`: where its descriptor will be; `name` is the object's, `kernel_name`
     the kernel's; sizes and `flags` are the kernel's; `source` is the declaration; `data` the initial bytes of a data
@@ -95,11 +98,13 @@ class Options:
     `targets`: types to relocate against instead of the kernel's."""
 
     __slots__ = (
-        "autoload", "data", "given", "kconfig", "map_sizes", "no_bind", "no_btf", "pins", "plain_maps", "programs", "selected",
+        "arena", "autoload", "data", "given", "kconfig", "map_sizes", "no_bind", "no_btf", "pins", "plain_maps", "programs", "selected",
         "targets", "token",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        # Where arenas that name no address are mapped: each within its own 4 GiB, as the kernel wants.
+        self.arena = ARENA_BASE
         self.data: dict[str, bytes] = {}
         self.map_sizes: dict[str, int] = {}
         self.given: dict[str, Any] = {}

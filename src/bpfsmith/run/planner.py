@@ -34,9 +34,12 @@ NEED_TYPES = frozenset((24, 26, 28, 29, 32))
 class Planned:
     """A plan and what its slots stand for: `maps` and `programs` by the object's names."""
 
-    __slots__ = ("maps", "plan", "programs")
+    __slots__ = ("maps", "object", "plan", "programs")
 
-    def __init__(self, plan: Plan, maps: dict[str, PlannedMap], programs: dict[str, PlannedProgram]) -> None:
+    def __init__(
+        self, obj: Object, plan: Plan, maps: dict[str, PlannedMap], programs: dict[str, PlannedProgram]
+    ) -> None:
+        self.object = obj
         self.plan = plan
         self.maps = maps
         self.programs = programs
@@ -65,7 +68,7 @@ def plan_object(obj: Object, kernel: Kernel, options: Options | None = None) -> 
     programs.plan_all(maps)
     maps.fill_program_arrays(programs)
     maps.pin()
-    return Planned(plan, maps.maps, programs.programs)
+    return Planned(obj, plan, maps.maps, programs.programs)
 
 
 def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan) -> None:

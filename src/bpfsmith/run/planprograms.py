@@ -39,6 +39,7 @@ class ProgramPlanner:
         self._bound: dict[str, tuple[int, int, str]] = {}  # struct_ops: program -> (type id, member, module slot)
         self._externs: Externs | None = None
         self._targets: list[Btf] | None = None
+        self._typed = any(one.typed for one in obj.externs) and kernel.has_btf
         self._license = (obj.license or "").encode() + b"\0"
 
     # ------------------------------------------------------------ which ones
@@ -189,7 +190,8 @@ class ProgramPlanner:
 
     def _image(self, planned: PlannedProgram, maps: MapPlanner, fields: dict[str, Any]) -> None:
         native = planned.source.native
-        image = native.image(self._core_targets() if native.core_relocations else ())
+        # Only what looks into the kernel's types makes anybody read them.
+        image = native.image(self._core_targets() if native.core_relocations or self._typed else ())
         insns = image.insns
         slots: list[tuple[int, str]] = []
         if image.externs:
