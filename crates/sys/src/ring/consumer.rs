@@ -227,8 +227,16 @@ impl Ring {
         self.memory.give_back(free);
     }
 
+    /// Another consumer of the same map (a map opened twice) may have read on: nothing is read twice.
+    fn catch_up(&self, state: &mut State) {
+        if state.lent.is_empty() {
+            state.position = state.position.max(self.memory.consumed());
+        }
+    }
+
     fn walk<T>(&self, work: impl FnOnce(&mut Records, &mut Walk) -> T) -> Result<T, i32> {
         let mut state = self.state()?;
+        self.catch_up(&mut state);
         let mut source = Records {
             memory: self.memory,
             discarded: 0,
@@ -249,6 +257,7 @@ impl Ring {
     /// Lends records of one length where they lie, at most `most`; they go back to the kernel with the lease, in order.
     pub fn lend(self: &Arc<Self>, most: usize) -> Result<Result<Lease, End>, i32> {
         let mut state = self.state()?;
+        self.catch_up(&mut state);
         let mut source = Records {
             memory: self.memory,
             discarded: 0,

@@ -111,8 +111,17 @@ class Reader:
             return None
         return KernelError(f"cannot wait for {self.where}: {error.strerror}", "epoll_wait", error.errno or 0)
 
+    def _owner_closed(self) -> None:
+        """The object the map belongs to was closed."""
+        self.close()  # type: ignore[attr-defined]
+
+    def typed(self, key_type: Any = None, value_type: Any = None) -> Any:  # noqa: ARG002 - as of other maps
+        """Reads it with another type from now on (`record`): one ring has one reader, so that it is the same map."""
+        self.record = value_type
+        return self
+
     def _begin(self) -> None:
-        if self._shut:
+        if self._shut or self.closed:  # type: ignore[attr-defined]
             raise Closed(f"{self.where} is closed")
 
     def _refuse(self, types: Types, end: int, mode: str) -> None:

@@ -534,7 +534,7 @@ def struct_names(btf: Btf | None) -> list[str]:
     if btf is None:
         return []
     found = []
-    for type_id in range(btf.first_id, btf.first_id + len(btf)):
+    for type_id in range(btf.first_id, len(btf)):
         kind = btf.kind(type_id)
         if kind in ("STRUCT", "UNION") and btf.name(type_id):
             found.append(f"{kind.lower()} {btf.name(type_id)}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sys import byteorder
 
 from bpfsmith.model.errors import InputError
+from bpfsmith.run.maps.base import Map
 
-from ._map import Map
 from ._reader import Reader
 from ._types import EMPTY, SHORT
 
@@ -129,7 +129,7 @@ class PerfBuffer(Reader, Map):
                 fd, counts = made
                 opened[cpu] = (fd, counts, streams.open_perf_ring(fd, size, self.where))
                 key, value = cpu.to_bytes(4, byteorder), fd.fileno().to_bytes(4, byteorder)
-                fields = {"map_fd": self.fd.fileno(), "key": key, "value": value}
+                fields = {"map_fd": self.fileno(), "key": key, "value": value}
                 kernel.call("BPF_MAP_UPDATE_ELEM", self.where, **fields)
         except BaseException:
             self._drop(opened)

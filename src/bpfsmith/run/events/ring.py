@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ._map import Map
+from bpfsmith.run.maps.base import Map
+
 from ._reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from bpfsmith._native import Ring
 
 __all__ = ["RingBuffer"]
@@ -34,11 +33,11 @@ class RingBuffer(Reader, Map):
         if ring is None:
             from bpfsmith.kernel import streams
 
-            ring = self._ring = streams.open_ring(self.fd.fileno(), self.spec.max_entries, self.where)
+            ring = self._ring = streams.open_ring(self.fileno(), self.spec.max_entries, self.where)
         return ring
 
     def _watched(self) -> list[int]:
-        return [self.fd.fileno()]
+        return [self.fileno()]
 
     @property
     def size(self) -> int:
@@ -63,6 +62,3 @@ class RingBuffer(Reader, Map):
         if self._ring is not None:
             self._ring.close()
         super().close()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"size": self.size, "waiting": 0 if self._ring is None else self._ring.waiting()}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from bpfsmith.model.errors import Closed, InputError, KernelError, ValueMismatch
-
-from ._map import Map
+from bpfsmith.run.maps.base import Map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,10 +88,10 @@ class UserRingBuffer(Map):
         if self._ring is None:
             from bpfsmith.kernel import streams
 
-            self._ring = streams.open_user_ring(self.fd.fileno(), self.spec.max_entries, self.where)
+            self._ring = streams.open_user_ring(self.fileno(), self.spec.max_entries, self.where)
         return self._ring
 
-    def _codec(self, record: Any) -> Codec | None:
+    def _record_codec(self, record: Any) -> Codec | None:
         record = self.record if record is None else record
         if record is None and self.spec.value_type:
             record = self.spec.value_type
@@ -116,13 +115,13 @@ class UserRingBuffer(Map):
             from bpfsmith.kernel import streams
 
             self._poller = streams.open_poller(self.where)
-            streams.watch(self._poller, self.fd.fileno(), 0, self.where, room=True)
+            streams.watch(self._poller, self.fileno(), 0, self.where, room=True)
         # The kernel says that there is room as soon as there is any; more may be wanted.
         if self._poller.wait(0.0 if left is None else min(left, 0.01)) is None:
             raise Closed(f"{self.where} was closed")
         self._poller.sleep(0.0005 if left is None else min(left, 0.0005))
 
-    def _refused(self, errno: int, size: int, end_at: float | None) -> None:
+    def _no_room(self, errno: int, size: int, end_at: float | None) -> None:
         if errno == _ENOSPC:
             self._room(end_at)
             return
@@ -143,12 +142,12 @@ class UserRingBuffer(Map):
             slot = ring.reserve(size)
             if not isinstance(slot, int):
                 return Reservation(slot)
-            self._refused(-slot, size, end_at)
+            self._no_room(-slot, size, end_at)
 
     def submit(self, value: Any, *, record: Any = None, timeout: float | None = 0.0) -> None:
         """Adds one record: bytes as they are, or a value of the map's (or the given) type. `timeout`: seconds to wait
         for room; None: until there is."""
-        codec = self._codec(record)
+        codec = self._record_codec(record)
         if isinstance(value, (bytes, bytearray, memoryview)):
             data = bytes(value)
         elif codec is None:
@@ -183,14 +182,14 @@ class UserRingBuffer(Map):
                 sent += done
                 continue
             try:
-                self._refused(-done, size, end_at)
+                self._no_room(-done, size, end_at)
             except KernelError as error:
                 error.stored = sent  # type: ignore[attr-defined]
                 raise
         return total
 
     def _size(self) -> int:
-        codec = self._codec(None)
+        codec = self._record_codec(None)
         if codec is None:
             raise InputError(f"{self.where}: records of which size?", hint="pass size=")
         return codec.size
