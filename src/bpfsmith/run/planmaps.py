@@ -24,8 +24,9 @@ _RINGS = frozenset((27, 31))  # ringbuf, user_ringbuf
 # The value may hold a program besides the target since 5.8 (devmap, devmap_hash) and 5.9 (cpumap).
 _VALUE_WITH_PROGRAM = {14: "devmap_prog", 25: "devmap_prog", 16: "cpumap_prog"}
 # Kernels refuse types for these: perf_event_array, stack_trace, cgroup_array, maps of maps, devmap, sockmap, cpumap,
-# xskmap, sockhash, queue, stack, devmap_hash, arena.
-_NO_TYPES = frozenset((4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25, 33))
+# xskmap, sockhash, queue, stack, devmap_hash, ringbuf, user_ringbuf (a type must have the key's size, and theirs is 0),
+# arena.
+_NO_TYPES = frozenset((4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25, 27, 31, 33))
 
 F_RDONLY_PROG, F_MMAPABLE, F_VTYPE_BTF_OBJ_FD, F_TOKEN_FD = 1 << 7, 1 << 10, 1 << 15, 1 << 16
 
