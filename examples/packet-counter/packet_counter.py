@@ -17,7 +17,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("interface")
     parser.add_argument("--block", metavar="ADDRESS", action="append", default=[])
-    parser.add_argument("--seconds", type=float, help="stop after so many (default: Ctrl-C)")
     args = parser.parse_args()
 
     with bpfsmith.load(OBJECT) as bpf:
@@ -30,7 +29,7 @@ def main() -> None:
         bpf.programs["packet_parser"].attach_xdp(args.interface)
         print(f"counting on {args.interface}; Ctrl-C ends it", flush=True)
         try:
-            for event in bpf.maps["EVENTS"].events(timeout=args.seconds):
+            for event in bpf.maps["EVENTS"]:
                 packet = event.packet
                 where = f"{bpfsmith.ip(packet.destination)}:{packet.destination_port}"
                 print(f"new source {bpfsmith.ip(packet.source)} -> {where}{' (blocked)' * event.blocked}", flush=True)

@@ -36,7 +36,7 @@ class Running:
         self.held: set[tuple[str, int]] = set()
 
     def lines(self) -> list[list[str]]:
-        return [line.split() for line in self.text.splitlines()]
+        return [line.split() for line in self.text.splitlines() if line]
 
 
 def _held(pid: int) -> set[tuple[str, int]]:
@@ -148,11 +148,9 @@ def test_syscall_latency() -> None:
     sleeps = calls.get("clock_nanosleep", calls.get("230", 0))
     assert 10 <= sleeps < 1000
     # Its ten sleeps of 2 ms stand in the slots of 1 ms and more.
-    block = run.text.partition(f": {sleeps} calls")[2].split("calls,")[0 + 1]
-    slots = {
-        int(line.split()[0].replace(",", "")): int(line.split()[2]) for line in block.splitlines() if " ns " in line
-    }
-    assert sum(count for start, count in slots.items() if start >= 1 << 20) >= 10
+    block = run.text.partition(f": {sleeps} calls,")[2].partition("calls,")[0]
+    rows = re.findall(r"^ *from +([\d,]+) ns +(\d+) ", block, re.MULTILINE)
+    assert sum(int(count) for start, count in rows if int(start.replace(",", "")) >= 1 << 20) >= 10
 
 
 def test_tcp_states(netns: Any) -> None:
@@ -175,9 +173,11 @@ def test_tcp_states_of_ipv6(netns: Any) -> None:
 
 TALK = """
 import socket
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("127.0.0.1", 0))
 out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range(7):
-    out.sendto(bytes(100), ("127.0.0.1", 9))
+    out.sendto(bytes(100), here.getsockname())
 """
 
 
@@ -189,10 +189,8 @@ def test_cgroup_traffic(cgroup: Any, netns: Any) -> None:
             script = f'echo $$ > "{inner}/cgroup.procs" && exec "$@"'
             subprocess.run(["sh", "-c", script, "sh", sys.executable, "-I", "-c", TALK], check=True)
         row = next(line for line in run.lines() if line[-1] == str(inner))
-        # Seven datagrams of 100 + 28 bytes; each is answered by "port unreachable".
-        assert int(row[2]) == 7
-        assert int(row[3]) == 7 * 128
-        assert int(row[0]) >= 1
+        # Seven datagrams of 100 + 28 bytes, sent by the group to itself.
+        assert row[:4] == ["7", "896", "7", "896"]
     finally:
         inner.rmdir()
 

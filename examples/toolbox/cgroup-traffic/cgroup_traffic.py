@@ -27,7 +27,7 @@ def main() -> None:
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()
-        traffic = dict(bpf.maps["TRAFFIC"].sums())
+        traffic = bpf.maps["TRAFFIC"].sums()
 
     # The id of a group is the inode number of its folder; one that is gone by now has only its id.
     folders = {path.stat().st_ino: path for path in [args.cgroup, *args.cgroup.rglob("*/")]}

@@ -34,7 +34,7 @@ def main() -> None:
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()
-        seen = {number: times for number, times in bpf.maps["HISTOGRAMS"].sums() if times.count}
+        seen = {number: times for number, times in bpf.maps["HISTOGRAMS"].sums().items() if times.count}
 
     called = names()
     for number, times in sorted(seen.items(), key=lambda row: -row[1].total_ns)[: args.top]:
@@ -43,7 +43,7 @@ def main() -> None:
         most = max(times.slots)
         for slot, count in enumerate(times.slots):
             if count:
-                print(f"{2**slot:>12,} ns {count:>10}  {'#' * round(40 * count / most)}")
+                print(f"  from {2**slot // 2:>13,} ns {count:>10}  {'#' * round(40 * count / most)}")
 
 
 if __name__ == "__main__":

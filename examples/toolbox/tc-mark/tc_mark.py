@@ -30,7 +30,7 @@ def main() -> None:
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()
-        for mark, count in sorted(bpf.maps["COUNTS"].sums()):
+        for mark, count in sorted(bpf.maps["COUNTS"].sums().items()):
             print(f"mark {mark:#x}: {count.packets} packets, {count.bytes} bytes")
 
 

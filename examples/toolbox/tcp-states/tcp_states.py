@@ -27,14 +27,13 @@ def end(address: bytes, port: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0, help="only connections with this port at one end")
-    parser.add_argument("--seconds", type=float, help="stop after so many (default: Ctrl-C)")
     args = parser.parse_args()
 
     with bpfsmith.load(OBJECT) as bpf:
         bpf.attach()
         print(f"{'in state':>12}  change", flush=True)
         try:
-            for change in bpf.maps["EVENTS"].events(timeout=args.seconds):
+            for change in bpf.maps["EVENTS"]:
                 if args.port not in (0, change.source_port, change.destination_port):
                     continue
                 spent = f"{change.spent_ns / 1e6:.2f} ms" if change.spent_ns else "-"
