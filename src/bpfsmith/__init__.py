@@ -45,9 +45,13 @@ if TYPE_CHECKING:
     from bpfsmith.model.kernels import KernelSet as KernelSet
     from bpfsmith.model.kernels import parse_kernels as parse_kernels
     from bpfsmith.model.object import Object as Object
+    from bpfsmith.ps import ps as ps
+    from bpfsmith.ps.report import PsReport as PsReport
     from bpfsmith.read import read as read
     from bpfsmith.read import read_kernel as read_kernel
     from bpfsmith.read import read_many as read_many
+    from bpfsmith.run import run as run
+    from bpfsmith.run.runreport import RunReport as RunReport
     from bpfsmith.run.load import load as load
     from bpfsmith.run.loaded import Loaded as Loaded
     from bpfsmith.run.loaded import LoadedProgram as LoadedProgram
@@ -79,6 +83,7 @@ _PUBLIC = {
     "PinMismatch": "model.errors",
     "Plan": "run.plan",
     "Report": "check.report",
+    "RunReport": "run.runreport",
     "Span": "model.finding",
     "TargetGone": "model.errors",
     "TargetMissing": "model.errors",
@@ -92,9 +97,11 @@ _PUBLIC = {
     "inspect": "inspect",
     "load": "run.load",
     "parse_kernels": "model.kernels",
+    "ps": "ps",
     "read": "read",
     "read_kernel": "read",
     "read_many": "read",
+    "run": "run",
     "skill": "skill",
 }
 
@@ -120,6 +127,7 @@ __all__ = [
     "PinMismatch",
     "Plan",
     "Report",
+    "RunReport",
     "Span",
     "TargetGone",
     "TargetMissing",
@@ -134,9 +142,11 @@ __all__ = [
     "inspect",
     "load",
     "parse_kernels",
+    "ps",
     "read",
     "read_kernel",
     "read_many",
+    "run",
     "skill",
 ]
 
@@ -145,9 +155,8 @@ def __getattr__(name: str) -> Any:
     module = _PUBLIC.get(name)
     if module is None:
         raise AttributeError(f"module `bpfsmith` has no attribute `{name}`")
-    from importlib import import_module
-
-    loaded = import_module(f"bpfsmith.{module}")
+    # What `importlib.import_module` does, without importing importlib (0.7 ms).
+    loaded = __import__(f"bpfsmith.{module}", fromlist=("*",))
     value = loaded if module == name else getattr(loaded, name)
     globals()[name] = value
     return value

@@ -478,3 +478,33 @@ def bpffs() -> Iterator[Path]:
     path.mkdir()
     yield path
     shutil.rmtree(path)
+
+
+# ------------------------------------------------------------ somebody else
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`unprivileged("-m", "bpfsmith", "ps", capabilities=("bpf",))` runs Python as uid 65534 with these capabilities
+    only.
+
+    Besides them it may read files wherever Python itself is kept (CAP_DAC_READ_SEARCH); `setpriv` does the rest."""
+    tool = shutil.which("setpriv")
+    if tool is None:
+        pytest.skip("no `setpriv`: `apt-get install util-linux` gets it")
+
+    def run(*words: str, capabilities: Sequence[str] = (), **options: Any) -> subprocess.CompletedProcess[str]:
+        import sys
+
+        import bpfsmith
+
+        kept = ",".join(["-all", "+dac_read_search", *(f"+{name}" for name in capabilities)])
+        command = [tool, "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={kept}",
+                   f"--ambient-caps={kept}", f"--bounding-set={kept}", sys.executable, *words]  # fmt: skip
+        env = {**os.environ, "PYTHONPATH": str(Path(bpfsmith.__file__).parents[1]), "NO_COLOR": "1",
+               "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+        env.pop("XDG_RUNTIME_DIR", None)
+        given = {"env": env, "cwd": "/", **options}
+        return subprocess.run(command, capture_output=True, text=True, check=False, **given)
+
+    return run

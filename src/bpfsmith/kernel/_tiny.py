@@ -7,6 +7,7 @@ from sys import byteorder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from bpfsmith._native import Fd
@@ -102,3 +103,41 @@ def closed(result: Fd | int) -> int:
         return min(result, 0)
     result.close()
     return 0
+
+
+# ---- answers: 0 = yes, -errno = why not
+
+
+def yes(condition: bool, errno: int = 22) -> int:
+    return 0 if condition else -errno
+
+
+def answers(value: int, *wanted: int) -> int:
+    """Yes when the command failed with one of these errnos: it got as far as looking at its arguments."""
+    return 0 if -value in wanted or value >= 0 else value
+
+
+def attempt(command: str, **fields: Any) -> int:
+    from bpfsmith import kernel
+
+    return kernel.try_call(command, **fields)
+
+
+def attempt_fd(command: str, **fields: Any) -> int:
+    from bpfsmith import kernel
+
+    from .attrs import encode
+
+    return closed(kernel.door().bpf_fd(*encode(command, **fields)))
+
+
+def with_made(made: Fd | int, then: Callable[[Fd], int]) -> int:
+    """`then` of what was made, which is closed afterwards."""
+    if isinstance(made, int):
+        return made
+    with made:
+        return then(made)
+
+
+def loads(kind: int, code: bytes = RETURN_0, **fields: Any) -> int:
+    return closed(load(kind, code, **fields))

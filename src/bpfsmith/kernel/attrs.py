@@ -182,6 +182,7 @@ def name_of(number: int) -> str:
 
 
 def fields_of(command: str) -> Fields:
+    """The fields of a command: name -> (offset, size)."""
     return COMMANDS[NUMBERS[command]][1]
 
 

@@ -54,8 +54,8 @@ _PROG_ARRAYS = {
 }
 _MAP = {
     "type": (0, 4), "id": (4, 4), "key_size": (8, 4), "value_size": (12, 4), "max_entries": (16, 4),
-    "map_flags": (20, 4), "name": (24, 16), "ifindex": (40, 4), "btf_vmlinux_value_type_id": (44, 4), "netns_dev": (48, 8),
-    "netns_ino": (56, 8), "btf_id": (64, 4), "btf_key_type_id": (68, 4), "btf_value_type_id": (72, 4),
+    "map_flags": (20, 4), "name": (24, 16), "ifindex": (40, 4), "btf_vmlinux_value_type_id": (44, 4), "netns_dev":
+    (48, 8), "netns_ino": (56, 8), "btf_id": (64, 4), "btf_key_type_id": (68, 4), "btf_value_type_id": (72, 4),
     "btf_vmlinux_id": (76, 4), "map_extra": (80, 8),
 }
 _BTF = {"btf_size": (8, 4), "id": (12, 4), "kernel_btf": (28, 4)}

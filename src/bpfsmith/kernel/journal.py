@@ -4,9 +4,10 @@
     entry.done()                                           # or journal.forget("pin", "/sys/fs/bpf/flows")
 
 Each process writes one file, `PID-STARTTIME.journal`, into `/run/bpfsmith` (root) or `$XDG_RUNTIME_DIR/bpfsmith`; both
-are gone after a reboot, as what they tell of is. A line is `+KIND TAB WHERE TAB NAMESPACE` when made, `-...` when undone.
-A process that ends in order keeps its pins on purpose and takes them off its list; what else is listed then, or after a
-kill, is what `bpfsmith doctor` shows and `doctor --clean` removes. A journal that cannot be written is no error.
+are gone after a reboot, as what they tell of is. A line is `+KIND TAB WHERE TAB NAMESPACE` when made, `-...` when
+undone. A process that ends in order keeps its pins on purpose and takes them off its list; what else is listed then,
+or after a kill, is what `bpfsmith doctor` shows and `doctor --clean` removes. A journal that cannot be written is no
+error.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Entry:
 
 class Left:
     """Something a process that is no more left behind. `kind`, `where` as recorded; `pid` of its maker; `netns`: inode
-    of the network namespace it was made in; `namespace_here`: whether that is ours; `file`: the journal that tells it."""
+    of the network namespace it was made in; `namespace_here`: whether that is ours; `file`: the journal that tells
+    it."""
 
     __slots__ = ("file", "kind", "line", "netns", "pid", "where")
 

@@ -10,6 +10,7 @@ Every question is one that the kernel answers in microseconds and forgets: nothi
 
 from __future__ import annotations
 
+from ._probe_attach import LINKS, attach_type, kprobe_multi, struct_ops_link, uprobe_multi
 from ._tiny import (
     ADD64_IMM,
     DATASEC,
@@ -26,6 +27,8 @@ from ._tiny import (
     TYPE_TAG,
     VAR,
     ZERO,
+    answers,
+    attempt,
     call,
     closed,
     create,
@@ -36,6 +39,9 @@ from ._tiny import (
     load,
     load_btf,
     load_log,
+    loads,
+    with_made,
+    yes,
 )
 
 TYPE_CHECKING = False
@@ -87,51 +93,13 @@ def outcome(feature: str) -> tuple[str, int]:
     return ("denied" if answer == -EPERM else "no"), -answer
 
 
-# Answers below: 0 = yes, -errno = why not.
-
-
-def _yes(condition: bool, errno: int = EINVAL) -> int:
-    return 0 if condition else -errno
-
-
-def _answers(value: int, *wanted: int) -> int:
-    """Yes when the command failed with one of these errnos: it got as far as looking at its arguments."""
-    return 0 if -value in wanted or value >= 0 else value
-
-
-def _try(command: str, **fields: Any) -> int:
-    from bpfsmith import kernel
-
-    return kernel.try_call(command, **fields)
-
-
-def _try_fd(command: str, **fields: Any) -> int:
-    from bpfsmith import kernel
-
-    from .attrs import encode
-
-    return closed(kernel.door().bpf_fd(*encode(command, **fields)))
-
-
-def _with(made: Fd | int, then: Callable[[Fd], int]) -> int:
-    """`then` of what was made, which is closed afterwards."""
-    if isinstance(made, int):
-        return made
-    with made:
-        return then(made)
-
-
-def _loads(kind: int, code: bytes = RETURN_0, **fields: Any) -> int:
-    return closed(load(kind, code, **fields))
-
-
 # ------------------------------------------------------------ programs and maps in general
 
 
 def _global_data() -> int:
-    return _with(
+    return with_made(
         create(ARRAY, 4, 32),
-        lambda fd: _loads(SOCKET_FILTER, ld_imm64(1, 2, fd.fileno(), 16) + insn(0x7A, 1, imm=42) + RETURN_0),
+        lambda fd: loads(SOCKET_FILTER, ld_imm64(1, 2, fd.fileno(), 16) + insn(0x7A, 1, imm=42) + RETURN_0),
     )
 
 
@@ -140,30 +108,30 @@ def _full_offset() -> int:
 
     def ask(fd: Fd) -> int:
         done, log = load_log(SOCKET_FILTER, ld_imm64(1, 2, fd.fileno(), 1 << 30) + END)
-        return _yes(closed(done) != 0 and b"invalid access to map value pointer" in log)
+        return yes(closed(done) != 0 and b"invalid access to map value pointer" in log)
 
-    return _with(create(ARRAY, 4, 1), ask)
+    return with_made(create(ARRAY, 4, 1), ask)
 
 
 def _bind_map() -> int:
     def ask(map_fd: Fd) -> int:
-        return _with(load(SOCKET_FILTER), lambda fd: _try("BPF_PROG_BIND_MAP", prog_fd=fd, map_fd=map_fd))
+        return with_made(load(SOCKET_FILTER), lambda fd: attempt("BPF_PROG_BIND_MAP", prog_fd=fd, map_fd=map_fd))
 
-    return _with(create(ARRAY, 4, 32), ask)
+    return with_made(create(ARRAY, 4, 32), ask)
 
 
 def _probe_read_kernel() -> int:
     code = insn(MOV64_REG, 1, 10) + insn(ADD64_IMM, 1, imm=-8) + insn(MOV64_IMM, 2, imm=8) + insn(MOV64_IMM, 3)
-    return _loads(TRACEPOINT, code + call(113) + END)
+    return loads(TRACEPOINT, code + call(113) + END)
 
 
 def _batch() -> int:
     def ask(fd: Fd) -> int:
         # No keys to look up: ENOENT, or 0, of a kernel that has the command.
         buffers = {"keys": bytearray(8), "values": bytearray(8), "out_batch": bytearray(8)}
-        return _answers(_try("BPF_MAP_LOOKUP_BATCH", map_fd=fd, count=1, **buffers), 2)
+        return answers(attempt("BPF_MAP_LOOKUP_BATCH", map_fd=fd, count=1, **buffers), 2)
 
-    return _with(create(HASH), ask)
+    return with_made(create(HASH), ask)
 
 
 def _percpu_array_batch() -> int:
@@ -171,30 +139,30 @@ def _percpu_array_batch() -> int:
         from bpfsmith import kernel
 
         room = bytearray(8 * kernel.door().possible_cpus())
-        return _answers(_try("BPF_MAP_LOOKUP_BATCH", map_fd=fd, count=1, keys=bytearray(4), values=room,
+        return answers(attempt("BPF_MAP_LOOKUP_BATCH", map_fd=fd, count=1, keys=bytearray(4), values=room,
                              out_batch=bytearray(4)), 2)  # fmt: skip
 
-    return _with(create(6), ask)
+    return with_made(create(6), ask)
 
 
 def _memcg() -> int:
     """Memory is charged to the cgroup, not to RLIMIT_MEMLOCK, since the kernel with bpf_ktime_get_coarse_ns()."""
-    return _loads(SOCKET_FILTER, call(160) + END)
+    return loads(SOCKET_FILTER, call(160) + END)
 
 
 def _bounded_loop() -> int:
     # r0 = 10; while (r0 -= 1) != 0
-    return _loads(SOCKET_FILTER, insn(MOV64_IMM, imm=10) + insn(ADD64_IMM, imm=-1) + insn(0x55, off=-2) + END)
+    return loads(SOCKET_FILTER, insn(MOV64_IMM, imm=10) + insn(ADD64_IMM, imm=-1) + insn(0x55, off=-2) + END)
 
 
 def _large_programs() -> int:
     """More than 4096 instructions (for those who may load them unlimited)."""
-    return _loads(SOCKET_FILTER, ZERO * 4097 + END)
+    return loads(SOCKET_FILTER, ZERO * 4097 + END)
 
 
 def _subprogram() -> int:
     """A subprogram called by the program."""
-    return _loads(SOCKET_FILTER, call(1, src=1) + END + RETURN_0)
+    return loads(SOCKET_FILTER, call(1, src=1) + END + RETURN_0)
 
 
 def _bpf_loop() -> int:
@@ -216,9 +184,9 @@ def _with_functions(kind: int, code: bytes, starts: tuple[int, ...], **fields: A
     def ask(fd: Fd) -> int:
         records = b"".join(pack("=II", start, 3 + at) for at, start in enumerate(starts))
         given = {"prog_btf_fd": fd, "func_info": records, "func_info_rec_size": 8, "func_info_cnt": len(starts)}
-        return _loads(kind, code, **given, **fields)
+        return loads(kind, code, **given, **fields)
 
-    return _with(load_btf(words, b"i\0f"), ask)
+    return with_made(load_btf(words, b"i\0f"), ask)
 
 
 # ------------------------------------------------------------ BTF
@@ -260,9 +228,9 @@ def _module_btf() -> int:
 
         # A null name of 16 bytes is EINVAL where names are known and ignored where they are not: both are answers.
         done = kernel.door().bpf(*encode("BPF_OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=32, info=info))
-        return _yes(done == -EINVAL)
+        return yes(done == -EINVAL)
 
-    return _with(load_btf(*_BTF_KINDS["int"]), ask)
+    return with_made(load_btf(*_BTF_KINDS["int"]), ask)
 
 
 def _arg_ctx_tag() -> int:
@@ -276,59 +244,12 @@ def _arg_ctx_tag() -> int:
 
     def ask(fd: Fd) -> int:
         records = pack("=IIII", 0, 4, 2, 6)
-        return _loads(KPROBE, code, prog_btf_fd=fd, func_info=records, func_info_cnt=2, func_info_rec_size=8)
+        return loads(KPROBE, code, prog_btf_fd=fd, func_info=records, func_info_cnt=2, func_info_rec_size=8)
 
-    return _with(load_btf(words, b"a\0b\0arg:ctx"), ask)
-
-
-# ------------------------------------------------------------ links and attaching
+    return with_made(load_btf(words, b"a\0b\0arg:ctx"), ask)
 
 
-def _link(kind: int, attach: int, *wanted: int, load_as: int = 0, **fields: Any) -> int:
-    """Creates a link with an impossible target: yes when the kernel complains about the target."""
-    return _with(
-        load(kind, expected_attach_type=load_as or attach),
-        lambda fd: _answers(_try_fd("BPF_LINK_CREATE", prog_fd=fd, attach_type=attach, **fields), *wanted),
-    )
-
-
-def _uprobe_multi(attach: int = 48) -> int:
-    # EBADF: "/" holds no code. A process number of -1 is refused first where process filtering is right.
-    place: dict[str, Any] = {"uprobe_multi_path": "/", "uprobe_multi_offsets": bytes(8), "uprobe_multi_cnt": 1}
-    has = _link(KPROBE, attach, EBADF, **place)
-    if has < 0:
-        return has
-    return _link(KPROBE, attach, EINVAL, uprobe_multi_pid=0xFFFFFFFF, **place)
-
-
-def _kprobe_multi(attach: int = 42) -> int:
-    """ESRCH: it looked for the function. EOPNOTSUPP: built without fprobe."""
-    from bpfsmith import kernel
-
-    from .attrs import encode
-
-    name = b"bpfsmith_no_such_function\0"
-
-    def ask(fd: Fd) -> int:
-        from ctypes import addressof, create_string_buffer
-        from struct import pack
-
-        text = create_string_buffer(name)
-        names = pack("=Q", addressof(text))
-        given = encode("BPF_LINK_CREATE", prog_fd=fd, attach_type=attach, kprobe_multi_cnt=1, kprobe_multi_syms=names)
-        return _answers(closed(kernel.door().bpf_fd(*given)), 3, 2)
-
-    return _with(load(KPROBE, expected_attach_type=attach), ask)
-
-
-def _xdp_link() -> int:
-    # The loopback device has no driver that could run XDP (EOPNOTSUPP); a device that does not exist is EINVAL here.
-    return _link(XDP, 37, 95, target_ifindex=1, flags=1 << 2)
-
-
-def _struct_ops_link() -> int:
-    # BPF_F_LINK is refused before the type is looked for where it is not known.
-    return _answers(closed(create(26, 4, 4, 1, 1 << 13, btf_vmlinux_value_type_id=1)), ENOTSUPP)
+# ------------------------------------------------------------ types of programs and maps
 
 
 def _program_load(word: str) -> int | None:
@@ -349,7 +270,7 @@ def program_type(number: int) -> int:
         return _attached_type(number)
     if number == STRUCT_OPS:
         # It asks for a struct_ops by its type's id, and type 1 is none.
-        return _answers(_loads(number, attach_btf_id=1), ENOTSUPP)
+        return answers(loads(number, attach_btf_id=1), ENOTSUPP)
     fields: dict[str, Any] = {}
     if number in _ATTACH_AT:
         fields["expected_attach_type"] = _ATTACH_AT[number]
@@ -359,7 +280,7 @@ def program_type(number: int) -> int:
         from bpfsmith import kernel
 
         fields["kern_version"] = kernel.live().version_code
-    return _loads(number, **fields)
+    return loads(number, **fields)
 
 
 def _attached_type(number: int) -> int:
@@ -386,11 +307,11 @@ def map_type(number: int) -> int:
 
         entries = sysconf("SC_PAGE_SIZE")
     if number == 26:
-        return _answers(closed(create(26, 4, 4, 1, 0, btf_vmlinux_value_type_id=1)), ENOTSUPP)
+        return answers(closed(create(26, 4, 4, 1, 0, btf_vmlinux_value_type_id=1)), ENOTSUPP)
     if number in (12, 13):
-        return _with(create(HASH), lambda fd: closed(create(number, inner_map_fd=fd)))
+        return with_made(create(HASH), lambda fd: closed(create(number, inner_map_fd=fd)))
     if number in (24, 28, 29, 32):
-        return _with(
+        return with_made(
             load_btf(int_type(1), b"int"),
             lambda fd: closed(create(number, 4, 4, 0, flags, btf_fd=fd, btf_key_type_id=1, btf_value_type_id=1)),
         )
@@ -438,88 +359,12 @@ def helper(kind: int, number: int) -> int:
     return 0 if log else answer
 
 
-# Attach types of BPF_PROG_ATTACH: an impossible program is looked at after the attach type was understood.
-_PLAIN = frozenset({*range(16), *range(17, 23), *range(29, 33), 34, 38, *range(49, 54)})
-
-
 def _attach_type(word: str) -> int | None:
     from bpfsmith.facts import attach_types
 
     row = attach_types.get(word)
     return None if row is None else attach_type(row.number)
 
-
-def attach_type(number: int) -> int:
-    """0 or `-errno`: whether something can be attached so, by a command that cannot succeed."""
-    if number in _PLAIN:
-        return _answers(_try("BPF_PROG_ATTACH", target_fd=-1, attach_bpf_fd=-1, attach_type=number), EBADF)
-    special = _SPECIAL.get(number)
-    return special() if special else -EINVAL
-
-
-def _tracing(attach: int, name: str, kind: int = TRACING, prefix: str = "") -> int:
-    """Loads an empty program for a function of the kernel by its BTF id."""
-    from bpfsmith import kernel
-    from bpfsmith.model.errors import EnvironmentMissing
-
-    try:
-        found = kernel.live().btf.find(prefix + name, "TYPEDEF" if prefix == "btf_trace_" else "FUNC")
-    except EnvironmentMissing:
-        return -95
-    if found is None:
-        return -2
-    return _loads(kind, expected_attach_type=attach, attach_btf_id=found)
-
-
-def _netfilter() -> int:
-    return _link(NETFILTER, 45, 97, EINVAL, 93, target_fd=0, netfilter_pf=255)
-
-
-_SPECIAL: dict[int, Callable[[], int]] = {
-    16: lambda: program_type(20),
-    23: lambda: _tracing(23, "sched_switch", prefix="btf_trace_"),
-    24: lambda: _tracing(24, "vfs_read"),
-    25: lambda: _tracing(25, "vfs_read"),
-    26: lambda: _tracing(26, "security_file_open"),
-    27: lambda: _tracing(27, "file_open", LSM, "bpf_lsm_"),
-    28: lambda: _tracing(28, "task", prefix="bpf_iter_"),
-    33: lambda: _loads(XDP, expected_attach_type=33),
-    35: lambda: _loads(XDP, expected_attach_type=35),
-    36: lambda: _link(30, 36, EBADF, target_fd=-1),
-    37: _xdp_link,
-    39: lambda: _loads(21, expected_attach_type=39),
-    40: lambda: _loads(21, expected_attach_type=40),
-    41: lambda: _link(TRACEPOINT, 41, EBADF, target_fd=-1),
-    42: _kprobe_multi,
-    43: lambda: _tracing(43, "socket_bind", LSM, "bpf_lsm_"),
-    44: lambda: _answers(closed(create(26, 4, 4, 1, 0, btf_vmlinux_value_type_id=1)), ENOTSUPP),
-    45: _netfilter,
-    46: lambda: _link(SCHED_CLS, 46, ENODEV, target_ifindex=0x7FFFFFFF),
-    47: lambda: _link(SCHED_CLS, 47, ENODEV, target_ifindex=0x7FFFFFFF),
-    48: _uprobe_multi,
-    54: lambda: _link(SCHED_CLS, 54, ENODEV, target_ifindex=0x7FFFFFFF),
-    55: lambda: _link(SCHED_CLS, 55, ENODEV, target_ifindex=0x7FFFFFFF),
-    56: lambda: _kprobe_multi(56),
-    57: lambda: _uprobe_multi(57),
-    58: lambda: _tracing(58, "vfs_read"),
-}
-
-_LINKS: dict[str, Callable[[], int]] = {
-    "raw_tracepoint": lambda: _answers(_try_fd("BPF_RAW_TRACEPOINT_OPEN", prog_fd=-1), EBADF),
-    "tracing": lambda: _tracing(24, "vfs_read"),
-    "cgroup": lambda: _link(CGROUP_SKB, 0, EBADF, target_fd=-1),
-    "iter": lambda: _answers(_try_fd("BPF_ITER_CREATE", link_fd=-1), EBADF),
-    "netns": lambda: _link(FLOW_DISSECTOR, 17, EBADF, EINVAL, target_fd=-1),
-    "xdp": _xdp_link,
-    "perf_event": lambda: _link(TRACEPOINT, 41, EBADF, target_fd=-1),
-    "kprobe_multi": _kprobe_multi,
-    "struct_ops": _struct_ops_link,
-    "netfilter": _netfilter,
-    "tcx": lambda: _link(SCHED_CLS, 46, ENODEV, target_ifindex=0x7FFFFFFF),
-    "uprobe_multi": _uprobe_multi,
-    "netkit": lambda: _link(SCHED_CLS, 54, ENODEV, target_ifindex=0x7FFFFFFF),
-    "sockmap": lambda: _link(SK_MSG, 7, EBADF, target_fd=-1),
-}
 
 # Command -> fields that make it fail after it was recognised.
 _COMMANDS: dict[str, dict[str, Any]] = {
@@ -543,7 +388,7 @@ def _command(name: str) -> int | None:
     fields = _COMMANDS.get(name)
     if fields is None:
         return None
-    return _answers(_try(name, **fields), EBADF, 2, 3)
+    return answers(attempt(name, **fields), EBADF, 2, 3)
 
 
 _STORE = insn(0x7A, 10, off=-8)  # *(u64 *)(r10 - 8) = 0
@@ -560,7 +405,7 @@ _ISA: dict[str, bytes] = {
 
 def _isa(name: str) -> int | None:
     code = _ISA.get(name)
-    return None if code is None else _loads(SOCKET_FILTER, code)
+    return None if code is None else loads(SOCKET_FILTER, code)
 
 
 _FAMILIES: dict[str, Callable[[str], int | None]] = {
@@ -568,7 +413,7 @@ _FAMILIES: dict[str, Callable[[str], int | None]] = {
     "map_type": _map_type,
     "helper": _helper,
     "attach_type": _attach_type,
-    "link_type": lambda word: _LINKS[word]() if word in _LINKS else None,
+    "link_type": lambda word: LINKS[word]() if word in LINKS else None,
     "btf_kind": _btf_kind,
     "command": _command,
     "isa": _isa,
@@ -576,7 +421,7 @@ _FAMILIES: dict[str, Callable[[str], int | None]] = {
 
 FEATURES: dict[str, Callable[[], int]] = {
     # What a loader degrades by, under libbpf's names.
-    "prog_name": lambda: _loads(SOCKET_FILTER, prog_name="bpfsmith"),
+    "prog_name": lambda: loads(SOCKET_FILTER, prog_name="bpfsmith"),
     "global_data": _global_data,
     "btf": lambda: _btf_kind("int") or 0,
     "btf_func": lambda: _btf_kind("func") or 0,
@@ -588,43 +433,43 @@ FEATURES: dict[str, Callable[[], int]] = {
     "btf_type_tag": lambda: _btf_kind("type_tag") or 0,
     "btf_enum64": lambda: _btf_kind("enum64") or 0,
     "array_mmap": lambda: closed(create(ARRAY, flags=1 << 10)),
-    "exp_attach_type": lambda: _loads(CGROUP_SOCK, expected_attach_type=2),
+    "exp_attach_type": lambda: loads(CGROUP_SOCK, expected_attach_type=2),
     "probe_read_kern": _probe_read_kernel,
     "prog_bind_map": _bind_map,
     "module_btf": _module_btf,
-    "perf_link": _LINKS["perf_event"],
-    "bpf_cookie": lambda: _loads(TRACEPOINT, call(174) + END),
+    "perf_link": LINKS["perf_event"],
+    "bpf_cookie": lambda: loads(TRACEPOINT, call(174) + END),
     "memcg_account": _memcg,
     "ldimm64_full_range_off": _full_offset,
     "arg_ctx_tag": _arg_ctx_tag,
-    "uprobe_multi_link": _uprobe_multi,
+    "uprobe_multi_link": uprobe_multi,
     "devmap_prog": lambda: closed(create(14, 4, 8)),
     "cpumap_prog": lambda: closed(create(16, 4, 8)),
-    "kprobe_multi": _kprobe_multi,
-    "kprobe_session": lambda: _kprobe_multi(56),
-    "uprobe_session": lambda: _uprobe_multi(57),
+    "kprobe_multi": kprobe_multi,
+    "kprobe_session": lambda: kprobe_multi(56),
+    "uprobe_session": lambda: uprobe_multi(57),
     # What bpfsmith itself chooses by.
     "map_batch": _batch,
     "percpu_array_batch": _percpu_array_batch,
     "ringbuf": lambda: map_type(27),
     "user_ringbuf": lambda: map_type(31),
     "arena": lambda: map_type(33),
-    "map_freeze": lambda: _answers(_try("BPF_MAP_FREEZE", map_fd=-1), EBADF),
+    "map_freeze": lambda: answers(attempt("BPF_MAP_FREEZE", map_fd=-1), EBADF),
     "rdonly_prog": lambda: closed(create(ARRAY, flags=1 << 7)),
     "inner_map_flag": lambda: closed(create(ARRAY, flags=1 << 12)),
     "token": lambda: _command("BPF_TOKEN_CREATE") or 0,
     "streams": lambda: _command("BPF_PROG_STREAM_READ_BY_FD") or 0,
     "link_detach": lambda: _command("BPF_LINK_DETACH") or 0,
-    "tcx": _LINKS["tcx"],
-    "netkit": _LINKS["netkit"],
-    "xdp_link": _LINKS["xdp"],
-    "cgroup_link": _LINKS["cgroup"],
-    "netns_link": _LINKS["netns"],
-    "netfilter_link": _LINKS["netfilter"],
-    "struct_ops_link": _struct_ops_link,
-    "sockmap_link": _LINKS["sockmap"],
-    "sleepable": lambda: _loads(SYSCALL, prog_flags=1 << 4),
-    "xdp_frags": lambda: _loads(XDP, prog_flags=1 << 5),
+    "tcx": LINKS["tcx"],
+    "netkit": LINKS["netkit"],
+    "xdp_link": LINKS["xdp"],
+    "cgroup_link": LINKS["cgroup"],
+    "netns_link": LINKS["netns"],
+    "netfilter_link": LINKS["netfilter"],
+    "struct_ops_link": struct_ops_link,
+    "sockmap_link": LINKS["sockmap"],
+    "sleepable": lambda: loads(SYSCALL, prog_flags=1 << 4),
+    "xdp_frags": lambda: loads(XDP, prog_flags=1 << 5),
     "bounded_loops": _bounded_loop,
     "large_programs": _large_programs,
     "bpf2bpf": _subprogram,

@@ -1,6 +1,7 @@
 """Output formats: one module and one class each. A module `NAME.py` here with `FORMAT = Class` is a format of `check`.
 
-`inspect_*.py` are the formats of `inspect`. Order inside floor 3: `render` may import `rules`, never the other way.
+`COMMAND_*.py` are the views of the other commands. Order inside floor 3: `render` may import `rules`, never the other
+way.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ def formats() -> list[str]:
     from os import listdir
 
     found = (file.partition(".") for folder in __path__ for file in listdir(folder))
-    return sorted(
-        stem.removesuffix("_") for stem, _, suffix in found if suffix == "py" and not stem.startswith(("_", "inspect"))
-    )
+    plain = (stem.removesuffix("_") for stem, _, suffix in found if suffix == "py")
+    return sorted(stem for stem in plain if "_" not in stem)
 
 
 def renderer(name: str, *, color: bool = False) -> Renderer:
