@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.errors import EnvironmentMissing as EnvironmentMissing
     from bpfsmith.model.errors import InputError as InputError
     from bpfsmith.model.errors import KernelError as KernelError
+    from bpfsmith.model.errors import KeyMissing as KeyMissing
     from bpfsmith.model.errors import MapFull as MapFull
     from bpfsmith.model.errors import PermissionMissing as PermissionMissing
     from bpfsmith.model.errors import PinMismatch as PinMismatch
@@ -51,11 +52,18 @@ if TYPE_CHECKING:
     from bpfsmith.read import read_kernel as read_kernel
     from bpfsmith.read import read_many as read_many
     from bpfsmith.run import run as run
-    from bpfsmith.run.runreport import RunReport as RunReport
+    from bpfsmith.run.address import ip as ip
+    from bpfsmith.run.address import mac as mac
+    from bpfsmith.run.address import prefix as prefix
+    from bpfsmith.run.events import events as events
+    from bpfsmith.run.link import Link as Link
     from bpfsmith.run.load import load as load
+    from bpfsmith.run.load import plan as plan
     from bpfsmith.run.loaded import Loaded as Loaded
     from bpfsmith.run.loaded import LoadedProgram as LoadedProgram
+    from bpfsmith.run.maps import Map as Map
     from bpfsmith.run.plan import Plan as Plan
+    from bpfsmith.run.runreport import RunReport as RunReport
     from bpfsmith.skill import skill as skill
 
 __version__ = "0.1.0"
@@ -74,9 +82,12 @@ _PUBLIC = {
     "Kernel": "model.kernel",
     "KernelError": "model.errors",
     "KernelSet": "model.kernels",
+    "KeyMissing": "model.errors",
     "Label": "model.finding",
+    "Link": "run.link",
     "Loaded": "run.loaded",
     "LoadedProgram": "run.loaded",
+    "Map": "run.maps",
     "MapFull": "model.errors",
     "Object": "model.object",
     "PermissionMissing": "model.errors",
@@ -93,10 +104,15 @@ _PUBLIC = {
     "ValueMismatch": "model.errors",
     "VerifierRejected": "model.errors",
     "check": "check",
+    "events": "run.events",
     "explain": "explain",
     "inspect": "inspect",
+    "ip": "run.address",
     "load": "run.load",
+    "mac": "run.address",
     "parse_kernels": "model.kernels",
+    "plan": "run.load",
+    "prefix": "run.address",
     "ps": "ps",
     "read": "read",
     "read_kernel": "read",
@@ -118,9 +134,12 @@ __all__ = [
     "Kernel",
     "KernelError",
     "KernelSet",
+    "KeyMissing",
     "Label",
+    "Link",
     "Loaded",
     "LoadedProgram",
+    "Map",
     "MapFull",
     "Object",
     "PermissionMissing",
@@ -138,10 +157,15 @@ __all__ = [
     "VerifierRejected",
     "__version__",
     "check",
+    "events",
     "explain",
     "inspect",
+    "ip",
     "load",
+    "mac",
     "parse_kernels",
+    "plan",
+    "prefix",
     "ps",
     "read",
     "read_kernel",
