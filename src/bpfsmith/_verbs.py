@@ -7,7 +7,12 @@ parent whenever it is first imported, so the function could not live there; a mo
 from __future__ import annotations
 
 import sys
-from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+else:
+    ModuleType = type(sys)  # the same; importing `types` costs 0.3 ms
 
 __all__ = ["make_callable"]
 

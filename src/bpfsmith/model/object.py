@@ -178,6 +178,11 @@ class Object:
         out = set(map(id, programs))
         self._programs = tuple(program for program in self.programs if id(program) not in out)
 
+    def forget(self) -> None:
+        """Lets go of the views made so far; they are made again when asked for. Programs refer to their object: without
+        this a dropped object waits for the garbage collector."""
+        self._programs = self._maps = self._globals = self._externs = None
+
     @property
     def maps(self) -> tuple[Map, ...]:
         if self._maps is None:

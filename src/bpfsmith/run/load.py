@@ -6,6 +6,9 @@ really can do; a plan that differs then is replayed anew. So a load that works c
 
 from __future__ import annotations
 
+import os
+from os import fspath
+
 from bpfsmith import kernel as door_of
 from bpfsmith.run.loaded import Loaded
 from bpfsmith.run.planned import Options
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object
 
 __all__ = ["load", "plan"]
+
+SMALL = 1 << 18
 
 # Arenas this process has placed so far: each gets addresses of its own.
 _arenas = [0]
@@ -78,7 +83,7 @@ def load(
     options = _options(
         obj, globals, map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf, token=bool(token)
     )
-    loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token)
+    loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token, obj is not path)
     if attach:
         try:
             loaded.attach()
@@ -107,7 +112,21 @@ def _read(path: Any) -> Object:
         return path
     from bpfsmith.read import read, read_bytes
 
-    return read_bytes(bytes(path)) if isinstance(path, bytes | bytearray | memoryview) else read(path)
+    if isinstance(path, bytes | bytearray | memoryview):
+        return read_bytes(bytes(path))
+    # Most objects are small files: for those the reader of many files on all cores costs more than the reading.
+    spelled = fspath(path)
+    try:
+        with open(spelled, "rb", buffering=0, opener=_patiently) as file:
+            head = file.read(SMALL)
+    except OSError:
+        return read(spelled)
+    return read_bytes(head, spelled) if head and len(head) < SMALL else read(spelled)
+
+
+def _patiently(path: str, flags: int) -> int:
+    """A named pipe is not waited for: reading it answers nothing, and the reader of files says what it is."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _options(
@@ -145,7 +164,7 @@ def _options(
     return options
 
 
-def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, token: str | None) -> Loaded:
+def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, token: str | None, own: bool) -> Loaded:
     door = door_of.door()
     fixed: dict[str, Any] = {}
     if token is not None:
@@ -178,9 +197,8 @@ def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, toke
         again(obj, kernel, options, planned, failure, former, log_level)
         for name in pinned:
             options.given.pop(name, None)
-    return Loaded(
-        obj, kernel, planned, fds, dict(options.given), {planned.plan.commands[at].what: log for at, log in logs}
-    )
+    told = {plan.commands[at].what: log for at, log in logs}
+    return Loaded(obj, kernel, planned, fds, dict(options.given), told, own)
 
 
 def _given(planned: Planned, options: Options, fixed: dict[str, Any]) -> list[tuple[int, int]]:

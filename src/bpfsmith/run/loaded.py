@@ -105,9 +105,9 @@ class _Named(Mapping):  # type: ignore[type-arg]  # typed by what its heirs answ
     __slots__ = ("_loaded", "_made")
     _kind = ""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, made: dict[str, Any]) -> None:
         self._loaded = loaded
-        self._made: dict[str, Any] = {}
+        self._made = made
 
     def _names(self) -> Any:
         raise NotImplementedError
@@ -189,7 +189,8 @@ class Loaded:
     Closing also unloads what nothing else holds (no link of another process, no pin)."""
 
     __slots__ = (
-        "_closed", "_fds", "_given", "_globals", "_kernel", "_logs", "_planned", "links", "maps", "object", "programs",
+        "_closed", "_fds", "_given", "_globals", "_kernel", "_logs", "_maps", "_own", "_planned", "_programs", "links",
+        "object",
     )  # fmt: skip
 
     def __init__(
@@ -200,6 +201,7 @@ class Loaded:
         fds: list[Fd | None],
         given: dict[str, Any],
         logs: dict[str, str],
+        own: bool = False,
     ) -> None:
         self.object = obj
         self._kernel = kernel
@@ -217,11 +219,23 @@ class Loaded:
                 self._fds[slot] = fd
             else:
                 fd.close()
-        self.programs: Programs = Programs(self)
-        self.maps: Maps = Maps(self)
+        # `programs` and `maps` are made when asked for: kept here they would be a cycle, and what is behind it is large.
+        self._programs: dict[str, Any] = {}
+        self._maps: dict[str, Any] = {}
+        self._own = own
         self.links: list[Link] = []
 
     # ------------------------------------------------------------ what there is
+
+    @property
+    def programs(self) -> Programs:
+        """The loaded programs by name."""
+        return Programs(self, self._programs)
+
+    @property
+    def maps(self) -> Maps:
+        """The maps by name."""
+        return Maps(self, self._maps)
 
     @property
     def globals(self) -> Globals:
@@ -315,15 +329,19 @@ class Loaded:
         self.links.clear()
         if self._globals is not None:
             self._globals._close()
-        for one in self.maps._made.values():
+        given = list(map(id, self._given.values()))
+        for one in self._maps.values():
             close = getattr(one, "close", None)
-            if close is not None and one not in self._given.values():
+            if close is not None and id(one) not in given:
                 close()
         for fd in self._fds.values():
             fd.close()
-        for name, value in self._given.items():
-            if name in self._planned.plan.notes or isinstance(value, int):
-                continue
+        # What refers to each other waits for the collector otherwise; an object can be megabytes.
+        self._globals = None
+        self._programs.clear()
+        self._maps.clear()
+        if self._own:
+            self.object.forget()
         if problem is not None:
             raise problem
 
