@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from bpfsmith.run.loaded import Loaded as Loaded
     from bpfsmith.run.loaded import LoadedProgram as LoadedProgram
     from bpfsmith.run.maps import Map as Map
+    from bpfsmith.run.measure import stats_enabled as stats_enabled
     from bpfsmith.run.plan import Plan as Plan
     from bpfsmith.run.runreport import RunReport as RunReport
     from bpfsmith.skill import skill as skill
@@ -119,6 +120,7 @@ _PUBLIC = {
     "read_many": "read",
     "run": "run",
     "skill": "skill",
+    "stats_enabled": "run.measure",
 }
 
 __all__ = [
@@ -172,6 +174,7 @@ __all__ = [
     "read_many",
     "run",
     "skill",
+    "stats_enabled",
 ]
 
 
