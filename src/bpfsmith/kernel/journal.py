@@ -4,10 +4,10 @@
     entry.done()                                           # or journal.forget("pin", "/sys/fs/bpf/flows")
 
 Each process writes one file, `PID-STARTTIME.journal`, into `/run/bpfsmith` (root) or `$XDG_RUNTIME_DIR/bpfsmith`; both
-are gone after a reboot, as what they tell of is. A line is `+KIND TAB WHERE TAB NAMESPACE` when made, `-...` when
-undone. A process that ends in order keeps its pins on purpose and takes them off its list; what else is listed then,
-or after a kill, is what `bpfsmith doctor` shows and `doctor --clean` removes. A journal that cannot be written is no
-error.
+are gone after a reboot, as what they tell of is. A line is `+KIND TAB WHERE TAB PROGRAM TAB NAMESPACE` when made,
+`-...` when undone. A process that ends in order keeps its pins on purpose and takes them off its list; what else is
+listed then, or after a kill, is what `bpfsmith doctor` shows and `doctor --clean` removes. A journal that cannot be
+written is no error.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ class Entry:
 
 
 class Left:
-    """Something a process that is no more left behind. `kind`, `where` as recorded; `pid` of its maker; `netns`: inode
-    of the network namespace it was made in; `namespace_here`: whether that is ours; `file`: the journal that tells
-    it."""
+    """Something a process that is no more left behind. `kind`, `where` as recorded; `pid` of its maker; `program`:
+    its id in the kernel (0 = not told); `netns`: inode of the network namespace it was made in; `namespace_here`:
+    whether that is ours; `file`: the journal that tells it."""
 
-    __slots__ = ("file", "kind", "line", "netns", "pid", "where")
+    __slots__ = ("file", "kind", "line", "netns", "pid", "program", "where")
 
-    def __init__(self, kind: str, where: str, netns: int, pid: int, file: str, line: str) -> None:
+    def __init__(self, kind: str, where: str, program: int, netns: int, pid: int, file: str, line: str) -> None:
         self.kind = kind
         self.where = where
+        self.program = program
         self.netns = netns
         self.pid = pid
         self.file = file
@@ -71,12 +72,13 @@ class _Own:
     lines: list[str] = []  # noqa: RUF012 - replaced, never shared
 
 
-def record(kind: str, where: str) -> Entry:
-    """Notes that something of that kind exists from now on. `where` says how to find it again; see `doctor.clean`."""
+def record(kind: str, where: str, program: int = 0) -> Entry:
+    """Notes that something of that kind exists from now on. `where` says how to find it again (`doctor` knows
+    each kind), `program` the id of the program attached there, so that nobody else's is removed."""
     own = _Own
     if own.pid != os.getpid():
         _begin()
-    line = f"{kind}\t{_escape(where)}\t{_namespace()}"
+    line = f"{kind}\t{_escape(where)}\t{program}\t{_namespace()}"
     if line not in own.lines:
         own.lines.append(line)
         _append(own.path, f"+{line}\n")
@@ -194,7 +196,7 @@ def _standing(path: str) -> list[str]:
     standing: dict[str, None] = {}
     for row in rows:
         # A line cut by the kill has no namespace: what it names is not known.
-        if row.count("\t") != 2 or row[-1] == "\t":
+        if row.count("\t") != 3 or row[-1] == "\t":
             continue
         if row[0] == "+":
             standing[row[1:]] = None
@@ -209,9 +211,9 @@ def _strike(path: str, line: str) -> None:
         _unlink(path)
 
 
-def _parts(line: str) -> tuple[str, str, int]:
-    kind, where, netns = line.split("\t")
-    return kind, _unescape(where), int(netns) if netns.isdigit() else 0
+def _parts(line: str) -> tuple[str, str, int, int]:
+    kind, where, program, netns = line.split("\t")
+    return kind, _unescape(where), int(program) if program.isdigit() else 0, int(netns) if netns.isdigit() else 0
 
 
 def _escape(text: str) -> str:

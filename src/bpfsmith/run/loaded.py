@@ -93,7 +93,7 @@ class LoadedProgram(AttachMethods, ProgramRuns):
         from bpfsmith.kernel import journal
 
         kernel.call("BPF_OBJ_PIN", f"program `{self.name}` at `{path}`", pathname=path, bpf_fd=self.fd)
-        journal.note("pin", path)
+        journal.record("pin", path)
 
     def __repr__(self) -> str:
         return f"<LoadedProgram {self.name}: {self.type}>"
@@ -214,12 +214,14 @@ class Loaded:
         for slot, fd in zip(planned.plan.slots, fds, strict=True):
             if fd is None:
                 continue
-            # The kernel holds what maps and programs need of the rest: templates of inner maps, types of modules, a token.
+            # The kernel holds what maps and programs need of the rest: templates of inner maps, types of modules, a
+            # token.
             if slot.startswith(("map:", "program:", "btf")) and not slot.endswith(".inner"):
                 self._fds[slot] = fd
             else:
                 fd.close()
-        # `programs` and `maps` are made when asked for: kept here they would be a cycle, and what is behind it is large.
+        # `programs` and `maps` are made when asked for: kept here they would be a cycle, and what is behind it is
+        # large.
         self._programs: dict[str, Any] = {}
         self._maps: dict[str, Any] = {}
         self._own = own

@@ -113,10 +113,11 @@ def _attached(program: Any, number: int, word: str, cgroup: Fd, target: str, fla
         cgroup.close()
         raise _refused("BPF_PROG_ATTACH", answer, program, word, target)
     from bpfsmith.kernel import journal
+    from bpfsmith.kernel.info import program as describe
 
     ours = program.fd.dup()
     key = f"{target.removeprefix('cgroup ').strip('`')}:{number}"
-    journal.record("cgroup", key)
+    journal.record("cgroup", key, describe(ours)["id"])
 
     def undo() -> None:
         # A removed cgroup has let go of it.

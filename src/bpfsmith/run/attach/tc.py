@@ -159,6 +159,7 @@ def _replaced_link(program: Any, index: int, attach_type: int, replace: Any) -> 
 
 def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, priority: int, replace: Any) -> Link:
     from bpfsmith.kernel import journal
+    from bpfsmith.kernel.info import program as describe
 
     made = netlink.add_clsact(index)
     if made:
@@ -183,7 +184,7 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
         _drop_qdisc(index, made)
         raise
     key = f"{index}:{parent:#x}:{priority}:{handle}"
-    journal.record("filter", key)
+    journal.record("filter", key, describe(program.fd)["id"])
     ours = program.fd.dup()
 
     def undo() -> None:

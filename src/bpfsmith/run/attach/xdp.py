@@ -93,6 +93,7 @@ def plan(_program: Any, iface: str | int | None = None, mode: str | None = None,
 
 def _by_netlink(program: Any, index: int, target: str, flags: int, expected: int | None) -> Link:
     from bpfsmith.kernel import journal
+    from bpfsmith.kernel.info import program as describe
 
     try:
         netlink.set_xdp(index, program.fd.fileno(), flags, expected)
@@ -100,7 +101,7 @@ def _by_netlink(program: Any, index: int, target: str, flags: int, expected: int
         raise _refused(program, index, target, flags, refused.errno, refused.reason) from None
     except Unsupported:
         raise _refused(program, index, target, flags, EOPNOTSUPP) from None
-    journal.record("xdp", f"{index}:{flags}")
+    journal.record("xdp", f"{index}:{flags}", describe(program.fd)["id"])
     ours = program.fd.dup()
 
     def undo() -> None:
