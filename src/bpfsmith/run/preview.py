@@ -1,0 +1,94 @@
+"""What `bpfsmith run --plan` shows: the commands that would load an object, and what would be attached where."""
+
+from __future__ import annotations
+
+from bpfsmith.model.errors import InputError
+from bpfsmith.run.aim import Aim
+from bpfsmith.run.attach import family_of
+from bpfsmith.run.attach import plan as attach_plan
+from bpfsmith.run.load import planned as load_plan
+from bpfsmith.run.loaded import LoadedProgram
+from bpfsmith.run.session import places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.run.plan import Plan
+
+__all__ = ["Preview", "preview"]
+
+
+class Preview:
+    """`load`: the plan; `attach`: a row per program: `{"program","family","state","targets","commands","note"}`."""
+
+    __slots__ = ("attach", "load", "path")
+
+    def __init__(self, path: str, load: Plan, attach: list[dict[str, Any]]) -> None:
+        self.path = path
+        self.load = load
+        self.attach = attach
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "plan", "version": 1, "path": self.path, "load": self.load.to_json(), "attach": self.attach}
+
+    def text(self) -> str:
+        """One command a line: loading numbered, then attaching."""
+        lines = [self.load.text().rstrip("\n")]
+        for row in self.attach:
+            said = ", ".join(row["targets"]) or "nothing"
+            state = "" if row["state"] != "refused" else ": checked only, attaching it is not supported"
+            lines.append(
+                f"attach {row['program']} ({row['family']}) to {said}{state}"
+                + (f": {row['note']}" if row["note"] else "")
+            )
+            for command in row["commands"]:
+                shown = ", ".join(
+                    f"{key}={value}" for key, value in command.items() if key != "command" and value not in (None, "")
+                )
+                lines.append(f"     {command['command']}  {shown}".rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def preview(
+    path: Any,
+    *,
+    programs: Any = None,
+    entries: Any = None,
+    globals: Any = None,  # noqa: A002 - the word of the domain
+    map_sizes: Any = None,
+    btf: Any = None,
+    pin_path: Any = None,
+    attach: Any = None,
+    iface: Any = None,
+    **aim: Any,
+) -> Preview:
+    """The same arguments as `bpfsmith.run`; the kernel is asked for its types at most."""
+    from bpfsmith.read import read
+
+    obj = read(path)
+    planned = load_plan(obj, select=programs, globals=globals, map_sizes=map_sizes, btf=btf, pin_path=pin_path)
+    ifaces = () if iface is None else (iface,) if isinstance(iface, str | int) else tuple(iface)
+    where = Aim(iface=ifaces, given=attach, **aim)
+    where.check(list(planned.programs))
+    views: list[Any] = [LoadedProgram(None, one, None) for one in planned.programs.values()]  # type: ignore[arg-type]
+    rows = []
+    for program, wanted, note in places(views, obj, where, entries or {}):
+        family = family_of(program)
+        commands: list[Any] = []
+        for place in wanted:
+            try:
+                commands += attach_plan(program, *place.args, **place.options)["commands"]
+            except (ImportError, TypeError) as error:
+                raise InputError(f"`{program.name}` cannot be planned: {error}") from error
+        rows.append(
+            {
+                "program": program.name,
+                "family": family.name,
+                "state": family.state,
+                "targets": [place.text for place in wanted],
+                "commands": commands,
+                "note": note,
+            }
+        )
+    return Preview(obj.path, planned.plan, rows)

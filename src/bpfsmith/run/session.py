@@ -1,0 +1,455 @@
+"""`bpfsmith run`: load an object, attach it, pass on what it says, and leave nothing behind.
+
+The loop waits for all rings at once in the main thread. SIGINT, SIGTERM and SIGHUP only end that wait: what is attached
+is always detached by the one way out. After a kill -9 the kernel itself lets go of programs, maps and links; what it
+would keep (clsact, XDP by netlink) is in the journal of `bpfsmith doctor --clean`.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from time import monotonic
+
+from bpfsmith.model.errors import BpfsmithError, InputError
+from bpfsmith.run.aim import Aim, blame
+from bpfsmith.run.attach import attach as attach_program
+from bpfsmith.run.load import load
+from bpfsmith.run.runreport import MapShown, ProgramRun, RunReport, StreamRun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import FrameType
+    from typing import Any
+
+    from bpfsmith.run.loaded import Loaded
+
+__all__ = ["Session", "Sink", "run_session"]
+
+TURN = 8192  # records taken from one ring before another has its turn
+FEW, SMALL = 10, 64  # entries shown of each map, and of a map that is small as a whole
+STREAMS = ("ringbuf", "perf_event_array")
+LOGS = "AYA_LOGS"
+# Maps whose entries say nothing to a reader, or that have none of their own.
+_SILENT = {
+    "prog_array", "perf_event_array", "ringbuf", "user_ringbuf", "arena", "bloom_filter", "struct_ops", "insn_array",
+    "cgroup_array", "reuseport_sockarray", "xskmap", "sockmap", "sockhash", "sk_storage", "inode_storage",
+    "task_storage", "cgrp_storage", "array_of_maps", "hash_of_maps", "stack_trace", "queue", "stack",
+}  # fmt: skip
+
+
+class Sink:
+    """Where a session says what happens; the base says nothing. `at`: seconds since everything was attached."""
+
+    def started(self, report: RunReport, seconds: float) -> None:
+        """Everything is loaded and attached, which took `seconds`."""
+
+    def event(self, name: str, value: Any, at: float) -> None:
+        """One record of the ring or perf buffer `name`."""
+
+    def log(self, record: Any, at: float) -> None:
+        """One record of aya-log."""
+
+    def lost(self, name: str, count: int, at: float) -> None:
+        """That many more records were lost."""
+
+    def shown(self, entries: MapShown, at: float) -> None:
+        """What a watched map holds now."""
+
+    def text(self, name: str, text: str) -> None:
+        """What an iterator printed."""
+
+    def flush(self) -> None:
+        """Nothing more comes for the moment."""
+
+
+class Calls(Sink):
+    """A sink that is one function `(map, record)`."""
+
+    def __init__(self, function: Callable[[str, Any], object]) -> None:
+        self._function = function
+
+    def event(self, name: str, value: Any, at: float) -> None:  # noqa: ARG002
+        self._function(name, value)
+
+
+class Signals:
+    """While it is open, SIGINT, SIGTERM and SIGHUP call `stop` instead of ending the process; a second SIGINT
+    interrupts. Only the main thread can catch signals; elsewhere this does nothing."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.stop: Callable[[], None] = lambda: None
+        self._former: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Signals:
+        import signal
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            try:
+                # A process started with `nohup` or `&` ignores some of them, and shall go on doing so.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._former.append((number, signal.signal(number, self._caught)))
+            except ValueError:
+                break
+        return self
+
+    def _caught(self, number: int, _frame: FrameType | None) -> None:
+        import signal
+
+        if self.name and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.name = signal.Signals(number).name
+        self.stop()
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        for number, handler in self._former:
+            signal.signal(number, handler)
+
+
+class Session:
+    """One run. `duration`, `interval` in seconds; `watch`: maps shown every `interval`; `shown`: `none`, `few` or `all`
+    entries of maps in the report; `records`: map -> type of its records."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        aim: Aim,
+        sink: Sink,
+        *,
+        duration: float | None = None,
+        watch: Iterable[str] = (),
+        interval: float = 1.0,
+        shown: str = "few",
+        records: Mapping[str, Any] | None = None,
+        entries: Mapping[str, Mapping[Any, Any]] | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.report = RunReport(loaded.object.path)
+        self._aim = aim
+        self._sink = sink
+        self._duration = duration
+        self._watch = tuple(watch)
+        self._interval = interval
+        self._shown = shown
+        self._records = dict(records or {})
+        self._entries = dict(entries or {})
+        self._streams: list[tuple[Any, StreamRun]] = []
+        self._texts: list[tuple[str, Any]] = []
+        self._logs: Any = None
+        self._sockets: list[Any] = []
+        self._stopping = False
+        self._poller: Any = None
+        self._start = 0.0
+        for name in (*self._watch, *self._records, *self._entries):
+            loaded.maps[name]  # an unknown one is refused before anything is attached
+        aim.check(list(loaded.programs))
+
+    # ------------------------------------------------------------ before
+
+    def attach(self) -> None:
+        """Fills maps, opens rings, attaches every program; notes in the report what is not attached, and why."""
+        loaded, report = self.loaded, self.report
+        report.notes += [f"{what}: {sentence}" for what, sentence in loaded.notes]
+        for name, entries in self._entries.items():
+            _fill(loaded, name, entries)
+        self._open_streams()
+        planned = places(loaded.programs.values(), loaded.object, self._aim, self._entries)
+        for program, wanted, note in planned:
+            shown = ProgramRun(program.name, program.type, [], note)
+            report.programs.append(shown)
+            for place in wanted:
+                try:
+                    link = _attach(program, place.args, place.options, self._sockets)
+                except BpfsmithError as error:
+                    raise blame(error, program, len(planned) > 1) from error
+                loaded.links.append(link)
+                shown.targets.append(link.target)
+                if link.family == "iter":
+                    self._texts.append((program.name, link))
+        if self._texts and not self._streams and all(one.type == "tracing" or one.note for one in report.programs):
+            self._stopping = True  # iterators answer once
+            report.stopped = "end"
+
+    def _open_streams(self) -> None:
+        from bpfsmith.kernel import streams
+        from bpfsmith.run.guess import record_type
+
+        self._poller = streams.open_poller("the rings")
+        for name, planned in self.loaded._planned.maps.items():
+            if planned.type_name not in STREAMS:
+                continue
+            if not _is_stream(self.loaded, name, planned.type_name):
+                continue
+            opened = self.loaded.maps[name]
+            if name == LOGS:
+                self._logs = opened
+            else:
+                record, note = self._records.get(name), ""
+                if record is None:
+                    record, note = record_type(self.loaded, name)
+                    if record is not None:
+                        opened.record = record
+                else:
+                    opened.record = record
+                if note:
+                    self.report.notes.append(note)
+                run = StreamRun(name, planned.type_name, opened._types(None, None).name)
+                run.record = "" if run.record == "bytes" else run.record
+                self._streams.append((opened, run))
+                self.report.streams.append(run)
+            for fd in opened._watched():
+                streams.watch(self._poller, fd, len(self._streams), f"map `{name}`")
+
+    # ------------------------------------------------------------ meanwhile
+
+    def stop(self) -> None:
+        """Ends the run; safe in a signal handler or another thread."""
+        self._stopping = True
+        if self._poller is not None:
+            self._poller.wake()
+
+    def go(self) -> None:
+        """Passes on what comes until the time is up or somebody stops it."""
+        self._start = monotonic()
+        end = None if self._duration is None else self._start + self._duration
+        show = self._start + self._interval if self._watch else None
+        while not self._stopping:
+            busy = self._drain()
+            now = monotonic()
+            if end is not None and now >= end:
+                self.report.stopped = self.report.stopped or "time"
+                break
+            if show is not None and now >= show:
+                self._show(now)
+                show += self._interval * (1 + int((now - show) / self._interval))
+            if not busy:
+                self._sink.flush()
+                until = [one for one in (end, show) if one is not None]
+                # A second at most: lost records are asked for, not waited for.
+                self._poller.wait(min(1.0, *(max(0.0, one - now) for one in until)) if until else 1.0)
+        self.report.seconds = monotonic() - self._start
+
+    def _drain(self) -> bool:
+        """One turn of every ring; whether there may be more."""
+        busy = False
+        sink = self._sink
+        at = monotonic() - self._start
+        for opened, run in self._streams:
+            count = 0
+            for value in islice(opened.events(0, bad="count"), TURN):
+                count += 1
+                sink.event(run.name, value, at)
+            run.count += count
+            run.bad = opened.bad
+            busy = busy or count == TURN
+            lost = getattr(opened, "lost", None)
+            if lost is not None and lost != run.lost:
+                if lost:
+                    sink.lost(run.name, lost - (run.lost or 0), at)
+                run.lost = lost
+        if self._logs is not None:
+            from bpfsmith.run.events.aya_log import decode
+
+            count = 0
+            for data in islice(self._logs.events(0, record=bytes), TURN):
+                count += 1
+                sink.log(decode(data), at)
+            self.report.logs += count
+            busy = busy or count == TURN
+        return busy
+
+    def _show(self, now: float) -> None:
+        for name in self._watch:
+            self._sink.shown(show_map(self.loaded.maps[name], SMALL), now - self._start)
+
+    # ------------------------------------------------------------ after
+
+    def finish(self) -> RunReport:
+        """Detaches, reads what is left in rings and maps, and how often programs ran."""
+        report = self.report
+        for name, link in self._texts:
+            for text in _iterated(link):
+                self._sink.text(name, text)
+        self._mark_gone()
+        for link in reversed(self.loaded.links):
+            link.detach()
+        while self._drain():
+            pass
+        for shown in report.programs:
+            _count(self.loaded.programs[shown.name], shown)
+        if self._shown != "none":
+            most = FEW if self._shown == "few" else None
+            for name, planned in self.loaded._planned.maps.items():
+                if planned.type_name in _SILENT or planned.source.origin in ("data", "kconfig"):
+                    continue
+                report.maps.append(show_map(self.loaded.maps[name], most))
+            report.globals = _globals(self.loaded)
+        return report
+
+    def _mark_gone(self) -> None:
+        for link in self.loaded.links:
+            if link.family in ("xdp", "tc", "netkit") and link.info().get("ifindex", 1) == 0:
+                self.report.notes.append(f"{link.target} went away while it was attached")
+
+
+def run_session(
+    path: Any,
+    aim: Aim,
+    sink: Sink,
+    *,
+    stats: bool = True,
+    load_options: Mapping[str, Any] | None = None,
+    **session_options: Any,
+) -> RunReport:
+    """Loads, attaches, streams and leaves; see `bpfsmith.run`."""
+    began = monotonic()
+    with Signals() as signals, load(path, **(load_options or {})) as loaded:
+        session = Session(loaded, aim, sink, **session_options)
+        signals.stop = session.stop
+        with _Stats(stats, session.report):
+            session.attach()
+            sink.started(session.report, monotonic() - began)
+            if signals.name:
+                session.stop()
+            session.go()
+            report = session.finish()
+        report.stopped = signals.name or report.stopped or "caller"
+        return report
+
+
+class _Stats:
+    """Run-time statistics of programs, on while it is open and where this process may switch them on."""
+
+    def __init__(self, wanted: bool, report: RunReport) -> None:
+        self._wanted = wanted
+        self._report = report
+        self._fd: Any = None
+
+    def __enter__(self) -> None:
+        if not self._wanted:
+            return
+        from bpfsmith import kernel
+        from bpfsmith.kernel.attrs import encode
+
+        # Another process may have switched them on by sysctl; this descriptor adds to that and takes nothing away.
+        fd = kernel.door().bpf_fd(*encode("BPF_ENABLE_STATS", type=0))
+        if isinstance(fd, int):
+            why = "CAP_SYS_ADMIN" if fd == -1 else "Linux 5.8"
+            self._report.notes.append(f"how often programs run is not known: switching that on takes {why}")
+        else:
+            self._fd = fd
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            self._fd.close()
+
+
+# ------------------------------------------------------------ what goes where
+
+
+def places(
+    programs: Iterable[Any], obj: Any, aim: Aim, entries: Mapping[str, Mapping[Any, Any]]
+) -> list[tuple[Any, list[Any], str]]:
+    """(program, attachments to make, why there are none) for each; nothing is attached yet, so that nothing has to be
+    undone when one has no target."""
+    called = {name for one in obj.native.maps if one.type == 3 for _, name in one.values}
+    called |= {value for told in entries.values() for value in told.values() if isinstance(value, str)}
+    sockmaps = [one.name for one in obj.maps if one.native.type in (15, 18)]
+    programs = list(programs)
+    found = []
+    for program in programs:
+        try:
+            found.append((program, *aim.places(program, called, sockmaps)))
+        except BpfsmithError as error:
+            raise blame(error, program, len(programs) > 1) from error
+    _one_xdp_each(found)
+    return found
+
+
+def _one_xdp_each(found: list[tuple[Any, list[Any], str]]) -> None:
+    taken: dict[Any, str] = {}
+    for program, wanted, _ in found:
+        if program.type != "xdp":
+            continue
+        for place in wanted:
+            other = taken.setdefault(place.args[0] if place.args else place.options.get("iface"), program.name)
+            if other != program.name:
+                raise InputError(
+                    f"`{other}` and `{program.name}` are both for {place.text}, and an interface takes one XDP program",
+                    hint=f"`--program {other}` chooses one; `--put MAP[0]={program.name}` makes it a tail call",
+                )
+
+
+def _attach(program: Any, args: tuple[Any, ...], options: dict[str, Any], sockets: list[Any]) -> Any:
+    if "packets_of" in options:
+        from bpfsmith.kernel.packets import packet_socket
+
+        # The filter goes with the socket, and the session keeps that.
+        sockets.append(packet_socket(options["packets_of"]))
+        return program.attach_socket(sockets[-1])
+    if program.type in ("sk_msg", "sk_skb") and args and isinstance(args[0], str):
+        args = (program.owner.maps[args[0]],)
+    return attach_program(program, *args, **options)
+
+
+def _fill(loaded: Loaded, name: str, entries: Mapping[Any, Any]) -> None:
+    target = loaded.maps[name]
+    for key, value in entries.items():
+        program = target.type == "prog_array" and isinstance(value, str)
+        target[key] = loaded.programs[value] if program else value
+
+
+def _is_stream(loaded: Loaded, name: str, kind: str) -> bool:
+    """A perf event array is also what `bpf_perf_event_read*` reads counters from; then nothing is to be streamed."""
+    if kind == "ringbuf":
+        return True
+    helpers = {helper for program in loaded.programs.values() for helper in _map_helpers(program.spec, name)}
+    return not helpers or bool(helpers - {22, 55})
+
+
+def _map_helpers(program: Any, name: str) -> set[int]:
+    word = f"map:{name}"
+    return {helper for _, helper, args in program.native.call_args() if word in args}
+
+
+# ------------------------------------------------------------ what is shown
+
+
+def show_map(opened: Any, most: int | None) -> MapShown:
+    """Its first entries; of arrays those that are not zero."""
+    items = opened.items()
+    if "array" in opened.type:
+        items = ((key, value) for key, value in items if not _zero(value))
+    entries = list(islice(items, None if most is None else most + 1))
+    more = most is not None and len(entries) > most
+    return MapShown(opened.name, opened.type, entries[:most], more)
+
+
+def _zero(value: Any) -> bool:
+    if isinstance(value, str | bytes):
+        return not str(value).strip("\0") if isinstance(value, str) else not any(value)
+    try:
+        return all(map(_zero, value))
+    except TypeError:
+        return not value
+
+
+def _globals(loaded: Loaded) -> dict[str, Any]:
+    """Variables a program may have written: those of `.data` and `.bss`."""
+    names = [one.name for one in loaded.object.globals if not one.section.startswith((".rodata", ".kconfig"))]
+    return {name: loaded.globals[name] for name in names if name in loaded.globals}
+
+
+def _count(program: Any, shown: ProgramRun) -> None:
+    from bpfsmith.kernel import info
+
+    told = info.program(program.fd)
+    shown.runs, shown.ns, shown.missed = (told.get(key) for key in ("run_cnt", "run_time_ns", "recursion_misses"))
+
+
+def _iterated(link: Any) -> Iterable[str]:
+    read = link.read()
+    yield read if isinstance(read, str) else bytes(read).decode("utf-8", "replace")
