@@ -22,7 +22,8 @@ _WRITERS = {25: (1, 4), 111: (1, 4), 121: (1, 4), 130: (0, 2), 131: (0, 1), 198:
 _CONTEXTS = {
     "__sk_buff", "bpf_cgroup_dev_ctx", "bpf_iter_meta", "bpf_perf_event_data", "bpf_raw_tracepoint_args",
     "bpf_sk_lookup", "bpf_sock", "bpf_sock_addr", "bpf_sock_ops", "bpf_sockopt", "bpf_sysctl", "bpf_user_pt_regs_t",
-    "pt_regs", "sk_msg_md", "sk_reuseport_md", "trace_event_raw_sys_enter", "trace_event_raw_sys_exit", "xdp_md", "trace_entry",
+    "pt_regs", "sk_msg_md", "sk_reuseport_md", "trace_event_raw_sys_enter", "trace_event_raw_sys_exit",
+    "trace_entry", "xdp_md",
 }  # fmt: skip
 
 
