@@ -122,6 +122,13 @@ class Door:
         except OSError as error:
             return -(error.errno or 5)
 
+    def pidfd_open(self, pid: int, flags: int = 0) -> Fd | int:
+        """A descriptor of a process, or `-errno` (5.3+)."""
+        try:
+            return _native.Fd(os.pidfd_open(pid, flags))
+        except OSError as error:
+            return -(error.errno or 5)
+
     def possible_cpus(self) -> int:
         return _native.possible_cpus()
 

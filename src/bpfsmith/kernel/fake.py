@@ -147,12 +147,13 @@ class FakeDoor(Door):
         return self._ask("ioctl", {"fd": fd, "request": request, "data": data}) or 0
 
     # Whole maps: rules of BPF_MAP_LOOKUP_BATCH and BPF_MAP_GET_NEXT_KEY add to `rows` (bytes as `sizes` lays them out);
-    # those of BPF_MAP_UPDATE_BATCH and BPF_MAP_UPDATE_ELEM see `keys`, `values` and `count`, and set `done` when refusing.
+    # those of BPF_MAP_UPDATE_BATCH and BPF_MAP_UPDATE_ELEM see `keys`, `values`, `count`, and set `done` when refusing.
 
     def map_dump(
         self, fd: int, sizes: Any, command: int, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
     ) -> tuple[Any, int, int, int]:
-        fields = {"map_fd": fd, "sizes": sizes, "flags": flags, "count": chunk, "rows": bytearray(), "unique": unique}
+        fields = {"map_fd": fd, "sizes": sizes, "flags": flags, "count": chunk, "rows": bytearray(), "most": most,
+                  "unique": unique}  # fmt: skip
         return fields["rows"], -min(self._ask(name_of(command), fields) or 0, 0), 1, 0
 
     def map_dump_each(self, fd: int, sizes: Any, flags: int = 0, most: int = 0) -> tuple[Any, int, int, int]:
@@ -162,13 +163,13 @@ class FakeDoor(Door):
     def map_update(
         self, fd: int, keys: Any, values: Any, count: int, flags: int = 0, batch: bool = True
     ) -> tuple[int, int, int, int]:
-        fields = {"map_fd": fd, "keys": _column(keys, count), "values": _column(values, count), "count": count,
-                  "flags": flags, "done": 0}  # fmt: skip
+        fields: dict[str, Any] = {"map_fd": fd, "keys": _column(keys, count), "values": _column(values, count),
+                                  "count": count, "flags": flags, "done": 0}  # fmt: skip
         value = self._ask("BPF_MAP_UPDATE_BATCH" if batch else "BPF_MAP_UPDATE_ELEM", fields) or 0
         return (count, 0, 0, 1) if value >= 0 else (fields["done"], 0, -value, 1)
 
     def map_delete(self, fd: int, keys: Any, count: int, batch: bool = True) -> tuple[int, int, int, int]:
-        fields = {"map_fd": fd, "keys": _column(keys, count), "count": count, "done": 0, "missing": 0}
+        fields: dict[str, Any] = {"map_fd": fd, "keys": _column(keys, count), "count": count, "done": 0, "missing": 0}
         value = self._ask("BPF_MAP_DELETE_BATCH" if batch else "BPF_MAP_DELETE_ELEM", fields) or 0
         if value < 0:
             return fields["done"], fields["missing"], -value, 1
@@ -235,6 +236,10 @@ class FakeDoor(Door):
         module: str | None = None,  # noqa: ARG002
     ) -> dict[str, list[tuple[int, str]]]:
         return {name: self.symbols[name] for name in names if name in self.symbols}
+
+    def pidfd_open(self, pid: int, flags: int = 0) -> Fd | int:
+        value = self._ask("pidfd_open", {"pid": pid, "flags": flags})
+        return value if value is not None and value < 0 else self._fd()
 
     def uname(self) -> tuple[str, str, str]:
         return self.version, "#1 SMP", self.machine

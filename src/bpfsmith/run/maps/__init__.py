@@ -61,8 +61,6 @@ def open_map(fd: Any, spec: MapSpec, owner: Any = None) -> Any:
     """The map behind a descriptor, as `spec` declares it. With an `owner` (a loaded object) the owner closes it."""
     module, name = _KINDS.get(spec.type, ("maps.base", "Map"))
     package = __import__(f"bpfsmith.run.{module}", fromlist=(name,))
-    if module == "events":
-        return getattr(package, name)(fd, spec, owner)
     return getattr(package, name)(fd, spec, owner is None)
 
 
