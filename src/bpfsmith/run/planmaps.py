@@ -112,6 +112,8 @@ class MapPlanner:
         if kind == PERF_EVENT_ARRAY and not planned.max_entries:
             planned.max_entries = self.kernel.possible_cpus
         elif kind in _RINGS:
+            # A declared value type says what its records are; kernels want no sizes.
+            planned.key_size = planned.value_size = 0
             rounded = _ring_size(planned.max_entries, self.kernel.page_size)
             if rounded != planned.max_entries:
                 self.plan.note(
