@@ -61,6 +61,16 @@ def _shown(match: re.Match[str], line: int) -> Block:
 def run(page: Path, names: dict[str, Any], replaced: dict[str, str], env: dict[str, str]) -> int:
     """Runs a page; `replaced`: what stands in the page -> what this machine has in its place. Answers how many visible
     blocks were run."""
+    try:
+        return _run(page, names, replaced, env)
+    finally:
+        # A page that failed in the middle has not closed what it opened.
+        for value in names.values():
+            if type(value).__name__ in ("Loaded", "Map"):
+                value.close()
+
+
+def _run(page: Path, names: dict[str, Any], replaced: dict[str, str], env: dict[str, str]) -> int:
     ran, printed = 0, ""
     for block in blocks(page):
         code = block.code

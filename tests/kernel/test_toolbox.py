@@ -233,6 +233,10 @@ def test_tc_mark(netns: Any) -> None:
         for _ in range(3):
             _, told, _, _ = here.recvmsg(100, 100)
             assert [(kind, int.from_bytes(data, sys.byteorder)) for _, kind, data in told] == [(socket.SO_MARK, 7)]
-        netns.udp_out(2)
+        with netns.peer():
+            there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with there:  # where nobody listens an answer would come back, and be marked
+            there.bind((netns.peer_address, 9000))
+            netns.udp_out(2)
     assert f"mark 0x7: 5 packets, {3 * 142 + 2 * 50} bytes" in run.text
     assert "mark 0x9" not in run.text

@@ -260,7 +260,8 @@ class LinkFd(Link):
         from bpfsmith.kernel import info
 
         self._live()
-        return info.link(self._fd)
+        told = info.link(self._fd)
+        return {**told, "type": told["kind"], "target": self.target}
 
     def close(self) -> None:
         if not self._closed and (self._pin or self._maker != getpid()):

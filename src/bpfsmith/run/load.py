@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from bpfsmith._native import Fd
     from bpfsmith.model.kernel import Kernel
     from bpfsmith.model.object import Object
+    from bpfsmith.run.plan import Plan
 
-__all__ = ["load", "plan"]
+__all__ = ["load", "plan", "planned"]
 
 SMALL = 1 << 18
 
@@ -93,8 +94,15 @@ def load(
     return loaded
 
 
-def plan(path: str | PathLike[str] | bytes | Object, *, kernel: Kernel | None = None, **options: Any) -> Planned:
-    """What `load` with the same arguments would do, without doing it; pins are taken as not there yet."""
+def plan(path: str | PathLike[str] | bytes | Object, *, kernel: Kernel | None = None, **options: Any) -> Plan:
+    """What `load` with the same arguments would ask of the kernel, without asking; pins are taken as not there yet.
+
+    `commands`, `text()`, `to_json()`, `to_bytes()`. Needs no privilege. Errors are those `load` finds by itself."""
+    return planned(path, kernel=kernel, **options).plan
+
+
+def planned(path: str | PathLike[str] | bytes | Object, *, kernel: Kernel | None = None, **options: Any) -> Planned:
+    """As `plan`, with what the slots of the plan stand for."""
     obj = _read(path)
     names = ("globals", "map_sizes", "select", "autoload", "programs", "maps", "pins", "pin_path", "kconfig", "btf")
     wrong = options.keys() - {*names, "log_level", "token", "attach"}
