@@ -31,11 +31,16 @@ def again(
     planned: Planned,
     failure: tuple[int, int, str],
     former: Planned | None,
-    log_level: int,  # noqa: ARG001 - kept for callers that want a log of the second try
 ) -> None:
     """Changes `options` (or settles the kernel) so that another plan comes out; raises when there is none to try."""
     at, errno, _ = failure
     command = planned.plan.commands[at]
+    if errno == EPERM and not options.token:
+        from bpfsmith.kernel.privilege import missing
+
+        if missing(command.name, command.fields):
+            # Without the right to ask, a probe would tell of what is forbidden here, not of what the kernel has.
+            raise meaning(obj, kernel, planned, failure)
     if not kernel.settled:
         # From here on the kernel answers for itself. An equal plan fails again, and then the error is raised.
         kernel.settle()

@@ -289,6 +289,11 @@ class Session:
             report.globals = _globals(self.loaded)
         return report
 
+    def close(self) -> None:
+        """Gives up what is not the loaded object's; that detaches and unloads by itself."""
+        for socket in self._sockets:
+            socket.close()
+
     def _mark_gone(self) -> None:
         for link in self.loaded.links:
             if link.family in ("xdp", "tc", "netkit") and link.info().get("ifindex", 1) == 0:
@@ -309,13 +314,16 @@ def run_session(
     with Signals() as signals, load(path, **(load_options or {})) as loaded:
         session = Session(loaded, aim, sink, **session_options)
         signals.stop = session.stop
-        with _Stats(stats, session.report):
-            session.attach()
-            sink.started(session.report, monotonic() - began)
-            if signals.name:
-                session.stop()
-            session.go()
-            report = session.finish()
+        try:
+            with _Stats(stats, session.report):
+                session.attach()
+                sink.started(session.report, monotonic() - began)
+                if signals.name:
+                    session.stop()
+                session.go()
+                report = session.finish()
+        finally:
+            session.close()
         report.stopped = signals.name or report.stopped or "caller"
         return report
 
