@@ -1,14 +1,19 @@
-"""A network for one scene: this process in a namespace of its own with device `eth0` (10.77.0.1), and behind the wire a
-second process, in another one, that sends. Namespaces without names end with the processes in them."""
+"""A network for a scene or a page: this process in a namespace of its own with device `eth0` (10.77.0.1), and behind
+the wire a second process, in another one, that sends. Namespaces without names end with the processes in them.
+
+    network.py COMMAND...      runs it there, with two seconds of traffic after its first line
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 SKIPPED = 77
@@ -29,7 +34,8 @@ def needed() -> str:
 def enter() -> subprocess.Popen[str]:
     """Moves this process into a new network and answers the sender; `OSError` where the kernel allows no namespaces."""
     _unshare()
-    sender = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, __file__, "--far"]
+    sender = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert sender.stdout is not None
     if sender.stdout.readline() != "ready\n":
         raise OSError("the other end of the wire did not come up")
@@ -93,5 +99,37 @@ def _send(seconds: float) -> None:
             time.sleep(0.01)
 
 
+def watch(words: list[str], seconds: float, interrupt: bool, lines: int = 1000) -> int:
+    """Runs a command in this network, passes its first lines on, and sends for `seconds` from the first one on; then
+    interrupts it, or waits. Answers its exit code."""
+    sender = enter()
+    try:
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+            assert running.stdout is not None
+            end = threading.Timer(seconds, running.send_signal, [signal.SIGINT])
+            for number, line in enumerate(running.stdout):
+                if number == 0:  # it is attached
+                    tell(sender, f"send {seconds}")
+                    if interrupt:
+                        end.start()
+                if number < lines:
+                    print(line, end="", flush=True)
+            end.cancel()
+        return running.returncode
+    finally:
+        sender.kill()
+        sender.communicate()
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--far"]:
+        _far()
+        return 0
+    if reason := needed():
+        print(reason, file=sys.stderr)
+        return SKIPPED
+    return watch(sys.argv[1:], 2, interrupt=False)
+
+
 if __name__ == "__main__":
-    _far()
+    sys.exit(main())
