@@ -84,7 +84,13 @@ def load(
     options = _options(
         obj, globals, map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf, token=bool(token)
     )
-    loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token, obj is not path)
+    own = obj is not path
+    try:
+        loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token, own)
+    except BaseException:
+        if own:
+            obj.forget()
+        raise
     if attach:
         try:
             loaded.attach()
@@ -179,34 +185,47 @@ def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, toke
         from bpfsmith.run.pins import open_bpffs
 
         fixed["bpffs"] = open_bpffs(token)
-    reuse = bool(options.pins)
     planned = None
     while True:
         pinned: dict[str, Fd] = {}
-        if reuse:
+        if options.pins:
             from bpfsmith.run.pins import existing
 
             pinned = existing(options)
-        former, planned = planned, plan_object(obj, kernel, options)
-        if options.given:
-            from bpfsmith.run.pins import check
+        former = planned
+        try:
+            planned = plan_object(obj, kernel, options)
+            if options.given:
+                from bpfsmith.run.pins import check
 
-            check(planned, options)
-        plan = planned.plan
-        given = _given(planned, options, fixed) if plan.given else []
-        fds, failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
-        if failure is None:
-            break
-        for fd in pinned.values():
-            fd.close()
-        from bpfsmith.run.reject import again
+                check(planned, options)
+            plan = planned.plan
+            given = _given(planned, options, fixed) if plan.given else []
+            fds, failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
+            if failure is None:
+                break
+            from bpfsmith.run.reject import again
 
-        # Either it knows what to change (and has changed it), or it raises.
-        again(obj, kernel, options, planned, failure, former, log_level)
-        for name in pinned:
-            options.given.pop(name, None)
+            # Either it knows what to change (and has changed it), or it raises.
+            again(obj, kernel, options, planned, failure, former)
+        except BaseException:
+            _close(pinned, options)
+            raise
+        _close(pinned, options)
+    for fd in fixed.values():
+        fd.close()
     told = {plan.commands[at].what: log for at, log in logs}
+    for name, fd in pinned.items():
+        fds[plan.slot(planned.maps[name].slot)] = fd
+        del options.given[name]
     return Loaded(obj, kernel, planned, fds, dict(options.given), told, own)
+
+
+def _close(pinned: dict[str, Fd], options: Options) -> None:
+    """Lets go of pins that were opened for a try that failed."""
+    for name, fd in pinned.items():
+        fd.close()
+        options.given.pop(name, None)
 
 
 def _given(planned: Planned, options: Options, fixed: dict[str, Any]) -> list[tuple[int, int]]:

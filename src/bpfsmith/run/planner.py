@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Planned", "make_plan", "plan_object"]
 
 F_TOKEN_FD = 1 << 16
+LONG_NAMES = 0x60100  # Linux 6.1: names in types of more than 127 bytes
 
 # Kernel feature -> what `Object.kernel_btf` replaces where it is missing.
 _KINDS = (
     ("btf_func", "func"), ("btf_global_func", "func_global"), ("btf_datasec", "datasec"), ("btf_float", "float"),
     ("btf_decl_tag", "decl_tag"), ("btf_type_tag", "type_tag"), ("btf_enum64", "enum64"),
+    ("btf_qmark_datasec", "qmark_datasec"),
 )  # fmt: skip
 
 # Maps the kernel makes only with types: sk_storage, struct_ops, inode_storage, task_storage, cgrp_storage.
@@ -89,11 +91,14 @@ def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan) -> None:
         plan.note("btf", "this kernel takes no types: maps and programs are loaded without")
         return
     lacking = [word for feature, word in _KINDS if not kernel.has(feature)]
+    if 0 < kernel.version_code < LONG_NAMES:
+        lacking.append("long_names")
     data = native.kernel_btf(lacking)
     if data is None:
         return
-    if lacking:
-        plan.note("btf", f"kinds of types this kernel does not know are replaced: {', '.join(lacking)}")
+    replaced = [word for word in lacking if word != "long_names"]
+    if replaced:
+        plan.note("btf", f"kinds of types this kernel does not know are replaced: {', '.join(replaced)}")
     fields: dict[str, object] = {"btf": data, "btf_size": len(data)}
     if options.token:
         fields["btf_flags"] = F_TOKEN_FD
