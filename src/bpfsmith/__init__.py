@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from bpfsmith.check import check as check
     from bpfsmith.check.report import Report as Report
+    from bpfsmith.doctor import doctor as doctor
+    from bpfsmith.doctor.report import DoctorReport as DoctorReport
     from bpfsmith.explain import explain as explain
     from bpfsmith.inspect import inspect as inspect
     from bpfsmith.model.errors import BadRecord as BadRecord
@@ -106,6 +108,7 @@ _PUBLIC = {
     "VerifierRejected": "model.errors",
     "check": "check",
     "events": "run.events",
+    "doctor": "doctor",
     "explain": "explain",
     "inspect": "inspect",
     "ip": "run.address",
@@ -159,6 +162,7 @@ __all__ = [
     "VerifierRejected",
     "__version__",
     "check",
+    "doctor",
     "events",
     "explain",
     "inspect",

@@ -87,10 +87,10 @@ def _texts(args: argparse.Namespace, report: InspectReport, color: bool) -> Iter
         from bpfsmith.render.inspect_text import render as render_text
 
         kernel = None if report.kernel is None else report.kernel.name
-        yield render_text(report.to_json(), color=color, width=max(_columns(), 60), kernel=kernel)
+        yield render_text(report.to_json(), color=color, width=max(columns(), 60), kernel=kernel)
 
 
-def _columns() -> int:
+def columns() -> int:
     """The terminal's width, 100 where there is none; `shutil`, which knows it too, costs 8 ms to import."""
     import os
 
