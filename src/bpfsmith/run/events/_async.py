@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from bpfsmith.model.errors import BadRecord
-
-from ._types import BUSY, SHORT
+from ._types import BUSY, SHORT, Left
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from typing import Any
 
     from bpfsmith._native import Poller
 
     from ._reader import Reader
-    from ._types import Types
+    from ._types import Chunk, Types
 
 __all__ = ["abatches", "aevents", "readable"]
 
@@ -93,23 +91,40 @@ class _Waiting:
         self.poller = None
 
 
-async def aevents(
-    reader: Reader, types: Types, timeout: float | None, latency: float | None, bad: str
-) -> AsyncIterator[Any]:
-    waiting = _Waiting(reader, timeout, latency, bad)
-    chunk = None
-    try:
+class aevents:  # noqa: N801 - used like a function
+    """The events of one map. A class, as a generator that was left by `break` ends only some turns later: what it had
+    taken out of the ring would come too late."""
+
+    __slots__ = ("_chunk", "_events", "_types", "_waiting")
+
+    def __init__(self, reader: Reader, types: Types, timeout: float | None, latency: float | None, bad: str) -> None:
+        self._waiting = _Waiting(reader, timeout, latency, bad)
+        self._types = types
+        self._chunk: Chunk | None = None
+        self._events: Iterator[Any] = iter(())
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        for event in self._events:
+            return event
         while True:
-            chunk = reader._left_over(types)
+            chunk = self._waiting.reader._left_over(self._types)
             if chunk is None:
-                chunk = await waiting.pull(types.chunk, types, CHUNK)
+                chunk = await self._waiting.pull(self._types.chunk, self._types, CHUNK)
+            chunk = self._waiting.reader._counting(chunk, self._waiting.bad)
             if chunk is None:
-                return
-            for event in chunk.events:
-                yield event
-    finally:
-        reader._put_back(chunk)
-        waiting.end()
+                self._waiting.end()
+                raise StopAsyncIteration
+            self._chunk = chunk
+            self._events = chunk.events
+            for event in self._events:
+                return event
+
+    def __del__(self) -> None:
+        self._waiting.reader._put_back(self._chunk)
+        self._waiting.end()
 
 
 async def abatches(
@@ -118,45 +133,61 @@ async def abatches(
     waiting = _Waiting(reader, timeout, latency, bad)
     try:
         while True:
-            left = reader._left_over(types)
-            if left is not None:
-                batch = types.array_of(left.raw(left.left()))
-            else:
+            batch = reader._left_batch(types)
+            if batch is None:
                 batch = await waiting.pull(types.array, types, most)
             if batch is None:
                 return
-            refused: list[BadRecord] = list(getattr(batch, "bad", ()))
-            reader.bad += len(refused)
             if len(batch):
-                yield batch
+                yield batch.array if batch.__class__ is Left else batch
+            refused = reader._refused_of(batch)
             if refused and bad == "raise":
                 raise refused[0]
     finally:
         waiting.end()
 
 
-async def loop_events(loop: Any) -> AsyncIterator[tuple[Any, Any]]:
-    """`EventLoop` under asyncio."""
-    end_at = None if loop.timeout is None else monotonic() + loop.timeout
-    while not loop._closed and any(not source._shut for source in loop._maps):
-        poller = loop._poller or loop._new_poller()
-        await asyncio.sleep(loop._pause())
-        loop._busy = False
-        found = loop._once(lambda types: types.chunk, CHUNK)
-        if found:
-            try:
-                for source, chunk in found:
-                    for event in chunk.events:
-                        yield source, event
-            finally:
-                for source, chunk in found:
-                    source._put_back(chunk)
-            end_at = None if loop.timeout is None else monotonic() + loop.timeout
-            continue
-        left = None if end_at is None else end_at - monotonic()
-        if left is not None and left <= 0:
-            return
-        if loop._busy:
-            await asyncio.sleep(1e-4)
-        elif await readable(poller, left) and poller.wait(0.0) is None:
-            loop._poller = None
+class loop_events:  # noqa: N801 - used like a function
+    """`EventLoop` under asyncio: (map, event)."""
+
+    __slots__ = ("_events", "_found", "_loop")
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._found: list[tuple[Any, Any]] = []
+        self._events: Iterator[tuple[Any, Any]] = iter(())
+
+    def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
+        return self
+
+    async def __anext__(self) -> tuple[Any, Any]:
+        for event in self._events:
+            return event
+        self._found = []
+        self._found = await self._pull()
+        self._events = ((source, event) for source, chunk in self._found for event in chunk.events)
+        for event in self._events:
+            return event
+        raise StopAsyncIteration
+
+    async def _pull(self) -> list[tuple[Any, Any]]:
+        loop = self._loop
+        end_at = None if loop.timeout is None else monotonic() + loop.timeout
+        while loop._runs():
+            poller = loop._poller or loop._new_poller()
+            await asyncio.sleep(loop._pause())
+            found: list[tuple[Any, Any]] = loop._once(lambda types: types.chunk, CHUNK)
+            if found:
+                return found
+            left = None if end_at is None else end_at - monotonic()
+            if left is not None and left <= 0:
+                break
+            if loop._busy:
+                await asyncio.sleep(1e-4)
+            elif await readable(poller, left) and poller.wait(0.0) is None:
+                loop._poller = None
+        return []
+
+    def __del__(self) -> None:
+        for source, chunk in self._found:
+            source._put_back(chunk)

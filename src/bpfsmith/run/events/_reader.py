@@ -11,7 +11,7 @@ from time import monotonic
 
 from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError
 
-from ._types import BROKEN, BUSY, SHORT, Chunk, Types, types_of
+from ._types import BROKEN, BUSY, SHORT, Chunk, Left, Raising, Types, types_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,10 +196,29 @@ class Reader:
         left: list[Chunk] = self.__dict__.get("_left", [])
         return left.pop(0).retyped(types) if left else None
 
+    def _left_batch(self, types: Types) -> Any:
+        """What is left over as an array."""
+        left: list[Chunk] = self.__dict__.get("_left", [])
+        if not left:
+            return None
+        chunk = left.pop(0)
+        return types.batch(chunk.raw(chunk.left()))
+
+    def _refused_of(self, batch: Any) -> list[BadRecord]:
+        """What was no record of the batch's types, counted."""
+        bad = list(getattr(batch, "bad", ()))
+        self.bad += len(bad)
+        return bad
+
     def _next_chunk(self, types: Types, timeout: float | None, latency: float | None, mode: str) -> Chunk | None:
         chunk = self._left_over(types)
         if chunk is None:
             chunk = self._pull(types.chunk, types, CHUNK, timeout, latency, mode)
+        return self._counting(chunk, mode)
+
+    def _counting(self, chunk: Chunk | None, mode: str) -> Chunk | None:
+        if chunk is not None and isinstance(chunk.events, Raising):
+            chunk.events.reader, chunk.events.skips = self, mode == "count"
         return chunk
 
     # ---------------------------------------------------------------- what users call
@@ -332,11 +351,11 @@ class _Chunks:
     __slots__ = ("_arguments", "_chunk", "_reader")
 
     def __init__(self, reader: Reader, types: Types, timeout: float | None, latency: float | None, bad: str) -> None:
+        self._chunk: Chunk | None = None
+        self._reader = reader
         if bad not in ("raise", "count"):
             raise InputError(f"`bad` is `raise` or `count`, not {bad!r}")
-        self._reader = reader
-        self._arguments = (types, timeout, latency, "raise" if bad == "raise" else "count")
-        self._chunk: Chunk | None = None
+        self._arguments = (types, timeout, latency, bad)
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -403,21 +422,17 @@ class _Batches:
     def __next__(self) -> Any:
         if self._refused:
             raise self._refused.pop(0)
-        left = self._reader._left_over(self._types)
-        if left is not None:
-            batch = self._types.array_of(left.raw(left.left()))
-        else:
+        batch = self._reader._left_batch(self._types)
+        if batch is None:
             batch = self._reader._pull(self._take, *self._arguments)
         if batch is None:
             raise StopIteration
-        bad = getattr(batch, "bad", ())
-        if bad:
-            self._reader.bad += len(bad)
-            if self._bad == "raise":
-                self._refused += bad
-                if not len(batch):
-                    raise self._refused.pop(0)
-        return batch
+        refused = self._reader._refused_of(batch)
+        if refused and self._bad == "raise":
+            self._refused += refused
+            if not len(batch):
+                raise self._refused.pop(0)
+        return batch if batch.__class__ is not Left else batch.array
 
     def _lent(self, source: Any, most: int) -> tuple[Any, int]:
         from bpfsmith.run.columns import numpy

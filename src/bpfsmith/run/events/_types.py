@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from bpfsmith._native import Btf
     from bpfsmith.run.codec import Codec
 
-__all__ = ["BROKEN", "BUSY", "EMPTY", "FULL", "SHORT", "UNKNOWN", "Chunk", "Mixed", "SortedBatch", "Types", "types_of"]
+__all__ = [
+    "BROKEN", "BUSY", "EMPTY", "FULL", "SHORT", "UNKNOWN", "Chunk", "Left", "Mixed", "Raising", "SortedBatch", "Types",
+    "types_of",
+]  # fmt: skip
 
 # Why a walk over records ended; `_native.pyi` explains them.
 EMPTY, FULL, BUSY, SHORT, UNKNOWN, BROKEN = range(6)
@@ -43,8 +46,7 @@ class Chunk:
         """The same records for another reader."""
         if types is self.types:
             return self
-        records = self.raw(self.left())
-        return Chunk(types, [types.decode(record) for record in records], lambda n: records[len(records) - n :])
+        return _each(types, self.raw(self.left()))
 
 
 class Mixed:
@@ -92,6 +94,19 @@ class Mixed:
         return module.ascontiguousarray(rows).view(dtype).reshape(-1)
 
 
+class Left:
+    """A batch of what was left over, and what did not fit."""
+
+    __slots__ = ("array", "bad")
+
+    def __init__(self, array: Any, bad: list[BadRecord]) -> None:
+        self.array = array
+        self.bad = bad
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
 class SortedBatch(dict):  # type: ignore[type-arg]
     """Type name -> array of its records; `order[i]` is the index (in the order of the keys) of record i's type."""
 
@@ -129,8 +144,20 @@ class Types:
         data, offsets, lengths, end = source.take_mixed(most)
         return (self._mixed(data, offsets, lengths), end) if offsets else (None, end)
 
-    def array_of(self, records: list[bytes]) -> Any:
+    def batch(self, records: list[bytes]) -> Left:
         """A batch of records that were taken out before."""
+        good: list[bytes] = []
+        bad: list[BadRecord] = []
+        for record in records:
+            try:
+                self.decode(record)
+                good.append(record)
+            except BadRecord as error:
+                bad.append(_about(error, record))
+        return Left(self.array_of(good), bad)
+
+    def array_of(self, records: list[bytes]) -> Any:
+        """A batch of records, all of which fit."""
         from itertools import accumulate
         from struct import pack
 
@@ -402,7 +429,7 @@ def _each(types: Types, records: list[bytes]) -> Chunk:
             refused = True
     chunk = Chunk(types, events, lambda n: records[len(records) - n :])
     if refused:
-        chunk.events = _Raising(chunk.events)
+        chunk.events = Raising(chunk.events)
     return chunk
 
 
@@ -415,22 +442,28 @@ class _Refused:
         self.error = error
 
 
-class _Raising:
-    """A list's iterator that raises what was refused, and goes on after it."""
+class Raising:
+    """A list's iterator that raises what was refused (or skips it), counts it in `reader.bad`, and goes on after it."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_events", "reader", "skips")
 
     def __init__(self, events: Any) -> None:
         self._events = events
+        self.reader: Any = None
+        self.skips = False
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        event = next(self._events)
-        if event.__class__ is _Refused:
-            raise event.error
-        return event
+        while True:
+            event = next(self._events)
+            if event.__class__ is not _Refused:
+                return event
+            if self.reader is not None:
+                self.reader.bad += 1
+            if not self.skips:
+                raise event.error
 
     def __length_hint__(self) -> int:
         return int(self._events.__length_hint__())

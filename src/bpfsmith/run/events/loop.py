@@ -85,9 +85,13 @@ class EventLoop:
         if self._poller is not None:
             self._poller.wake()
 
+    def _runs(self) -> bool:
+        return not self._closed and any(not source._shut for source in self._maps)
+
     def _once(self, take: Callable[[Types], Callable[[Any, int], tuple[Any, int]]], most: int) -> list[tuple[Any, Any]]:
         """What each map has now, at most `most` records of each."""
         found = []
+        self._busy = False
         for source in self._maps:
             if source._shut:
                 continue
@@ -120,13 +124,12 @@ class EventLoop:
 
     def _rounds(self, take: Any, most: int) -> Iterator[list[tuple[Any, Any]]]:
         end_at = None if self.timeout is None else monotonic() + self.timeout
-        while not self._closed and any(not source._shut for source in self._maps):
+        while self._runs():
             pause = self._pause()
             poller = self._poller or self._new_poller()
             if pause and poller.sleep(pause if end_at is None else max(0.0, min(pause, end_at - monotonic()))):
                 self._poller = None  # woken: one of the maps, or the loop, was closed
                 continue
-            self._busy = False
             found = self._once(take, most)
             if found:
                 yield found
