@@ -61,7 +61,13 @@ def open_map(fd: Any, spec: MapSpec, owner: Any = None) -> Any:
     """The map behind a descriptor, as `spec` declares it. With an `owner` (a loaded object) the owner closes it."""
     module, name = _KINDS.get(spec.type, ("maps.base", "Map"))
     package = __import__(f"bpfsmith.run.{module}", fromlist=(name,))
-    return getattr(package, name)(fd, spec, owner is None)
+    found = getattr(package, name)(fd, spec, owner is None)
+    # Types a user wrote are looked at now, not at the first use.
+    if spec.key_type.__class__ is not int:
+        found.key_type  # noqa: B018 - made once, kept
+    if spec.value_type.__class__ is not int:
+        found.value_type  # noqa: B018
+    return found
 
 
 def opened(fd: Any, key_type: Any = None, value_type: Any = None) -> Any:
@@ -69,14 +75,14 @@ def opened(fd: Any, key_type: Any = None, value_type: Any = None) -> Any:
     try:
         info = map_info(fd)
         spec = MapSpec.of(info, map_btf(info))
+        if key_type is not None:
+            spec.key_type = key_type
+        if value_type is not None:
+            spec.value_type = value_type
+        return open_map(fd, spec)
     except BaseException:
         fd.close()
         raise
-    if key_type is not None:
-        spec.key_type = key_type
-    if value_type is not None:
-        spec.value_type = value_type
-    return open_map(fd, spec)
 
 
 def pinned(path: str) -> Any:

@@ -36,6 +36,8 @@ class PrefixCodec(Codec):
         if isinstance(value, dict):
             value = tuple(value.values())
         try:
+            if isinstance(value, int):
+                value = str(value)  # no prefix: which byte order would it have?
             if isinstance(value, tuple) and len(value) == 2:
                 data = value[1] if isinstance(value[1], (bytes, bytearray)) else bytes(_address(value[1], room))
                 found = Prefix(int(value[0]), bytes(data))
