@@ -276,7 +276,15 @@ class Reader:
 
     def read(self, timeout: float | None = None, *, record: Any = None, select: Any = None) -> Any:
         """One event; None when none comes for `timeout` seconds (0: does not wait)."""
-        return next(self.events(timeout, record=record, select=select), None)
+        self._begin()
+        chunks = _Chunks(self, self._types(record, select), timeout, None, "raise")
+        try:
+            for events in chunks:
+                for event in events:
+                    return event
+            return None
+        finally:
+            chunks.release()  # at once: an error's traceback would keep it
 
     def read_batch(self, timeout: float | None = None, **options: Any) -> Any:
         """One batch, as `batches` gives; None when none comes for `timeout` seconds."""
@@ -371,9 +379,12 @@ class _Chunks:
             raise StopIteration
         return self._chunk.events
 
+    def release(self) -> None:
+        chunk, self._chunk = self._chunk, None
+        self._reader._put_back(chunk)
+
     def __del__(self) -> None:
-        if self._chunk is not None:
-            self._reader._put_back(self._chunk)
+        self.release()
 
 
 class _Once:
