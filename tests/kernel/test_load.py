@@ -161,7 +161,7 @@ def test_a_wrong_value_is_refused(load: Callable[..., bpfsmith.Loaded], name: st
 
 
 def test_a_wrong_name_is_refused(load: Callable[..., bpfsmith.Loaded]) -> None:
-    with pytest.raises(UnknownName, match="no global `LIMITS`.*did you mean `LIMIT`"):
+    with pytest.raises(UnknownName, match=r"no global `LIMITS`.*did you mean `LIMIT`"):
         load(globals={"LIMITS": 1})
 
 
@@ -223,7 +223,7 @@ def test_a_rejection_says_why_and_where(load: Callable[..., bpfsmith.Loaded]) ->
 
 
 def test_a_type_the_kernel_lacks(load: Callable[..., bpfsmith.Loaded]) -> None:
-    with pytest.raises(VerifierRejected, match="never.*which kernel `host` does not have") as caught:
+    with pytest.raises(VerifierRejected, match=r"never.*which kernel `host` does not have") as caught:
         load("externs", select="gone")
     assert "bpf_core_field_exists" in caught.value.hint
 
@@ -262,7 +262,7 @@ def test_targets_of_programs_bound_when_loaded(load: Callable[..., bpfsmith.Load
     fits = {"CONFIG_BPF_SYSCALL": "y", "CONFIG_HZ": 250}
     with load("externs", select="switches", kconfig=fits) as bpf:
         assert bpf.programs["switches"].attach_to == "sched_switch"
-    with pytest.raises(TargetMissing, match="tracepoint `sched_swich`.*did you mean `sched_switch`"):
+    with pytest.raises(TargetMissing, match=r"tracepoint `sched_swich`.*did you mean `sched_switch`"):
         load("externs", select="misspelt", kconfig=fits)
     with load("externs", select="misspelt", programs={"misspelt": {"attach_to": "sched_wakeup"}}, kconfig=fits) as bpf:
         assert bpf.programs["misspelt"].attach_to == "sched_wakeup"
@@ -270,7 +270,7 @@ def test_targets_of_programs_bound_when_loaded(load: Callable[..., bpfsmith.Load
         load("externs", select="opens", kconfig=fits).close()
     except Unsupported as error:
         assert error.feature == "lsm"  # this kernel allows no LSM programs
-    with pytest.raises(TargetMissing, match="LSM hook `file_opens`.*did you mean `file_open`"):
+    with pytest.raises(TargetMissing, match=r"LSM hook `file_opens`.*did you mean `file_open`"):
         load("externs", select="opens", programs={"opens": {"attach_to": "file_opens"}}, kconfig=fits)
 
 
@@ -384,7 +384,7 @@ def test_a_killed_load_leaves_nothing(bpf_object: Callable[..., Path], folder: s
         "import sys, bpfsmith\n"
         "print('ready', flush=True)\n"
         "while True:\n"
-        "    for _ in range(20): bpfsmith.load(sys.argv[1], select='fragments', maps={}, pin_path=sys.argv[2]).close()\n"
+        "    for _ in range(20): bpfsmith.load(sys.argv[1], select='fragments', pin_path=sys.argv[2]).close()\n"
         "    held = bpfsmith.load(sys.argv[1], pin_path=sys.argv[2])\n"
     )
     for delay in (0.0, 0.003, 0.01, 0.02):

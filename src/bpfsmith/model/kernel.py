@@ -22,8 +22,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "_addresses", "_arch", "_btf", "_cpus", "_lacking", "_module_ids", "_modules", "_name", "_page_size", "_settings",
-        "_version",
+        "_addresses", "_arch", "_btf", "_cpus", "_lacking", "_module_ids", "_modules", "_name", "_page_size",
+        "_settings", "_version",
     )  # fmt: skip
 
     def __init__(

@@ -109,18 +109,12 @@ class Externs:
             _ = self.kernel.btf  # raises what is missing
         kind = "FUNC" if extern.kind == "kfunc" else "VAR"
         name = essential(extern.name)
-        number = self.kernel.btf.find(name, kind)
-        module = ""
+        number, module = _in_types(self.kernel, name, kind)
         if number is None:
-            for module, btf in self.kernel.modules:
-                number = btf.find(name, kind)
-                if number is not None and number >= btf.first_id:
-                    break
-            else:
-                return None
+            return None
         if self._typed_ok is None:
             self._typed_ok = self.object.native.resolved_externs(self.kernel.targets)
-        if number is None or not self._typed_ok[index]:
+        if not self._typed_ok[index]:
             if extern.weak:
                 return None
             from bpfsmith.model.errors import InputError
@@ -146,6 +140,18 @@ class Externs:
             where=self.object.path,
             hint=hint,
         )
+
+
+def _in_types(kernel: Kernel, name: str, kind: str) -> tuple[int | None, str]:
+    """(type id, module or "") of a name in the kernel's types, then in its modules'."""
+    number = kernel.btf.find(name, kind)
+    if number is not None:
+        return number, ""
+    for module, btf in kernel.modules:
+        number = btf.find(name, kind)
+        if number is not None and number >= btf.first_id:
+            return number, module
+    return None, ""
 
 
 def _is_address(extern: Extern) -> bool:
@@ -255,9 +261,8 @@ _TRISTATE = {"n": 0, "y": 1, "m": 2}
 
 
 def kconfig_data(obj: Object, kernel: Kernel, size: int, given: dict[str, Any]) -> bytes:
-    """The contents of the `.kconfig` map: `LINUX_...` from the kernel, `CONFIG_...` from `given` or its configuration."""
-    from bpfsmith.model.errors import InputError
-
+    """The contents of the `.kconfig` map: `LINUX_...` from the kernel, `CONFIG_...` from `given` or its
+    configuration."""
     out = bytearray(size)
     btf = obj.btf
     if btf is None:
@@ -273,31 +278,29 @@ def kconfig_data(obj: Object, kernel: Kernel, size: int, given: dict[str, Any]) 
         at = end = (end + kind.align - 1) // kind.align * kind.align
         end += kind.size
         name = extern.name
-        value: str | int | None
-        if name in given:
-            value = given[name]
-        elif name == "LINUX_KERNEL_VERSION":
-            value = kernel.version_code
-        elif name == "LINUX_HAS_BPF_COOKIE":
-            value = int(kernel.has("bpf_cookie"))
-        elif name == "LINUX_HAS_SYSCALL_WRAPPER":
-            value = int(_has_syscall_wrapper(kernel))
-        elif name.startswith("CONFIG_"):
-            value = kernel.config(name)
-        elif extern.weak:
-            value = None
-        else:
-            raise InputError(
-                f"`{name}` is no configuration value",
-                where=obj.path,
-                hint="those known start with `CONFIG_` or `LINUX_`",
-            )
-        if value is None:
-            if not extern.weak:
-                _not_configured(name, kernel, obj.path)
-            continue
-        out[at : at + kind.size] = kind.encode(name, value, obj.path)
+        value = given[name] if name in given else _configured(name, kernel)
+        if value is not None:
+            out[at : at + kind.size] = kind.encode(name, value, obj.path)
+        elif not extern.weak:
+            _not_configured(name, kernel, obj.path)
     return bytes(out)
+
+
+def _configured(name: str, kernel: Kernel) -> str | int | None:
+    """What the kernel says of a configuration value; None: nothing."""
+    if name == "LINUX_KERNEL_VERSION":
+        return kernel.version_code
+    if name == "LINUX_HAS_BPF_COOKIE":
+        return int(_settled(kernel, "bpf_cookie"))
+    if name == "LINUX_HAS_SYSCALL_WRAPPER":
+        return int(_has_syscall_wrapper(kernel))
+    return kernel.config(name) if name.startswith("CONFIG_") else None
+
+
+def _settled(kernel: Kernel, feature: str) -> bool:
+    """The truth, where a hopeful answer would be seen by a program and not by the kernel."""
+    probe = getattr(kernel, "probe", None)
+    return bool(probe(feature) if probe is not None else kernel.has(feature))
 
 
 def _has_syscall_wrapper(kernel: Kernel) -> bool:
@@ -307,12 +310,16 @@ def _has_syscall_wrapper(kernel: Kernel) -> bool:
 
 
 def _not_configured(name: str, kernel: Kernel, path: str) -> None:
-    from bpfsmith.model.errors import EnvironmentMissing, TargetMissing
+    from bpfsmith.model.errors import EnvironmentMissing, InputError, TargetMissing
 
+    if not name.startswith("CONFIG_"):
+        raise InputError(
+            f"`{name}` is no configuration value", where=path, hint="those known start with `CONFIG_` or `LINUX_`"
+        )
     if not kernel.has_config:
         raise EnvironmentMissing(
-            f"`{name}` is needed, and this machine does not tell its kernel's configuration: neither /proc/config.gz nor "
-            f"/boot/config-* is there; pass `kconfig={{'{name}': ...}}`",
+            f"`{name}` is needed, and this machine does not tell its kernel's configuration: neither /proc/config.gz "
+            f"nor /boot/config-* is there; pass `kconfig={{'{name}': ...}}`",
             "modprobe configs",
             where=path,
         )

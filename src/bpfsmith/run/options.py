@@ -1,4 +1,5 @@
-"""Checks and resolves what the caller of `load` said; a wrong name is refused with near matches before anything is done."""
+"""Checks and resolves what the caller of `load` said; a wrong name is refused with near matches
+before anything is done."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from bpfsmith._native import Btf
     from bpfsmith.model.object import Object
     from bpfsmith.run.planned import Options
 
@@ -59,15 +61,7 @@ def fill(
         options.given[name] = value
     if select is not None:
         options.selected = frozenset(_matching(obj, [select] if isinstance(select, str) else select, program_names))
-    if autoload:
-        told = (
-            autoload
-            if hasattr(autoload, "keys")
-            else dict.fromkeys([autoload] if isinstance(autoload, str) else autoload, True)
-        )
-        for name, wanted in told.items():  # type: ignore[union-attr]  # it has keys
-            for one in _matching(obj, [name], program_names):
-                options.autoload[one] = bool(wanted)
+    options.autoload = _autoload(obj, autoload, program_names) if autoload else {}
     for name, settings in (programs or {}).items():
         if name not in program_names:
             raise unknown("program", name, program_names, obj.path)
@@ -78,13 +72,25 @@ def fill(
             raise unknown("`.kconfig` extern", name, known, obj.path)
         options.kconfig[name] = value
     if btf is not None:
-        from os import fspath
+        options.targets = _types_of(btf)
 
-        if not hasattr(btf, "targets"):
-            from bpfsmith.read import read_kernel
 
-            btf = read_kernel(fspath(btf))
-        options.targets = btf.targets
+def _autoload(obj: Object, told: Any, names: list[str]) -> dict[str, bool]:
+    """Exceptions from what sections say: a mapping, or names to load as well."""
+    if not hasattr(told, "keys"):
+        told = dict.fromkeys([told] if isinstance(told, str) else told, True)
+    return {one: bool(wanted) for name, wanted in told.items() for one in _matching(obj, [name], names)}
+
+
+def _types_of(btf: Any) -> list[Btf]:
+    from os import fspath
+
+    if not hasattr(btf, "targets"):
+        from bpfsmith.read import read_kernel
+
+        btf = read_kernel(fspath(btf))
+    targets: list[Btf] = btf.targets
+    return targets
 
 
 def _size(obj: Object, name: str, size: int, names: list[str]) -> int:

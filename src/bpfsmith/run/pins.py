@@ -158,7 +158,7 @@ def _layouts(one: PlannedMap, info: bytearray, planned: Planned) -> list[str]:
 
 
 def leaves(btf: Btf, type_id: int, base: int = 0, depth: int = 0) -> list[tuple[int, int, str]]:
-    """(bit offset, bits, kind) of every scalar of a type, names left out: two types with equal lists are laid out alike."""
+    """(bit offset, bits, kind) of every scalar of a type, names left out: types with equal lists are laid out alike."""
     number = btf.resolve(type_id)
     kind = btf.kind(number)
     if kind in ("STRUCT", "UNION") and depth < 16:

@@ -4,9 +4,9 @@
     print(plan.text())                     # for people; `to_json()` for programs, `to_bytes()` for another machine
     door().replay(plan.steps(), len(plan.slots))
 
-A command's fields are those of `union bpf_attr` (`kernel.attrs`). Descriptors do not exist yet when the plan is made, so
-they are *slots*: names such as `map:FLOWS`, `program:count` or `btf`; the executor fills a slot with what its command
-answers and writes it wherever a later command refers to it.
+A command's fields are those of `union bpf_attr` (`kernel.attrs`). Descriptors do not exist yet when the plan is made,
+so they are *slots*: names such as `map:FLOWS`, `program:count` or `btf`; the executor fills a slot with what its
+command answers and writes it wherever a later command refers to it.
 """
 
 from __future__ import annotations

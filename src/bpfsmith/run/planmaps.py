@@ -1,4 +1,4 @@
-"""Maps of a plan: what the kernel is asked to create, with which contents, and how that differs from the declaration."""
+"""Maps of a plan: what the kernel is asked to create, with which contents, how that differs from the declaration."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ class MapPlanner:
         raise InputError(
             f"map `{planned.name}` is a map of maps, and the object does not say what the inner maps are",
             where=self.object.path,
-            hint="declare the inner map's type (`__array(values, ...)` in C, a BTF map in Aya), or hand over a ready map "
-            f"with `maps={{'{planned.name}': ...}}`",
+            hint="declare the inner map's type (`__array(values, ...)` in C, a BTF map in Aya), or hand over a ready "
+            f"map with `maps={{'{planned.name}': ...}}`",
         )
 
     def _fill(self, planned: PlannedMap) -> None:

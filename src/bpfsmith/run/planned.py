@@ -30,7 +30,8 @@ ARENA_BASE = 1 << 44
 class PlannedMap:
     """One map as the kernel will have it. `slot`: where its descriptor will be; `name` is the object's, `kernel_name`
     the kernel's; sizes and `flags` are the kernel's; `source` is the declaration; `data` the initial bytes of a data
-    map; `reused`: it exists already; `funcs`: (byte offset in `data`, program) of a struct_ops value, `module`: whose type that is, "" the kernel's own."""
+    map; `reused`: it exists already; `funcs`: (byte offset in `data`, program) of a struct_ops value, `module`: whose
+    type that is, "" the kernel's own."""
 
     __slots__ = (
         "btf_ids", "data", "flags", "funcs", "inner", "kernel_name", "key_size", "map_extra", "max_entries", "module",
@@ -67,8 +68,8 @@ class PlannedMap:
 
 class PlannedProgram:
     """One program as the kernel will have it. `type`: the kernel's number; `attach_type`: the expected attach type that
-    its section or the caller declares, -1 none; `attach_to`: what stands behind the section's pattern or what the caller
-    said; `usdt`, `sleepable`: as the section says."""
+    its section or the caller declares, -1 none; `attach_to`: what stands behind the section's pattern or what the
+    caller said; `usdt`, `sleepable`: as the section says."""
 
     __slots__ = ("attach_to", "attach_type", "flags", "name", "sleepable", "slot", "source", "type", "usdt")
 
@@ -90,16 +91,19 @@ class PlannedProgram:
 class Options:
     """What the caller of `load` decided, checked and resolved: plain values the planner reads.
 
-    `data`: whole initial bytes by data map; `map_sizes`: max_entries by map; `given`: names of maps that exist already
-    (slots the executor is handed); `programs`: settings by program (`type`, `attach_type`, `attach_to`, `attach_btf_id`,
-    `attach_prog`, `flags`, `ifindex`); `selected`: names to load, None: what the sections say; `autoload`: exceptions to
-    that; `pins`: path by map to pin it at afterwards; `token`: whether the slots `bpffs` and `token` are used;
-    `no_btf`: leave the object's types away; `no_bind`: do not bind `.rodata` maps to programs; `plain_maps`: maps to create without types;
-    `targets`: types to relocate against instead of the kernel's."""
+    `data`: whole initial bytes by data map; `map_sizes`: max_entries by map; `given`: maps that exist already, by name
+    (slots the executor is handed); `programs`: settings by program (`type`, `attach_type`, `attach_to`,
+    `attach_btf_id`, `attach_prog`, `flags`, `ifindex`); `selected`: names to load, None: what the sections say;
+    `autoload`: exceptions to that; `pins`: path by map to pin it at afterwards; `kconfig`: values by name; `targets`:
+    types to relocate against instead of the kernel's; `arena`: where the next arena without an address is mapped;
+    `token`: whether the slots `bpffs` and `token` are used.
+
+    What a refusal taught: `no_btf`: leave the object's types away; `no_bind`: do not bind `.rodata` maps to programs;
+    `plain_maps`: maps to create without types."""
 
     __slots__ = (
-        "arena", "autoload", "data", "given", "kconfig", "map_sizes", "no_bind", "no_btf", "pins", "plain_maps", "programs", "selected",
-        "targets", "token",
+        "arena", "autoload", "data", "given", "kconfig", "map_sizes", "no_bind", "no_btf", "pins", "plain_maps",
+        "programs", "selected", "targets", "token",
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Object + kernel + options -> plan. Pure: nothing is asked of the machine but through the `Kernel` value.
 
-The order is libbpf's: token, the object's types, maps with their contents, programs, then what needs both (slots of program
-arrays, pins). Where a kernel lacks something that has an equivalent, the plan uses that and notes it; what has none is
-an error when a chosen program needs it.
+The order is libbpf's: token, the object's types, maps with their contents, programs, then what needs both (slots of
+program arrays, pins). Where a kernel lacks something that has an equivalent, the plan uses that and notes it; what has
+none is an error when a chosen program needs it.
 """
 
 from __future__ import annotations

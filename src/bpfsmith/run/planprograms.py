@@ -109,7 +109,7 @@ class ProgramPlanner:
                     self.plan.add("BPF_PROG_BIND_MAP", what, {"prog_fd": Slot(planned.slot), "map_fd": Slot(one.slot)})
 
     def _kind(self, planned: PlannedProgram, settings: dict[str, Any]) -> int:
-        """Type, expected attach type, flags: the section's unless the caller says otherwise. Answers the row's flags."""
+        """Type, expected attach type, flags: the section's, or the caller's. Answers the row's flags."""
         row = sections.match(planned.source.native.section)
         flags = 0
         if row is not None:
@@ -247,7 +247,7 @@ class ProgramPlanner:
                 from bpfsmith.model.errors import TargetMissing
 
                 raise TargetMissing(
-                    f"the types of kernel module `{module}` are needed, and kernel `{self.kernel.name}` does not have them",
+                    f"the types of kernel module `{module}` are needed, but kernel `{self.kernel.name}` has none",
                     where=self.object.path,
                     hint=f"load the module: `modprobe {module}`",
                 )

@@ -20,7 +20,8 @@ KFUNC_POISON = 2002000000
 
 # What a log ends with that says nothing about the program.
 _COUNTS = (
-    "processed ", "verification time", "stack depth", "mark_precise", "max_states_per_insn", "insns (limit", "peak_states",
+    "processed ", "verification time", "stack depth", "mark_precise", "max_states_per_insn", "insns (limit",
+    "peak_states",
 )  # fmt: skip
 
 
@@ -56,11 +57,9 @@ def again(
         if name not in options.plain_maps and not _needs_types(planned, name):
             options.plain_maps.add(name)
             return
-    if command.name == "BPF_PROG_BIND_MAP":
-        # libbpf only warns here; the kernel side of the program is complete without.
-        if not options.no_bind:
-            options.no_bind = True
-            return
+    if command.name == "BPF_PROG_BIND_MAP" and not options.no_bind:
+        options.no_bind = True  # libbpf only warns here; the kernel side of the program is complete without
+        return
     if command.name == "BPF_OBJ_PIN" and errno == EEXIST and (former is None or former.plan != planned.plan):
         return  # somebody was faster: what is pinned there now is looked at
     raise meaning(obj, kernel, planned, failure)
@@ -84,8 +83,8 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
             from bpfsmith.model.errors import Unsupported
 
             return Unsupported(
-                f"this kernel does not allow `{program.source.section}` programs (`{program.name}`): loading one is refused "
-                "whatever the privilege",
+                f"this kernel does not allow `{program.source.section}` programs (`{program.name}`): loading one is "
+                "refused whatever the privilege",
                 program.source.section.partition("/")[0],
                 where=obj.path,
             )

@@ -1,7 +1,7 @@
 """What a section name says about a program, as numbers of the kernel.
 
-The tables of `bpfsmith.facts`, which hold more and say where it comes from, cost milliseconds to read; loading a program
-has not that much time. A test holds the two together.
+The tables of `bpfsmith.facts`, which hold more and say where it comes from, cost milliseconds to read; loading a
+program has not that much time. A test holds the two together.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _AYA: dict[str, tuple[int, int, int]] = {
 
 
 def match(name: str) -> tuple[int, int, int, str] | None:
-    """(program type, expected attach type or -1, flags, what stands behind the pattern); None: no loader knows the name."""
+    """(program type, expected attach type or -1, flags, what stands behind the pattern); None: nobody knows it."""
     name = name.removeprefix("?")
     row = _EXACT.get(name) or _OPEN.get(name) or _AYA.get(name)
     if row is not None:

@@ -17,8 +17,8 @@ __all__ = ["Value", "convert"]
 
 
 class Value:
-    """`data`: bytes of the kernel's value type; `type_id`: that type, `ops_id` the operations' within it, in the types of
-    `module` ("": the kernel's own). `members`: program -> position of its member; `funcs`: (byte offset in `data`,
+    """`data`: bytes of the kernel's value type; `type_id`: that type, `ops_id` the operations' within it, in the types
+    of `module` ("": the kernel's own). `members`: program -> position of its member; `funcs`: (byte offset in `data`,
     program); `dropped`: programs for members the kernel does not have."""
 
     __slots__ = ("data", "dropped", "funcs", "members", "module", "notes", "ops_id", "type_id")
