@@ -317,7 +317,10 @@ class SortedTypes(Types):
             if codec not in self.codecs:
                 self.codecs.append(codec)
             self.numbers.append((number & mask, self.codecs.index(codec)))
-        self.names = [codec.name for codec in self.codecs]
+        self.names: list[str] = []
+        for codec in self.codecs:
+            again = f"{codec.name} ({len(self.names)})"  # two types of one name stay two
+            self.names.append(again if codec.name in self.names else codec.name)
         self.sizes = [codec.size for codec in self.codecs]
         self.name = " or ".join(f"`{name}`" for name in self.names)
         self.least = sum(selector)
@@ -377,9 +380,8 @@ class SortedTypes(Types):
         if not order:
             return None, end
         module = numpy()
-        batch = SortedBatch(
-            (codec.name, module.frombuffer(part, codec.dtype)) for codec, part in zip(self.codecs, data, strict=True)
-        )
+        parts = zip(self.names, self.codecs, data, strict=True)
+        batch = SortedBatch((name, module.frombuffer(part, codec.dtype)) for name, codec, part in parts)
         batch.order = module.frombuffer(order, module.uint8)
         return batch, end
 
@@ -387,11 +389,11 @@ class SortedTypes(Types):
         kinds: dict[str, list[bytes]] = {name: [] for name in self.names}
         order = []
         for record in records:
-            name = self._codec(record).name
+            name = self.names[self.codecs.index(self._codec(record))]
             kinds[name].append(record)
             order.append(name)
-        parts = zip(self.codecs, kinds.values(), strict=True)
-        return _batch({codec.name: OneType(codec).array_of(found) for codec, found in parts}, order)
+        parts = zip(self.codecs, kinds.items(), strict=True)
+        return _batch({name: OneType(codec).array_of(found) for codec, (name, found) in parts}, order)
 
 
 def _batch(arrays: dict[str, Any], order: list[str]) -> SortedBatch:
@@ -489,7 +491,11 @@ def types_of(record: Any, select: Any, btf: Btf | None, where: str) -> Types:
     if isinstance(record, dict) and (select is not None or all(isinstance(key, int) for key in record)):
         if not record:
             raise InputError(f"{where}: `record` names no type")
-        codecs = {int(number): _codec(one, btf, where) for number, one in record.items()}
+        made: dict[str, Codec] = {}  # a type said for several numbers is one type
+        for one in record.values():
+            if repr(one) not in made:
+                made[repr(one)] = _codec(one, btf, where)
+        codecs = {int(number): made[repr(one)] for number, one in record.items()}
         return SortedTypes(_selector(select, list(codecs.values()), where), codecs)
     if select is not None:
         raise InputError(f"{where}: `select` needs the types to select from", hint="pass record={number: type, ...}")
