@@ -43,7 +43,7 @@ def main() -> None:
         most = max(times.slots)
         for slot, count in enumerate(times.slots):
             if count:
-                print(f"  from {2**slot // 2:>13,} ns {count:>10}  {'#' * round(40 * count / most)}")
+                print(f"  from {2**slot // 2:>13,} ns {count:>10}  {'#' * round(40 * count / most)}".rstrip())
 
 
 if __name__ == "__main__":
