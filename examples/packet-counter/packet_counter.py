@@ -27,8 +27,8 @@ def main() -> None:
         for call in ("openat", "openat2"):
             bpf.programs[f"count_{call}"].attach_tracepoint("syscalls", f"sys_enter_{call}")
         bpf.programs["packet_parser"].attach_xdp(args.interface)
-        print(f"counting on {args.interface}; Ctrl-C ends it", flush=True)
         try:
+            print(f"counting on {args.interface}; Ctrl-C ends it", flush=True)
             for event in bpf.maps["EVENTS"]:
                 packet = event.packet
                 where = f"{bpfsmith.ip(packet.destination)}:{packet.destination_port}"

@@ -22,8 +22,8 @@ def main() -> None:
     with bpfsmith.load(OBJECT) as bpf:
         for program in bpf.programs.values():
             program.attach_cgroup(args.cgroup)
-        print(f"counting for {args.seconds:g} s; Ctrl-C ends it", flush=True)
         try:
+            print(f"counting for {args.seconds:g} s; Ctrl-C ends it", flush=True)
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()

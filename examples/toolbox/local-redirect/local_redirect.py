@@ -24,8 +24,8 @@ def main() -> None:
         # First the program that reads the map, then the one that fills it: no socket is in the map without it.
         bpf.programs["redirect"].attach_sockmap(bpf.maps["SOCKETS"])
         bpf.programs["remember"].attach_cgroup(args.cgroup)
-        print(f"redirecting for {args.seconds:g} s; Ctrl-C ends it", flush=True)
         try:
+            print(f"redirecting for {args.seconds:g} s; Ctrl-C ends it", flush=True)
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()

@@ -29,8 +29,8 @@ def main() -> None:
 
     with bpfsmith.load(OBJECT, globals={"TGID": args.pid}) as bpf:
         bpf.attach()
-        print(f"measuring for {args.seconds:g} s; Ctrl-C ends it", flush=True)
         try:
+            print(f"measuring for {args.seconds:g} s; Ctrl-C ends it", flush=True)
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()

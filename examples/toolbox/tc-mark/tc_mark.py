@@ -25,8 +25,8 @@ def main() -> None:
         bpf.maps["MARKS"].update({prefix: int(mark, 0) for prefix, mark in marks.items()})
         for direction in ("ingress", "egress"):
             bpf.programs[f"mark_{direction}"].attach_tc(args.interface, direction)
-        print(f"marking on {args.interface} for {args.seconds:g} s; Ctrl-C ends it", flush=True)
         try:
+            print(f"marking on {args.interface} for {args.seconds:g} s; Ctrl-C ends it", flush=True)
             time.sleep(args.seconds)
         except KeyboardInterrupt:
             print()

@@ -31,8 +31,8 @@ def main() -> None:
 
     with bpfsmith.load(OBJECT) as bpf:
         bpf.attach()
-        print(f"{'in state':>12}  change", flush=True)
         try:
+            print(f"{'in state':>12}  change", flush=True)
             for change in bpf.maps["EVENTS"]:
                 if args.port not in (0, change.source_port, change.destination_port):
                     continue
