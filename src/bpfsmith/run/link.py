@@ -284,8 +284,8 @@ class LinkFd(Link):
             undo()
 
 
-# What BPF_LINK_UPDATE works for (struct_ops takes another map instead).
-_UPDATABLE = {"xdp", "tc", "cgroup", "netkit", "sk_lookup", "flow_dissector", "iter", "sockmap", "struct_ops"}
+# What BPF_LINK_UPDATE works for (struct_ops takes another map: see its own class).
+_UPDATABLE = {"xdp", "tc", "cgroup", "netkit", "sk_lookup", "flow_dissector", "iter", "sockmap"}
 
 
 class Held(Link):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EPERM, ENOENT, EBADF, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 9, 13, 16, 17, 19, 22
 E2BIG, ERANGE, ENOSYS, EOPNOTSUPP, ENOTSUPP, ESTALE = 7, 34, 38, 95, 524, 116
+_CGROUP = 3
 # An old kernel's answers to a command, attach type or field it does not know.
 UNKNOWN = frozenset({-EINVAL, -E2BIG, -EOPNOTSUPP})
 
@@ -124,15 +125,16 @@ def link_ids() -> Iterable[int]:
 
 
 def find_link(kind: int, place: int, attach_type: int | None = None, prog_id: int | None = None) -> Fd | None:
-    """A link of that type (`enum bpf_link_type`) at an interface, whoever holds it; the first that fits."""
+    """A link of that type (`enum bpf_link_type`) at an interface or cgroup (its id), whoever holds it; the first that
+    fits."""
     from bpfsmith.run.link import raw_info
 
     for number in link_ids():
         fd = kernel.door().bpf_fd(*_encode("BPF_LINK_GET_FD_BY_ID", link_id=number))
         if isinstance(fd, int):
             continue
-        told = unpack_from("=IIIIII", raw_info(fd))
-        # type, id, program, padding, interface, attach type
+        # type, id, program, padding, then the interface or the wider id of a cgroup, attach type
+        told = unpack_from("=IIIIQI" if kind == _CGROUP else "=IIIIII", raw_info(fd))
         if told[0] == kind and told[4] == place and attach_type in (None, told[5]) and prog_id in (None, told[2]):
             return fd
         fd.close()

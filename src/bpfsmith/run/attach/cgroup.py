@@ -8,11 +8,12 @@ is detached or the cgroup is removed.
 from __future__ import annotations
 
 import os
+from sys import byteorder
 
 from bpfsmith import kernel
 from bpfsmith.kernel import targets
 from bpfsmith.model.errors import InputError, TargetGone, Unsupported
-from bpfsmith.run.link import Held, Link, LinkFd, duplicate, program_fd
+from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, program_fd, raw_info
 
 from ._base import (
     EBUSY,
@@ -22,10 +23,12 @@ from ._base import (
     EPERM,
     UNKNOWN,
     choice,
+    find_link,
     link_create,
     needs,
     number_of,
     own_link,
+    program_id,
     refusal,
     require,
 )
@@ -54,6 +57,7 @@ DEFAULTS = {
     "sock_ops": "cgroup_sock_ops",
 }
 # mode -> flags of BPF_PROG_ATTACH
+_LINK_TYPE = 3
 MODES = {"link": 0, "multi": 2, "override": 1, "exclusive": 0, "single": 0}
 _REPLACE, _OVERRIDE, _MULTI = 4, 1, 2
 
@@ -85,6 +89,7 @@ def attach(
     with cgroup:
         if mode == "link" and replace is None:
             ordered = before is not None or after is not None or first or last
+            before, after = (_anchor(one, target, folder, number) for one in (before, after))
             with order_fields("cgroup", before, after, first, last) as fields:
                 fd = link_create(program, number, target_fd=cgroup, **fields)
             if not isinstance(fd, int):
@@ -96,6 +101,20 @@ def attach(
             if not (fd in UNKNOWN and not kernel.live().probe("cgroup_link")):
                 raise _refused("BPF_LINK_CREATE", fd, program, word, target)
         return _attached(program, number, word, cgroup.dup(), target, flags if mode != "link" else _MULTI, replace)
+
+
+def _anchor(other: Any, target: str, folder: str, number: int) -> Any:
+    """The link that attaches a program here: the kernel finds programs of links by their links only."""
+    if other is None or isinstance(other, Link):
+        return other
+    ours = own_link(other, "cgroup", target)
+    if ours is not None:
+        return ours
+    fd = find_link(_LINK_TYPE, kernel.door().stat(folder).st_ino, number, program_id(other))
+    if fd is None:
+        return other
+    with fd:
+        return from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
 
 
 def _attached(program: Any, number: int, word: str, cgroup: Fd, target: str, flags: int, replace: Any) -> Link:

@@ -91,6 +91,9 @@ def attach(
     if len(given) > 1:
         raise InputError(f"`{given[0]}` and `{given[1]}` exclude each other", program.name)
     target = f"iterator `{kind}`"
+    for number in (pid, tid):
+        if number and not kernel.door().exists(f"/proc/{number}"):
+            raise TargetMissing(f"there is no process or thread {number}", str(number))
     info, hold = _info(program, kind, map, pid, tid, cgroup, order)
     fields = {"iter_info": info, "iter_info_len": len(info)} if info else {}
     fd = link_create(program, ATTACH_TYPE, **fields)

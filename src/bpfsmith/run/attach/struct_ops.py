@@ -17,8 +17,39 @@ if TYPE_CHECKING:
     from typing import Any
 
 ATTACH_TYPE = 44
-_F_LINK = 1 << 13
+_F_LINK, _F_REPLACE = 1 << 13, 4
 _KEY = bytes(4)
+
+
+class StructOpsLink(LinkFd):
+    """A registered struct."""
+
+    __slots__ = ()
+
+    def update(self, program: Any, expected: Any = None) -> None:
+        """Puts another struct in its place without a gap: `program` is the name of another struct_ops map of the
+        object, or one of its callbacks (of the same kernel struct; the kernel decides which members may differ).
+        6.4+."""
+        self._live()
+        loaded = self.program.owner if self.program is not None else program.owner
+        name = program if isinstance(program, str) else _map_of(program)
+        new = loaded._fd_of(name)
+        kernel.try_call("BPF_MAP_UPDATE_ELEM", map_fd=new, key=_KEY, value=loaded.struct_ops_value(name), flags=0)
+        fields: dict[str, Any] = {"link_fd": self._fd, "new_map_fd": new}
+        if expected is not None:
+            old = expected if isinstance(expected, str) else _map_of(expected)
+            fields |= {"flags": _F_REPLACE, "old_map_fd": loaded._fd_of(old)}
+        answer = kernel.try_call("BPF_LINK_UPDATE", **fields)
+        if answer < 0:
+            told: dict[int, Any] = {
+                EINVAL: InputError(
+                    f"`{name}` cannot take the place of {self.target}", self.target, "the kernel wants the same name"
+                ),
+                EOPNOTSUPP: Unsupported(f"{self.target} is not replaced while it is registered", "struct_ops update"),
+                1: InputError(f"another struct than the expected one is registered: {self.target}", self.target),
+            }  # fmt: skip
+            raise refusal("BPF_LINK_UPDATE", answer, self.program or loaded, self.target, "CAP_NET_ADMIN", told)
+        self.target = f"struct_ops `{name}`"
 
 
 def attach(program: Any, map: Any = None) -> Link:  # noqa: A002 - the word of the domain
@@ -37,7 +68,8 @@ def attach_map(loaded: Any, name: str, program: Any = None) -> Link:
     linked = bool(loaded._planned.maps[name].flags & _F_LINK)
     told: dict[int, Any] = {
         EBUSY: KernelError(
-            f"{target} is registered already", "BPF_MAP_UPDATE_ELEM", EBUSY, target, "detach that first"
+            f"{target} is registered, or was", "BPF_MAP_UPDATE_ELEM", EBUSY, target,
+            "a struct outside of `.struct_ops.link` is registered once: load the object again"
         ),
         EEXIST: KernelError(
             f"another struct of that name is registered: {target}", "BPF_MAP_UPDATE_ELEM", EEXIST, target
@@ -54,7 +86,7 @@ def attach_map(loaded: Any, name: str, program: Any = None) -> Link:
 
         made = kernel.door().bpf_fd(*encode("BPF_LINK_CREATE", map_fd=fd, attach_type=ATTACH_TYPE))
         if not isinstance(made, int):
-            return LinkFd(program, "struct_ops", target, made)
+            return StructOpsLink(program, "struct_ops", target, made)
         raise refusal("BPF_LINK_CREATE", made, program or loaded, target, "CAP_NET_ADMIN", told)
     held = duplicate(fd.fileno())
 

@@ -1,0 +1,373 @@
+"""Tracing families on the running kernel: each is seen to fire; those it refuses are checked, planned, refused by type."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpfsmith.kernel import elfsym, usdt
+from bpfsmith.model.errors import EnvironmentMissing, InputError, TargetMissing, Unsupported
+from bpfsmith.run.link import LinkGroup
+from bpfsmith.run.load import load
+
+pytestmark = [pytest.mark.root, pytest.mark.toolchain]
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture
+def bpf(bpf_object: Callable[..., Path]) -> Iterator[Any]:
+    with load(bpf_object("attach_trace")) as loaded:
+        yield loaded
+
+
+def runs(bpf: Any, name: str, act: Callable[[], object]) -> int:
+    before = bpf.globals[f"{name}_hits"]
+    act()
+    return int(bpf.globals[f"{name}_hits"] - before)
+
+
+def getpgid() -> None:
+    """A system call nobody else makes often."""
+    for _ in range(5):
+        os.getpgid(0)
+
+
+def labs() -> None:
+    """A function of libc nobody else calls often."""
+    for _ in range(4):
+        LIBC.labs(-3)
+
+
+def burn(seconds: float = 0.05) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+# ------------------------------------------------------------ tracepoints
+
+
+def test_tracepoint(bpf: Any) -> None:
+    program = bpf.programs["tp"]
+    with program.attach() as link:
+        assert runs(bpf, "tp", getpgid) >= 5
+        assert link.id and link.info()["kind"] == "perf_event"
+        with pytest.raises(Unsupported, match="cannot be updated"):
+            link.update(program)
+    assert runs(bpf, "tp", getpgid) == 0
+    for words in (("syscalls", "sys_enter_getpgid"), ("syscalls/sys_enter_getpgid",), ("syscalls:sys_enter_getpgid",)):
+        with bpf.programs["anywhere"].attach_tracepoint(*words):
+            assert runs(bpf, "anywhere", getpgid) >= 5
+    with bpf.programs["tp_cookied"].attach(cookie=77):
+        getpgid()
+    assert bpf.globals["cookie"] == 77
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("syscalls", "sys_enter_getpgidd"), r"no tracepoint `syscalls/sys_enter_getpgidd`.*`sys_enter_getpgid`"),
+        (("syscall", "sys_enter_getpgid"), r"no category `syscall`.*did you mean `syscalls/sys_enter_getpgid`"),
+        (("shed", "nothing"), r"no category `shed` of tracepoints \(did you mean `sched`"),
+        (("sched",), "names no tracepoint"),
+        ((), "names no tracepoint"),
+    ],
+)
+def test_a_missing_tracepoint_is_named_with_its_kin(bpf: Any, words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        bpf.programs["anywhere"].attach_tracepoint(*words)
+
+
+def test_raw_and_typed_tracepoints(bpf: Any) -> None:
+    for name in ("raw", "typed"):
+        with bpf.programs[name].attach() as link:
+            assert runs(bpf, name, getpgid) >= 5
+            assert link.info()["tp_name"] == "sys_enter"
+        assert runs(bpf, name, getpgid) == 0
+    with pytest.raises(TargetMissing, match=r"no raw tracepoint `sched_swich`.*`sched_switch`"):
+        bpf.programs["raw"].attach("sched_swich")
+    with pytest.raises(TargetMissing, match=r"have no category: `sched_switch`"):
+        bpf.programs["raw"].attach_raw_tracepoint("sched/sched_switch")
+    with pytest.raises(TargetMissing, match="share `sys_enter`"):
+        bpf.programs["raw"].attach("sys_enter_openat")
+
+
+# ------------------------------------------------------------ functions of user space
+
+
+def test_uprobe_by_name_offset_process_and_library(bpf: Any) -> None:
+    entry = bpf.programs["entry"]
+    path = elfsym.find_binary("libc.so.6")
+    offset = elfsym.offset_of(path, "labs")
+    for words, options in (
+        (("libc.so.6", "labs"), {}), (("libc", "labs"), {}), ((path, "labs"), {"pid": 0}),
+        ((path,), {"offset": offset}), (("libc", "labs"), {"pid": os.getpid()}),
+        (("libc", "lab*"), {}), (("libc", "labs"), {"all_matches": True}),
+    ):  # fmt: skip
+        with entry.attach_uprobe(*words, **options):
+            assert runs(bpf, "entry", labs) == 4, (words, options)
+        assert runs(bpf, "entry", labs) == 0
+    with entry.attach("libc", "labs", pid=1):
+        assert runs(bpf, "entry", labs) == 0
+    with bpf.programs["leave"].attach("libc", "labs") as link:
+        assert runs(bpf, "leave", labs) == 4
+        assert link.info()["event"] == "uretprobe"
+    with bpf.programs["cookied"].attach("libc", "labs", cookie=99):
+        labs()
+    assert bpf.globals["cookie"] == 99
+
+
+def test_many_uprobes_by_one_link(bpf: Any) -> None:
+    path = elfsym.find_binary("libc.so.6")
+    where = [elfsym.offset_of(path, name) for name in ("labs", "llabs")]
+    many = bpf.programs["many"]
+
+    def both() -> None:
+        labs()
+        LIBC.llabs(-1)
+
+    for options in (
+        {"pattern": "l*abs"}, {"symbols": ["labs", "llabs"]}, {"offsets": where},
+        {"pattern": "l*abs", "pid": os.getpid()},
+    ):  # fmt: skip
+        with many.attach_uprobe_multi("libc", **options) as link:
+            assert runs(bpf, "many", both) == (4 if len(set(where)) == 1 else 5), options
+            assert sorted(link.info()["offsets"]) == sorted(set(where))
+        assert runs(bpf, "many", both) == 0
+    with bpf.programs["session"].attach("libc", symbols=["labs"]):
+        assert runs(bpf, "session", labs) == 8  # at entry and at return
+    with pytest.raises(TargetMissing, match="no process 99999999"):
+        many.attach("libc", "labs", pid=99999999)
+    with pytest.raises(InputError, match="1 cookies for 2 places"):
+        many.attach("libc", offsets=[8, 9], cookies=[1])
+    with pytest.raises(InputError, match="exclude each other"):
+        many.attach("libc", "labs", offsets=[1])
+
+
+def test_several_matches_are_attached_together_or_not_at_all(bpf: Any) -> None:
+    path = elfsym.find_binary("libc.so.6")
+    found = elfsym.functions(path, "?labs")
+    link = bpf.programs["entry"].attach_uprobe("libc", "*labs", all_matches=True)
+    assert isinstance(link, LinkGroup) or len(found) == 1
+    assert bpf.programs["entry"].links == [link]
+    link.detach()
+    assert bpf.programs["entry"].links == bpf.links == []
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (("libc", "labss"), {}, r"has no function `labss` \(did you mean `labs`"),
+        (("libc", "labs@NO_1"), {}, "it has the versions"),
+        (("libcc.so.6", "labs"), {}, r"no executable or library `libcc.so.6` \(did you mean `libc.so.6`"),
+        (("/usr/lib/no/libc.so.6", "labs"), {}, "no file"),
+        (("/dev/null", "labs"), {}, "is not an ELF file"),
+        (("/usr/bin", "labs"), {}, "is a folder"),
+        (("libc",), {}, "nothing says where"),
+        (("libc",), {"offset": 3}, "is not in its code"),
+        ((), {}, "pass `binary=`"),
+        (("libc", "labs"), {"pid": 99999999}, "no process 99999999"),
+    ],
+)
+def test_a_missing_function_is_named_with_its_kin(
+    bpf: Any, words: tuple[str, ...], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        bpf.programs["entry"].attach_uprobe(*words, **options)
+    assert bpf.links == []
+
+
+def test_a_script_is_no_binary(bpf: Any, tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("#!/bin/sh\n")
+    with pytest.raises(InputError, match=r"not an ELF file.*interpreter"):
+        bpf.programs["entry"].attach(str(script), "main")
+
+
+# ------------------------------------------------------------ static probes
+
+
+@pytest.fixture(scope="session")
+def static_probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or os.uname().machine != "x86_64":
+        pytest.skip("no compiler for user space: `apt-get install gcc` gets it")
+    out = tmp_path_factory.mktemp("usdt") / "static_probe"
+    source = Path(__file__).parent / "progs/static_probe.c"
+    subprocess.run([compiler, "-O1", "-o", out, source], check=True)
+    return out
+
+
+class Ticking:
+    """The process with the probe: `tick()` passes it once and answers (count, semaphore)."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def tick(self) -> tuple[int, int]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        count, semaphore = self.process.stdout.readline().split()
+        return int(count), int(semaphore)
+
+    def __enter__(self) -> Ticking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
+
+
+@pytest.mark.parametrize("how", ["by one link", "one by one"])
+def test_static_probe(bpf_object: Callable[..., Path], static_probe: Path, how: str) -> None:
+    from bpfsmith.run.attach import usdt as family
+
+    settings = {"probe": {"attach_type": "cgroup_inet_ingress"}} if how == "one by one" else None
+    with load(bpf_object("attach_usdt"), programs=settings) as bpf, Ticking(static_probe) as other:
+        program = bpf.programs["probe"]
+        assert other.tick() == (1, 0) and bpf.globals["probe_hits"] == 0
+        with program.attach_usdt(str(static_probe), "bpfsmith", "tick", cookie=42):
+            assert other.tick() == (2, 1), "the semaphore is raised while a program is there"
+            assert (bpf.globals["probe_hits"], bpf.globals["count"], bpf.globals["cookie"]) == (1, 3, 42)
+            assert list(bpf.globals["arguments"])[:3] == [-2, 0x1122334455667702, -7]
+        assert other.tick() == (3, 0) and bpf.globals["probe_hits"] == 1
+        with program.attach_usdt(str(static_probe), None, "tick", pid=other.process.pid):
+            assert other.tick() == (4, 1)
+        with pytest.raises(TargetMissing, match=r"no static probe `bpfsmith:tock` \(did you mean `bpfsmith:tick`"):
+            program.attach_usdt(str(static_probe), "bpfsmith", "tock")
+        with pytest.raises(TargetMissing, match="has no static probes"):
+            program.attach_usdt("/proc/self/exe" if not usdt.probes("/proc/self/exe") else "libdl", "x", "y")
+        assert family._used == {}
+
+
+# ------------------------------------------------------------ perf events
+
+
+def test_perf_events(bpf: Any) -> None:
+    program = bpf.programs["sample"]
+    with program.attach(frequency=1000) as link:
+        assert runs(bpf, "sample", burn) > 3
+        assert len(link) == os.cpu_count() or len(link) >= 1
+    assert runs(bpf, "sample", burn) == 0
+    with program.attach_perf_event("task-clock", period=1_000_000, pid=0):
+        assert runs(bpf, "sample", burn) > 3
+    with program.attach_perf_event("context-switches", pid=0):
+        assert runs(bpf, "sample", lambda: time.sleep(0.001)) >= 1
+    with program.attach_perf_event("page-faults", pid=0):
+        assert runs(bpf, "sample", lambda: bytearray(1 << 22)) >= 1
+    with program.attach_perf_event(config=(1, 0), frequency=500, cpu=0):
+        pass
+
+
+def test_perf_events_of_a_cgroup(bpf: Any, cgroup: Any) -> None:
+    program = bpf.programs["sample"]
+    work = ["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]
+    with program.attach_perf_event("cpu-clock", frequency=2000, cgroup=str(cgroup.path)):
+        assert runs(bpf, "sample", burn) == 0
+        assert runs(bpf, "sample", lambda: cgroup.run(*work)) > 3
+
+
+def test_perf_event_errors(bpf: Any) -> None:
+    program = bpf.programs["sample"]
+    with pytest.raises(TargetMissing, match=r"no perf event `cylces` \(did you mean `cycles`"):
+        program.attach_perf_event("cylces")
+    with pytest.raises(InputError, match="exclude each other"):
+        program.attach_perf_event(period=1, frequency=1)
+    with pytest.raises(TargetMissing, match="no such process"):
+        program.attach_perf_event(pid=99999999)
+    # Where the machine has counters it fires; where it has none the error is typed.
+    with contextlib.suppress(EnvironmentMissing), program.attach_perf_event("cycles", period=100_000):
+        assert runs(bpf, "sample", burn) > 0
+    assert bpf.links == []
+
+
+# ------------------------------------------------------------ iterators
+
+
+def test_iterators(bpf: Any, cgroup: Any) -> None:
+    with bpf.programs["tasks"].attach() as link:
+        text = link.text()
+        assert any(line.split(" ", 1)[0] == str(os.getpid()) for line in text.splitlines())
+        assert {line.split()[0] for line in link.lines()} >= {"2", str(os.getpid())}
+        assert link.info()["target_name"] == "task"
+    stop, started = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (started.set(), stop.wait()))
+    thread.start()
+    started.wait()
+    try:
+        with bpf.programs["tasks"].attach(pid=os.getpid()) as link:
+            ids = {int(line.split()[0]) for line in link.lines()}
+            assert ids == {int(name) for name in os.listdir("/proc/self/task")} >= {thread.native_id}
+        with bpf.programs["rows"].attach(tid=thread.native_id) as link:
+            assert [record.pid for record in link.records("struct task_row")] == [thread.native_id]
+    finally:
+        stop.set()
+        thread.join()
+    with bpf.programs["rows"].attach() as link:
+        by_pid = {record.pid: record.name for record in link.records("task_row")}
+        comm = Path("/proc/self/comm").read_text().strip()
+        name = by_pid[os.getpid()]
+        assert (name.rstrip(b"\0").decode() if isinstance(name, bytes) else str(name)) == comm
+    bpf.maps["ROWS"].update({7: {"pid": 1, "name": b"x"}, 8: {"pid": 2, "name": b"y"}})
+    for given in ("ROWS", bpf.maps["ROWS"]):
+        with bpf.programs["elements"].attach(map=given) as link:
+            assert sorted(link.text().split()) == ["7", "8"]
+    with bpf.programs["groups"].attach(cgroup=str(cgroup.path)) as link:
+        assert int(link.text()) == os.stat(cgroup.path).st_ino
+    with pytest.raises(InputError, match="pass `map=`"):
+        bpf.programs["elements"].attach()
+    with pytest.raises(TargetMissing, match="no process or thread 99999999"):
+        bpf.programs["tasks"].attach(pid=99999999)
+    with pytest.raises(InputError, match="exclude each other"):
+        bpf.programs["tasks"].attach(pid=1, cgroup=str(cgroup.path))
+
+
+# ------------------------------------------------------------ what is checked and planned
+
+
+def test_families_without_attach_are_checked_first(bpf: Any) -> None:
+    for name in ("probe", "returned", "system_call"):
+        with pytest.raises(Unsupported) as caught:
+            bpf.programs[name].attach()
+        assert caught.value.instead and caught.value.since
+    with pytest.raises(TargetMissing, match=r"no kernel function `no_such_function_unlinkat`"):
+        bpf.programs["absent"].attach()
+    with pytest.raises(TargetMissing, match=r"no kernel function `do_unlinkatt` \(did you mean .*`do_unlinkat`"):
+        bpf.programs["probe"].attach_kprobe("do_unlinkatt")
+    with pytest.raises(TargetMissing, match=r"no system call `unlinkattt`.*`unlinkat`"):
+        bpf.programs["wrong_call"].attach()
+    with pytest.raises(InputError, match=r"kprobe\.multi"):
+        bpf.programs["probe"].attach_kprobe("do_unlink*")
+    with pytest.raises(InputError, match="offset 8 has no meaning"):
+        bpf.programs["returned"].attach_kprobe("do_unlinkat", offset=8)
+    with pytest.raises(InputError, match="test_run"):
+        bpf.programs["called"].attach()
+    assert bpf.links == []
+
+
+def test_plans_name_the_commands(bpf: Any) -> None:
+    from bpfsmith.run.attach import describe
+
+    told = bpf.programs["probe"].attach_plan()
+    assert (told["family"], told["state"]) == ("kprobe", "refused")
+    assert [command["command"] for command in told["commands"]] == ["perf_event_open", "BPF_LINK_CREATE"]
+    assert told["commands"][0]["symbol"] == "do_unlinkat"
+    assert "perf_event_open(type=tracepoint, config=syscalls/sys_enter_getpgid/id)" in describe(bpf.programs["tp"])
+    for name in bpf.programs:
+        options = {"map": "ROWS"} if name == "elements" else {}
+        if name in {"entry", "leave", "cookied", "many", "session"}:
+            options = {"binary": "libc", "symbol": "labs"}
+        if name == "anywhere":
+            options = {}
+            continue
+        assert bpf.programs[name].attach_plan(**options)["program"] == name
