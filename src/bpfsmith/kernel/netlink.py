@@ -33,6 +33,7 @@ __all__ = [
     "has_clsact",
     "interface",
     "interfaces",
+    "route",
     "set_xdp",
     "xdp_state",
 ]
@@ -122,24 +123,32 @@ def _attributes(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
-def exchange(kind: int, flags: int, body: bytes) -> tuple[int, str, list[bytes]]:
+def route() -> new_socket:
+    """A socket to the network namespace the calling thread is in now; through it that namespace is meant for ever. A
+    caller who keeps it closes it."""
+    door = new_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
+    for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):
+        # Before 4.12 there are no reasons, only numbers.
+        try:
+            door.setsockopt(_SOL_NETLINK, option, 1)
+        except OSError:
+            break
+    door.bind((0, 0))
+    return door
+
+
+def exchange(kind: int, flags: int, body: bytes, through: new_socket | None = None) -> tuple[int, str, list[bytes]]:
     """(errno or 0, the kernel's reason, bodies of the answers) of one rtnetlink request."""
     answers: list[bytes] = []
-    door = new_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
+    door = through or route()
     try:
-        for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):
-            # Before 4.12 there are no reasons, only numbers.
-            try:
-                door.setsockopt(_SOL_NETLINK, option, 1)
-            except OSError:
-                break
-        door.bind((0, 0))
         dump = flags & _NLM_DUMP == _NLM_DUMP and kind in {_RTM_GETLINK, _RTM_GETQDISC, _RTM_GETTFILTER}
         door.send(pack("=IHHII", 16 + len(body), kind, flags | _NLM_REQUEST | (0 if dump else _NLM_ACK), 1, 0) + body)
         while (done := _read(door.recv(1 << 17), answers)) is None:
             pass
     finally:
-        door.close()
+        if through is None:
+            door.close()
     return *done, answers
 
 
@@ -169,8 +178,10 @@ def _refusal(part: bytes, flags: int) -> tuple[int, str]:
     return -number, told.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _ask(command: str, where: str, kind: int, flags: int, body: bytes) -> list[bytes]:
-    number, reason, answers = exchange(kind, flags, body)
+def _ask(
+    command: str, where: str, kind: int, flags: int, body: bytes, through: new_socket | None = None
+) -> list[bytes]:
+    number, reason, answers = exchange(kind, flags, body, through)
     if not number:
         return answers
     if number == 1:
@@ -187,12 +198,12 @@ def _ask(command: str, where: str, kind: int, flags: int, body: bytes) -> list[b
 # ------------------------------------------------------------ XDP
 
 
-def xdp_state(index: int) -> tuple[str, dict[str, int]]:
+def xdp_state(index: int, through: new_socket | None = None) -> tuple[str, dict[str, int]]:
     """(mode, {mode: program id}) of the XDP programs on an interface; modes `native`, `skb`, `hardware`, `several`, "".
 
     `TargetGone` when it is not there. Needs no privilege; Linux 4.8+ (ids 4.15+)."""
     body = pack("=BxHiII", 0, 0, index, 0, 0)
-    for answer in _ask("RTM_GETLINK", f"interface {index}", _RTM_GETLINK, 0, body):
+    for answer in _ask("RTM_GETLINK", f"interface {index}", _RTM_GETLINK, 0, body, through):
         for kind, data in _attributes(answer[16:]):
             if kind == _IFLA_XDP:
                 return _xdp(dict(_attributes(data)))
@@ -211,7 +222,14 @@ def _xdp(told: dict[int, bytes]) -> tuple[str, dict[str, int]]:
     return mode, {name: number for name, number in ids.items() if number}
 
 
-def set_xdp(index: int, fd: int, mode: int = 0, expected: int | None = None, fresh: bool = True) -> None:
+def set_xdp(
+    index: int,
+    fd: int,
+    mode: int = 0,
+    expected: int | None = None,
+    fresh: bool = True,
+    through: new_socket | None = None,
+) -> None:
     """Sets (or with `fd` -1 removes) the XDP program of an interface, without a link: it stays until it is removed.
 
     `mode`: `XDP_SKB`, `XDP_DRIVER`, `XDP_HARDWARE` or 0 (the kernel chooses); `expected`: descriptor of the program it
@@ -223,7 +241,7 @@ def set_xdp(index: int, fd: int, mode: int = 0, expected: int | None = None, fre
         inner += _attribute(8, pack("=i", expected))
     inner += _attribute(3, pack("=I", flags))
     body = pack("=BxHiII", 0, 0, index, 0, 0) + _attribute(_IFLA_XDP | _NESTED, inner)
-    _ask("RTM_SETLINK", f"interface {index}", _RTM_SETLINK, 0, body)
+    _ask("RTM_SETLINK", f"interface {index}", _RTM_SETLINK, 0, body, through)
 
 
 # ------------------------------------------------------------ tc
@@ -257,11 +275,11 @@ def add_clsact(index: int) -> bool:
     return True
 
 
-def delete_clsact(index: int) -> None:
+def delete_clsact(index: int, through: new_socket | None = None) -> None:
     """Removes the clsact qdisc and with it every filter on it; none there is no error."""
     body = _tcm(index, _CLSACT_HANDLE, _CLSACT_PARENT, 0) + _attribute(_TCA_KIND, b"clsact\0")
     try:
-        _ask("RTM_DELQDISC", f"interface {index}", _RTM_DELQDISC, 0, body)
+        _ask("RTM_DELQDISC", f"interface {index}", _RTM_DELQDISC, 0, body, through)
     except NetlinkRefused as refused:
         if refused.errno not in {2, 22}:
             raise
@@ -270,7 +288,14 @@ def delete_clsact(index: int) -> None:
 
 
 def add_filter(
-    index: int, parent: int, fd: int, name: str, handle: int = 0, priority: int = 0, replace: bool = False
+    index: int,
+    parent: int,
+    fd: int,
+    name: str,
+    handle: int = 0,
+    priority: int = 0,
+    replace: bool = False,
+    through: new_socket | None = None,
 ) -> tuple[int, int]:
     """Adds a direct-action bpf filter; (handle, priority), both chosen by the kernel where 0 was given."""
     options = _attribute(6, pack("=I", fd)) + _attribute(7, name.encode()[:63] + b"\0") + _attribute(8, pack("=I", 1))
@@ -280,17 +305,17 @@ def add_filter(
         + _attribute(_TCA_OPTIONS | _NESTED, options)
     )
     flags = _NLM_ECHO | _NLM_CREATE | (_NLM_REPLACE if replace else _NLM_EXCL)
-    for answer in _ask("RTM_NEWTFILTER", f"interface {index}", _RTM_NEWTFILTER, flags, body):
+    for answer in _ask("RTM_NEWTFILTER", f"interface {index}", _RTM_NEWTFILTER, flags, body, through):
         _, given, _, info = unpack_from("=iIII", answer, 4)
         return given, info >> 16
     return handle, priority
 
 
-def delete_filter(index: int, parent: int, handle: int, priority: int) -> bool:
+def delete_filter(index: int, parent: int, handle: int, priority: int, through: new_socket | None = None) -> bool:
     """Removes one bpf filter; False when it was not there any more."""
     body = _tcm(index, handle, parent, (priority << 16) | _swapped(_ETH_P_ALL)) + _attribute(_TCA_KIND, b"bpf\0")
     try:
-        _ask("RTM_DELTFILTER", f"interface {index}", _RTM_DELTFILTER, 0, body)
+        _ask("RTM_DELTFILTER", f"interface {index}", _RTM_DELTFILTER, 0, body, through)
     except NetlinkRefused as refused:
         if refused.errno in {2, 22}:
             return False
@@ -300,11 +325,11 @@ def delete_filter(index: int, parent: int, handle: int, priority: int) -> bool:
     return True
 
 
-def filters(index: int, parent: int) -> list[tuple[int, int, int, str]]:
+def filters(index: int, parent: int, through: new_socket | None = None) -> list[tuple[int, int, int, str]]:
     """(priority, handle, program id, name) of the bpf filters at `INGRESS`, `EGRESS` or another parent."""
     found = []
     body = _tcm(index, 0, parent, 0)
-    for answer in _ask("RTM_GETTFILTER", f"interface {index}", _RTM_GETTFILTER, _NLM_DUMP, body):
+    for answer in _ask("RTM_GETTFILTER", f"interface {index}", _RTM_GETTFILTER, _NLM_DUMP, body, through):
         handle, _, info = unpack_from("=III", answer, 8)
         told = dict(_attributes(answer[20:]))
         if told.get(_TCA_KIND, b"").rstrip(b"\0") != b"bpf" or _TCA_OPTIONS not in told or not handle:

@@ -132,11 +132,10 @@ def _attached(program: Any, number: int, word: str, cgroup: Fd, target: str, fla
         cgroup.close()
         raise _refused("BPF_PROG_ATTACH", answer, program, word, target)
     from bpfsmith.kernel import journal
-    from bpfsmith.kernel.info import program as describe
 
     ours = program.fd.dup()
     key = f"{target.removeprefix('cgroup ').strip('`')}:{number}"
-    journal.record("cgroup", key, describe(ours)["id"])
+    journal.record("cgroup", key, program_id(ours))
 
     def undo() -> None:
         # A removed cgroup has let go of it.
@@ -159,6 +158,8 @@ def _attached(program: Any, number: int, word: str, cgroup: Fd, target: str, fla
             raise _refused("BPF_PROG_ATTACH", code, program, word, target)
         ours.close()
         ours = duplicate(new)
+        journal.forget("cgroup", key)
+        journal.record("cgroup", key, program_id(ours))
 
     return Held(program, "cgroup", target, undo, replaced, outlives=True)
 

@@ -159,7 +159,6 @@ def _replaced_link(program: Any, index: int, attach_type: int, replace: Any) -> 
 
 def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, priority: int, replace: Any) -> Link:
     from bpfsmith.kernel import journal
-    from bpfsmith.kernel.info import program as describe
 
     made = netlink.add_clsact(index)
     if made:
@@ -184,25 +183,37 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
         _drop_qdisc(index, made)
         raise
     key = f"{index}:{parent:#x}:{priority}:{handle}"
-    journal.record("filter", key, describe(program.fd)["id"])
+    journal.record("filter", key, program_id(program))
     ours = program.fd.dup()
+    # The interface is one of this network namespace, wherever the thread that detaches it is.
+    there = netlink.route()
 
     def undo() -> None:
-        ours.close()
-        netlink.delete_filter(index, parent, handle, priority)
+        try:
+            # Only what is ours is removed: another may have put its program there meanwhile.
+            if _is_there(index, parent, handle, priority, ours.fileno(), there):
+                netlink.delete_filter(index, parent, handle, priority, there)
+            _drop_qdisc(index, made, there)
+        finally:
+            ours.close()
+            there.close()
         journal.forget("filter", key)
-        _drop_qdisc(index, made)
 
     def replaced(new: int, old: int | None) -> None:
         nonlocal ours
-        if old is not None and not _is_there(index, parent, handle, priority, old):
+        expected = ours.fileno() if old is None else old
+        if not _is_there(index, parent, handle, priority, expected, there):
+            if old is None:
+                raise TargetGone(f"the filter at {target} is no longer there", "RTM_GETTFILTER", ENOENT, target)
             raise InputError(f"another program than the expected one is attached to {target}", target)
-        netlink.add_filter(index, parent, new, "bpfsmith", handle, priority, replace=True)
+        netlink.add_filter(index, parent, new, "bpfsmith", handle, priority, replace=True, through=there)
         ours.close()
         ours = duplicate(new)
+        journal.forget("filter", key)
+        journal.record("filter", key, program_id(ours))
 
     def info() -> dict[str, Any]:
-        for place, number, prog_id, name in netlink.filters(index, parent):
+        for place, number, prog_id, name in netlink.filters(index, parent, there):
             if (place, number) == (priority, handle):
                 return {"ifindex": index, "priority": place, "handle": number, "prog_id": prog_id, "name": name}
         raise TargetGone(f"the filter at {target} is no longer there", "RTM_GETTFILTER", ENOENT, target)
@@ -210,18 +221,18 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
     return Held(program, "tc", target, undo, replaced, info, outlives=True)
 
 
-def _drop_qdisc(index: int, made: bool) -> None:
+def _drop_qdisc(index: int, made: bool, there: Any = None) -> None:
     """Removes the qdisc this attach made, unless others have put filters on it meanwhile."""
     if not made:
         return
     from bpfsmith.kernel import journal
 
     try:
-        if netlink.filters(index, netlink.INGRESS) or netlink.filters(index, netlink.EGRESS):
+        if netlink.filters(index, netlink.INGRESS, there) or netlink.filters(index, netlink.EGRESS, there):
             return
     except TargetGone:
         pass
-    netlink.delete_clsact(index)
+    netlink.delete_clsact(index, there)
     journal.forget("clsact", str(index))
 
 
@@ -235,7 +246,10 @@ def _place_of(index: int, parent: int, target: str, replace: Any) -> tuple[int, 
     raise InputError(f"the program to replace is not attached to {target} by a filter", target)
 
 
-def _is_there(index: int, parent: int, handle: int, priority: int, fd: int) -> bool:
+def _is_there(index: int, parent: int, handle: int, priority: int, fd: int, there: Any = None) -> bool:
     with duplicate(fd) as one:
         number = program_id(one)
-    return any(row[:3] == (priority, handle, number) for row in netlink.filters(index, parent))
+    try:
+        return any(row[:3] == (priority, handle, number) for row in netlink.filters(index, parent, there))
+    except TargetGone:
+        return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bpfsmith import kernel
 from bpfsmith.kernel import netlink
-from bpfsmith.model.errors import InputError, KernelError, TargetGone, Unsupported
+from bpfsmith.model.errors import BpfsmithError, InputError, KernelError, TargetGone, Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, program_fd, raw_info
 
 from ._base import (
@@ -24,6 +24,7 @@ from ._base import (
     link_create,
     needs,
     own_link,
+    program_id,
     program_name,
     refusal,
     require,
@@ -93,39 +94,49 @@ def plan(_program: Any, iface: str | int | None = None, mode: str | None = None,
 
 def _by_netlink(program: Any, index: int, target: str, flags: int, expected: int | None) -> Link:
     from bpfsmith.kernel import journal
-    from bpfsmith.kernel.info import program as describe
 
+    place = f"{index}:{flags}"
+    # Recorded first: a kill between both leaves a note of what is not there, not the other way round.
+    journal.record("xdp", place, program_id(program))
     try:
         netlink.set_xdp(index, program.fd.fileno(), flags, expected)
-    except netlink.NetlinkRefused as refused:
-        raise _refused(program, index, target, flags, refused.errno, refused.reason) from None
-    except Unsupported:
-        raise _refused(program, index, target, flags, EOPNOTSUPP) from None
-    journal.record("xdp", f"{index}:{flags}", describe(program.fd)["id"])
+    except BpfsmithError as refused:
+        journal.forget("xdp", place)
+        if isinstance(refused, netlink.NetlinkRefused):
+            raise _refused(program, index, target, flags, refused.errno, refused.reason) from None
+        if isinstance(refused, Unsupported):
+            raise _refused(program, index, target, flags, EOPNOTSUPP) from None
+        raise
     ours = program.fd.dup()
+    # The interface is one of this network namespace, wherever the thread that detaches it is.
+    there = netlink.route()
 
     def undo() -> None:
         # Only what is ours is removed: another program may have been put in its place meanwhile.
-        with ours:
-            try:
-                netlink.set_xdp(index, -1, flags, ours.fileno())
-            except TargetGone:
-                pass
-            except netlink.NetlinkRefused as refused:
-                if refused.errno == EINVAL:  # before 5.7 nothing can be expected
-                    netlink.set_xdp(index, -1, flags)
-                elif refused.errno not in {ENOENT, EEXIST}:
-                    raise
-        journal.forget("xdp", f"{index}:{flags}")
+        try:
+            netlink.set_xdp(index, -1, flags, ours.fileno(), through=there)
+        except TargetGone:
+            pass
+        except netlink.NetlinkRefused as refused:
+            if refused.errno == EINVAL:  # before 5.7 nothing can be expected
+                netlink.set_xdp(index, -1, flags, through=there)
+            elif refused.errno not in {ENOENT, EEXIST}:
+                raise
+        finally:
+            ours.close()
+            there.close()
+        journal.forget("xdp", place)
 
     def replace(new: int, old: int | None) -> None:
         nonlocal ours
-        netlink.set_xdp(index, new, flags, ours.fileno() if old is None else old)
+        netlink.set_xdp(index, new, flags, ours.fileno() if old is None else old, through=there)
         ours.close()
         ours = duplicate(new)
+        journal.forget("xdp", place)
+        journal.record("xdp", place, program_id(ours))
 
     def info() -> dict[str, Any]:
-        told, ids = netlink.xdp_state(index)
+        told, ids = netlink.xdp_state(index, there)
         return {"ifindex": index, "mode": told, "prog_id": next(iter(ids.values()), 0)}
 
     return Held(program, "xdp", target, undo, replace, info, outlives=True)
