@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from _measure import CACHE, CannotMeasure, note
@@ -51,9 +52,9 @@ def _source(name: str) -> tuple[Path, Path]:
     return HERE / name, out
 
 
-def libbpf() -> Path:
-    """libbpf 1.7 as the `libbpf-sys` crate vendors it, -O2."""
-    source, out = _source("libbpf")
+def libbpf(name: str = "libbpf", *flags: str) -> Path:
+    """libbpf 1.7 as the `libbpf-sys` crate vendors it, -O2, with the program in `bench/peers/NAME`."""
+    source, out = _source(name)
     binary = out / "peer"
     if binary.exists():
         return binary
@@ -71,23 +72,23 @@ def libbpf() -> Path:
     includes = [f"-I{folder}" for folder in (headers, vendored / "include", vendored / "include/uapi")]
     files = [str(source / "peer.c"), *map(str, sorted((vendored / "src").glob("*.c")))]
     compiler = os.environ.get("CC", "cc")
-    _run([compiler, "-O2", "-w", *includes, *files, "-Wl,--wrap=syscall", "-lelf", "-lz", "-o", "peer.new"], out)
+    _run([compiler, "-O2", "-w", *includes, *files, *flags, "-lelf", "-lz", "-o", "peer.new"], out)
     return (out / "peer.new").rename(binary)
 
 
-def aya() -> Path:
-    """aya-obj, what aya reads objects with, by cargo in release mode."""
-    source, out = _source("aya")
-    binary = out / "release/peer-aya"
+def aya(name: str = "aya") -> Path:
+    """aya, or aya-obj, what it reads objects with, by cargo in release mode."""
+    source, out = _source(name)
+    binary = out / f"release/peer-{name}"
     if not binary.exists():
         _run(["cargo", "build", "--release", "--locked", "--quiet"], source, CARGO_TARGET_DIR=str(out))
     return binary
 
 
-def cilium() -> Path:
+def cilium(name: str = "cilium") -> Path:
     """cilium/ebpf by go."""
-    source, out = _source("cilium")
-    binary = out / "peer-cilium"
+    source, out = _source(name)
+    binary = out / f"peer-{name}"
     if not binary.exists():
         _run(["go", "build", "-o", str(binary), "."], source)
     return binary
@@ -101,14 +102,28 @@ def pyelftools() -> Path:
     return out
 
 
-PEERS = {"libbpf 1.7": libbpf, "aya-obj 0.3 (aya 0.14)": aya, "cilium/ebpf 0.22": cilium}
+PEERS = {
+    # bpf(2) is answered by a stand-in: reading objects needs no privilege.
+    "libbpf 1.7": partial(libbpf, "libbpf", "-Wl,--wrap=syscall"),
+    "aya-obj 0.3 (aya 0.14)": aya,
+    "cilium/ebpf 0.22": cilium,
+}
 
 
-def available() -> dict[str, str]:
+def family(prefix: str) -> dict[str, Callable[[], Path]]:
+    """The three peers whose programs are in `bench/peers/PREFIX-*`, for `available`."""
+    return {
+        "libbpf 1.7, C": partial(libbpf, f"{prefix}-libbpf"),
+        "aya 0.14": partial(aya, f"{prefix}-aya"),
+        "cilium/ebpf 0.22": partial(cilium, f"{prefix}-cilium"),
+    }
+
+
+def available(peers: dict[str, Callable[[], Path]] | None = None) -> dict[str, str]:
     """The programs of all peers that build here, by shown name; why others do not is said below the tables."""
     CACHE.mkdir(parents=True, exist_ok=True)
     found: dict[str, str] = {}
-    for name, build in PEERS.items():
+    for name, build in (PEERS if peers is None else peers).items():
         path = _or_note(name, build)
         if path is not None:
             found[name] = str(path)
