@@ -220,16 +220,18 @@ def bpf_object(clang: Any, request: pytest.FixtureRequest) -> Callable[..., Path
         headers = b"".join(path.read_bytes() for path in sorted(PROGS.glob("*.h")))
         if "vmlinux.h" in code or b"vmlinux.h" in headers:
             words += ["-I", str(request.getfixturevalue("vmlinux_h"))]
-        mark = hashlib.sha256("\0".join([code, clang.version, *words]).encode() + headers).hexdigest()[:20]
+        mark = hashlib.sha256("\0".join(["2", code, clang.version, *words]).encode() + headers).hexdigest()[:20]
         stem = "inline" if file is None else file.name.removesuffix(".bpf.c")
         built = _cache() / f"{stem}-{mark}" / f"{stem}.bpf.o"
         if not built.exists():
             built.parent.mkdir(exist_ok=True)
             part = built.with_suffix(f".{os.getpid()}")
+            if file is None:  # from a file, so that the object carries the text of its lines
+                file = built.with_name(f"{stem}.bpf.c")
+                file.write_text(code)
             done = subprocess.run(
-                [clang.path, *words, "-x", "c", "-c", "-", "-o", part], input=code, capture_output=True, text=True,
-                check=False, cwd=PROGS if PROGS.exists() else built.parent,
-            )  # fmt: skip
+                [clang.path, *words, "-c", file, "-o", part], capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0, done.stderr
             part.rename(built)
         return built

@@ -19,6 +19,7 @@ examples:
   bpfsmith inspect prog.o --asm xdp_count      source lines with their instructions
   bpfsmith inspect prog.o --graph | dot -Tsvg  calls, callbacks and tail calls
   bpfsmith inspect prog.o --btf host --asm     as relocated for the running kernel
+  sudo bpfsmith inspect prog:123 --asm         a loaded program, by id, tag or name; a map: map:45
 """
 _ALL = "*"
 _GRAPHS = ("dot", "mermaid")
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `inspect`."""
     from bpfsmith.cli._parser import add_color
 
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="objects, or folders with objects")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="objects, folders with objects, or prog:ID, map:ID")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print it (default: text)")
     parser.add_argument(
         "--asm", nargs="?", const=_ALL, metavar="PROGRAM", help="instructions under their source lines, of one or all"

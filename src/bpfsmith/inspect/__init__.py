@@ -26,6 +26,9 @@ def inspect(
 ) -> InspectReport:
     """Reads objects, and folders with objects, for a look inside; no privilege, a few milliseconds per object.
 
+    `prog:ID` (or `prog:TAG`, `prog:NAME`) and `map:ID` are a loaded program and map: the same view, of the instructions
+    as the verifier left them; that needs CAP_SYS_ADMIN.
+
     `btf` is the kernel to relocate against: a file with BTF, `host`, or a `Kernel`. `InputError` when `btf` cannot be
     read; what is wrong with one of the paths is listed in the report's `errors` and hides nothing of the others.
     """

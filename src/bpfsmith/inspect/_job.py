@@ -24,9 +24,19 @@ def run(
     kernel = btf if btf is None or isinstance(btf, Kernel) else read_kernel(btf)
     files: list[str] = []
     errors: list[BpfsmithError] = []
+    loaded: dict[int, Object] = {}  # by the place among `files`
     for one in given:
         path = os.fspath(one)
-        if os.path.isdir(path):
+        if path.startswith(("prog:", "map:")):
+            from bpfsmith.inspect._loaded import read_loaded
+
+            try:
+                loaded[len(files)] = read_loaded(path)
+            except BpfsmithError as error:
+                errors.append(error)
+            else:
+                files.append(path)
+        elif os.path.isdir(path):
             found = find_objects(path)
             files.extend(found)
             if not found:
@@ -34,7 +44,12 @@ def run(
         else:
             files.append(path)
     objects: list[Object] = []
-    for path, result in zip(files, read_many(files, analyse=True), strict=True):
+    results = iter(read_many([path for at, path in enumerate(files) if at not in loaded], analyse=True))
+    for at, path in enumerate(files):
+        if at in loaded:
+            objects.append(loaded[at])
+            continue
+        result = next(results)
         if isinstance(result, BpfsmithError):
             errors.append(result)
             continue

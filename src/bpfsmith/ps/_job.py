@@ -107,7 +107,7 @@ def _maps(numbers: list[int], shared: _Shared) -> Iterator[LoadedMap]:
 
 
 def _links(numbers: list[int], shared: _Shared) -> Iterator[LoadedLink]:
-    from bpfsmith.ps._targets import Targets
+    from bpfsmith.kernel.linked import Targets
 
     targets = Targets()
     for _, told in _open("link", numbers):
