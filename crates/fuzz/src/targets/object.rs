@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bpfsmith_btf::Btf;
+use bpfsmith_btf::{Btf, Lacking};
 use bpfsmith_object::{Inlined, Object};
 
 /// The analysis and the type texts of the Python bindings, which have no place in `cargo test` otherwise.
@@ -37,10 +37,21 @@ pub(super) fn run(data: &[u8]) {
         if index >= PROGRAMS {
             continue;
         }
+        let _ = object.image(index, &[]);
+        let _ = object.image(index, &own);
         let _ = object.fingerprint(index, None);
         let _ = object.fingerprint(index, Some(&own));
         let _ = analysis::Analysis::new(&object, index);
         let _ = analysis::guarded(&object, index);
+    }
+    for lacking in [Lacking::default(), old_kernel()] {
+        if let Ok(Some(bytes)) = object.kernel_btf(lacking) {
+            // What is given to a kernel can be read at least here, ids and all.
+            let again = Btf::parse(bytes.to_vec());
+            assert!(
+                again.is_ok_and(|btf| btf.len() >= object.btf.as_ref().map_or(0, |own| own.len()))
+            );
+        }
     }
     if let Some(inlined) = Inlined::new(&object) {
         for index in 0..object.programs.len().min(4) {
@@ -60,6 +71,14 @@ pub(super) fn run(data: &[u8]) {
             let _ = types::text(btf, one.type_id);
         }
     }
+}
+
+fn old_kernel() -> Lacking {
+    let mut lacking = Lacking::default();
+    for word in Lacking::WORDS {
+        lacking.set(word);
+    }
+    lacking
 }
 
 pub(super) fn seeds(more: Option<&Path>) -> Vec<Vec<u8>> {
