@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ElfFile", "Function", "find_binary", "functions", "offset_of"]
 
+# What reading past the end, or at a place no file has, raises.
+MALFORMED = (StructError, OverflowError, IndexError, MemoryError)
 _SYMTAB, _DYNSYM, _VERDEF, _VERSYM = 2, 11, 0x6FFFFFFD, 0x6FFFFFFF
 _FUNC, _IFUNC, _WEAK = 2, 10, 2
 _LOAD, _EXEC = 1, 1
@@ -63,7 +65,7 @@ class ElfFile:
             raise InputError(f"`{path}` is not an ELF file: {error}", path) from None
         try:
             self._header()
-        except (StructError, IndexError):
+        except MALFORMED:
             self._data.close()
             raise InputError(f"`{path}` is cut off: its ELF headers do not fit", path) from None
 
@@ -144,7 +146,7 @@ class ElfFile:
                 if row[1] == kind and row[5] < len(self.sections):
                     try:
                         yield from self._table(row, wanted, kind == _DYNSYM)
-                    except StructError:
+                    except MALFORMED:
                         raise InputError(f"`{self.path}` has a damaged symbol table", self.path) from None
 
     def _table(self, row: tuple[int, ...], wanted: list[bytes] | None, dynamic: bool) -> Iterator[Function]:

@@ -157,6 +157,7 @@ def set_program(event_fd: int, program_fd: int) -> int:
 
 
 def enable(event_fd: int) -> int:
+    """The event counts from now on; 0 or `-errno`."""
     return kernel.door().ioctl(event_fd, _ENABLE, 0)
 
 

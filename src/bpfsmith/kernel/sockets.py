@@ -27,6 +27,7 @@ def hold(fd: int) -> new_socket | None:
 
 
 def drop(held: new_socket) -> None:
+    """Closes what `hold` answered; the socket itself stays."""
     held.close()
 
 

@@ -7,10 +7,9 @@ assembler saw it (`-4@-20(%rbp)`). `encode` makes of these what libbpf's `usdt.b
 from __future__ import annotations
 
 from os import uname
-from struct import error as StructError  # noqa: N812 - an exception under its own name
 from struct import pack, unpack_from
 
-from bpfsmith.kernel.elfsym import ElfFile
+from bpfsmith.kernel.elfsym import MALFORMED, ElfFile
 from bpfsmith.model.errors import InputError, TargetMissing, Unsupported
 
 TYPE_CHECKING = False
@@ -87,7 +86,7 @@ def _read(elf: ElfFile) -> list[Probe]:
                     provider, name, arguments = (text.decode("utf-8", "replace") for text in texts[:3])
                     found.append(Probe(provider, name, offset, counter or 0, arguments))
             at = start + (size + 3 & ~3)
-    except StructError:
+    except MALFORMED:
         raise InputError(f"`{elf.path}` has damaged notes of static probes", elf.path) from None
     return found
 

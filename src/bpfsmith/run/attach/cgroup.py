@@ -186,6 +186,7 @@ def _refused(command: str, errno: int, program: Any, word: str, target: str) -> 
 
 
 def by_section(program: Any, cgroup: str | None = None, **options: Any) -> Link:
+    """Attaches as the section says."""
     if cgroup is None:
         raise needs(program, "cgroup", '"/sys/fs/cgroup/system.slice"')
     return attach(program, cgroup, **options)
@@ -194,6 +195,7 @@ def by_section(program: Any, cgroup: str | None = None, **options: Any) -> Link:
 def plan(
     program: Any, cgroup: str | None = None, *, attach_type: str | None = None, mode: str = "link", **_: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     word = attach_type or program.attach_type or DEFAULTS.get(program.type)
     command = "BPF_LINK_CREATE" if mode == "link" else "BPF_PROG_ATTACH"
     return [{"command": command, "attach_type": word, "target_fd": cgroup, "mode": mode}]

@@ -143,9 +143,11 @@ def _info(
 
 
 def by_section(program: Any, **options: Any) -> IterLink:
+    """Attaches as the section says."""
     return attach(program, **options)
 
 
 def plan(program: Any, **options: Any) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     given = {key: str(getattr(value, "name", value)) for key, value in options.items() if value}
     return [{"command": "BPF_LINK_CREATE", "attach_type": "trace_iter", "target": program.attach_to, **given}]

@@ -120,12 +120,14 @@ def unsupported(family: str, name: str) -> Unsupported:
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> NoReturn:
+    """Attaches as the section says."""
     attach(program, *where, **options)
 
 
 def plan(
     program: Any, function: str | None = None, *, offset: int = 0, cookie: int = 0, **_: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     family = _family(program)
     end = {"cookie": cookie} if cookie else {}
     if family in {"kprobe.multi", "kprobe.session"}:

@@ -77,7 +77,7 @@ class AttachMethods:
         )  # fmt: skip
 
     def attach_netkit(self, iface: str | int, **order: Any) -> Link:
-        """To a netkit interface, as the section's `primary` or `peer` says. Linux 6.7+; `Unsupported` without it."""
+        """To a netkit interface (6.7+): the interface is checked; attaching is `Unsupported` in this version."""
         from .tc import attach_netkit
 
         return attach_netkit(self, iface, **order)

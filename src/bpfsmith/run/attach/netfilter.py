@@ -59,12 +59,14 @@ def attach(
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     return attach(program, *where, **options)
 
 
 def plan(
     _program: Any, family: str = "ipv4", hook: str = "local_in", priority: int = 0, **_: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     choice("netfilter family", family, FAMILIES)
     choice("netfilter hook", hook, HOOKS)
     return [

@@ -45,6 +45,7 @@ def attach(program: Any, netns: str | int | None = None) -> Link:
 
 
 def open_netns(program: Any, path: str, target: str) -> Any:
+    """A descriptor of the namespace."""
     fd = kernel.door().open_fd(path)
     if isinstance(fd, int):
         raise refusal("open", fd, program, target)
@@ -68,8 +69,10 @@ def _attached(program: Any, number: int, target: str, netns: Any) -> Link:
 
 
 def by_section(program: Any, netns: str | int | None = None) -> Link:
+    """Attaches as the section says."""
     return attach(program, netns)
 
 
 def plan(program: Any, netns: str | int | None = None) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     return [{"command": "BPF_LINK_CREATE", "attach_type": program.type, "target_fd": targets.netns(netns)[0]}]

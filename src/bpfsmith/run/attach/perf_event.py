@@ -74,12 +74,14 @@ def _cpus(cpu: int | Sequence[int] | None, pid: int, cgroup: str | None) -> list
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     return attach(program, *where, **options)
 
 
 def plan(
     _program: Any, event: str = "cpu-clock", *, config: tuple[int, int] | None = None, **options: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     kind, number = config if config is not None else perf.event(event)
     given = {key: value for key, value in options.items() if value is not None}
     return [

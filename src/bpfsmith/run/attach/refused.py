@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 def by_section(program: Any, device: str | None = None, **_: Any) -> NoReturn:
+    """Attaches as the section says."""
     if program.type == "syscall":
         raise InputError(
             f"`{program.name}` is a syscall program: it is attached to nothing", program.name,
@@ -36,6 +37,7 @@ def by_section(program: Any, device: str | None = None, **_: Any) -> NoReturn:
 
 
 def plan(program: Any, *_: Any, **__: Any) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     if program.type == "lirc_mode2":
         return [{"command": "BPF_PROG_ATTACH", "attach_type": "lirc_mode2", "target_fd": "/dev/lircN"}]
     return []

@@ -69,11 +69,13 @@ def _attach(program: Any, socket: Any, family: str, option: int, remove: int) ->
 
 
 def by_section(program: Any, socket: Any = None) -> Held:
+    """Attaches as the section says."""
     if socket is None:
         raise needs(program, "socket", "sock")
     return attach_filter(program, socket) if program.type == "socket_filter" else attach_reuseport(program, socket)
 
 
 def plan(program: Any, socket: Any = None) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     option = "SO_ATTACH_BPF" if program.type == "socket_filter" else "SO_ATTACH_REUSEPORT_EBPF"
     return [{"command": "setsockopt", "option": option, "socket": socket if isinstance(socket, int) else None}]

@@ -73,6 +73,7 @@ def _refused(command: str, errno: int, program: Any, target: str, word: str) -> 
 
 
 def by_section(program: Any, sockets: Any = None, **options: Any) -> Link:
+    """Attaches as the section says."""
     if sockets is None:
         maps = [name for name in program.owner.maps if "sock" in str(getattr(program.owner.maps[name], "type", ""))]
         if len(maps) != 1:
@@ -82,5 +83,6 @@ def by_section(program: Any, sockets: Any = None, **options: Any) -> Link:
 
 
 def plan(program: Any, sockets: Any = None, **_: Any) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     word = program.attach_type or DEFAULTS[program.type]
     return [{"command": "BPF_LINK_CREATE", "attach_type": word, "target_fd": str(getattr(sockets, "name", sockets))}]

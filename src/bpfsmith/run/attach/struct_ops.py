@@ -112,6 +112,7 @@ def _map_of(program: Any) -> str:
 
 
 def by_section(program: Any, map: Any = None) -> Link:  # noqa: A002
+    """Attaches as the section says."""
     # Its struct may be registered by another of its callbacks: then that is its link.
     name = map if isinstance(map, str) else getattr(map, "name", None) or _map_of(program)
     for link in program.owner.links:
@@ -121,6 +122,7 @@ def by_section(program: Any, map: Any = None) -> Link:  # noqa: A002
 
 
 def plan(program: Any, map: Any = None) -> list[dict[str, Any]]:  # noqa: A002
+    """What attaching would ask of the kernel."""
     name = map or program.attach_to
     return [
         {"command": "BPF_MAP_UPDATE_ELEM", "map": str(getattr(name, "name", name)), "key": "0"},

@@ -33,7 +33,7 @@ from ._order import order_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 # direction -> (TCX attach type, parent of clsact filters)
 DIRECTIONS = {"ingress": (46, netlink.INGRESS), "egress": (47, netlink.EGRESS)}
@@ -84,26 +84,20 @@ def attach(
     return _by_filter(program, index, target, parent, handle, priority, replace)
 
 
-def attach_netkit(
-    program: Any, iface: str | int, *, before: Any = None, after: Any = None, first: bool = False, last: bool = False
-) -> Link:
+def attach_netkit(program: Any, iface: str | int, **_: Any) -> NoReturn:
     """See `AttachMethods.attach_netkit`."""
     require(program, ("sched_cls",), "attach_netkit")
-    index, name = netlink.interface(iface)
-    attach_type = NETKIT.get(program.attach_type or "", 54)
-    target = f"netkit `{name}`"
-    with order_fields("netkit", before, after, first, last) as fields:
-        fd = link_create(program, attach_type, target_ifindex=index, **fields)
-    if isinstance(fd, int):
-        if not kernel.live().probe("netkit"):
-            raise Unsupported("this kernel has no netkit devices (CONFIG_NETKIT)", "netkit", "6.7", "use `attach_tc`")
-        if -fd == EINVAL:
-            raise InputError(f"`{name}` is no netkit device", target, "use `attach_tc`")
-        raise _refused(program, target, fd)
-    return LinkFd(program, "netkit", target, fd)
+    name = netlink.interface(iface)[1]
+    lacking = "this kernel has no netkit devices (CONFIG_NETKIT)"
+    if kernel.live().probe("netkit"):
+        lacking = (
+            f"`{program.name}` is not attached to `{name}`: this version checks and plans netkit programs, no more"
+        )
+    raise Unsupported(lacking, "netkit", "6.7", "use `attach_tc`")
 
 
 def by_section(program: Any, iface: str | int | None = None, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     if iface is None:
         raise needs(program, "iface", '"eth0"')
     if program.attach_type in NETKIT:
@@ -114,6 +108,7 @@ def by_section(program: Any, iface: str | int | None = None, *where: Any, **opti
 def plan(
     program: Any, iface: str | int | None = None, direction: str | None = None, **options: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     given = {key: str(value) for key, value in options.items() if value}
     if program.attach_type in NETKIT:
         return [{"command": "BPF_LINK_CREATE", "attach_type": program.attach_type, "target_ifindex": iface, **given}]

@@ -83,6 +83,7 @@ def _open(program: Any, family: str, target: str, name: str | None, cookie: int,
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     if program.type == "tracepoint":
         return attach_tracepoint(program, *where, **options)
     if program.type in RAW:
@@ -91,6 +92,7 @@ def by_section(program: Any, *where: Any, **options: Any) -> Link:
 
 
 def plan(program: Any, *where: Any, cookie: int = 0, **_: Any) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     if program.type == "tracepoint":
         category, name = _names(program, *(*where, None, None)[:2])
         return [

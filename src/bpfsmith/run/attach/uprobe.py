@@ -182,6 +182,7 @@ def _multi(
 
 
 def by_section(program: Any, binary: str | None = None, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     if program.attach_type in MULTI:
         return attach_multi(program, binary, *where, **options)
     return attach(program, binary, *where, **options)
@@ -196,6 +197,7 @@ def plan(
     pid: int = -1,
     **options: Any,
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     binary, symbol, extra = _where(program, binary, symbol)
     where = {"path": binary, "symbol": symbol, "offset": offset + extra or None, "pid": None if pid < 0 else pid}
     cookie = {"cookie": options["cookie"]} if options.get("cookie") else {}

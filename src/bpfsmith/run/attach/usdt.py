@@ -130,12 +130,14 @@ def _full(limit: int, target: str) -> InputError:
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> Link:
+    """Attaches as the section says."""
     return attach(program, *where, **options)
 
 
 def plan(
     program: Any, binary: str | None = None, provider: str | None = None, name: str | None = None, **_: Any
 ) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     binary, provider, name = _where(program, binary, provider, name)
     return [
         {"command": "BPF_MAP_UPDATE_ELEM", "map": SPECS},

@@ -72,6 +72,7 @@ def attach(
 
 
 def by_section(program: Any, iface: str | int | None = None, **options: Any) -> Link:
+    """Attaches as the section says."""
     if program.attach_type in {"xdp_devmap", "xdp_cpumap"}:
         kind = program.attach_type.removeprefix("xdp_")
         raise InputError(
@@ -85,6 +86,7 @@ def by_section(program: Any, iface: str | int | None = None, **options: Any) -> 
 
 
 def plan(_program: Any, iface: str | int | None = None, mode: str | None = None, **_: Any) -> list[dict[str, Any]]:
+    """What attaching would ask of the kernel."""
     flags = choice("XDP mode", mode or "", MODES)
     return [{"command": "BPF_LINK_CREATE", "attach_type": "xdp", "target_ifindex": iface, "flags": flags}]
 
