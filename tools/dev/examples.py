@@ -56,9 +56,16 @@ def locked() -> Generator[None]:
 def kernel_side(workspace: Path, target_dir: Path, package: str = f"{PROGRAM}-ebpf", program: str = PROGRAM) -> Path:
     """Builds a kernel crate and leaves its object in `target_dir` as cargo would. Raises `Missing`,
     `subprocess.CalledProcessError`."""
+    words = ("--locked", "--quiet", "--package", package)
+    release = SHARED / TARGET / "release"
     with locked():
-        bpf_toolchain.build(workspace, "--locked", "--quiet", "--package", package, target_dir=SHARED)
-        return _keep(SHARED / TARGET / "release" / program, target_dir / TARGET / "release" / program)
+        bpf_toolchain.build(workspace, *words, target_dir=SHARED)
+        if str(workspace).encode() not in (release / program).read_bytes():
+            # Cargo takes the crate of another checkout, built into the same folder, for this one.
+            for known in (release / ".fingerprint").glob(f"{package}-*"):
+                shutil.rmtree(known)
+            bpf_toolchain.build(workspace, *words, target_dir=SHARED)
+        return _keep(release / program, target_dir / TARGET / "release" / program)
 
 
 def user_side(workspace: Path, built: Path, target_dir: Path) -> Path:
