@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from libbpf_ref import CannotBuild, RefObject, build, read
 
-from bpfsmith import _native
+from bpfsmith import KernelError, _native
 
 if TYPE_CHECKING:
     from conftest import Corpus
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.corpus
 
 SERIES = "6.12"
+ENOSPC = 28
 # What the stand-in's BTF lacks, in its words and in ours.
 OLDER = {
     "19": ("enum64",),
@@ -135,3 +136,34 @@ def test_as_libbpf_for_older_kernels(corpus: Corpus, lacks: str) -> None:
             wrong.append(str(path.relative_to(corpus.path)))
     assert not wrong, f"{len(wrong)} of {compared}:\n" + "\n".join(wrong[:20])
     assert compared > len(paths) / 2
+
+
+# What no loader can mend: nested deeper than kernels look, or with pointers to types of modules that are not loaded.
+NOT_FOR_KERNELS = ("core_reloc_nesting___err_too_deep", "map_kptr", "map_kptr_fail")
+
+
+@pytest.mark.root
+def test_the_running_kernel_takes_every_btf(corpus: Corpus) -> None:
+    """libbpf goes on without BTF when the kernel refuses it; ours is to be taken, whatever compiler it came from."""
+    from bpfsmith import kernel
+
+    taken = 0
+    wrong = []
+    for path in [*corpus, *Path(__file__).resolve().parents[2].glob("examples/**/prebuilt/*.o")]:
+        obj = little(path)
+        data = None if obj is None else obj.kernel_btf()
+        if data is None or stem(path).endswith(NOT_FOR_KERNELS):
+            continue
+        log = bytearray(1 << 20)
+        fields = {"btf": data, "btf_size": len(data), "btf_log_buf": log, "btf_log_size": len(log), "btf_log_level": 1}
+        try:
+            kernel.call_fd("BPF_BTF_LOAD", str(path), **fields).close()
+            taken += 1
+        except KernelError as error:
+            if error.errno == ENOSPC:  # only the log has no room
+                taken += 1
+                continue
+            wrong.append(f"{path}: {log.partition(bytes(1))[0].decode()[-200:]}")
+    print(f"{taken} BTFs taken")
+    assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:10])
+    assert taken > 100

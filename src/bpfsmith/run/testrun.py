@@ -101,7 +101,8 @@ _ADVICE = {
     "syscall": "its context must be as large as the program reads and at most 65535 bytes",
     "raw_tracepoint": "give as many arguments as the program reads, 8 bytes each",
     "sk_lookup": "`family`, `protocol`, `local_port` and the addresses must be those of a connection",
-    "xdp": "of `xdp_md` only `data`, `data_end`, `ingress_ifindex` and `rx_queue_index` can be set",
+    "xdp": "of `xdp_md` only `data`, `data_end`, `ingress_ifindex` and `rx_queue_index` can be set, the interface must "
+    "have that queue, and packets of more than a page are for programs in `xdp.frags`",
     "netfilter": "the packet must be IPv4 or IPv6 behind an Ethernet header",
     "flow_dissector": "of `bpf_flow_keys` only `flags` can be set",
 }
