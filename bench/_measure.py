@@ -148,7 +148,7 @@ class Case:
             if (bar.subject, bar.metric) != (row.subject, row.metric):
                 continue
             low, middle = row.spread(bar.field)
-            said.append(f"{bar.most:g} {'ms' if bar.field == 'wall' else 'MiB'}")
+            said.append(f"{bar.most:g} {'MiB' if bar.field == 'peak' else 'ms'}")
             met.append("yes" if middle <= bar.most else "least only" if low <= bar.most else "**no**")
         return ", ".join(said), ", ".join(dict.fromkeys(met))
 

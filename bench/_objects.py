@@ -84,12 +84,23 @@ def _compile(text: str, name: str, *, header: bytes = b"") -> Path:
     return (folder / "new.o").rename(made)
 
 
-def big() -> Path:
-    """200 programs, 100 maps and 4,000 CO-RE relocations against the running kernel's own types: about 2 MB."""
+def _vmlinux_h() -> bytes:
+    """The running kernel's own types as C."""
     tool = shutil.which("bpftool") or shutil.which("/usr/sbin/bpftool")
     if tool is None or not KERNEL.exists():
-        raise CannotMeasure("the big object needs `bpftool` and a kernel that shows its BTF")
-    header = subprocess.run([tool, "btf", "dump", "file", KERNEL, "format", "c"], capture_output=True, check=True)
+        raise CannotMeasure("objects with CO-RE need `bpftool` and a kernel that shows its BTF")
+    return subprocess.run([tool, "btf", "dump", "file", KERNEL, "format", "c"], capture_output=True, check=True).stdout
+
+
+def compiled(name: str) -> Path:
+    """The object of `peers/NAME.bpf.c`."""
+    text = (Path(__file__).resolve().parent / "peers" / f"{name}.bpf.c").read_text()
+    return _compile(text, name, header=_vmlinux_h() if "vmlinux.h" in text else b"")
+
+
+def big() -> Path:
+    """200 programs, 100 maps and 4,000 CO-RE relocations against the running kernel's own types: about 2 MB."""
+    header = _vmlinux_h()
     lines = [
         '#include "vmlinux.h"',
         "#include <bpf/bpf_helpers.h>",
@@ -109,7 +120,7 @@ def big() -> Path:
             f"bpf_get_current_task(); __u64 sum = {index}; {reads} __u32 key = 1; __u64 *value = "
             f"bpf_map_lookup_elem(&m{index % MAPS}, &key); if (value) *value += sum; return 0; }}"
         )
-    return _compile("\n".join(lines) + "\n", "big", header=header.stdout)
+    return _compile("\n".join(lines) + "\n", "big", header=header)
 
 
 def small(index: int = 0) -> Path:

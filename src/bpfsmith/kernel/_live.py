@@ -22,7 +22,7 @@ class LiveKernel(Kernel):
     and only when a command fails asks for the truth and plans again. `probe(feature)` always asks (once per process).
     """
 
-    __slots__ = ("_btf_ids", "_config", "_known", "_module_list", "_settled", "_symbols", "_vmlinux")
+    __slots__ = ("_btf_ids", "_config", "_known", "_module_list", "_settled", "_symbols", "_version_code", "_vmlinux")
 
     def __init__(self) -> None:
         # The parent's fields are never read: each property below answers for itself.
@@ -30,6 +30,7 @@ class LiveKernel(Kernel):
         self._module_list: tuple[tuple[str, Btf], ...] | None = None
         self._known: dict[str, bool] = {}
         self._settled = False
+        self._version_code = 0
         self._config: dict[str, str] | None = None
         self._symbols: dict[str, int | None] = {}
         self._btf_ids: dict[str, int] | None = None
@@ -152,8 +153,10 @@ class LiveKernel(Kernel):
     @property
     def version_code(self) -> int:
         """KERNEL_VERSION() of it, as kprobe programs of old kernels declare."""
-        numbers = [*(int(part) for part in self.version.split(".") if part), 0, 0, 0][:3]
-        return (numbers[0] << 16) + (numbers[1] << 8) + min(numbers[2], 255)
+        if not self._version_code:
+            numbers = [*(int(part) for part in self.version.split(".") if part), 0, 0, 0][:3]
+            self._version_code = (numbers[0] << 16) + (numbers[1] << 8) + min(numbers[2], 255)
+        return self._version_code
 
     @property
     def arch(self) -> str:

@@ -64,12 +64,13 @@ def read_bytes(data: bytes, name: str = "<bytes>") -> Object:
     """Reads an object from memory; `name` is what messages call it."""
     from bpfsmith import _native
     from bpfsmith.model.object import Object
-    from bpfsmith.read._diagnose import input_error
     from bpfsmith.read._join import names
 
     try:
         return Object(_native.Object.parse(data, name), name, names())
     except _native.ReadError as error:
+        from bpfsmith.read._diagnose import input_error
+
         raise input_error(name, error, head=data[:64]) from None
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "plan", "planned"]
 
-SMALL = 1 << 18
+SMALL = 1 << 16
 
 # Arenas this process has placed so far: each gets addresses of its own.
 _arenas = [0]
@@ -128,19 +128,20 @@ def _read(path: Any) -> Object:
 
     if isinstance(path, bytes | bytearray | memoryview):
         return read_bytes(bytes(path))
-    # Most objects are small files: for those the reader of many files on all cores costs more than the reading.
+    # Most objects are small files: for those the reader of many files on all cores costs more than the reading. A
+    # named pipe is not waited for: what is no small file is left to that reader, which says what is wrong with it.
     spelled = fspath(path)
     try:
-        with open(spelled, "rb", buffering=0, opener=_patiently) as file:
-            head = file.read(SMALL)
+        fd = os.open(spelled, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return read(spelled)
+    try:
+        head = os.read(fd, SMALL)
+    except OSError:
+        head = b""
+    finally:
+        os.close(fd)
     return read_bytes(head, spelled) if head and len(head) < SMALL else read(spelled)
-
-
-def _patiently(path: str, flags: int) -> int:
-    """A named pipe is not waited for: reading it answers nothing, and the reader of files says what it is."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _options(
