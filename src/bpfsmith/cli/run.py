@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         "cgroup": args.cgroup,
         "func": args.func,
         "attach": pairs(args.attach, "--attach"),
-        "globals": values(args.set),
+        **values(args.set),
         "map_sizes": sizes(args.map_size),
         "entries": entries(args.put),
         "btf": args.btf,

@@ -60,8 +60,7 @@ class JsonOutput:
         self._line({"kind": "map", "seconds": round(at, 6), **entries.to_json()})
 
     def text(self, name: str, text: str) -> None:
-        for line in text.splitlines():
-            self._line({"kind": "text", "program": name, "text": line})
+        self._line({"kind": "text", "program": name, "text": text.rstrip("\n")})
 
     def flush(self) -> None:
         self._out.flush()

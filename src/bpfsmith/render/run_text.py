@@ -15,6 +15,7 @@ __all__ = ["TextOutput", "render", "value_text"]
 
 _LEVELS = {"error": "red", "warn": "yellow", "info": "green", "debug": "blue", "trace": "dim"}
 _BYTES = 64  # of a record without a type, shown in full
+_INNER = 16  # the same within a value
 _TEXT = 160  # characters of a text or list within a value
 
 
@@ -64,7 +65,7 @@ class TextOutput:
             self._write(line + "\n")
 
     def text(self, name: str, text: str) -> None:  # noqa: ARG002
-        self._write("".join(f"{printable(line)}\n" for line in text.expandtabs().splitlines()))
+        self._write(f"{printable(text.rstrip(chr(10)).expandtabs())}\n")
 
     def flush(self) -> None:
         self._flush()
@@ -79,7 +80,7 @@ def _lines(report: RunReport, paint: Paint) -> Iterator[str]:
     ended = {"time": "", "end": "", "caller": ""}.get(report.stopped, f", ended by {report.stopped}")
     yield ""
     yield paint(f"{_seconds(report.seconds)}{ended}", "bold")
-    span = report.seconds or 1e-9
+    span = report.seconds if report.seconds > 1e-3 else 1e-15
     rows = [
         (
             one.name,
@@ -155,9 +156,8 @@ def value_text(value: Any, top: bool = False) -> str:  # noqa: PLR0911 - one lin
         plain = value.isprintable() and value and " " not in value and len(value) <= _TEXT
         return value if plain else _cut(repr(str(value)))
     if isinstance(value, bytes | bytearray | memoryview):
-        data = bytes(value)
-        rest = f" ... {len(data)} bytes" if len(data) > _BYTES else ""
-        return data[:_BYTES].hex(" ", 4) + rest
+        data, most = bytes(value), _BYTES if top else _INNER
+        return data[:most].hex(" ", 4) + (f" ... {len(data)} bytes" if len(data) > most else "")
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
@@ -176,7 +176,9 @@ def _number(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
 
 
-def _rate(value: float) -> str:
+def _rate(value: float) -> str | None:
+    if value > 1e12:  # no time passed
+        return None
     return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
 
 

@@ -28,6 +28,7 @@ def run(
     attach: Mapping[str, Any] | None = None,
     globals: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the domain
     map_sizes: Mapping[str, int] | None = None,
+    kconfig: Mapping[str, Any] | None = None,
     entries: Mapping[str, Mapping[Any, Any]] | None = None,
     btf: Any = None,
     pin_path: str | None = None,
@@ -50,8 +51,8 @@ def run(
     programs: names or patterns; only these are loaded. iface, direction (`ingress`, `egress`), pid, cgroup, func:
         targets of programs whose section says none; several interfaces get each program. attach: program -> its own
         target (as `--attach` takes it, or a tuple or dict of arguments of its `attach_*` method).
-    globals, map_sizes, btf, pin_path, log_level: as in `bpfsmith.load`. entries: map -> {key: value} stored before
-        anything is attached; a program's name as the value puts it into a prog array.
+    globals, map_sizes, kconfig, btf, pin_path, log_level: as in `bpfsmith.load`. entries: map -> {key: value} stored
+        before anything is attached; a program's name as the value puts it into a prog array.
     records: ring or perf buffer -> type of its records, where the object does not say. Without it, the one struct of
         the size the programs write is taken, and a note says so.
     duration, interval: seconds, or text (`500ms`, `10s`, `2m`); without a duration until a signal.
@@ -76,7 +77,7 @@ def run(
     aim = Aim(ifaces, direction, pid, None if cgroup is None else fspath(cgroup), func, attach)
     told: dict[str, Any] = {
         "select": programs, "globals": globals, "map_sizes": map_sizes, "btf": btf, "pin_path": pin_path,
-        "log_level": log_level,
+        "kconfig": kconfig, "log_level": log_level,
     }  # fmt: skip
     return run_session(
         path,

@@ -57,6 +57,7 @@ def preview(
     entries: Any = None,
     globals: Any = None,  # noqa: A002 - the word of the domain
     map_sizes: Any = None,
+    kconfig: Any = None,
     btf: Any = None,
     pin_path: Any = None,
     attach: Any = None,
@@ -67,7 +68,9 @@ def preview(
     from bpfsmith.read import read
 
     obj = read(path)
-    planned = load_plan(obj, select=programs, globals=globals, map_sizes=map_sizes, btf=btf, pin_path=pin_path)
+    planned = load_plan(
+        obj, select=programs, globals=globals, map_sizes=map_sizes, kconfig=kconfig, btf=btf, pin_path=pin_path
+    )
     ifaces = () if iface is None else (iface,) if isinstance(iface, str | int) else tuple(iface)
     where = Aim(iface=ifaces, given=attach, **aim)
     where.check(list(planned.programs))

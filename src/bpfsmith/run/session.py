@@ -57,7 +57,7 @@ class Sink:
         """What a watched map holds now."""
 
     def text(self, name: str, text: str) -> None:
-        """What an iterator printed."""
+        """A line an iterator printed."""
 
     def flush(self) -> None:
         """Nothing more comes for the moment."""
@@ -144,7 +144,8 @@ class Session:
         self._poller: Any = None
         self._start = 0.0
         for name in (*self._watch, *self._records, *self._entries):
-            loaded.maps[name]  # an unknown one is refused before anything is attached
+            if name not in self._records or name not in loaded.programs:  # iterators have records too
+                loaded.maps[name]  # an unknown one is refused before anything is attached
         aim.check(list(loaded.programs))
 
     # ------------------------------------------------------------ before
@@ -271,8 +272,7 @@ class Session:
         """Detaches, reads what is left in rings and maps, and how often programs ran."""
         report = self.report
         for name, link in self._texts:
-            for text in _iterated(link):
-                self._sink.text(name, text)
+            self._iterate(name, link)
         self._mark_gone()
         for link in reversed(self.loaded.links):
             link.detach()
@@ -283,11 +283,25 @@ class Session:
         if self._shown != "none":
             most = FEW if self._shown == "few" else None
             for name, planned in self.loaded._planned.maps.items():
-                if planned.type_name in _SILENT or planned.source.origin in ("data", "kconfig"):
+                # Aya's log writes into a map of its own first.
+                hidden = planned.source.origin in ("data", "kconfig") or name.startswith("AYA_LOG_")
+                if hidden or planned.type_name in _SILENT:
                     continue
                 report.maps.append(show_map(self.loaded.maps[name], most))
             report.globals = _globals(self.loaded)
         return report
+
+    def _iterate(self, name: str, link: Any) -> None:
+        """One run of an iterator: its records where their type is known, else its lines."""
+        spec = self._records.get(name)
+        if spec is None:
+            for line in link.lines():
+                self._sink.text(name, line)
+            return
+        run = StreamRun(name, "iter", str(spec))
+        self.report.streams.append(run)
+        for run.count, record in enumerate(link.records(spec), 1):
+            self._sink.event(name, record, self.report.seconds)
 
     def close(self) -> None:
         """Gives up what is not the loaded object's; that detaches and unloads by itself."""
@@ -456,8 +470,3 @@ def _count(program: Any, shown: ProgramRun) -> None:
 
     told = info.program(program.fd)
     shown.runs, shown.ns, shown.missed = (told.get(key) for key in ("run_cnt", "run_time_ns", "recursion_misses"))
-
-
-def _iterated(link: Any) -> Iterable[str]:
-    read = link.read()
-    yield read if isinstance(read, str) else bytes(read).decode("utf-8", "replace")

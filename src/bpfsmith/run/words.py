@@ -63,9 +63,16 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
-def values(texts: Iterable[str]) -> dict[str, Any]:
-    """`NAME=VALUE` of `--set`."""
-    return {name: value_of(text) for name, text in pairs(texts, "--set").items()}
+def values(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`NAME=VALUE` of `--set`: global variables, and what the object wants to know of the kernel's configuration.
+
+    >>> values(["LIMIT=10", "CONFIG_HZ=250"])
+    {'globals': {'LIMIT': 10}, 'kconfig': {'CONFIG_HZ': 250}}
+    """
+    found: dict[str, dict[str, Any]] = {"globals": {}, "kconfig": {}}
+    for name, text in pairs(texts, "--set").items():
+        found["kconfig" if name.startswith("CONFIG_") else "globals"][name] = value_of(text)
+    return found
 
 
 def entries(texts: Iterable[str]) -> dict[str, dict[Any, Any]]:
