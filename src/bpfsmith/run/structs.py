@@ -6,7 +6,7 @@ from operator import index
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 
-from bpfsmith.model.errors import ValueMismatch
+from bpfsmith.model.errors import InputError, ValueMismatch
 from bpfsmith.model.near import did_you_mean
 from bpfsmith.run.record import Record, record_class
 from bpfsmith.run.values import Codec, bytes_of
@@ -88,6 +88,8 @@ class StructCodec(Codec):
         self._fields = tuple(fields)
         self.by_name = {field.name: field for field in fields}
         self.cls = record_class(_identifier(name), tuple(field.name for field in fields), self)
+        if any(field.offset + field.size > size for field in fields):
+            raise InputError(f"`{name}` has fields beyond its {size} bytes", where="BTF", hint="build the object again")
         self._has_bits = any(field.bits or field.codec.has_bits for field in fields)
         end, self.overlaps = 0, False
         for field in sorted(fields, key=lambda one: one.span):
