@@ -8,6 +8,7 @@ import inspect
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,14 @@ def finding_schema() -> str:
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def inspect_schema() -> str | None:
-    """The schema of `inspect --format json`, when the job brings one."""
-    try:
-        module = importlib.import_module("bpfsmith.inspect.schema")
-    except ImportError:
-        return None
-    return json.dumps(module.schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_of(verb: str) -> Callable[[], str]:
+    """The schema of `VERB --format json`."""
+
+    def text() -> str:
+        module = importlib.import_module(f"bpfsmith.{verb}.schema")
+        return json.dumps(module.schema(), indent=2, ensure_ascii=False) + "\n"
+
+    return text
 
 
 SNAPSHOTS = {
@@ -122,7 +124,9 @@ SNAPSHOTS = {
     "python.txt": python_text,
     "rules.json": rules_json,
     "finding.schema.json": finding_schema,
-    "inspect.schema.json": inspect_schema,
+    "doctor.schema.json": schema_of("doctor"),
+    "inspect.schema.json": schema_of("inspect"),
+    "ps.schema.json": schema_of("ps"),
 }
 
 
