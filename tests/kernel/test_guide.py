@@ -40,7 +40,8 @@ def test_what_the_guide_shows_works(
     monkeypatch.chdir(guide.ROOT)
     names = {"__name__": "guide", "net": netns, "cgroup": cgroup}
     replaced = {CGROUP: str(cgroup.path), PINS: str(bpffs), INTERFACE: netns.device}
-    assert guide.run(page, names, replaced, ENV) > 0
+    ran = guide.run(page, names, replaced, ENV)
+    assert ran > 0 or not any(block.language in guide.MARKED for block in guide.blocks(page))
 
 
 # Loads `r0 = 1; exit` as each program type given, with only the capabilities given, and prints the errnos.
