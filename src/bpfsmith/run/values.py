@@ -371,4 +371,5 @@ def _of(name: str, count: int) -> str:
 
 
 def bytes_of(size: int) -> str:
+    """`1 byte`, `4 bytes`."""
     return f"{size} byte" if size == 1 else f"{size} bytes"

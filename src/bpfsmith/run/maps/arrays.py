@@ -16,6 +16,7 @@ __all__ = ["shaped", "to_arrow", "to_numpy", "update_numpy"]
 
 
 def to_numpy(table: Table, *, flat: bool, drain: bool, flags: int) -> Any:
+    """`Table.to_numpy`; `flags` of each read (4: under its lock)."""
     columns.numpy()  # said before the kernel is asked
     if table.spec.type == "array" and table.mmapable and not flags:
         return columns.expand(table.value_type, table.view().copy())  # type: ignore[attr-defined]
@@ -76,6 +77,7 @@ def _flat(array: Any) -> Any:
 
 
 def to_arrow(table: Table) -> Any:
+    """`Table.to_arrow`."""
     arrow = columns.arrow()
     array = to_numpy(table, flat=True, drain=False, flags=0)
     if not array.dtype.names:
@@ -118,6 +120,7 @@ def _column(arrow: Any, part: Any) -> Any:
 
 
 def update_numpy(table: Table, keys: Any, values: Any) -> int:
+    """`Table.update_numpy`."""
     numpy = columns.numpy()
     if values is None:
         both = numpy.asarray(keys)
