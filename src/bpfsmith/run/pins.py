@@ -23,7 +23,7 @@ DEFAULT = "/sys/fs/bpf"
 ENOENT, ENOTDIR = 2, 20
 DEVMAPS = frozenset((14, 25))
 F_RDONLY_PROG, F_TOKEN_FD = 1 << 7, 1 << 16
-MAP_INFO, PROG_INFO, BTF_INFO = 104, 232, 32
+MAP_INFO, PROG_INFO = 104, 232
 
 
 def wanted(obj: Object, folder: str | None, pins: Mapping[str, str] | None) -> dict[str, str]:
@@ -181,39 +181,20 @@ def leaves(btf: Btf, type_id: int, base: int = 0, depth: int = 0) -> list[tuple[
 
 
 def _btf_by_id(number: int) -> Btf | None:
+    """Types in the kernel by their id; None where they may not be read."""
     from bpfsmith._native import Btf, ReadError
+    from bpfsmith.kernel import info
     from bpfsmith.kernel.attrs import encode
 
     fd = kernel.door().bpf_fd(*encode("BPF_BTF_GET_FD_BY_ID", btf_id=number))
     if isinstance(fd, int):
         return None
     with fd:
-        info = _info(fd, BTF_INFO)
-        if info is None:
-            return None
-        data = bytearray(_u32(info, 8))
-        head = bytearray(BTF_INFO)
-        from bpfsmith.kernel.attrs import encode as _encode  # the description holds the address of the buffer
-
-        if not _read_btf(fd, head, data, _encode):
-            return None
+        data: bytes = info.btf(fd, data=True)["data"]
     try:
-        return Btf.parse(bytes(data))
+        return Btf.parse(data)
     except ReadError:
         return None
-
-
-def _read_btf(fd: Fd, head: bytearray, data: bytearray, encode: Any) -> bool:
-    """`struct bpf_btf_info` with `btf` pointing to `data`: the kernel fills both."""
-    import ctypes
-
-    buffer = (ctypes.c_char * len(data)).from_buffer(data)
-    head[0:8] = ctypes.addressof(buffer).to_bytes(8, _ORDER)
-    head[8:12] = len(data).to_bytes(4, _ORDER)
-    number, attr, buffers = encode("BPF_OBJ_GET_INFO_BY_FD", bpf_fd=fd, info_len=len(head), info=head)
-    answer = kernel.door().bpf(number, attr, buffers)
-    del buffer
-    return answer >= 0
 
 
 # ---------------------------------------------------------------- programs and tokens
@@ -225,7 +206,7 @@ def program_function(name: str, target: Any, function: str | None) -> tuple[Any,
     info = _info(fd, PROG_INFO)
     if info is None:
         raise InputError(f"`programs[{name!r}]['attach_prog']` is no loaded program", hint="give a LoadedProgram")
-    number = _u32(info, 136)
+    number = _u32(info, 128)
     btf = _btf_by_id(number) if number else None
     if btf is None:
         raise InputError(
