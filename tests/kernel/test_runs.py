@@ -135,7 +135,11 @@ def test_info_and_dumps_are_bpftools(programs: Any, tmp_path: Path) -> None:
     _bpftool("prog", "dump", "xlated", "id", str(program.id), "file", str(tmp_path / "xlated"))
     assert (tmp_path / "xlated").read_bytes() == program.xlated()
     assert len(program.jited()) == told["bytes_jited"]
-    assert len(program.xlated_text().splitlines()) <= len(program.xlated()) // 8
+    text = _bpftool("prog", "dump", "xlated", "id", str(programs["grows"].id))
+    theirs = [line for line in text.splitlines() if line.lstrip()[:1].isdigit()]
+    assert programs["grows"].xlated_text().splitlines() == theirs
+    assert "map[id:" in programs["tracepoint"].xlated_text()
+    assert " RUNS\n" in programs["tracepoint"].xlated_text()
     assert sum(info["jited_func_lens"]) <= len(program.jited())
 
 

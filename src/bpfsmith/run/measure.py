@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ProgramRuns", "Stats", "StatsEnabled", "stats_enabled"]
 
 EINVAL = 22
+LD_IMM64, CALL = 0x18, 0x85
 _STREAMS = {"stdout": 1, "stderr": 2}
 
 
@@ -185,12 +186,29 @@ class ProgramRuns:
         return self._dump("xlated_prog_insns", "xlated_prog_len")
 
     def xlated_text(self) -> str:
-        """The same as text, one instruction per line (`  12: (85) call bpf_map_lookup_elem#...`)."""
+        """The same as text, one instruction per line: maps by id and name, called kernel functions by name where
+        /proc/kallsyms tells (`  12: (85) call __htab_map_lookup_elem#...`)."""
         from sys import byteorder
 
         from bpfsmith import _native
 
-        rows = _native.disassemble(self.xlated(), big_endian=byteorder == "big")
+        code = self.xlated()
+        wide = [at for at in range(0, len(code), 8) if code[at] == LD_IMM64 and code[at + 1] >> 4 in (1, 2)]
+        maps = self.info["maps"] if wide else {}
+        places = {}
+        for at in wide:
+            number = int.from_bytes(code[at + 4 : at + 8], byteorder)
+            offset = int.from_bytes(code[at + 12 : at + 16], byteorder)
+            inside = f"[0]+{offset}" if code[at + 1] >> 4 == 2 else ""
+            places[at // 8] = f"map[id:{number}]{inside}" + (f" {maps[number]}" if maps.get(number) else "")
+        calls = {
+            int.from_bytes(code[at + 4 : at + 8], byteorder, signed=True)
+            for at in range(0, len(code), 8)
+            if code[at] == CALL and code[at + 1] >> 4 == 0
+        }
+        rows = _native.disassemble(
+            code, big_endian=byteorder == "big", symbols=places, helpers=_functions(calls) if calls else None
+        )
         return "".join(f"{slot:4}: {text}\n" for slot, text in rows)
 
     def jited(self) -> bytes:
@@ -265,3 +283,18 @@ class ProgramRuns:
             from bpfsmith.model.errors import Closed
 
             raise Closed(f"program `{self.name}` was closed", f"program `{self.name}`")
+
+
+def _functions(distances: set[int]) -> dict[int, str]:
+    """Names of the kernel functions so far from `__bpf_call_base`, which is how a verified program calls them."""
+    base = kernel.live().symbol("__bpf_call_base")
+    if not base:
+        return {}
+    text = b"\n" + kernel.door().read_bytes("/proc/kallsyms")
+    found = {}
+    for distance in distances:
+        at = text.find(b"\n%016x " % (base + distance))
+        if at >= 0:
+            # address, kind, name, and the module of one that has one
+            found[distance] = text[at + 1 : text.find(b"\n", at + 1)].split()[2].decode("utf-8", "replace")
+    return found

@@ -98,6 +98,7 @@ _INSTEAD = {
 _SKB_TYPES = frozenset(name for name, row in _RUNS.items() if row[2] is _SKB)
 _HANDS_BACK = _SKB_TYPES | {"xdp", "sk_lookup"}
 _ADVICE = {
+    **dict.fromkeys(_SKB_TYPES, "packets have an Ethernet header and at most a page, some 3500 bytes"),
     "syscall": "its context must be as large as the program reads and at most 65535 bytes",
     "raw_tracepoint": "give as many arguments as the program reads, 8 bytes each",
     "sk_lookup": "`family`, `protocol`, `local_port` and the addresses must be those of a connection",
