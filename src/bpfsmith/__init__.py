@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from bpfsmith.run.address import ip as ip
     from bpfsmith.run.address import mac as mac
     from bpfsmith.run.address import prefix as prefix
+    from bpfsmith.run.events import aya_logs as aya_logs
     from bpfsmith.run.events import events as events
     from bpfsmith.run.link import Link as Link
     from bpfsmith.run.load import load as load
@@ -106,6 +107,7 @@ _PUBLIC = {
     "Unsupported": "model.errors",
     "ValueMismatch": "model.errors",
     "VerifierRejected": "model.errors",
+    "aya_logs": "run.events",
     "check": "check",
     "events": "run.events",
     "doctor": "doctor",
@@ -161,6 +163,7 @@ __all__ = [
     "ValueMismatch",
     "VerifierRejected",
     "__version__",
+    "aya_logs",
     "check",
     "doctor",
     "events",
