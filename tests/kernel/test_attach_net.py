@@ -388,3 +388,29 @@ def test_closed_objects_attach_nothing(bpf: Any, netns: Any) -> None:
     with pytest.raises(Closed):
         link.info()
     link.detach()
+
+
+def test_what_outlives_is_undone_from_another_namespace(bpf: Any, netns: Any) -> None:
+    links = [
+        bpf.programs["one"].attach_xdp(netns.device, via="netlink"),
+        bpf.programs["first"].attach_tc(netns.device, "ingress", via="clsact"),
+    ]
+    with netns.peer():
+        for link in links:
+            link.detach()
+    assert netlink.xdp_state(netns.ifindex) == ("", {}) and not netlink.has_clsact(netns.ifindex)
+
+
+def test_detaching_leaves_alone_what_others_put_there(bpf: Any, netns: Any) -> None:
+    link = bpf.programs["one"].attach_xdp(netns.device, via="netlink")
+    netlink.set_xdp(netns.ifindex, bpf.programs["two"].fd.fileno(), fresh=False)
+    link.detach()
+    assert runs(bpf, "two", netns.udp) == 1
+    netlink.set_xdp(netns.ifindex, -1)
+    link = bpf.programs["first"].attach_tc(netns.device, "ingress", via="clsact", priority=3, handle=1)
+    netlink.add_filter(netns.ifindex, netlink.INGRESS, bpf.programs["second"].fd.fileno(), "x", 1, 3, replace=True)
+    with pytest.raises(TargetGone):
+        link.update(bpf.programs["first"])
+    link.detach()
+    assert runs(bpf, "second", netns.udp) == 1
+    netlink.delete_clsact(netns.ifindex)

@@ -1,4 +1,4 @@
-"""Tracing families on the running kernel: each is seen to fire; those it refuses are checked, planned, refused by type."""
+"""Tracing families on the running kernel: each is seen to fire; those it refuses are checked, planned, refused."""
 
 from __future__ import annotations
 
@@ -371,3 +371,36 @@ def test_plans_name_the_commands(bpf: Any) -> None:
             options = {}
             continue
         assert bpf.programs[name].attach_plan(**options)["program"] == name
+
+
+@pytest.mark.parametrize("slash", ["/", ""])  # libbpf keeps the first slash of a path in a section name, Aya does not
+@pytest.mark.parametrize("kind", ["uprobe", "uretprobe", "uprobe.multi", "uretprobe.s"])
+def test_sections_that_say_everything(bpf_object: Callable[..., Path], kind: str, slash: str) -> None:
+    path = elfsym.find_binary("libc.so.6")
+    name = "l?bs" if "multi" in kind else "labs"
+    source = f'#include "attach.h"\nCOUNTS("{kind}/{slash}{path[1:]}:{name}", probe, 0)\n'
+    with load(bpf_object(source)) as bpf:
+        (link,) = bpf.attach()
+        assert runs(bpf, "probe", labs) == 4
+        link.detach()
+        assert runs(bpf, "probe", labs) == 0
+
+
+def test_attaching_again_and_again_leaks_nothing(bpf: Any, tmp_path: Path) -> None:
+    def once() -> None:
+        for name, words, options in (
+            ("tp", (), {}), ("raw", (), {}), ("entry", ("libc", "labs"), {}), ("many", ("libc", "l*abs"), {}),
+            ("sample", (), {"cpu": 0}), ("tasks", (), {}),
+        ):  # fmt: skip
+            link = bpf.programs[name].attach(*words, **options)
+            if name == "tasks":
+                link.read()
+            link.detach()
+        with contextlib.suppress(InputError):
+            bpf.programs["entry"].attach("libc", "labss")
+
+    once()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        once()
+    assert len(os.listdir("/proc/self/fd")) == before

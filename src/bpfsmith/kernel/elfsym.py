@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ElfFile", "Function", "find_binary", "functions", "offset_of"]
+__all__ = ["ElfFile", "Function", "find_binary", "from_section", "functions", "offset_of"]
 
 # What reading past the end, or at a place no file has, raises.
 MALFORMED = (StructError, OverflowError, IndexError, MemoryError)
@@ -310,6 +310,13 @@ def find_binary(which: str, pid: int = -1) -> str:
     raise TargetMissing(
         f"there is no executable or library `{which}`", which, did_you_mean(which, libraries) or "pass its path"
     )
+
+
+def from_section(path: str) -> str:
+    """The path a section name means: Aya writes it without the first slash, libbpf as it is."""
+    if "/" in path and not path.startswith("/") and not os.path.exists(path) and os.path.exists(f"/{path}"):
+        return f"/{path}"
+    return path
 
 
 def _is_elf(path: str) -> bool:

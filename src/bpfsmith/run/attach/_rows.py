@@ -14,7 +14,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
      "native, skb and hardware modes; rtnetlink where there are no links; programs of devmap and cpumap entries go into the map"),
     ("netkit", "tc", "attach_netkit", "sched_cls", "netkit_primary netkit_peer", "", "netkit interface", "6.7", "6.7", _NET,
      "CONFIG_NETKIT", REFUSED, ""),
-    ("tc", "tc", "attach_tc", "sched_cls sched_act", "", "", "interface, direction", "4.5", "6.6", _NET,
+    ("tc", "tc", "attach_tc", "sched_cls", "", "", "interface, direction", "4.5", "6.6", _NET,
      "CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF", FIRES, "TCX where the kernel has it, clsact with a filter otherwise or when asked for"),
     ("tracepoint", "tracepoint", "attach_tracepoint", "tracepoint", "", "", "category, name", "4.7", "5.15", _PERF, "tracefs mounted", FIRES, ""),
     ("raw_tracepoint", "tracepoint", "attach_raw_tracepoint", "raw_tracepoint raw_tracepoint_writable", "", "", "tracepoint", "4.17", "4.17", _PERF, "", FIRES, ""),
@@ -47,6 +47,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("struct_ops", "struct_ops", "attach_struct_ops", "struct_ops", "", "", "struct_ops map", "5.6", "6.4", _NET, "kernel BTF", FIRES, "attached through its map"),
     ("netfilter", "netfilter", "attach_netfilter", "netfilter", "", "", "protocol family, hook, priority", "6.4", "6.4", _NET, "CONFIG_NETFILTER_BPF_LINK", FIRES, ""),
     ("lirc_mode2", "refused", "attach", "lirc_mode2", "", "", "/dev/lircN", "4.18", "", _NET, "CONFIG_BPF_LIRC_MODE2", REFUSED, ""),
+    ("action", "refused", "attach", "sched_act", "", "", "tc filter", "4.1", "", _NET, "CONFIG_NET_ACT_BPF", NONE, "`tc filter add ... action bpf object-pinned PATH` runs the pinned program; a `tc` program needs no action"),
     ("lwt", "refused", "attach", "lwt_in lwt_out lwt_xmit lwt_seg6local", "", "", "route", "4.10", "", _NET, "CONFIG_LWTUNNEL_BPF", NONE, "`ip route add ... encap bpf` attaches the pinned program"),
     ("syscall", "refused", "attach", "syscall", "", "", "nothing", "5.14", "", "", "", NONE, "run it with `test_run()`"),
 )

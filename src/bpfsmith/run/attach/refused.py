@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def by_section(program: Any, device: str | None = None, **_: Any) -> NoReturn:
+def by_section(program: Any, device: str | None = None, *_: Any, **__: Any) -> NoReturn:
     """Attaches as the section says."""
     if program.type == "syscall":
         raise InputError(
@@ -27,6 +27,11 @@ def by_section(program: Any, device: str | None = None, **_: Any) -> NoReturn:
         raise Unsupported(
             f"`{program.name}` cannot be attached: this version of bpfsmith does not attach lirc_mode2 programs",
             "lirc_mode2", "4.18", "pin the program, `ir-keytable` of v4l-utils attaches decoders",
+        )  # fmt: skip
+    if program.type == "sched_act":
+        raise InputError(
+            f"`{program.name}` is an action of a tc filter, which is where it is attached", program.name,
+            "a `tc` program filters and acts; or pin it: `tc filter add ... action bpf object-pinned PATH`",
         )  # fmt: skip
     section = {"lwt_in": "in", "lwt_out": "out", "lwt_xmit": "xmit"}.get(program.type, "")
     way = f"encap bpf {section} pinned PATH" if section else "encap seg6local action End.BPF endpoint pinned PATH NAME"

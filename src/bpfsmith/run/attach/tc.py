@@ -48,7 +48,7 @@ def attach(
     priority: int = 0,
 ) -> Link:  # fmt: skip
     """See `AttachMethods.attach_tc`."""
-    require(program, ("sched_cls", "sched_act"), "attach_tc")
+    require(program, ("sched_cls",), "attach_tc")
     choice("way to attach to tc", via or "", VIA)
     way = direction or (program.attach_type or "").removeprefix("tcx_")
     if way not in DIRECTIONS:
@@ -70,7 +70,7 @@ def attach(
         raise InputError("filters of clsact run by `priority`, not by `before` and `after`", target, 'use `via="tcx"`')
     if replace is not None and via != "clsact" and (found := _replaced_link(program, index, attach_type, replace)):
         return found
-    if via != "clsact" and replace is None and not (handle or priority) and program.type == "sched_cls":
+    if via != "clsact" and replace is None and not (handle or priority):
         with order_fields("tcx", before, after, first, last) as fields:
             fd = link_create(program, attach_type, target_ifindex=index, **fields)
         if not isinstance(fd, int):

@@ -78,7 +78,7 @@ def _where(program: Any, binary: str | None, symbol: str | None) -> tuple[str, s
     if binary is None:
         if not path:
             raise needs(program, "binary", '"/usr/bin/bash", symbol="readline"')
-        binary = path
+        binary = elfsym.from_section(path)
     if symbol is None and told:
         name, plus, number = name.partition("+")
         extra = 0

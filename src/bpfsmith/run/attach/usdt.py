@@ -104,7 +104,7 @@ def _where(program: Any, binary: str | None, provider: str | None, name: str | N
     """From arguments, else from `usdt/PATH:PROVIDER:NAME`."""
     path, _, rest = (program.attach_to or "").partition(":")
     told_provider, _, told_name = rest.partition(":")
-    binary, provider, name = binary or path, provider or told_provider or None, name or told_name
+    binary, provider, name = binary or elfsym.from_section(path), provider or told_provider or None, name or told_name
     if not binary or not name:
         raise needs(program, "binary", '"libc.so.6", provider="libc", name="setjmp"')
     return binary, provider, name
