@@ -273,7 +273,10 @@ class Mapping:
     while views of it live, or with the value."""
 
     @staticmethod
-    def map(fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int: ...
+    def map(
+        fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0
+    ) -> Mapping | int:
+        """`address`: a wish, 0 for anywhere; nothing in use is replaced."""
     def __len__(self) -> int: ...
     def close(self) -> None: ...
 

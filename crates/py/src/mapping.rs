@@ -34,7 +34,7 @@ impl PyMapping {
 #[pymethods]
 impl PyMapping {
     #[staticmethod]
-    #[pyo3(signature = (fd, length, offset = 0, prot = 1, flags = 1))]
+    #[pyo3(signature = (fd, length, offset = 0, prot = 1, flags = 1, address = 0))]
     fn map(
         py: Python<'_>,
         fd: i32,
@@ -42,8 +42,9 @@ impl PyMapping {
         offset: i64,
         prot: i32,
         flags: i32,
+        address: usize,
     ) -> PyResult<Py<PyAny>> {
-        match py.detach(|| Mapping::new(fd, length, offset, prot, flags)) {
+        match py.detach(|| Mapping::new(fd, length, offset, prot, flags, address)) {
             Ok(mapping) => {
                 let state = Mutex::new(State {
                     mapping: Some(mapping),

@@ -18,19 +18,27 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// mmap(2) with `PROT_*` and `MAP_*` as the kernel numbers them; `Err` is `-errno`.
+    /// mmap(2) with `PROT_*` and `MAP_*` as the kernel numbers them; `Err` is `-errno`. `address` is where it is wished
+    /// (0: anywhere): the kernel takes another place where that one is in use, or refuses, as arenas do.
     ///
     /// # Errors
     /// What the kernel says; `-EINVAL` for MAP_FIXED, which could replace memory in use.
-    pub fn new(fd: RawFd, len: usize, offset: i64, prot: i32, flags: i32) -> Result<Self, i64> {
+    pub fn new(
+        fd: RawFd,
+        len: usize,
+        offset: i64,
+        prot: i32,
+        flags: i32,
+        address: usize,
+    ) -> Result<Self, i64> {
         let fixed = libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE;
         if flags & fixed != 0 {
             return Err(-i64::from(libc::EINVAL));
         }
-        // SAFETY: without an address and MAP_FIXED the kernel chooses a free range.
+        // SAFETY: without MAP_FIXED an address is only a wish: the kernel chooses a free range.
         let start = unsafe {
             libc::mmap(
-                std::ptr::null_mut(),
+                std::ptr::without_provenance_mut::<c_void>(address),
                 len,
                 prot as c_int,
                 flags as c_int,

@@ -57,8 +57,13 @@ class Door:
     def map_delete(self, fd: int, keys: Any, count: int, batch: bool = True) -> tuple[int, int, int, int]:
         return _native.map_delete(fd, keys, count, batch)
 
-    def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1) -> Mapping | int:
-        return _native.Mapping.map(fd, length, offset, prot, flags)
+    def mmap(
+        self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0
+    ) -> Mapping | int:
+        """`address`: where it is wished (arenas lie where programs expect them); never in place of something else."""
+        if not address:
+            return _native.Mapping.map(fd, length, offset, prot, flags)
+        return _native.Mapping.map(fd, length, offset, prot, flags, address)
 
     def ring(self, fd: int, size: int) -> Ring | int:
         return _native.Ring.open(fd, size)

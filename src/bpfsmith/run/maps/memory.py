@@ -83,7 +83,9 @@ class Arena(Map):
     def mapping(self) -> Mapping:
         """Its memory as a buffer; the same one at each call."""
         if self._mapped is None:
-            found = kernel.door().mmap(self.fileno(), self.size, 0, PROT_READ | PROT_WRITE, MAP_SHARED)
+            found = kernel.door().mmap(
+                self.fileno(), self.size, 0, PROT_READ | PROT_WRITE, MAP_SHARED, self.spec.map_extra
+            )
             if isinstance(found, int):
                 if found == -EINVAL:
                     raise Unsupported(
