@@ -47,7 +47,7 @@ class Externs:
         for slot, index in image.externs:
             at = slot * 8
             found = self._find(index, program)
-            if externs[index].kind == "kfunc":
+            if externs[index].kind == "kfunc" and insns[at] == _CALL:  # else its address, to ask whether it is there
                 self._call(insns, at, index, found, modules)
             elif found is None:
                 _load(insns, at, 0, 0, 0)
