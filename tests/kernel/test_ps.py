@@ -135,3 +135,42 @@ def test_without_rights(unprivileged: Any) -> None:
     assert done.returncode == 3
     assert "has no CAP_SYS_ADMIN" in done.stderr
     assert done.stdout == ""
+
+
+def test_places_without_a_link_are_told(netns: Any, cgroup: Any) -> None:
+    from bpfsmith.kernel import netlink
+
+    xdp, cls, skb = tiny.load(6, tiny.insn(tiny.MOV64_IMM, imm=2) + tiny.END), tiny.load(3), tiny.load(8)
+    assert not isinstance(xdp, int)
+    assert not isinstance(cls, int)
+    assert not isinstance(skb, int)
+    with xdp, cls, skb:
+        netlink.set_xdp(netns.ifindex, xdp.fileno(), 2)
+        netlink.add_clsact(netns.ifindex)
+        netlink.add_filter(netns.ifindex, netlink.INGRESS, cls.fileno(), "mine", priority=3)
+        folder = kernel.door().open_fd(str(cgroup.path))
+        assert not isinstance(folder, int)
+        with folder:
+            kernel.call("BPF_PROG_ATTACH", target_fd=folder, attach_bpf_fd=skb, attach_type=1)
+            told = {one.id: one.attached for one in bpfsmith.ps("programs").programs}
+            kernel.call("BPF_PROG_DETACH", target_fd=folder, attach_bpf_fd=skb, attach_type=1)
+        assert told[info.program(xdp)["id"]] == ["xdp veth0 (skb)"]
+        assert told[info.program(cls)["id"]] == ["tc veth0 ingress, priority 3"]
+        assert told[info.program(skb)["id"]] == [f"cgroup {cgroup.path} (cgroup_inet_egress)"]
+        netlink.set_xdp(netns.ifindex, -1, 2)
+        netlink.delete_clsact(netns.ifindex)
+
+
+def test_a_program_on_a_perf_event(bpf_object: Any) -> None:
+    from bpfsmith.kernel import perf
+
+    program = tiny.load(5)
+    assert not isinstance(program, int)
+    number = int(kernel.door().read_text("/sys/kernel/tracing/events/sched/sched_switch/id"))
+    event = kernel.door().perf_event_open(b"".join([(2).to_bytes(4, "little"), (64).to_bytes(4, "little"),
+                                                    number.to_bytes(8, "little")]).ljust(64, b"\0"), -1, 0)  # fmt: skip
+    assert not isinstance(event, int), perf
+    with program, event:
+        assert kernel.door().ioctl(event.fileno(), 0x40042408, program.fileno()) == 0
+        told = {one.id: one.attached for one in bpfsmith.ps("programs").programs}
+        assert told[info.program(program)["id"]] == ["tracepoint sched_switch"]

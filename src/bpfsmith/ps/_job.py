@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.facts import attach_types, map_types, program_types
-from bpfsmith.kernel import info, live
+from bpfsmith.kernel import attached, info, live
 from bpfsmith.kernel.privilege import sysctl
 from bpfsmith.model.errors import InputError, KernelError, UnknownName
 from bpfsmith.ps.report import LoadedBtf, LoadedLink, LoadedMap, LoadedObject, LoadedProgram, Owner, PsReport
@@ -128,6 +128,16 @@ def _connect(report: PsReport) -> None:
     for link in report.links:
         if link.program_id in programs:
             programs[link.program_id].links.append(link.id)
+            programs[link.program_id].attached.append(f"{link.type} {link.target}".rstrip())
+    for places in (
+        attached.by_network(),
+        attached.by_perf_event(),
+        attached.by_cgroup(row.number for one in report.programs if not one.links and (row := _cgroup_type(one.type))),
+    ):
+        for number, words in places.items():
+            # What a link holds is told by the link.
+            if number in programs and not programs[number].links:
+                programs[number].attached += words
     for program in report.programs:
         if program.btf_id in types:
             types[program.btf_id].programs.append(program.id)
@@ -137,6 +147,11 @@ def _connect(report: PsReport) -> None:
     for one in report.maps:
         if one.btf_id in types:
             types[one.btf_id].maps.append(one.id)
+
+
+def _cgroup_type(word: str) -> program_types.ProgramType | None:
+    row = program_types.get(word)
+    return row if row is not None and (word.startswith("cgroup") or word == "sock_ops") else None
 
 
 def _filter(

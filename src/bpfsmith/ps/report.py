@@ -51,11 +51,12 @@ class LoadedObject:
 class LoadedProgram(LoadedObject):
     """A loaded program. `name`: in full where its BTF tells it (the kernel keeps 15 characters); `loaded_at`: seconds
     since 1970; sizes in bytes, `jited` 0 = interpreted; `memory`: bytes locked; `runs` and `run_time_ns` count while
-    run-time statistics are on; `links`: ids of links holding it."""
+    run-time statistics are on; `links`: ids of links holding it;
+    `attached`: every place it is attached to, with or without a link, as a person reads it."""
 
     __slots__ = (
-        "attach_btf_id", "btf_id", "gpl", "jited", "links", "loaded_at", "map_ids", "memory", "misses", "name",
-        "run_time_ns", "runs", "tag", "type", "uid", "verified", "xlated",
+        "attach_btf_id", "attached", "btf_id", "gpl", "jited", "links", "loaded_at", "map_ids", "memory", "misses",
+        "name", "run_time_ns", "runs", "tag", "type", "uid", "verified", "xlated",
     )  # fmt: skip
     kind = "prog"
 
@@ -78,6 +79,7 @@ class LoadedProgram(LoadedObject):
         self.runs: int = info.get("run_cnt", 0)
         self.misses: int = info.get("recursion_misses", 0)
         self.links: list[int] = []
+        self.attached: list[str] = []
 
     @property
     def ns_per_run(self) -> float | None:
@@ -90,6 +92,7 @@ class LoadedProgram(LoadedObject):
             "uid": self.uid, "xlated": self.xlated, "jited": self.jited, "verified": self.verified,
             "memory": self.memory, "map_ids": self.map_ids, "btf_id": self.btf_id, "runs": self.runs,
             "run_time_ns": self.run_time_ns, "ns_per_run": self.ns_per_run, "misses": self.misses, "links": self.links,
+            "attached": self.attached,
         }  # fmt: skip
 
 

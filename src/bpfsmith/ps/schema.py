@@ -57,6 +57,7 @@ def schema() -> dict[str, Any]:
                     "ns_per_run": {"type": ["number", "null"]},
                     "misses": _COUNT,
                     "links": _IDS,
+                    "attached": _array(_TEXT),
                     **shared,
                 }
             ),

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 def render(document: Mapping[str, Any], *, color: bool = False) -> str:
     """The text for a whole document; empty lists are left out."""
     paint = Paint(color)
-    targets = {one["id"]: one for one in document["links"]}
     blocks = [
-        _programs(document["programs"], targets, document["stats"], paint),
+        _programs(document["programs"], document["stats"], paint),
         _maps(document["maps"], paint),
         _links(document["links"], paint),
         _btf(document["btf"], paint),
@@ -24,14 +23,12 @@ def render(document: Mapping[str, Any], *, color: bool = False) -> str:
     return f"{text}\n" if text else "nothing is loaded that matches\n"
 
 
-def _programs(
-    rows: Sequence[Mapping[str, Any]], links: Mapping[int, Mapping[str, Any]], stats: bool, paint: Paint
-) -> list[str]:
+def _programs(rows: Sequence[Mapping[str, Any]], stats: bool, paint: Paint) -> list[str]:
     cells = [
         (
             row["name"] or None, row["id"], row["type"], row["xlated"] // 8, _bytes(row["jited"]),
             row["runs"] or None, f"{row['ns_per_run']:.0f}" if row["ns_per_run"] is not None else None,
-            _attached(row["links"], links), _who(row["owners"]), _pins(row["pins"]),
+            "; ".join(row["attached"]) or None, _who(row["owners"]), _pins(row["pins"]),
         )
         for row in rows
     ]  # fmt: skip
@@ -40,13 +37,6 @@ def _programs(
         cells = [(*row[:5], *row[7:]) for row in cells]  # type: ignore[misc]
         return table((*head[:5], *head[7:]), cells, paint, right=(1, 3, 4), indent=0)
     return table(head, cells, paint, right=(1, 3, 4, 5, 6), indent=0)
-
-
-def _attached(numbers: Sequence[int], links: Mapping[int, Mapping[str, Any]]) -> str | None:
-    return "; ".join(
-        f"{links[number]['type']} {links[number]['target']}".rstrip() if number in links else f"link {number}"
-        for number in numbers
-    ) or None  # fmt: skip
 
 
 def _maps(rows: Sequence[Mapping[str, Any]], paint: Paint) -> list[str]:
