@@ -21,7 +21,7 @@ KFUNC_POISON = 2002000000
 # What a log ends with that says nothing about the program.
 _COUNTS = (
     "processed ", "verification time", "stack depth", "mark_precise", "max_states_per_insn", "insns (limit",
-    "peak_states",
+    "peak_states", "; ", "cur state:", "old state:",
 )  # fmt: skip
 
 
@@ -176,6 +176,8 @@ def _reason(log: str) -> tuple[str, int | None]:
     if last is None:
         return "", None
     text = lines[last].strip()
+    if "insns (limit" in text:
+        text = text.rpartition("processed ")[0]  # some messages lack their line end
     if _slot_of(text) is not None:
         # The log ends with an instruction: what follows it on that line is a state, not a reason.
         return text, _slot_of(text)
