@@ -57,10 +57,30 @@ def _alive(what: tuple[str, int]) -> bool:
     return subprocess.run([tool, what[0], "show", "id", str(what[1])], capture_output=True, check=False).returncode == 0
 
 
+# Gives up all capabilities but those given, then is the script.
+LIMITED = """
+import ctypes, runpy, struct, sys
+mask = sum(1 << int(number) for number in sys.argv[1].split(",") if number)
+low, high = mask & 0xFFFFFFFF, mask >> 32
+libc = ctypes.CDLL(None)
+assert libc.capset(struct.pack("II", 0x20080522, 0), struct.pack("6I", low, low, low, high, high, high)) == 0
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+
+def limited(capabilities: tuple[str, ...] | None) -> list[str]:
+    """How a script is started with nothing but these capabilities (None: as we are)."""
+    if capabilities is None:
+        return [sys.executable]
+    return [sys.executable, "-c", LIMITED, ",".join(str(CAPABILITIES[name]) for name in capabilities)]
+
+
 @contextlib.contextmanager
-def running(script: Path, *words: str | Path) -> Iterator[Running]:
+def running(script: Path, *words: str | Path, capabilities: tuple[str, ...] | None = None) -> Iterator[Running]:
     process = subprocess.Popen(
-        [sys.executable, script, *words],
+        [*limited(capabilities), script, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -240,3 +260,47 @@ def test_tc_mark(netns: Any) -> None:
             netns.udp_out(2)
     assert f"mark 0x7: 5 packets, {3 * 142 + 2 * 50} bytes" in run.text
     assert "mark 0x9" not in run.text
+
+
+# ------------------------------------------------------------ no more rights than the README says
+
+
+def test_two_capabilities_are_enough(netns: Any, cgroup: Any) -> None:
+    """Root without any other capability: what each README says is all that is needed."""
+    net, trace = ("CAP_BPF", "CAP_NET_ADMIN"), ("CAP_BPF", "CAP_PERFMON")
+    with running(TOOLBOX / "tc-mark/tc_mark.py", netns.device, "10.0.0.0/8=3", capabilities=net) as run:
+        netns.udp(2)
+    assert "mark 0x3: " in run.text
+    with running(TOOLBOX / "cgroup-traffic/cgroup_traffic.py", cgroup.path, capabilities=net) as run:
+        pass
+    with running(TOOLBOX / "local-redirect/local_redirect.py", cgroup.path, capabilities=net) as run:
+        pass
+    with running(TOOLBOX / "tcp-states/tcp_states.py", "--port", "9002", capabilities=trace) as run:
+        netns.tcp()
+        _wait_for(run.process, "LAST_ACK -> CLOSE")
+    with running(TOOLBOX / "syscall-latency/syscall_latency.py", capabilities=trace) as run:
+        time.sleep(0.1)
+    assert "calls," in run.text
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "missing", "has"),
+    [
+        ("tc-mark/tc_mark.py", ("lo", "10.0.0.0/8=3"), "CAP_NET_ADMIN", ("CAP_BPF", "CAP_PERFMON")),
+        ("tcp-states/tcp_states.py", (), "CAP_PERFMON", ("CAP_BPF", "CAP_NET_ADMIN")),
+        ("cgroup-traffic/cgroup_traffic.py", ("{cgroup}",), "CAP_NET_ADMIN", ("CAP_BPF", "CAP_PERFMON")),
+        ("syscall-latency/syscall_latency.py", (), "CAP_BPF", ()),
+    ],
+)
+def test_a_missing_capability_is_named(
+    script: str, words: tuple[str, ...], missing: str, has: tuple[str, ...], cgroup: Any
+) -> None:
+    given = [word.format(cgroup=cgroup.path) for word in words]
+    done = subprocess.run(
+        [*limited(has), TOOLBOX / script, *given], capture_output=True, text=True, check=False, timeout=END
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("bpfsmith.model.errors.PermissionMissing: ")
+    assert missing in last
+    assert "ResourceWarning" not in done.stderr

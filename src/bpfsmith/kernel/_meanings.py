@@ -20,7 +20,7 @@ DOING = {
     "BPF_MAP_UPDATE_BATCH": "write to {} in batches",
     "BPF_MAP_DELETE_BATCH": "delete from {} in batches",
     "BPF_PROG_LOAD": "load {}",
-    "BPF_BTF_LOAD": "load the types of {}",
+    "BPF_BTF_LOAD": "load {}",
     "BPF_OBJ_PIN": "pin {}",
     "BPF_OBJ_GET": "open what is pinned: {}",
     "BPF_PROG_ATTACH": "attach {}",

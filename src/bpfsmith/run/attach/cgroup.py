@@ -11,7 +11,7 @@ import os
 from sys import byteorder
 
 from bpfsmith import kernel
-from bpfsmith.kernel import targets
+from bpfsmith.kernel import privilege, targets
 from bpfsmith.model.errors import InputError, TargetGone, Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, program_fd, raw_info
 
@@ -177,7 +177,7 @@ def _refused(command: str, errno: int, program: Any, word: str, target: str) -> 
             "the program must have been loaded for that attach type",
         ),
     }  # fmt: skip
-    if abs(errno) == EPERM and os.geteuid() == 0:
+    if abs(errno) == EPERM and privilege.has("CAP_NET_ADMIN"):
         told[EPERM] = InputError(
             f"{target} or one above it has a program that allows no other here", target,
             "attached `exclusive` or `override`: `bpftool cgroup tree` lists them",
