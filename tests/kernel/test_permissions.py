@@ -110,3 +110,40 @@ def test_what_needs_no_right_works(unprivileged: Any, built: Path, words: tuple[
     done = unprivileged("-m", "bpfsmith", *(str(built) if word == "OBJECT" else word for word in words))
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout
+
+
+NEEDED = """
+import json
+from bpfsmith.facts import map_types, program_types
+from bpfsmith.kernel import privilege, probe
+found = []
+for command, field, rows, ask in (("BPF_PROG_LOAD", "prog_type", program_types, probe.program_type),
+                                  ("BPF_MAP_CREATE", "map_type", map_types, probe.map_type)):
+    for row in rows.all():
+        missing = privilege.missing(command, {field: row.number})
+        found.append((command, row.name, list(missing), ask(row.number)))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(
+    "capabilities",
+    [(), ("bpf",), ("bpf", "net_admin"), ("bpf", "perfmon"), ("bpf", "net_admin", "perfmon")],
+    ids="+".join,
+)
+def test_what_is_said_to_be_needed_is_what_the_kernel_asks_for(
+    unprivileged: Any, capabilities: tuple[str, ...]
+) -> None:
+    from bpfsmith.facts import map_types, program_types
+    from bpfsmith.kernel import probe
+
+    done = unprivileged("-c", NEEDED, capabilities=capabilities)
+    assert done.returncode == 0, done.stderr
+    asked = {"BPF_PROG_LOAD": (program_types, probe.program_type), "BPF_MAP_CREATE": (map_types, probe.map_type)}
+    for command, name, missing, answer in json.loads(done.stdout):
+        rows, works = asked[command]
+        row = rows.get(name)
+        assert row is not None
+        # What root may not do here either says nothing about rights.
+        if works(row.number) == 0:
+            assert (answer == 0) == (not missing), (name, missing, answer)

@@ -20,7 +20,7 @@ CAPABILITIES = {
 }  # fmt: skip
 
 # Program types by what loading them takes beyond CAP_BPF (is_net_admin_prog_type() and is_perfmon_prog_type()).
-_NET = frozenset({3, 4, 6, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 22, 23, 25, 28, 30, 32})
+_NET = frozenset({3, 4, 6, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 22, 23, 25, 28, 32})
 _PERFMON = frozenset({2, 5, 7, 17, 24, 26, 27, 28, 29})
 _UNPRIVILEGED_PROGRAMS = frozenset({1, 8})
 # Maps that need CAP_NET_ADMIN: devmap, sockmap, xskmap, sockhash, devmap_hash; and those everyone may create where the
