@@ -78,7 +78,9 @@ def limited(capabilities: tuple[str, ...] | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def running(script: Path, *words: str | Path, capabilities: tuple[str, ...] | None = None) -> Iterator[Running]:
+def running(
+    script: Path, *words: str | Path, capabilities: tuple[str, ...] | None = None, end: int = signal.SIGINT
+) -> Iterator[Running]:
     process = subprocess.Popen(
         [*limited(capabilities), script, *words],
         stdout=subprocess.PIPE,
@@ -96,10 +98,10 @@ def running(script: Path, *words: str | Path, capabilities: tuple[str, ...] | No
         run = Running(process)
         run.held = _held(process.pid)
         yield run
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         rest, complaints = process.communicate(timeout=END)
         run.text = first + rest
-        assert process.returncode == 0, complaints
+        assert process.returncode == (0 if end == signal.SIGINT else -end), complaints
         # Warnings too: a link that was dropped would be one.
         assert not complaints
     finally:
@@ -260,6 +262,21 @@ def test_tc_mark(netns: Any) -> None:
             netns.udp_out(2)
     assert f"mark 0x7: 5 packets, {3 * 142 + 2 * 50} bytes" in run.text
     assert "mark 0x9" not in run.text
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_what_is_killed_leaves_nothing(netns: Any, cgroup: Any, end: int) -> None:
+    """Links of the kernel end with their process, however that ends."""
+    for script, words in (
+        ("packet-counter/packet_counter.py", (netns.device,)),
+        ("toolbox/tc-mark/tc_mark.py", (netns.device, "10.0.0.0/8=3")),
+        ("toolbox/cgroup-traffic/cgroup_traffic.py", (cgroup.path,)),
+        ("toolbox/local-redirect/local_redirect.py", (cgroup.path,)),
+        ("toolbox/syscall-latency/syscall_latency.py", ()),
+        ("toolbox/tcp-states/tcp_states.py", ()),
+    ):
+        with running(EXAMPLES / script, *words, end=end) as run:
+            assert any(kind == "link" for kind, _ in run.held)
 
 
 # ------------------------------------------------------------ no more rights than the README says
