@@ -124,6 +124,48 @@ def test_a_given_map_is_used_when_it_fits(load: Callable[..., bpfsmith.Loaded]) 
             load(maps={"flaws": first.maps["flows"]})
 
 
+def test_arenas_lie_where_programs_expect_them(load: Callable[..., bpfsmith.Loaded]) -> None:
+    if not kernel.live().probe("arena"):
+        pytest.skip("kernel: no arenas")
+    with load("arena") as first, load("arena") as second:
+        for bpf in (first, second):
+            memory = bpf.maps["memory"]
+            memory.view()
+            assert bpf.programs["fill"].test_run().retval == 0
+            address = int(bpf.globals["place"])
+            assert memory.user_address < address < memory.user_address + memory.size
+            assert memory.read(address, 8) == (77).to_bytes(8, sys.byteorder)
+        assert first.maps["memory"].user_address != second.maps["memory"].user_address
+
+
+LEGACY = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct definition { __u32 type, key_size, value_size, max_entries, flags, id, pinning; };
+/* As programs of older Aya declare maps, their log among them. */
+struct definition COUNTS SEC("maps") = { BPF_MAP_TYPE_HASH, 4, 8, 16, 0, 0, 0 };
+struct definition AYA_LOGS SEC("maps") = { BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 0, 0, 0, 0 };
+struct definition KEPT SEC("maps") = { BPF_MAP_TYPE_ARRAY, 4, 4, 1, 0, 0, 1 };
+SEC("xdp/with_a_name") int count(void *ctx)
+{
+    __u32 key = 1;
+    __u64 one = 1;
+    bpf_map_update_elem(&COUNTS, &key, &one, 0);
+    bpf_map_lookup_elem(&KEPT, &key);
+    return 2;
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+def test_maps_of_older_aya(bpf_object: Callable[..., Path], folder: str) -> None:
+    with bpfsmith.load(bpf_object(LEGACY), pin_path=folder, programs={"count": {"type": "xdp"}}) as bpf:
+        assert info(bpf._fd_of("AYA_LOGS"))["max_entries"] == kernel.live().possible_cpus
+        assert os.listdir(folder) == ["KEPT"]
+        assert bpf.programs["count"].test_run(bytes(64)).retval == 2
+        assert len(bpf.maps["COUNTS"]) == 1
+
+
 # ------------------------------------------------------------ globals
 
 
