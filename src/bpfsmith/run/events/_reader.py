@@ -11,7 +11,7 @@ from time import monotonic
 
 from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError
 
-from ._types import BROKEN, BUSY, SHORT, Chunk, Left, Raising, Types, types_of
+from ._types import BROKEN, BUSY, HEADER, SHORT, Chunk, Left, OneType, Raising, Types, types_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ __all__ = ["LATENCY", "Reader"]
 # them, run undisturbed; a rare event is delivered at once.
 LATENCY = 200e-6
 CHUNK = 4096  # events decoded at once, where each becomes a Python object
-BATCH = 32768  # records in an array at most: about as much as caches hold
+BATCH = 65536  # records in an array at most,
+BATCH_BYTES = 2 << 20  # and bytes, when the user does not say: about as much as caches hold
 _EBADF, _ECHILD = 9, 10
 _NAP, _LONGEST_NAP = 20e-6, 1e-3
 
@@ -229,12 +230,13 @@ class Reader:
         *,
         record: Any = None,
         select: Any = None,
-        max_records: int = BATCH,
+        max_records: int | None = None,
         copy: bool = True,
         latency: float | None = None,
         bad: str = "raise",
     ) -> Iterator[Any]:
-        """Numpy arrays of what arrives, no Python object per event; each holds 1 to `max_records` records.
+        """Numpy arrays of what arrives, no Python object per event; each holds 1 to `max_records` records (default: as
+        many as take 2 MiB, at most 65536).
 
             for events in bpf.maps["EVENTS"].batches(timeout=1.0):
                 total += events["bytes"].sum()
@@ -253,9 +255,15 @@ class Reader:
         Needs numpy (else `EnvironmentMissing`). Records longer than their type are cut to it.
         """
         self._begin()
-        if max_records < 1:
-            raise InputError(f"{self.where}: max_records must be at least 1, not {max_records}")
-        return _Batches(self, self._types(record, select), timeout, latency, bad, max_records, copy)
+        types = self._types(record, select)
+        return _Batches(self, types, timeout, latency, bad, self._most(types, max_records), copy)
+
+    def _most(self, types: Types, wanted: int | None) -> int:
+        if wanted is None:
+            return max(1, min(BATCH, BATCH_BYTES // max(types.least, HEADER)))
+        if wanted < 1:
+            raise InputError(f"{self.where}: max_records must be at least 1, not {wanted}")
+        return wanted
 
     def events(
         self,
@@ -342,7 +350,7 @@ class Reader:
         *,
         record: Any = None,
         select: Any = None,
-        max_records: int = BATCH,
+        max_records: int | None = None,
         latency: float | None = None,
         bad: str = "raise",
     ) -> AsyncIterator[Any]:
@@ -350,7 +358,8 @@ class Reader:
         self._begin()
         from ._async import abatches
 
-        return abatches(self, self._types(record, select), timeout, latency, bad, max_records)
+        types = self._types(record, select)
+        return abatches(self, types, timeout, latency, bad, self._most(types, max_records))
 
 
 class _Chunks:
@@ -425,7 +434,10 @@ class _Batches:
         self._arguments = (types, most, timeout, latency, bad)
         self._bad = bad
         self._refused: list[BadRecord] = []
-        self._take = types.array if copy else self._lent
+        self._take = self._lent if not copy else types.array
+        if copy and isinstance(types, OneType):
+            spare: list[Any] = []
+            self._take = lambda source, most: types.array(source, most, spare)
 
     def __iter__(self) -> Iterator[Any]:
         return self

@@ -6,6 +6,8 @@ event (`decode`).
 
 from __future__ import annotations
 
+from sys import byteorder, getrefcount
+
 from bpfsmith.model.errors import BadRecord, InputError, UnknownName, ValueMismatch
 from bpfsmith.model.near import did_you_mean
 
@@ -18,13 +20,15 @@ if TYPE_CHECKING:
     from bpfsmith.run.codec import Codec
 
 __all__ = [
-    "BROKEN", "BUSY", "EMPTY", "FULL", "SHORT", "UNKNOWN", "Chunk", "Left", "Mixed", "Raising", "SortedBatch", "Types",
-    "types_of",
+    "BROKEN", "BUSY", "EMPTY", "FULL", "HEADER", "SHORT", "UNKNOWN", "Chunk", "Left", "Mixed", "OneType", "Raising",
+    "SortedBatch", "Types", "types_of",
 ]  # fmt: skip
 
 # Why a walk over records ended; `_native.pyi` explains them.
 EMPTY, FULL, BUSY, SHORT, UNKNOWN, BROKEN = range(6)
 
+# Bytes from which on memory is kept for the next batch: fresh pages cost twice what filling them does.
+SMALL = 1 << 16
 HEADER = 8  # bytes before a record in a ring buffer; a perf record has more
 
 
@@ -210,18 +214,24 @@ class OneType(Types):
         del data[count * size :]
         return Chunk(self, self.many(data), lambda n: _pieces(data, size)[count - n :]), end
 
-    def array(self, source: Any, most: int) -> tuple[Any, int]:
+    def array(self, source: Any, most: int, spare: list[Any] | None = None) -> tuple[Any, int]:
+        """`spare`: memory of earlier batches of one loop, used again once nobody holds an array over it."""
         from bpfsmith.run.columns import numpy
 
-        module, size, dtype = numpy(), self.least, self.codec.dtype
-        most = min(most, source.waiting() // (size + HEADER) + 1)
-        data = module.empty(most * size, module.uint8)
-        count, end = source.take_into(data, size, most)
+        module, size = numpy(), self.least
+        wanted = min(most, source.waiting() // (size + HEADER) + 1)
+        if spare is None or wanted * size < SMALL:
+            data = module.empty(wanted * size, module.uint8)
+        else:
+            data = _free(spare)
+            if data is None:
+                data = module.empty(most * size, module.uint8)
+                if len(spare) < 3:
+                    spare.append(data)
+        count, end = source.take_into(data, size, wanted)
         if not count:
             return None, end
-        # Much room that was not needed is not kept alive by the few records in it.
-        data = data[: count * size] if count * 2 > most else data[: count * size].copy()
-        return data.view(dtype), end
+        return data[: count * size].view(self.codec.dtype), end
 
     def array_of(self, records: list[bytes]) -> Any:
         from bpfsmith.run.columns import numpy
@@ -327,11 +337,9 @@ class SortedTypes(Types):
 
     def _codec(self, record: bytes) -> Codec:
         offset, size = self.selector
-        import sys
-
         if len(record) < offset + size:
             raise self.bad(record)
-        number = int.from_bytes(record[offset : offset + size], sys.byteorder)
+        number = int.from_bytes(record[offset : offset + size], byteorder)
         for known, index in self.numbers:
             if known == number:
                 return self.codecs[index]
@@ -408,6 +416,24 @@ def _batch(arrays: dict[str, Any], order: list[str]) -> SortedBatch:
 def _cut(data: bytes, offsets: bytes, lengths: bytes) -> list[bytes]:
     starts, sizes = memoryview(offsets).cast("I"), memoryview(lengths).cast("I")
     return [data[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+
+def _free(spare: list[Any]) -> Any:
+    """The memory only `spare` holds; every array over it holds it too."""
+    for data in spare:
+        if getrefcount(data) <= _ALONE:
+            return data
+    return None
+
+
+def _alone(spare: list[Any]) -> int:
+    # As `_free` counts: what a loop and a call add differs between Pythons.
+    for data in spare:
+        return getrefcount(data)
+    return 0
+
+
+_ALONE = _alone([object()])
 
 
 def _pieces(data: Any, size: int) -> list[bytes]:
