@@ -19,6 +19,7 @@ _IFACE = {"xdp", "tc", "netkit"}
 _CGROUP = {"cgroup", "lsm_cgroup"}
 _KERNEL_FUNCTION = {"kprobe", "kprobe.multi", "kprobe.session", "ksyscall", "fentry.multi"}
 _USER_FUNCTION = {"uprobe", "uprobe.multi", "uprobe.session", "usdt"}
+_TRACEPOINTS = {"tracepoint", "raw_tracepoint"}
 _SOCKMAP = {"sk_msg", "sk_skb"}
 _RUN_FROM_MAPS = {"xdp_devmap": "entries of a devmap", "xdp_cpumap": "entries of a cpumap"}
 
@@ -110,18 +111,21 @@ class Aim:
         return self._function(program, family)
 
     def _function(self, program: Any, family: Family) -> list[Place]:
-        named = program.attach_to or self.func
         options: dict[str, Any] = {}
-        if family.name in _KERNEL_FUNCTION | _USER_FUNCTION | {"tracepoint", "raw_tracepoint"} and not named:
+        if family.name == "iter" and self.cgroup is not None and "cgroup" in (program.attach_to or ""):
+            return [Place((), {"cgroup": self.cgroup}, self.cgroup)]
+        if family.name not in _KERNEL_FUNCTION | _USER_FUNCTION | _TRACEPOINTS:
+            return [Place((), options, program.attach_to or family.target)]
+        if not (program.attach_to or self.func):
             kind = "tracepoint" if "tracepoint" in family.name else "function"
             example = {"tracepoint": "sched/sched_switch", "raw_tracepoint": "sched_switch"}.get(family.name)
             user = "/usr/bin/bash:readline" if family.name in _USER_FUNCTION else "do_unlinkat"
             raise _untold(program, kind, "func", example or user)
         if family.name in _USER_FUNCTION and self.pid is not None:
             options["pid"] = self.pid
-        if program.attach_to or not self.func:
-            return [Place((), options, program.attach_to or family.target)]
-        return [_named(family, self.func, options)]
+        if program.attach_to:
+            return [Place((), options, program.attach_to)]
+        return [_named(family, self.func or "", options)]
 
     def _ifaces(self, program: Any) -> tuple[str | int, ...]:
         if not self.iface:
@@ -199,6 +203,8 @@ def _told(program: Any, family: Family, told: Any, aim: Aim) -> Place:  # noqa: 
         return _interface(program, family, told, aim.direction)
     if family.name == "socket_filter":
         return _packets(told)
+    if family.name == "iter":
+        return Place((), {"map": told}, f"map `{told}`")
     if family.name == "perf_event":
         return _event(told, aim.pid)
     if family.name in _USER_FUNCTION | {"tracepoint"}:

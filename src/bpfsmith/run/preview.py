@@ -80,10 +80,14 @@ def preview(
         family = family_of(program)
         commands: list[Any] = []
         for place in wanted:
+            if "packets_of" in place.options:
+                commands.append({"command": "socket", "family": "AF_PACKET", "interface": place.options["packets_of"]})
+                commands.append({"command": "setsockopt", "option": "SO_ATTACH_BPF"})
+                continue
             try:
                 commands += attach_plan(program, *place.args, **place.options)["commands"]
-            except (ImportError, TypeError) as error:
-                raise InputError(f"`{program.name}` cannot be planned: {error}") from error
+            except TypeError as error:  # `attach=` with arguments its method does not take
+                raise InputError(f"`{program.name}` cannot be attached like that: {error}") from error
         rows.append(
             {
                 "program": program.name,

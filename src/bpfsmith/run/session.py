@@ -414,6 +414,8 @@ def _attach(program: Any, args: tuple[Any, ...], options: dict[str, Any], socket
         return program.attach_socket(sockets[-1])
     if program.type in ("sk_msg", "sk_skb") and args and isinstance(args[0], str):
         args = (program.owner.maps[args[0]],)
+    if isinstance(options.get("map"), str):
+        options = {**options, "map": program.owner.maps[options["map"]]}
     return attach_program(program, *args, **options)
 
 
