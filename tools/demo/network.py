@@ -128,7 +128,11 @@ def main() -> int:
     if reason := needed():
         print(reason, file=sys.stderr)
         return SKIPPED
-    return watch(sys.argv[1:], 2, interrupt=False)
+    try:
+        return watch(sys.argv[1:], 2, interrupt=False)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no network of its own: {error}", file=sys.stderr)
+        return SKIPPED
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import rust
 from shell import BIN, CACHE, ROOT, Failed, Missing, Timer, capture, environment, relative, run, say
 
 # Type checking covers the package, and the programs of this folder each by itself.
-LINTED = ("src", "tests", "tools", "bench")
+LINTED = ("src", "tests", "tools", "bench", "examples")
 OLDEST_CLANG, CLANGS = 14, 3
 API_TESTS = ("tests/unit/test_floors.py", "tests/unit/test_snapshots.py")
 

@@ -3,7 +3,7 @@
 A block that follows a line `<!-- output: COMMAND -->` is what COMMAND really prints, run in the root of the checkout
 (or, with `output in FOLDER:`, there) with `.venv/bin` (or the running Python's folder) first in PATH, without colour,
 100 columns wide. `<!-- output[1:12]: COMMAND -->` shows lines 1 to 12 only. `<!-- output live: COMMAND -->` is run as
-root in a network of its own with traffic on `eth0` (`tools/demo/network.py`); its numbers are those of the day it was run.
+root in a network of its own with traffic on `eth0` (`tools/demo/network.py`); its numbers are those of the last run.
 `--check` compares instead of writing and exits 1 on a difference; of live blocks all but the numbers, and only where
 they can be run.
 """
@@ -32,8 +32,9 @@ NETWORK = ROOT / "tools/demo/network.py"
 _NUMBER = re.compile(r"\d[\d,.]*(?: (?:ns|us|ms|s)\b)?")
 
 
-def output(command: str, folder: str, live: bool = False) -> list[str]:
-    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here."""
+def output(command: str, folder: str, live: bool = False) -> list[str] | None:
+    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here; None for a
+    live one that this machine cannot run."""
     words = shlex.split(command.removeprefix("sudo ") if live else command)
     if live:
         words = [sys.executable, str(NETWORK), *words]
@@ -49,6 +50,9 @@ def output(command: str, folder: str, live: bool = False) -> list[str]:
         text=True,
         check=False,
     )
+    # 3: the environment lacks something; 77: there is no such network here.
+    if live and done.returncode in (3, 77):
+        return None
     if done.returncode > 1:
         raise SystemExit(f"`{command}` ended with {done.returncode}:\n{done.stdout}")
     return [line.rstrip() for line in done.stdout.splitlines()]
@@ -59,10 +63,10 @@ def regenerated(text: str, live: Callable[[str, str], bool]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         folder = match["folder"] or "."
-        if match["live"] and os.geteuid() != 0:
-            print(f"not run, as it needs root: {match['command']}", file=sys.stderr)
-            return match[0]
         lines = output(match["command"], folder, live=bool(match["live"]))
+        if lines is None:
+            print(f"cannot be run here, so it stays as it is: {match['command']}", file=sys.stderr)
+            return match[0]
         if match["first"]:
             lines = lines[int(match["first"]) - 1 : int(match["last"])]
         prompt = ([f"$ cd {folder}"] if match["folder"] else []) + ["$ " + match["command"]]
