@@ -315,6 +315,46 @@ def test_newtypes_take_what_is_inside() -> None:
     assert readable("Option_3C_u32_3E_") == "Option<u32>" and readable("plain_name_2") == "plain_name_2"
 
 
+def test_rust_enums_with_data() -> None:
+    """As rustc 1.96 writes `enum Data { X(u32), Y(u64), Z }`, `Option<u32>` and `Option<NonZero<u32>>`."""
+    writer = Writer()
+    u32, u64 = writer.integer("u32", 4), writer.integer("u64", 8)
+    x = writer.composite("STRUCT", "X", 16, [("__0", u32, 32, 0)])
+    y = writer.composite("STRUCT", "Y", 16, [("__0", u64, 64, 0)])
+    z = writer.composite("STRUCT", "Z", 16, [])
+    union = writer.composite("UNION", "", 16, [("", u32, 0, 0), ("X", x, 0, 0), ("Y", y, 0, 0), ("Z", z, 0, 0)])
+    data = writer.composite("STRUCT", "Data", 16, [("", union, 0, 0)])
+
+    def option(name: str, size: int, payload: int, at: int) -> int:
+        none = writer.composite("STRUCT", "None", size, [])
+        some = writer.composite("STRUCT", "Some", size, [("__0", payload, at, 0)])
+        members = [("", u32, 0, 0), ("None", none, 0, 0), ("Some", some, 0, 0)]
+        inside = writer.composite("UNION", "", size, members)
+        return writer.composite("STRUCT", name, size, [("", inside, 0, 0)])
+
+    maybe = option("Option_3C_u32_3E_", 8, u32, 32)
+    inner = writer.composite("STRUCT", "NonZeroU32Inner", 4, [("__0", u32, 0, 0)])
+    nonzero = writer.composite("STRUCT", "NonZero_3C_u32_3E_", 4, [("__0", inner, 0, 0)])
+    niche = option("Option_3C_core_3A__3A_num_3A__3A_nonzero_3A__3A_NonZero_3C_u32_3E__3E_", 4, nonzero, 0)
+    btf = writer.btf()
+    codec = codec_for(btf, data, 16)
+    for value, raw in (
+        (("X", 7), struct.pack("<II8x", 0, 7)), ({"Y": 8}, struct.pack("<IxxxxQ", 1, 8)), ("Z", struct.pack("<I12x", 2)),
+    ):  # fmt: skip
+        assert codec.encode(value) == raw and codec.decode(raw) == value
+        assert codec.encode(codec.decode(raw)) == raw
+    one, two = codec.decode(codec.encode(("X", 7))), codec.decode(codec.encode(("Y", 7)))
+    assert one != two and len({one, two}) == 2 and one.variant == "X" and (repr(one), one[0]) == ("X(7)", 7)
+    assert codec.decode(b"\x09" + bytes(15)) == b"\x09" + bytes(15)  # no such variant: the bytes
+    assert codec.dtype.names == ("tag", "X", "Y")
+    with pytest.raises(ValueMismatch, match="one of the variants X, Y, Z"):
+        codec.encode("W")
+    for number, size, some in ((maybe, 8, struct.pack("<II", 1, 5)), (niche, 4, struct.pack("<I", 5))):
+        codec = codec_for(btf, number, size)
+        assert codec.encode(None) == bytes(size) and codec.decode(bytes(size)) is None
+        assert codec.encode(5) == some and codec.decode(some) == 5
+
+
 def test_flexible_arrays_fill_the_size() -> None:
     writer = Writer()
     u32, u8 = writer.integer("u32", 4), writer.integer("unsigned char", 1)

@@ -24,6 +24,7 @@ from bpfsmith.run.values import (
     IntCodec,
     NothingCodec,
 )
+from bpfsmith.run.variants import Variant, VariantCodec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 
     from bpfsmith._native import Btf
 
-__all__ = ["Codec", "EnumValue", "Field", "Record", "StructCodec", "Text", "codec_for", "parse_type", "plain_codec"]
+__all__ = [
+    "Codec",
+    "EnumValue",
+    "Field",
+    "Record",
+    "StructCodec",
+    "Text",
+    "Variant",
+    "codec_for",
+    "parse_type",
+    "plain_codec",
+    "readable",
+]
 
 _BIG = sys.byteorder == "big"
 
@@ -44,7 +57,7 @@ def codec_for(btf: Btf | None, type_id: int, size: int) -> Codec:
     """
     if btf is None or type_id == 0:
         return plain_codec(size)
-    return _Types(btf).codec(type_id, size)
+    return _Types(btf).codec(type_id, size if size > 0 else -1)  # ring buffers declare a type and no size
 
 
 def plain_codec(size: int, big: bool = _BIG) -> Codec:
@@ -133,8 +146,15 @@ class _Types:
         return ArrayCodec(self.codec(item), count, self.big)
 
     def _struct(self, kind: str, row: dict[str, Any], name: str, size: int) -> Codec:
+        variants = self._variants(row, name)
+        if variants is not None:
+            return variants
         fields: list[Field] = []
         self._members(row, 0, fields)
+        if kind == "STRUCT" and str(row["name"]).startswith("NonZero") and len(fields) == 1:
+            inner = fields[0].codec  # core::num::NonZero<u32>: an integer
+            if isinstance(inner, IntCodec):
+                return IntCodec(readable(str(row["name"])), inner.size, inner.signed, self.big)
         whole = int(row["size"])
         if size > whole and row["members"]:
             last = row["members"][-1]
@@ -153,6 +173,31 @@ class _Types:
         title = shown if "<" in shown or "(" in shown else f"{word} {shown}".strip()
         return StructCodec(word, title, whole, fields, self.big)
 
+    def _variants(self, row: dict[str, Any], name: str) -> Codec | None:
+        """A Rust enum with data: only a nameless union, of structs and (nameless too) their tag."""
+        if row["kind"] != "STRUCT" or len(row["members"]) != 1 or row["members"][0]["name"]:
+            return None
+        union = self._row(int(row["members"][0]["type"]))
+        if union["kind"] != "UNION":
+            return None
+        tag, variants, size = None, [], int(row["size"])
+        for member in union["members"]:
+            inner = self._row(int(member["type"]))
+            if not member["name"] and inner["kind"] in ("INT", "ENUM", "ENUM64"):
+                tag = Field("tag", int(member["bits_offset"]), self.codec(int(member["type"])))
+            elif inner["kind"] == "STRUCT" and inner["name"] == member["name"]:
+                fields: list[Field] = []
+                self._members(inner, 0, fields)
+                variants.append(
+                    (str(member["name"]), StructCodec("struct", str(member["name"]), size, fields, self.big))
+                )
+            else:
+                return None
+        if tag is None:
+            return None
+        align = max([tag.codec.align, *(codec.align for _, codec in variants)])
+        return VariantCodec(readable(str(row["name"]) or name), size, tag, variants, self.big, align)
+
     def _members(self, row: dict[str, Any], base: int, out: list[Field]) -> None:
         for member in row["members"]:
             type_id, bit, bits = int(member["type"]), base + int(member["bits_offset"]), int(member["bitfield_size"])
@@ -161,7 +206,8 @@ class _Types:
             if not name and inner["kind"] in ("STRUCT", "UNION"):
                 self._members(inner, bit, out)
             elif name:
-                codec = self.codec(type_id)
+                # rustc's `char` has no type in BTF, and nothing else is a member without one.
+                codec = self.codec(type_id) if type_id else IntCodec("char", 4, False, self.big, "char")
                 # Before `kind_flag` a bit field was an integer type with fewer bits than its bytes.
                 if not bits and inner["kind"] == "INT" and 0 < int(inner["nr_bits"]) < int(inner["size"]) * 8:
                     bits, bit = int(inner["nr_bits"]), bit + int(inner["bits_offset"])

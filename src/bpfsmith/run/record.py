@@ -70,8 +70,13 @@ class Record(tuple):  # type: ignore[type-arg]
     __hash__ = tuple.__hash__
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
-        return f"{type(self).__name__}({fields})"
+        name = type(self).__name__
+        if self._fields and all(field[:2] == "__" and field[2:].isdigit() for field in self._fields):
+            # A Rust tuple or newtype.
+            inside = ", ".join(map(repr, self))
+            return f"{name}({inside})" if name != "Tuple" else f"({inside})"
+        fields = ", ".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
+        return f"{name}({fields})"
 
     def _asdict(self) -> dict[str, Any]:
         """Field name -> value, records within as dicts too."""

@@ -283,5 +283,7 @@ def _inside(where: str, name: str) -> str:
 
 def _identifier(name: str) -> str:
     """The name of a record's class."""
-    word = name.rpartition(" ")[2]
+    if name.startswith("("):
+        return "Tuple"
+    word = name.partition("<")[0].rpartition(" ")[2].rpartition("::")[2]
     return word if word.isidentifier() else "".join(c if c.isalnum() else "_" for c in word) or "Record"

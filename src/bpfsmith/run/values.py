@@ -350,6 +350,8 @@ class ArrayCodec(Codec):
             if len(raw) == self.size:
                 return raw
             raise self.refuse(where, f"exactly {bytes_of(self.size)} (`{self.name}`)", value)
+        if isinstance(value, str) and self.item.size == 1 and len(value.encode()) <= self.count:
+            return value.encode().ljust(self.size, b"\0")  # C's `char` as Rust spells it: `[i8; 16]`
         if isinstance(value, str) or not hasattr(value, "__len__") or isinstance(value, (dict, set)):
             raise self.refuse(where, f"{self.count} values (`{self.name}`)", value)
         if len(value) != self.count:
