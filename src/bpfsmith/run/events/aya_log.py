@@ -15,6 +15,7 @@ generation | crates | map `AYA_LOGS` | first field tag | number of arguments | r
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import isfinite, isnan
 from struct import error as StructError  # noqa: N812
 from struct import pack, unpack, unpack_from
@@ -96,8 +97,9 @@ def _float(value: float, width: int) -> str:
     if width == 4:
         for digits in range(1, 10):
             text = f"{value:.{digits}g}"
-            if unpack("=f", pack("=f", float(text)))[0] == value:
-                break
+            with suppress(OverflowError):  # the largest ones, rounded up
+                if unpack("=f", pack("=f", float(text)))[0] == value:
+                    break
     if "e" in text:
         from decimal import Decimal
 
