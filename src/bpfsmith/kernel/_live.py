@@ -22,13 +22,14 @@ class LiveKernel(Kernel):
     and only when a command fails asks for the truth and plans again. `probe(feature)` always asks (once per process).
     """
 
-    __slots__ = ("_btf_ids", "_config", "_known", "_module_list", "_settled", "_symbols", "_version_code", "_vmlinux")
+    __slots__ = ("_btf_ids", "_config", "_denied", "_known", "_module_list", "_settled", "_symbols", "_version_code", "_vmlinux")
 
     def __init__(self) -> None:
         # The parent's fields are never read: each property below answers for itself.
         self._vmlinux: Btf | None = None
         self._module_list: tuple[tuple[str, Btf], ...] | None = None
         self._known: dict[str, bool] = {}
+        self._denied: set[str] = set()
         self._settled = False
         self._version_code = 0
         self._config: dict[str, str] | None = None
@@ -113,8 +114,12 @@ class LiveKernel(Kernel):
         return self._settled
 
     def has(self, feature: str) -> bool:
-        """Optimistic until `settle()`; see `probe.FEATURES` for the names."""
-        return self.probe(feature) if self._settled else self._known.get(feature, True)
+        """Optimistic until `settle()`; see `probe.FEATURES` for the names. What may not be asked counts as there: a token
+        may allow the command where the question is denied, and a refusal then names the right that is missing."""
+        known = self._known.get(feature)
+        if known is None:
+            known = self.probe(feature) if self._settled else True
+        return known or feature in self._denied
 
     def probe(self, feature: str) -> bool:
         """Whether this kernel has it, asked at most once per process."""
@@ -126,9 +131,12 @@ class LiveKernel(Kernel):
             if told is not None:
                 known = bool(told.get(feature, True))
             else:
-                from .probe import probe
+                from .probe import outcome
 
-                known = probe(feature)
+                answer = outcome(feature)[0]
+                known = answer == "yes"
+                if answer == "denied":
+                    self._denied.add(feature)
             self._known[feature] = known
         return known
 

@@ -15,6 +15,7 @@ __all__ = ["again", "meaning", "rejected"]
 
 EPERM, EEXIST, EACCES, EINVAL, E2BIG = 1, 17, 13, 22, 7
 TRACING, LSM, EXT = 26, 29, 28
+SYS_ADMIN, PERFMON = 21, 38
 CORE_POISON = 0xBAD2310
 KFUNC_POISON = 2002000000
 
@@ -79,7 +80,7 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
         program = planned.programs[command.out.removeprefix("program:")]
         if _verdict(log):
             return rejected(program.source, log, errno, kernel)
-        if errno == EPERM and program.type in (TRACING, LSM, EXT) and _privileged():
+        if errno == EPERM and program.type in (TRACING, LSM, EXT) and _capable(SYS_ADMIN):
             from bpfsmith.model.errors import Unsupported
 
             return Unsupported(
@@ -98,8 +99,8 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
     return made
 
 
-def _privileged() -> bool:
-    """Whether this process has CAP_SYS_ADMIN: then a refusal is no matter of privilege."""
+def _capable(number: int) -> bool:
+    """Whether this process has a capability, or CAP_SYS_ADMIN, which counts as all that matter here."""
     from bpfsmith import kernel
 
     try:
@@ -108,7 +109,8 @@ def _privileged() -> bool:
         return False
     for line in status.splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> 21 & 1)
+            held = int(line.split()[1], 16)
+            return bool((held >> number | held >> SYS_ADMIN) & 1)
     return False
 
 
@@ -139,6 +141,8 @@ def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> Bpfsmith
         if 0 <= number < len(externs):
             reason = f"calls kernel function `{externs[number].name}`, which this kernel does not have"
             hint = "ask with `bpf_ksym_exists()` before the call"
+    if not hint and "pointer" in reason and not _capable(PERFMON):
+        hint = "without CAP_PERFMON the verifier allows less with pointers"
     path, line = "", 0
     if slot is not None:
         source = program.source_line(slot)
