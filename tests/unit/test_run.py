@@ -19,8 +19,8 @@ import bpfsmith
 from bpfsmith.cli import main
 from bpfsmith.kernel.fake import FakeDoor, installed
 from bpfsmith.model.errors import InputError, PermissionMissing, TargetMissing, UnknownName, VerifierRejected
+from bpfsmith.render import run_rejected
 from bpfsmith.render.run_json import JsonOutput
-from bpfsmith.render.run_rejected import render as render_rejected
 from bpfsmith.render.run_text import TextOutput, render, value_text
 from bpfsmith.run.aim import Aim
 from bpfsmith.run.codec import parse_type
@@ -305,9 +305,10 @@ def test_rejected_shows_the_line(tmp_path: Path) -> None:
     source = tmp_path / "prog.c"
     source.write_text("one\ntwo\nthree\nfour\nfive\nsix\n")
     error = VerifierRejected("rejected", "count", "0: (95) exit\nR0 !read_ok\n", "R0 !read_ok", 13, str(source), 3)
-    assert render_rejected(error) == (
-        f"  --> {source}:3\n   1 | one\n   2 | two\n > 3 | three\n   4 | four\n   5 | five\n"
-    )
-    assert render_rejected(error, whole=True).startswith("0: (95) exit\nR0 !read_ok\n\n  --> ")
+    lines = f"  --> {source}:3\n   1 | one\n   2 | two\n > 3 | three\n   4 | four\n   5 | five\n"
+    assert run_rejected.source(error) == lines
+    assert run_rejected.log(error) == "0: (95) exit\nR0 !read_ok\n\n"
     error.path = "/nowhere/prog.c"
-    assert render_rejected(error) == ""
+    assert run_rejected.source(error) == ""
+    error.hint = "at `return *value;`"
+    assert run_rejected.source(error) == "  --> /nowhere/prog.c:3\n > 3 | return *value;\n"

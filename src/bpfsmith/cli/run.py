@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from bpfsmith.model.errors import VerifierRejected
+
 SUMMARY = "load an object, attach it, and print its events and maps until it is stopped"
 EPILOG = """\
 examples:
@@ -124,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
             sink=sink,
         )
     except VerifierRejected as error:
-        _explain(error, args.log, color)
-        raise
+        return _rejected(error, args.log, color)
     if args.format == "json":
         sink.finished(report)
     else:
@@ -136,14 +137,21 @@ def run(args: argparse.Namespace) -> int:
     return report.exit_code
 
 
-def _explain(error: Any, whole: bool, color: bool) -> None:
-    """The source line the verifier stopped at, before the error itself; its log where asked for."""
-    from bpfsmith.render.run_rejected import render
+def _rejected(error: VerifierRejected, whole: bool, color: bool) -> int:
+    """The log where asked for, the error, the source line the verifier stopped at, the next step."""
+    from bpfsmith.cli._failure import say
+    from bpfsmith.render.run_rejected import log, source
 
     sys.stdout.flush()
-    sys.stderr.write(render(error, whole=whole, color=color))
-    if not whole and error.log and "--log" not in error.hint:
-        error.hint = "; ".join(filter(None, (error.hint, "`--log` prints the verifier's whole log")))
+    sys.stderr.write(log(error) if whole else "")
+    line = source(error, color=color)
+    hint = "" if line and error.hint.startswith("at `") else error.hint  # it has just been seen
+    if error.log and not whole:
+        hint = "; ".join(filter(None, (hint, "`--log` prints the verifier's whole log")))
+    error.hint = ""
+    say(error)
+    sys.stderr.write(line + (f"  help: {hint}\n" if hint else ""))
+    return error.exit_code
 
 
 def _plan(args: argparse.Namespace, options: dict[str, Any]) -> int:

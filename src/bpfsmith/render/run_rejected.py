@@ -9,26 +9,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.model.errors import VerifierRejected
 
-__all__ = ["render"]
+__all__ = ["log", "source"]
 
 _AROUND = 2
 
 
-def render(error: VerifierRejected, *, whole: bool = False, color: bool = False) -> str:
-    """Lines before the error's own; "" when nothing is known."""
+def log(error: VerifierRejected) -> str:
+    """The verifier's log, an empty line after it; "" when there is none."""
+    lines = error.log.rstrip("\n").split("\n") if error.log else []
+    return "".join(f"{printable(line.expandtabs())}\n" for line in [*lines, ""]) if lines else ""
+
+
+def source(error: VerifierRejected, *, color: bool = False) -> str:
+    """The line the verifier stopped at with those around it where the file is here, else as the object quotes it; "" when
+    nothing is known."""
     paint = Paint(color)
-    out = []
-    if whole and error.log:
-        out += [printable(line) for line in error.log.rstrip("\n").split("\n")]
-        out.append("")
-    source = _source(error.path, error.line)
-    if source:
-        out.append(f"  {paint('-->', 'blue')} {printable(error.path)}:{error.line}")
-        width = len(str(source[-1][0]))
-        for number, text in source:
-            mark = paint(">", "red") if number == error.line else " "
-            out.append(f" {mark} {paint(str(number).rjust(width), 'dim')} {paint('|', 'blue')} {show(text)}")
-    return "\n".join(out) + "\n" if out else ""
+    lines = _source(error.path, error.line)
+    if not lines and error.line and error.hint.startswith("at `"):
+        lines = [(error.line, error.hint[4:].rstrip("`"))]
+    if not lines:
+        return ""
+    width = len(str(lines[-1][0]))
+    out = [f"  {paint('-->', 'blue')} {printable(error.path)}:{error.line}"]
+    for number, text in lines:
+        mark = paint(">", "red") if number == error.line else " "
+        out.append(f" {mark} {paint(str(number).rjust(width), 'dim')} {paint('|', 'blue')} {show(text)}")
+    return "\n".join(out) + "\n"
 
 
 def _source(path: str, line: int) -> list[tuple[int, str]]:

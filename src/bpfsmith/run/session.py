@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from time import monotonic
 
-from bpfsmith.model.errors import BpfsmithError, InputError
+from bpfsmith.model.errors import BpfsmithError, InputError, ValueMismatch
 from bpfsmith.run.aim import Aim, blame
 from bpfsmith.run.attach import attach as attach_program
 from bpfsmith.run.load import load
@@ -139,6 +139,7 @@ class Session:
         self._streams: list[tuple[Any, StreamRun]] = []
         self._texts: list[tuple[str, Any]] = []
         self._logs: Any = None
+        self._links: list[Any] = []
         self._sockets: list[Any] = []
         self._stopping = False
         self._poller: Any = None
@@ -166,7 +167,7 @@ class Session:
                     link = _attach(program, place.args, place.options, self._sockets)
                 except BpfsmithError as error:
                     raise blame(error, program, len(planned) > 1) from error
-                loaded.links.append(link)
+                self._links.append(link)
                 shown.targets.append(link.target)
                 if link.family == "iter":
                     self._texts.append((program.name, link))
@@ -274,7 +275,7 @@ class Session:
         for name, link in self._texts:
             self._iterate(name, link)
         self._mark_gone()
-        for link in reversed(self.loaded.links):
+        for link in reversed(self._links):
             link.detach()
         while self._drain():
             pass
@@ -309,7 +310,7 @@ class Session:
             socket.close()
 
     def _mark_gone(self) -> None:
-        for link in self.loaded.links:
+        for link in self._links:
             if link.family in ("xdp", "tc", "netkit") and link.info().get("ifindex", 1) == 0:
                 self.report.notes.append(f"{link.target} went away while it was attached")
 
@@ -422,8 +423,26 @@ def _attach(program: Any, args: tuple[Any, ...], options: dict[str, Any], socket
 def _fill(loaded: Loaded, name: str, entries: Mapping[Any, Any]) -> None:
     target = loaded.maps[name]
     for key, value in entries.items():
-        program = target.type == "prog_array" and isinstance(value, str)
-        target[key] = loaded.programs[value] if program else value
+        if target.type == "prog_array" and isinstance(value, str):
+            target[key] = loaded.programs[value]
+            continue
+        try:
+            target[key] = value
+        except ValueMismatch:
+            # An address where the key is a number or plain bytes: on the command line there is no other way to write it.
+            address = _address(key)
+            if address is None:
+                raise
+            target[address] = value
+
+
+def _address(key: Any) -> Any:
+    from bpfsmith.run.address import ip
+
+    try:
+        return ip(key) if isinstance(key, str) else None
+    except ValueMismatch:
+        return None
 
 
 def _is_stream(loaded: Loaded, name: str, kind: str) -> bool:
