@@ -20,6 +20,7 @@ import io
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,9 +102,10 @@ def _run(page: Path, names: dict[str, Any], replaced: dict[str, str], env: dict[
 def _console(code: str, where: str, env: dict[str, str]) -> None:
     for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
         command, _, wanted = part.partition("\n")
-        done = subprocess.run(
-            shlex.split(command), cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False
-        )
+        words = shlex.split(command)
+        if words[0] == "bpfsmith":  # also where only the sources are on the path
+            words = [sys.executable, "-m", *words]
+        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"{where}: `{command}` ended with {done.returncode}\n{done.stderr}"
         if wanted.strip():
             assert done.stdout == wanted, f"{where}: `{command}` printed\n{done.stdout}"
