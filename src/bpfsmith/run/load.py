@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from os import fspath
+from sys import byteorder
 
 from bpfsmith import kernel as door_of
 from bpfsmith.run.loaded import Loaded
@@ -84,6 +85,14 @@ def load(
     options = _options(
         obj, globals, map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf, token=bool(token)
     )
+    if obj.endianness != byteorder:
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(
+            f"`{obj.path}` is {obj.endianness}-endian, and this machine is {byteorder}-endian",
+            where=obj.path,
+            hint=f"build it for `{'bpfel' if byteorder == 'little' else 'bpfeb'}-unknown-none`, or read it only",
+        )
     own = obj is not path
     try:
         loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token, own)

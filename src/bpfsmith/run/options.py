@@ -65,7 +65,7 @@ def fill(
     for name, settings in (programs or {}).items():
         if name not in program_names:
             raise unknown("program", name, program_names, obj.path)
-        options.programs[name] = _settings(name, settings)
+        options.programs[name] = _settings(obj, name, settings)
     known = [one.name for one in obj.externs if one.kind == "kconfig"]
     for name, value in (kconfig or {}).items():
         if name not in known:
@@ -119,7 +119,7 @@ def _matching(obj: Object, words: Iterable[str], names: list[str]) -> list[str]:
     return found
 
 
-def _settings(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(obj: Object, name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key, value in told.items():
         if key not in _SETTINGS:
@@ -142,7 +142,10 @@ def _settings(name: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if "attach_prog" in out:
         from bpfsmith.run.pins import program_function
 
-        out["attach_prog"], out["attach_btf_id"] = program_function(name, out["attach_prog"], out.get("attach_to"))
+        program = obj.program(name)
+        row = sections.match(program.section) if program is not None else None
+        function = out.get("attach_to") or (row[3] if row is not None else "")
+        out["attach_prog"], out["attach_btf_id"] = program_function(name, out["attach_prog"], function)
     return out
 
 

@@ -200,7 +200,7 @@ def _btf_by_id(number: int) -> Btf | None:
 # ---------------------------------------------------------------- programs and tokens
 
 
-def program_function(name: str, target: Any, function: str | None) -> tuple[Any, int]:
+def program_function(name: str, target: Any, function: str) -> tuple[Any, int]:
     """(descriptor holder of the target program, type id of the function in its types that `name` is bound to)."""
     fd = getattr(target, "fd", target)
     info = _info(fd, PROG_INFO)

@@ -81,6 +81,8 @@ class MapPlanner:
         if name in self.options.given:
             planned.reused = True
             self.plan.give(planned.slot)
+            if name in self.options.data:
+                self._contents_are_there(planned)
             return planned
         if planned.type == STRUCT_OPS:
             self._struct_ops(planned, programs)
@@ -216,6 +218,15 @@ class MapPlanner:
         fields["btf_fd"] = Slot("btf")
         fields["btf_key_type_id"] = key
         fields["btf_value_type_id"] = value
+
+    def _contents_are_there(self, planned: PlannedMap) -> None:
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(
+            f"`globals=` sets variables of map `{planned.name}`, which exists already and keeps what is in it",
+            where=self.object.path,
+            hint="set them once it is loaded: `bpf.globals[...] = ...`",
+        )
 
     def _no_template(self, planned: PlannedMap) -> None:
         from bpfsmith.model.errors import InputError
