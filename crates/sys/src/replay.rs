@@ -8,8 +8,8 @@ const PROG_LOAD: u32 = 5;
 const BTF_LOAD: u32 = 18;
 /// Commands that answer a descriptor, by number: one that no slot takes is closed again.
 const OPENING: [u32; 13] = [0, 5, 7, 13, 14, 17, 18, 19, 28, 30, 32, 33, 36];
-/// What a log starts with: most rejections fit, and the kernel allocates it at once.
-const FIRST_LOG: usize = 64 << 10;
+/// What a log starts with: untouched pages cost nothing, and each time it is too small the program is verified again.
+const FIRST_LOG: usize = 16 << 20;
 /// The verifier gives up with EAGAIN when a signal comes. After the first time, only these signals may come.
 const HEARD: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 const TRIES: usize = 10;
@@ -32,13 +32,27 @@ pub struct Failure {
     pub log: String,
 }
 
-/// Where a command keeps its log: (level u32, size u32, buffer u64) by offset in the attr.
-fn log_fields(cmd: u32) -> Option<(usize, usize, usize)> {
-    match cmd {
-        PROG_LOAD => Some((24, 28, 32)),
-        BTF_LOAD => Some((24, 20, 8)),
-        _ => None,
-    }
+/// Where a command keeps its log, by offset in the attr.
+struct LogFields {
+    level: usize,
+    size: usize,
+    buffer: usize,
+    /// Linux 6.4 and later write there how large it should have been.
+    true_size: usize,
+}
+
+fn log_fields(cmd: u32) -> Option<LogFields> {
+    let (level, size, buffer, true_size) = match cmd {
+        PROG_LOAD => (24, 28, 32, 140),
+        BTF_LOAD => (24, 20, 8, 28),
+        _ => return None,
+    };
+    Some(LogFields {
+        level,
+        size,
+        buffer,
+        true_size,
+    })
 }
 
 fn write(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -105,28 +119,41 @@ fn text(log: &[u8]) -> String {
 
 /// Runs the command with a log that grows until it holds everything: (answer, log).
 fn with_log(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, String) {
-    let Some((level_at, size_at, buffer_at)) = log_fields(cmd) else {
+    let Some(at) = log_fields(cmd) else {
         return (once(cmd, attr), String::new());
     };
-    if attr.len() < 40 {
-        attr.resize(40, 0);
+    // What an older kernel does not know is zero, and so no matter to it.
+    if attr.len() < at.true_size + 4 {
+        attr.resize(at.true_size + 4, 0);
     }
     // The kernel's own limits: at least 128 bytes, less than 1 GiB.
     let limit = limit.clamp(128, (1 << 30) - 1);
     let mut size = FIRST_LOG.min(limit);
     loop {
         let mut log = vec![0_u8; size];
-        write(attr, level_at, &level.to_ne_bytes());
-        write(attr, size_at, &(size as u32).to_ne_bytes());
-        write(attr, buffer_at, &(log.as_mut_ptr() as u64).to_ne_bytes());
+        write(attr, at.level, &level.to_ne_bytes());
+        write(attr, at.size, &(size as u32).to_ne_bytes());
+        write(attr, at.buffer, &(log.as_mut_ptr() as u64).to_ne_bytes());
         let answer = once(cmd, attr);
+        let told = attr.get(at.true_size..at.true_size + 4);
+        let told = told
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_ne_bytes);
+        write(attr, at.true_size, &0_u32.to_ne_bytes());
         if answer == -i64::from(libc::ENOSPC) && size < limit {
-            size = size.saturating_mul(4).min(limit);
+            // Times and addresses in it may be longer the next time.
+            let wanted = (told as usize).saturating_add(4096);
+            let grown = if told == 0 {
+                size.saturating_mul(4)
+            } else {
+                wanted.max(size + 1)
+            };
+            size = grown.min(limit);
             continue;
         }
-        write(attr, level_at, &0_u32.to_ne_bytes());
-        write(attr, size_at, &0_u32.to_ne_bytes());
-        write(attr, buffer_at, &0_u64.to_ne_bytes());
+        write(attr, at.level, &0_u32.to_ne_bytes());
+        write(attr, at.size, &0_u32.to_ne_bytes());
+        write(attr, at.buffer, &0_u64.to_ne_bytes());
         return (answer, text(&log));
     }
 }
@@ -161,7 +188,7 @@ fn command(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, Opti
 /// Whether the planner put a log of its own there.
 fn has_log(cmd: u32, attr: &[u8]) -> bool {
     log_fields(cmd)
-        .and_then(|(level, _, _)| attr.get(level..level + 4))
+        .and_then(|at| attr.get(at.level..at.level + 4))
         .is_some_and(|bytes| bytes != [0; 4])
 }
 
