@@ -21,8 +21,8 @@ def log(error: VerifierRejected) -> str:
 
 
 def source(error: VerifierRejected, *, color: bool = False) -> str:
-    """The line the verifier stopped at with those around it where the file is here, else as the object quotes it; "" when
-    nothing is known."""
+    """The line the verifier stopped at with those around it where the file is here, else as the object quotes it; ""
+    when nothing is known."""
     paint = Paint(color)
     lines = _source(error.path, error.line)
     if not lines and error.line and error.hint.startswith("at `"):
