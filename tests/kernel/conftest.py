@@ -88,6 +88,41 @@ def _encode(command: str, number: int, kind: str) -> Any:
     return encode(command, **{f"{kind}_id": number})
 
 
+def _held_by_others() -> set[tuple[str, int]]:
+    """What processes that are not ours hold, and what those programs and links refer to."""
+    from bpfsmith.kernel import info
+    from bpfsmith.model.errors import BpfsmithError
+
+    ours, family = os.getpid(), set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            line, at = [], int(name)
+            while at > 1 and at not in line:
+                line.append(at)
+                try:
+                    at = int(Path(f"/proc/{at}/stat").read_text().rpartition(")")[2].split()[1])
+                except (OSError, IndexError):
+                    break
+            if ours in line:
+                family.add(int(name))
+    held = {entry for entry, holders in info.owners().items() if any(pid not in family for pid, _ in holders)}
+    for kind, number in list(held):
+        with contextlib.suppress(BpfsmithError):
+            if kind == "link":
+                with info.open_id("link", number) as fd:
+                    held.add(("prog", info.link(fd)["prog_id"]))
+    for kind, number in list(held):
+        with contextlib.suppress(BpfsmithError):
+            if kind == "prog":
+                with info.open_id("prog", number) as fd:
+                    told = info.program(fd, "map_ids")
+                held |= {("map", one) for one in told["map_ids"]} | {("btf", told.get("btf_id", 0))}
+            elif kind == "map":
+                with info.open_id("map", number) as fd:
+                    held.add(("btf", info.map_(fd).get("btf_id", 0)))
+    return held
+
+
 class Watch:
     """The ids of everything made through the door while a test ran."""
 
@@ -145,7 +180,8 @@ def _watched_door() -> Iterator[list[Watch]]:
 def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[Watch | None]:
     """After each test: its programs, maps, links and BTF are gone and no descriptor of such is left open.
 
-    Marked `alone`, the ids of the whole machine must be as before, which sees what child processes left too."""
+    Marked `alone`, the ids of the whole machine must be as before, which sees what child processes left too; what
+    processes that have nothing to do with this run hold is theirs."""
     if os.geteuid() != 0 or not request.node.get_closest_marker("root"):
         yield None
         return
@@ -167,7 +203,9 @@ def leaves_nothing(request: pytest.FixtureRequest) -> Iterator[Watch | None]:
         left = dict.fromkeys(watch.remaining(), "made by this test")
         left |= {entry: f"descriptor {fd}" for fd, entry in held().items() if fd not in open_before}
         if strict:
-            left |= {(kind, n): "new" for kind in KINDS for n in loaded(kind) - before[kind] if alive(kind, n)}
+            new = [(kind, n) for kind in KINDS for n in loaded(kind) - before[kind] if alive(kind, n)]
+            theirs = _held_by_others() if new else set()
+            left |= {entry: "new" for entry in new if entry not in theirs}
         if not left or time.monotonic() > until:
             break
         time.sleep(0.01)
@@ -241,6 +279,21 @@ def bpf_object(clang: Any, request: pytest.FixtureRequest) -> Callable[..., Path
 
 def _arch() -> str:
     return {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv", "s390x": "s390"}.get(os.uname().machine, "x86")
+
+
+# ------------------------------------------------------------ somebody to trace
+
+
+@pytest.fixture(scope="session")
+def static_probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An executable with the static probe `bpfsmith:tick` (`progs/static_probe.c`)."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or os.uname().machine != "x86_64":
+        pytest.skip("no compiler for user space: `apt-get install gcc` gets it")
+    out = tmp_path_factory.mktemp("usdt") / "static_probe"
+    source = Path(__file__).parent / "progs/static_probe.c"
+    subprocess.run([compiler, "-O1", "-o", out, source], check=True)
+    return out
 
 
 # ------------------------------------------------------------ a network

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -195,17 +194,6 @@ def test_a_script_is_no_binary(bpf: Any, tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------ static probes
-
-
-@pytest.fixture(scope="session")
-def static_probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or os.uname().machine != "x86_64":
-        pytest.skip("no compiler for user space: `apt-get install gcc` gets it")
-    out = tmp_path_factory.mktemp("usdt") / "static_probe"
-    source = Path(__file__).parent / "progs/static_probe.c"
-    subprocess.run([compiler, "-O1", "-o", out, source], check=True)
-    return out
 
 
 class Ticking:

@@ -138,18 +138,20 @@ class ElfFile:
 
     # ---- symbols
 
-    def functions(self, names: Iterable[str] | None = None) -> Iterator[Function]:
+    def functions(self, names: Iterable[str] | None = None, kinds: tuple[int, ...] = (_FUNC,)) -> Iterator[Function]:
         """Defined functions of `.symtab` and `.dynsym`, all or those of the given names; both tables may have one."""
         wanted = None if names is None else [name.encode() for name in names]
         for kind in (_DYNSYM, _SYMTAB):
             for row in self.sections:
                 if row[1] == kind and row[5] < len(self.sections):
                     try:
-                        yield from self._table(row, wanted, kind == _DYNSYM)
+                        yield from self._table(row, wanted, kind == _DYNSYM, kinds)
                     except MALFORMED:
                         raise InputError(f"`{self.path}` has a damaged symbol table", self.path) from None
 
-    def _table(self, row: tuple[int, ...], wanted: list[bytes] | None, dynamic: bool) -> Iterator[Function]:
+    def _table(
+        self, row: tuple[int, ...], wanted: list[bytes] | None, dynamic: bool, kinds: tuple[int, ...]
+    ) -> Iterator[Function]:
         _, _, _, offset, size, link, _ = row
         strings = self._data[self.sections[link][3] : self.sections[link][3] + self.sections[link][4]]
         places: set[int] | None = None
@@ -166,7 +168,7 @@ class ElfFile:
                 name, info, _, index, value, length = entry
             else:
                 name, value, length, info, _, index = entry
-            if (places is not None and name not in places) or info & 15 not in (_FUNC, _IFUNC):
+            if (places is not None and name not in places) or info & 15 not in kinds:
                 continue
             if not 0 < index < len(self.sections) or not value:
                 continue  # defined elsewhere
@@ -228,7 +230,8 @@ def functions(path: str, name: str) -> list[Function]:
             found = list(elf.functions([plain]))
         if version:
             found = [one for one in found if one.version == version]
-        if not found:
+        chosen_late = all(one.old for one in found) and not version and list(elf.functions([plain], (_IFUNC,)))
+        if not found or chosen_late:
             raise _no_function(elf, path, name, plain)
     by_offset: dict[int, Function] = {}
     for one in found:
@@ -258,6 +261,13 @@ def _no_function(elf: ElfFile, path: str, name: str, plain: str) -> TargetMissin
     from bpfsmith.model.near import did_you_mean
 
     every = list(elf.functions())
+    if list(elf.functions([plain], (_IFUNC,))):
+        # What lies at its address is the function that chooses, called once per process.
+        made = sorted({one.name for one in every if plain in one.name})[:3]
+        return TargetMissing(
+            f"`{plain}` of `{path}` is chosen among several functions when a program starts", path,
+            f"attach to those: {', '.join(made)}" if made else "attach to the one chosen, by its own name or `offset=`",
+        )  # fmt: skip
     if not every:
         return TargetMissing(
             f"`{path}` has no function symbols: it is stripped", path,

@@ -7,7 +7,7 @@ assembler saw it (`-4@-20(%rbp)`). `encode` makes of these what libbpf's `usdt.b
 from __future__ import annotations
 
 from os import uname
-from struct import pack, unpack_from
+from struct import unpack_from
 
 from bpfsmith.kernel.elfsym import MALFORMED, ElfFile
 from bpfsmith.model.errors import InputError, TargetMissing, Unsupported
@@ -16,10 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_ARGUMENTS", "SPEC_SIZE", "Probe", "encode", "parse_argument", "probes", "split_arguments"]
+    from bpfsmith._native import Btf
+
+__all__ = ["LAYOUTS", "MAX_ARGUMENTS", "Layout", "Probe", "encode", "parse_argument", "probes", "split_arguments"]
 
 MAX_ARGUMENTS = 12
-SPEC_SIZE = 12 * 16 + 16
 _CONST, _REG, _DEREF, _INDEXED = range(4)
 _NOTE_KIND = 3
 _OWNER = b"stapsdt\0"
@@ -210,15 +211,80 @@ def _odd(text: str) -> Unsupported:
     )  # fmt: skip
 
 
-def encode(arguments: Sequence[str] | str, cookie: int = 0, machine: str = "") -> bytes:
+class Layout:
+    """Where libbpf's `usdt.bpf.h` has the fields of `struct __bpf_usdt_spec`: field -> (bit offset, bits).
+
+    Its versions differ: an argument takes 16 bytes up to 1.6 and 24 in 1.7, so an object's own types are asked."""
+
+    __slots__ = ("fields", "size", "stride")
+
+    def __init__(self, size: int, stride: int, fields: dict[str, tuple[int, int]]) -> None:
+        """`stride`: bits from one argument to the next."""
+        self.size = size
+        self.stride = stride
+        self.fields = fields
+
+    @staticmethod
+    def of(btf: Btf, type_id: int, size: int) -> Layout:
+        """As the types of an object say. `InputError` when they are no specs."""
+        from bpfsmith._native import ReadError
+
+        fields: dict[str, tuple[int, int]] = {}
+        for name in (*_FIELDS, *_INDEX_FIELDS):
+            path = name if name in {"usdt_cookie", "arg_cnt"} else f"args[0].{name}"
+            try:
+                fields[name] = btf.offset_of(type_id, path)[:2]
+            except ReadError:
+                if name not in _INDEX_FIELDS:
+                    raise InputError(f"the values of map `__bpf_usdt_specs` have no `{name}`") from None
+        return Layout(size, btf.offset_of(type_id, "args[1].val_off")[0] - fields["val_off"][0], fields)
+
+
+_INDEX_FIELDS = ("idx_reg_off", "scale_bitshift")
+_FIELDS = ("val_off", "arg_type", "reg_off", "arg_signed", "arg_bitshift", "usdt_cookie", "arg_cnt")
+# By the size of a value, for objects without types.
+LAYOUTS = {
+    208: Layout(208, 128, {
+        "val_off": (0, 64), "arg_type": (64, 32), "reg_off": (96, 16), "arg_signed": (112, 8), "arg_bitshift": (120, 8),
+        "usdt_cookie": (1536, 64), "arg_cnt": (1600, 16),
+    }),
+    304: Layout(304, 192, {
+        "val_off": (0, 64), "arg_type": (64, 8), "idx_reg_off": (80, 12), "scale_bitshift": (92, 4),
+        "reg_off": (112, 16), "arg_signed": (128, 8), "arg_bitshift": (136, 8), "usdt_cookie": (2304, 64), "arg_cnt": (2368, 16),
+    }),
+}  # fmt: skip
+
+
+def encode(arguments: Sequence[str] | str, cookie: int = 0, machine: str = "", layout: Layout | None = None) -> bytes:
     """`struct __bpf_usdt_spec` of libbpf's `usdt.bpf.h`: up to 12 arguments, the user's cookie, their number."""
+    layout = layout or LAYOUTS[208]
     words = split_arguments(arguments) if isinstance(arguments, str) else list(arguments)
     if len(words) > MAX_ARGUMENTS:
         raise Unsupported(f"a static probe with {len(words)} arguments: programs read {MAX_ARGUMENTS}", "usdt_argument")
-    spec = bytearray()
-    for word in words:
+    spec = 0
+
+    def put(name: str, value: int, start: int = 0) -> None:
+        nonlocal spec
+        at, bits = layout.fields[name]
+        # Bits are counted as a little-endian machine has them.
+        spec |= (value & (1 << bits) - 1) << (start + at)
+
+    for number, word in enumerate(words):
+        start = number * layout.stride
         kind, value, register, signed, width, index, scale = parse_argument(word, machine)
-        # kind in 8 bits, then 12 bits of index register and 4 of scale (libbpf 1.7); zero where there is no index.
-        spec += pack("=QIhBb", value & (1 << 64) - 1, kind | index << 8 | scale << 20, register, signed, 64 - width * 8)
-    spec += bytes(MAX_ARGUMENTS * 16 - len(spec))
-    return bytes(spec) + pack("=Qh6x", cookie & (1 << 64) - 1, len(words))
+        put("val_off", value, start)
+        put("arg_type", kind, start)
+        put("reg_off", register, start)
+        put("arg_signed", signed, start)
+        put("arg_bitshift", 64 - width * 8, start)
+        if kind == _INDEXED:
+            if "idx_reg_off" not in layout.fields:
+                raise Unsupported(
+                    f"the argument `{word}` of a static probe needs a program built with `usdt.bpf.h` of libbpf 1.7",
+                    "usdt_argument",
+                )
+            put("idx_reg_off", index, start)
+            put("scale_bitshift", scale, start)
+    put("usdt_cookie", cookie)
+    put("arg_cnt", len(words))
+    return spec.to_bytes(layout.size, "little")

@@ -19,11 +19,12 @@ from toolchain import bpftool
 HERE = Path(__file__).parent
 
 
-def build() -> Path:
-    """The program `keep`, built on first use on the libbpf that `libbpf_ref` fetched. Raises its `CannotBuild`."""
+def build(source: Path = HERE / "keep.c") -> Path:
+    """The program of that source, built on first use on the libbpf that `libbpf_ref` fetched. Raises its
+    `CannotBuild`."""
     libbpf_ref.build()
     folder = home() / "libbpf_ref"
-    source, binary = HERE / "keep.c", folder / "keep"
+    binary = folder / source.stem
     if binary.exists() and binary.stat().st_mtime >= source.stat().st_mtime:
         return binary
     told = subprocess.run(

@@ -45,7 +45,7 @@ def attach(
     if not kernel.live().probe("perf_link"):
         raise Unsupported("this kernel passes no cookies, by which static probes are told apart", "usdt", "5.15")
     specs = loaded._fd_of(SPECS)
-    map_id, limit = _map(specs)
+    map_id, limit, layout = _map(loaded, specs)
     used = _used.setdefault(map_id, set())
     entries: dict[str, int] = {}
     target = f"probe `{provider or '*'}:{name}` of `{path}`"
@@ -59,7 +59,7 @@ def attach(
         number = next((one for one in range(limit) if one not in used), None)
         if number is None:
             raise _full(limit, target)
-        data = usdt.encode(arguments, cookie)
+        data = usdt.encode(arguments, cookie, layout=layout)
         key = number.to_bytes(4, byteorder)
         kernel.call("BPF_MAP_UPDATE_ELEM", f"map `{SPECS}`", map_fd=specs, key=key, value=data)
         used.add(number)
@@ -110,16 +110,19 @@ def _where(program: Any, binary: str | None, provider: str | None, name: str | N
     return binary, provider, name
 
 
-def _map(fd: Any) -> tuple[int, int]:
-    """(id, entries) of the map of specs; refuses one of another layout."""
+def _map(loaded: Any, fd: Any) -> tuple[int, int, usdt.Layout]:
+    """(id, entries, layout of the values) of the map of specs."""
     from bpfsmith.kernel import info
 
     told = info.map_(fd)
-    if told["value_size"] != usdt.SPEC_SIZE:
-        raise InputError(
-            f"map `{SPECS}` has values of {told['value_size']} bytes; libbpf's `usdt.bpf.h` makes them {usdt.SPEC_SIZE}"
-        )
-    return int(told["id"]), int(told["max_entries"])
+    btf, native = loaded.object.btf, loaded._planned.maps[SPECS].source.native
+    if btf is not None and native.value_type:
+        layout = usdt.Layout.of(btf, native.value_type, told["value_size"])
+    elif told["value_size"] in usdt.LAYOUTS:
+        layout = usdt.LAYOUTS[told["value_size"]]
+    else:
+        raise InputError(f"map `{SPECS}` has values of {told['value_size']} bytes, as no `usdt.bpf.h` makes them")
+    return int(told["id"]), int(told["max_entries"]), layout
 
 
 def _full(limit: int, target: str) -> InputError:
