@@ -277,6 +277,13 @@ def test_unions_share_their_bytes() -> None:
     with pytest.raises(ValueMismatch, match="lacks"):
         codec.encode({"a": 1, "in": {"x": 1}})
     assert codec.dtype.fields["number"][1] == codec.dtype.fields["octets"][1] == 4
+    # A member's padding may be another one's data: nothing of it is lost.
+    writer = Writer()
+    u8, u32 = writer.integer("unsigned char", 1), writer.integer("u32", 4)
+    holes = writer.composite("STRUCT", "holes", 8, [("x", u8, 0, 0), ("y", u32, 32, 0)])
+    wide = writer.composite("UNION", "wide", 8, [("raw", writer.array(u8, 8, u32), 0, 0), ("holes", holes, 0, 0)])
+    made = codec_for(writer.btf(), wide, 8)
+    assert made.encode(made.decode(b"12345678")) == b"12345678" and made.decode(b"12345678").holes.x == 0x31
     assert "in=" in repr(value) and value == pickle.loads(pickle.dumps(value))
 
 
@@ -339,7 +346,9 @@ def test_rust_enums_with_data() -> None:
     btf = writer.btf()
     codec = codec_for(btf, data, 16)
     for value, raw in (
-        (("X", 7), struct.pack("<II8x", 0, 7)), ({"Y": 8}, struct.pack("<IxxxxQ", 1, 8)), ("Z", struct.pack("<I12x", 2)),
+        (("X", 7), struct.pack("<II8x", 0, 7)),
+        ({"Y": 8}, struct.pack("<IxxxxQ", 1, 8)),
+        ("Z", struct.pack("<I12x", 2)),
     ):  # fmt: skip
         assert codec.encode(value) == raw and codec.decode(raw) == value
         assert codec.encode(codec.decode(raw)) == raw
@@ -364,6 +373,23 @@ def test_flexible_arrays_fill_the_size() -> None:
     assert codec_for(btf, key, 4).decode(b"\x08\0\0\0") == (8, b"")
     with pytest.raises(InputError, match="takes 4 bytes, but 5 are declared"):
         codec_for(btf, u32, 5)
+
+
+def test_types_no_compiler_writes() -> None:
+    writer = Writer()
+    writer.composite("STRUCT", "itself", 4, [("again", 1, 0, 0)])
+    u32 = writer.integer("u32", 4)
+    beyond = writer.composite("STRUCT", "beyond", 4, [("x", u32, 24, 0)])
+    endless = writer.array(u32, 0xFFFFFFFF, u32)
+    try:
+        btf = writer.btf()
+    except ValueError:
+        return  # refused where it is read
+    for number, size in ((1, 4), (beyond, 4)):
+        with pytest.raises(InputError):
+            codec_for(btf, number, size)
+    with pytest.raises((InputError, ValueMismatch)):
+        codec_for(btf, endless, 8)
 
 
 def test_sections_of_variables() -> None:

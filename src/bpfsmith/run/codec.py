@@ -72,17 +72,25 @@ def plain_codec(size: int, big: bool = _BIG) -> Codec:
 class _Types:
     """One walk over a BTF; types met twice are made once."""
 
-    __slots__ = ("big", "btf", "made")
+    __slots__ = ("big", "btf", "depth", "made")
 
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
         self.big = btf.big_endian
         self.made: dict[int, Codec] = {}
+        self.depth = 0
 
     def codec(self, type_id: int, size: int = -1) -> Codec:
         found = self.made.get(type_id)
         if found is None or 0 <= size != found.size:
-            found = self._make(type_id, size)
+            # Types may refer to themselves by pointers only, which are not followed.
+            if self.depth > 64:
+                raise InputError("types are nested too deeply", where="BTF", hint="build the object again")
+            self.depth += 1
+            try:
+                found = self._make(type_id, size)
+            finally:
+                self.depth -= 1
             self.made.setdefault(type_id, found)
         if 0 <= size != found.size:
             raise InputError(
@@ -143,7 +151,10 @@ class _Types:
                 return BytesCodec(f"{name}[{count}]", count, self.big, "text")
             if element.get("encoding") == "(none)":
                 return BytesCodec(f"{name}[{count}]", count, self.big)
-        return ArrayCodec(self.codec(item), count, self.big)
+        codec = self.codec(item)
+        if codec.size * count > 1 << 30 or count > 1 << 24:
+            raise InputError(f"an array of {count} `{codec.name}` fits into no map", where="BTF")
+        return ArrayCodec(codec, count, self.big)
 
     def _struct(self, kind: str, row: dict[str, Any], name: str, size: int) -> Codec:
         variants = self._variants(row, name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Field", "StructCodec"]
 
+_LOSSY = ("bool", "float")
+
 
 class Field:
     """One field of a struct or union: `offset` and `size` in bytes. A bit field is `bits` wide (0 for others) and lies
@@ -108,7 +110,7 @@ class StructCodec(Codec):
         text, at = "", 0
         for field in self._fields:
             text += f"{field.offset - at}x" * (field.offset > at) + field.codec.code
-            at = field.offset + field.size
+            at = max(at, field.offset + field.size)  # a flexible array of no bytes may stand anywhere
         return text + f"{self.size - at}x" * (self.size > at)
 
     @property
@@ -187,7 +189,10 @@ class StructCodec(Codec):
         if self._unpack is not None:
             pairs = zip(fields, values, strict=True)
             return self._unpack.pack(*(field.codec.store(one, _inside(where, field.name)) for field, one in pairs))
-        return self._write(dict(zip((field.name for field in fields), values, strict=True)), where)
+        given = dict(zip((field.name for field in fields), values, strict=True))
+        return (
+            self._merge(given, where, values.__class__ is not self.cls) if self.overlaps else self._write(given, where)
+        )
 
     def _from_names(self, value: dict[str, Any], where: str) -> bytes:
         for name in value:
@@ -217,23 +222,47 @@ class StructCodec(Codec):
             )
 
     def _write(self, value: dict[str, Any], where: str) -> bytes:
+        if self.overlaps:
+            return self._merge(value, where)
         out = bytearray(self.size)
         for name, one in value.items():
             self.by_name[name].save(out, one, self.big, _inside(where, name))
-        if self.overlaps and len(value) > 1:
-            self._agree(out, value, where)
         return bytes(out)
 
-    def _agree(self, out: bytearray, value: dict[str, Any], where: str) -> None:
-        """Two fields of a union that were both given must say the same."""
-        for name, one in value.items():
-            again = bytearray(out)
-            self.by_name[name].save(again, one, self.big, where)
-            if again != out:
+    def _merge(self, value: dict[str, Any], where: str, strict: bool = True) -> bytes:
+        """Fields that share bytes: each writes only what it means, not its padding, and all must say the same.
+
+        What was decoded agrees by its origin (not `strict`), but for a bool or float that stood for other bytes than it
+        encodes to: those count last."""
+        whole = said = 0
+        rows = value.items()
+        for name, one in rows if strict else sorted(rows, key=lambda row: self.by_name[row[0]].codec.kind in _LOSSY):
+            field = self.by_name[name]
+            out = bytearray(self.size)
+            field.save(out, one, self.big, _inside(where, name))
+            number, mask = int.from_bytes(out, "little"), self._mask(field)
+            if strict and (whole ^ number) & said & mask:
                 raise ValueMismatch(
                     f"{_inside(where, name)}: shares its bytes in `{self.name}` with a field given another value",
                     hint="give only one field of a union",
                 )
+            whole |= number & mask & ~said
+            said |= mask
+        return whole.to_bytes(self.size, "little")
+
+    def _mask(self, field: Field) -> int:
+        """The bits of the struct's bytes that a field means, the first byte lowest."""
+        if not field.bits:
+            return int.from_bytes(field.codec.mask, "little") << field.offset * 8
+        word = ((1 << field.bits) - 1 << field.shift).to_bytes(field.size, "big" if self.big else "little")
+        return int.from_bytes(word, "little") << field.offset * 8
+
+    @property
+    def mask(self) -> bytes:
+        mask = 0
+        for field in self._fields:
+            mask |= self._mask(field)
+        return mask.to_bytes(self.size, "little")
 
     def changed(self, record: Record, changes: dict[str, Any]) -> Record:
         """`record` with some fields written anew."""

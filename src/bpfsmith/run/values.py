@@ -89,6 +89,11 @@ class Codec:
         """Whether bit fields are within: then `run.columns.expand` makes columns of them."""
         return False
 
+    @property
+    def mask(self) -> bytes:
+        """Ones where a value has bits, zeros in padding."""
+        return b"\xff" * self.size
+
     def _numpy(self) -> Any:
         return f"V{self.size}"
 
@@ -362,8 +367,12 @@ class ArrayCodec(Codec):
     def has_bits(self) -> bool:
         return self.item.has_bits
 
+    @property
+    def mask(self) -> bytes:
+        return self.item.mask * self.count
+
     def _numpy(self) -> Any:
-        return (self.item.dtype, (self.count,))
+        return (self.item.dtype, (self.count,)) if self.size else "V0"
 
 
 def _of(name: str, count: int) -> str:
