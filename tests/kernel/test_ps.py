@@ -95,16 +95,22 @@ def test_owners_pins_and_users(loaded: str, bpffs: Path) -> None:
     assert not bpfsmith.ps("programs", type="xdp", id=program.id).programs
 
 
-@pytest.mark.alone
 def test_the_whole_lists_are_those_of_bpftool(loaded: str) -> None:
-    for _ in range(10):  # somebody may load or unload something between two looks
-        ours = bpfsmith.ps()
-        lists = {"prog": ours.programs, "map": ours.maps, "link": ours.links, "btf": ours.btf}
-        found = {kind: [one.id for one in rows] for kind, rows in lists.items()}
-        told = {kind: sorted(row["id"] for row in _tool(kind, "show")) for kind in lists}
-        if found == told:
-            break
-    assert found == told
+    """Others load and unload meanwhile: what one saw before and after must be in what the other saw between."""
+
+    def ours() -> dict[str, set[int]]:
+        report = bpfsmith.ps()
+        lists = {"prog": report.programs, "map": report.maps, "link": report.links, "btf": report.btf}
+        return {kind: {one.id for one in rows} for kind, rows in lists.items()}
+
+    def theirs() -> dict[str, set[int]]:
+        return {kind: {row["id"] for row in _tool(kind, "show")} for kind in info.KINDS}
+
+    looks = [ours(), theirs(), ours(), theirs()]
+    for kind in info.KINDS:
+        for before, between, after in (looks[:3], looks[1:]):
+            assert before[kind] & after[kind] <= between[kind]
+            assert before[kind] & after[kind]
 
 
 def test_text_and_json(loaded: str, run_cli: Any) -> None:
