@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -414,3 +415,21 @@ def test_detaching_leaves_alone_what_others_put_there(bpf: Any, netns: Any) -> N
     link.detach()
     assert runs(bpf, "second", netns.udp) == 1
     netlink.delete_clsact(netns.ifindex)
+
+
+def test_a_process_that_ends_in_order_leaves_nothing(netns: Any, bpf_object: Callable[..., Path]) -> None:
+    script = f"""
+from bpfsmith.run.load import load
+bpf = load({str(bpf_object("attach_net"))!r}, select=["one", "first"])
+bpf.programs["one"].attach_xdp("veth0", via="netlink")
+bpf.programs["first"].attach_tc("veth0", "ingress", via="clsact")
+bpf.programs["first"].attach_tc("veth0", "egress")
+"""
+    import bpfsmith
+
+    env = {**os.environ, "PYTHONPATH": str(Path(bpfsmith.__file__).parents[1])}
+    words = [sys.executable, "-W", "always::ResourceWarning", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0 and done.stderr.count("was dropped and is detached now") >= 2, done.stderr
+    assert "Traceback" not in done.stderr and "ignored" not in done.stderr
+    assert netlink.xdp_state(netns.ifindex) == ("", {}) and not netlink.has_clsact(netns.ifindex)

@@ -119,13 +119,17 @@ def is_pattern(name: str) -> bool:
     return any(sign in name for sign in "*?[")
 
 
+_counts: dict[tuple[str, str | None], int] = {}
+
+
 def function(name: str, module: str | None = None) -> int:
     """How many kernel functions have that name (of `module`); `TargetMissing` with near matches when none does.
 
     One pass over /proc/kallsyms per process and name; functions the compiler cloned (`.isra.0`) are offered."""
-    found = kernel.door().kernel_symbols([name], module).get(name, [])
-    if found:
-        return len(found)
+    if (name, module) not in _counts:
+        _counts[name, module] = len(kernel.door().kernel_symbols([name], module).get(name, []))
+    if _counts[name, module]:
+        return _counts[name, module]
     names = [one for one in symbols() if not one.startswith("__pfx_")]
     clones = [one for one in names if one.startswith(f"{name}.")]
     if clones:

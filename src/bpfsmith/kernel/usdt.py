@@ -243,16 +243,19 @@ class Layout:
 _INDEX_FIELDS = ("idx_reg_off", "scale_bitshift")
 _FIELDS = ("val_off", "arg_type", "reg_off", "arg_signed", "arg_bitshift", "usdt_cookie", "arg_cnt")
 # By the size of a value, for objects without types.
+# fmt: off
 LAYOUTS = {
     208: Layout(208, 128, {
-        "val_off": (0, 64), "arg_type": (64, 32), "reg_off": (96, 16), "arg_signed": (112, 8), "arg_bitshift": (120, 8),
-        "usdt_cookie": (1536, 64), "arg_cnt": (1600, 16),
+        "val_off": (0, 64), "arg_type": (64, 32), "reg_off": (96, 16), "arg_signed": (112, 8),
+        "arg_bitshift": (120, 8), "usdt_cookie": (1536, 64), "arg_cnt": (1600, 16),
     }),
     304: Layout(304, 192, {
         "val_off": (0, 64), "arg_type": (64, 8), "idx_reg_off": (80, 12), "scale_bitshift": (92, 4),
-        "reg_off": (112, 16), "arg_signed": (128, 8), "arg_bitshift": (136, 8), "usdt_cookie": (2304, 64), "arg_cnt": (2368, 16),
+        "reg_off": (112, 16), "arg_signed": (128, 8), "arg_bitshift": (136, 8), "usdt_cookie": (2304, 64),
+        "arg_cnt": (2368, 16),
     }),
-}  # fmt: skip
+}
+# fmt: on
 
 
 def encode(arguments: Sequence[str] | str, cookie: int = 0, machine: str = "", layout: Layout | None = None) -> bytes:

@@ -12,6 +12,7 @@ end with the process, whatever ends it; those that are not say so in `Link.outli
 from __future__ import annotations
 
 from os import getpid
+from sys import is_finalizing
 
 from bpfsmith.model.errors import Closed, InputError, TargetGone, Unsupported
 
@@ -52,6 +53,16 @@ class Link:
             # Weak: the object holds its programs, a program its links; the other way round would be a cycle, and
             # a cycle is detached when the collector happens to run.
             self._program = ref(program)
+
+    @staticmethod
+    def from_id(number: int) -> LinkFd:
+        """A link of any process by its id. Linux 5.8+; CAP_SYS_ADMIN. Closing it leaves the attachment to its owner."""
+        return from_id(number)
+
+    @staticmethod
+    def from_pin(path: str) -> LinkFd:
+        """A pinned link. `close()` leaves it pinned and attached, `detach()` ends it."""
+        return from_pin(path)
 
     @property
     def program(self) -> Any:
@@ -147,13 +158,17 @@ class Link:
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or self.pinned or self._maker != getpid():
             return
+        if not is_finalizing():  # then nothing can be imported any more, and the kernel ends what is a descriptor
+            self._warn()
+            self.detach()
+
+    def _warn(self) -> None:
         from warnings import warn
 
         warn(
             f"{self} was dropped and is detached now: keep the link or the loaded object, or pin it",
-            ResourceWarning, stacklevel=2, source=self,
+            ResourceWarning, stacklevel=3, source=self,
         )  # fmt: skip
-        self.detach()
 
     def __str__(self) -> str:
         return (
@@ -311,6 +326,8 @@ class Held(Link):
         self.outlives = outlives
         super().__init__(program, family, target)
         self._known()
+        if outlives:
+            _at_exit(self)
 
     def update(self, program: Any, expected: Any = None) -> None:
         self._live()
@@ -365,6 +382,29 @@ class LinkGroup(Link):
 
     def _end(self) -> None:
         for link in reversed(self._links):
+            link.detach()
+
+
+_outliving: list[Any] = []
+
+
+def _at_exit(link: Held) -> None:
+    """A process that ends in order leaves nothing behind that it did not pin, though nobody detached it."""
+    from _weakref import ref
+
+    if not _outliving:
+        import atexit
+
+        atexit.register(_detach_all)
+    _outliving[:] = [one for one in _outliving if one() is not None and not one().closed]
+    _outliving.append(ref(link))
+
+
+def _detach_all() -> None:
+    for one in _outliving:
+        link = one()
+        if link is not None and not link.closed and link._maker == getpid():
+            link._warn()
             link.detach()
 
 

@@ -141,6 +141,12 @@ def find_link(kind: int, place: int, attach_type: int | None = None, prog_id: in
     return None
 
 
+def links_are_told() -> bool:
+    """Whether this process may ask what links there are (CAP_SYS_ADMIN)."""
+    command, attr, buffers = _encode("BPF_LINK_GET_NEXT_ID", start_id=0)
+    return kernel.door().bpf(command, attr, buffers) != -EPERM
+
+
 def own_link(replace: Any, family: str, target: str) -> Any:
     """The link by which a loaded program of ours is attached there, None when it is not."""
     for link in getattr(replace, "links", ()):

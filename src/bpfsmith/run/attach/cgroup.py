@@ -83,6 +83,9 @@ def attach(
         if ours is not None:
             ours.update(program)
             return ours
+        if mode == "link" and (found := _link_here(replace, folder, number)) is not None:
+            found.update(program)
+            return found
     cgroup = kernel.door().open_fd(folder, os.O_RDONLY | os.O_DIRECTORY)
     if isinstance(cgroup, int):
         raise refusal("open", cgroup, program, target)
@@ -110,9 +113,14 @@ def _anchor(other: Any, target: str, folder: str, number: int) -> Any:
     ours = own_link(other, "cgroup", target)
     if ours is not None:
         return ours
+    return _link_here(other, folder, number) or other
+
+
+def _link_here(other: Any, folder: str, number: int) -> Link | None:
+    """The link of another holder that attaches that program here; None when none does, or it may not be asked."""
     fd = find_link(_LINK_TYPE, kernel.door().stat(folder).st_ino, number, program_id(other))
     if fd is None:
-        return other
+        return None
     with fd:
         return from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
 

@@ -22,6 +22,7 @@ from ._base import (
     choice,
     find_link,
     link_create,
+    links_are_told,
     needs,
     own_link,
     program_id,
@@ -247,13 +248,13 @@ def _taken(index: int, target: str, errno: int) -> KernelError:
     if found is not None:
         number = int.from_bytes(raw_info(found)[4:8], "little")
         found.close()
-        held = f"link {number}"
+        held = f", link {number}"
         hint = "pass `replace=` that program's id (or True) to put this one in its place, or end its owner"
     else:
-        held = "without a link"
+        held = ", without a link" if links_are_told() else ""
         hint = (
             f"pass `replace=` that program's id (or True), or remove it with `ip link set {target.strip('`')} xdp off`"
         )
     return KernelError(
-        f"{target} is taken by {there}, attached {mode or 'there'}, {held}", "BPF_LINK_CREATE", errno, target, hint
+        f"{target} is taken by {there}, attached {mode or 'there'}{held}", "BPF_LINK_CREATE", errno, target, hint
     )
