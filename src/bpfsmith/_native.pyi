@@ -424,6 +424,12 @@ Sizes = tuple[int, int, int, int]
 Items = tuple[Any, int, int, int]
 """(buffer, offset of the first item, bytes of an item, bytes from one to the next)."""
 
+def map_read(fd: int, key: bytes, size: int, flags: int) -> bytes | int:
+    """One element by BPF_MAP_LOOKUP_ELEM: its `size` bytes, or `-errno`."""
+
+def map_write(fd: int, key: bytes, value: bytes, flags: int) -> int:
+    """Stores one element by BPF_MAP_UPDATE_ELEM: 0 or `-errno`."""
+
 def map_dump(
     fd: int, sizes: Sizes, command: int = 24, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
 ) -> tuple[Rows, int, int, int]:

@@ -9,6 +9,7 @@ use bpfsmith_sys::batch::{self, Column, Done, Dump, Layout};
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::buffer::Borrowed;
 
@@ -55,6 +56,33 @@ impl PyRows {
         }
         Ok(())
     }
+}
+
+#[pyfunction]
+fn map_read<'py>(
+    py: Python<'py>,
+    fd: i32,
+    key: &[u8],
+    size: usize,
+    flags: u64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let mut small = [0u8; 512];
+    let mut large = Vec::new();
+    let room = if let Some(room) = small.get_mut(..size) {
+        room
+    } else {
+        large.resize(size, 0);
+        large.as_mut_slice()
+    };
+    match py.detach(|| batch::read(fd, key, room, flags)) {
+        0 => Ok(PyBytes::new(py, room).into_any()),
+        errno => Ok((-errno).into_pyobject(py)?.into_any()),
+    }
+}
+
+#[pyfunction]
+fn map_write(py: Python<'_>, fd: i32, key: &[u8], value: &[u8], flags: u64) -> i32 {
+    -py.detach(|| batch::write(fd, key, value, flags))
 }
 
 fn layout(sizes: (usize, usize, usize, usize)) -> PyResult<Layout> {
@@ -208,6 +236,8 @@ fn map_delete(
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRows>()?;
+    m.add_function(wrap_pyfunction!(map_read, m)?)?;
+    m.add_function(wrap_pyfunction!(map_write, m)?)?;
     m.add_function(wrap_pyfunction!(map_dump, m)?)?;
     m.add_function(wrap_pyfunction!(map_dump_each, m)?)?;
     m.add_function(wrap_pyfunction!(map_update, m)?)?;

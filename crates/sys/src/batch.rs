@@ -339,6 +339,30 @@ pub fn dump_each(fd: RawFd, layout: Layout, flags: u64, most: usize) -> Dump {
     out
 }
 
+/// Reads one element into `value`; 0 or errno.
+#[must_use]
+pub fn read(fd: RawFd, key: &[u8], value: &mut [u8], flags: u64) -> i32 {
+    let mut attr = Attr::new();
+    attr.put32(0, fd as u32);
+    attr.put64(8, key.as_ptr() as u64);
+    attr.pointer(16, value);
+    attr.put64(24, flags);
+    // SAFETY: the kernel reads the key and writes the value; both have the map's sizes, which the caller got from the map.
+    unsafe { attr.call(LOOKUP, 32) }
+}
+
+/// Stores one element; 0 or errno.
+#[must_use]
+pub fn write(fd: RawFd, key: &[u8], value: &[u8], flags: u64) -> i32 {
+    let mut attr = Attr::new();
+    attr.put32(0, fd as u32);
+    attr.put64(8, key.as_ptr() as u64);
+    attr.put64(16, value.as_ptr() as u64);
+    attr.put64(24, flags);
+    // SAFETY: the kernel reads a key and a value of the map's sizes.
+    unsafe { attr.call(UPDATE, 32) }
+}
+
 fn lookup(fd: RawFd, key: &mut [u8], value: &mut [u8], flags: u64) -> i32 {
     let mut attr = Attr::new();
     attr.put32(0, fd as u32);

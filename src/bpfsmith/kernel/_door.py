@@ -41,6 +41,12 @@ class Door:
     def ioctl_ptr(self, fd: int, request: int, data: bytearray) -> int:
         return _native.ioctl_ptr(fd, request, data)
 
+    def map_read(self, fd: int, key: bytes, size: int, flags: int = 0) -> bytes | int:
+        return _native.map_read(fd, key, size, flags)
+
+    def map_write(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> int:
+        return _native.map_write(fd, key, value, flags)
+
     def map_dump(
         self, fd: int, sizes: Any, command: int, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
     ) -> tuple[Any, int, int, int]:

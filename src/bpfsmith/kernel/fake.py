@@ -149,6 +149,16 @@ class FakeDoor(Door):
     # Whole maps: rules of BPF_MAP_LOOKUP_BATCH and BPF_MAP_GET_NEXT_KEY add to `rows` (bytes as `sizes` lays them out);
     # those of BPF_MAP_UPDATE_BATCH and BPF_MAP_UPDATE_ELEM see `keys`, `values`, `count`, and set `done` when refusing.
 
+    def map_read(self, fd: int, key: bytes, size: int, flags: int = 0) -> bytes | int:
+        value = bytearray(size)
+        fields = {"map_fd": fd, "key": key, "value": value, "flags": flags}
+        answer = self._ask("BPF_MAP_LOOKUP_ELEM", fields) or 0
+        return answer if answer < 0 else bytes(value)
+
+    def map_write(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> int:
+        fields = {"map_fd": fd, "key": key, "value": value, "flags": flags}
+        return self._ask("BPF_MAP_UPDATE_ELEM", fields) or 0
+
     def map_dump(
         self, fd: int, sizes: Any, command: int, flags: int = 0, chunk: int = 0, most: int = 0, unique: bool = False
     ) -> tuple[Any, int, int, int]:
