@@ -294,7 +294,8 @@ class Loaded:
 
     def attach(self, **targets: Any) -> list[Link]:
         """Attaches every program as its section says. `targets`: program -> what to attach it to, when its section does
-        not say (`attach(count="eth0")`); programs that say nothing and are given nothing raise.
+        not say: `attach(count="eth0")`, several words as a tuple (`("eth0", "ingress")`), options as a dict; programs
+        that say nothing and are given nothing raise.
 
         All or none: when one cannot be attached, those attached before it are detached again."""
         self._check_open()
@@ -307,6 +308,8 @@ class Loaded:
                 program = self.programs[name]
                 if isinstance(given, dict):
                     made.append(program.attach(**given))
+                elif isinstance(given, tuple):
+                    made.append(program.attach(*given))
                 elif given is not None:
                     made.append(program.attach(given))
                 else:

@@ -126,7 +126,7 @@ class PerCpuTable(Table):
             or not hasattr(values, "__len__")
             or len(values) != count
         ):
-            told = f"{len(values)} values" if isinstance(values, (list, tuple, dict)) else repr(value)
+            told = f"{len(values)} values" if values and isinstance(values, (list, tuple)) else repr(value)
             raise ValueMismatch(
                 f"{shown}: expected {count} values, one per possible CPU, got {told}",
                 hint=f"a counter that starts at x is `[x] + [0] * {count - 1}`; `fill(key, value)` stores one for all",
