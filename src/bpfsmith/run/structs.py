@@ -168,8 +168,10 @@ class StructCodec(Codec):
         names = getattr(value, "__dataclass_fields__", None)
         if names is not None:
             return self._from_names({name: getattr(value, name) for name in names}, where)
-        if len(self._fields) == 1 and not isinstance(value, (str, set)):
-            return self._from_order((value,), where)  # a newtype: `struct Id(u32)` from 5
+        sized = [field for field in self._fields if field.size]
+        if len(sized) == 1 and not isinstance(value, (str, set)):
+            # A newtype: `struct Id(u32)` from 5; fields without size (Rust's `MaybeUninit`, markers) say nothing.
+            return self._from_names({sized[0].name: value}, where)
         raise self.refuse(where, self._expects(), value)
 
     def _expects(self) -> str:
