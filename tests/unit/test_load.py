@@ -33,6 +33,8 @@ from bpfsmith.run.planned import Options
 from bpfsmith.run.planner import make_plan
 from bpfsmith.run.reject import _reason
 
+pytestmark = pytest.mark.toolchain
+
 PROGS = Path(__file__).parents[1] / "kernel/progs"
 
 HEAD = """
@@ -435,8 +437,8 @@ def test_a_rejection(build: Callable[[str], Object]) -> None:
     [
         ("", "", None),
         ("processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0\n", "", None),
-        ("7: (95) exit\nAt program exit the register R0 has smin=2 should have been in [0, 1]\nverification time 3 usec\n"
-         "stack depth 8\nprocessed 4 insns (limit 1000000)\n",
+        ("7: (95) exit\nAt program exit the register R0 has smin=2 should have been in [0, 1]\n"
+         "verification time 3 usec\nstack depth 8\nprocessed 4 insns (limit 1000000)\n",
          "At program exit the register R0 has smin=2 should have been in [0, 1]", 7),
         ("unreachable insn 4\nprocessed 0 insns\n", "unreachable insn 4", None),
         ("0: (bf) r6 = r1\n; int x = *p; @ a.c:3\n1: (85) call unknown#195896080\ninvalid func unknown#195896080\n",
@@ -478,3 +480,81 @@ def test_log_levels(build: Callable[[str], Object]) -> None:
     door.logs["count"] = "processed 9 insns\n"
     with fake.installed(door), load(build(XDP), log_level=1) as bpf:
         assert bpf.log("count") == "processed 9 insns\n"
+
+
+# ------------------------------------------------------------ kernel modules
+
+
+def split_types(base: bytes, name: str) -> bytes:
+    """The types of a module on top of those of a kernel: `void NAME(void)` and a variable of type int, `NAME_here`."""
+    word = lambda *numbers: b"".join(number.to_bytes(4, "little") for number in numbers)  # noqa: E731
+    told = int.from_bytes(base[20:24], "little")  # bytes of the base's strings
+    strings = b"\0" + name.encode() + b"\0" + f"{name}_here".encode() + b"\0"
+    first = len(_native.Btf.parse(base))  # `void` is counted
+    types = word(0, 13 << 24, 0)  # FUNC_PROTO
+    types += word(told + 1, 12 << 24, first)  # FUNC
+    types += word(0, 1 << 24, 4, 1 << 24 | 32)  # INT
+    types += word(told + 2 + len(name), 14 << 24, first + 2, 1)  # VAR
+    return b"\x9f\xeb\x01\x00" + word(24, 0, len(types), len(types), len(strings)) + types + strings
+
+
+MODULE = """
+extern void of_a_module(void) __attribute__((section(".ksyms")));
+extern const int of_a_module_here __attribute__((section(".ksyms")));
+SEC("tc") int calls(struct __sk_buff *skb) { of_a_module(); of_a_module(); return 0; }
+SEC("tc") int reads(struct __sk_buff *skb) { return (long)&of_a_module_here; }
+SEC("fentry/of_a_module") int enters(void *ctx) { return 0; }
+SEC("fexit/driver:of_a_module") int leaves(void *ctx) { return 0; }
+"""
+
+
+def test_functions_and_variables_of_modules(build: Callable[[str], Object]) -> None:
+    btf = build(XDP).btf
+    assert btf is not None
+    base = btf.to_bytes()
+    whole = _native.Btf.parse(base)
+    module = _native.Btf.parse(split_types(base, "of_a_module"), whole)
+    told = Kernel("test", whole, (("other", _native.Btf.parse(split_types(base, "x"), whole)), ("driver", module)),
+                  version="6.1.0", module_ids={"driver": 77})  # fmt: skip
+    plan = make_plan(build(MODULE), told)
+    opened = commands(plan, "BPF_BTF_GET_FD_BY_ID")
+    assert opened == {"the types of module `driver`": {"btf_id": 77}}
+    loads = commands(plan, "BPF_PROG_LOAD")
+    calls = loads["program `calls`"]
+    assert calls["fd_array"] == Blob(bytes(8), ((4, "types:driver"),))
+    call = calls["insns"][:8]
+    assert (call[0], call[1] >> 4) == (0x85, 2)
+    assert int.from_bytes(call[2:4], "little") == 1  # second of the array: the first stands for the kernel itself
+    assert int.from_bytes(call[4:], "little") == module.find("of_a_module", "FUNC")
+    reads = loads["program `reads`"]["insns"]
+    assert isinstance(reads, Blob)
+    assert [name for _, name in reads.slots] == ["types:driver"]
+    for name in ("enters", "leaves"):
+        assert loads[f"program `{name}`"]["attach_btf_id"] == module.find("of_a_module", "FUNC")
+        assert loads[f"program `{name}`"]["attach_btf_obj_fd"] == Slot("types:driver")
+
+
+def test_a_module_that_is_not_there(build: Callable[[str], Object]) -> None:
+    with pytest.raises(TargetMissing, match=r"kernel function `of_a_module`"):
+        make_plan(build(MODULE), Kernel("test", build(XDP).btf, version="6.1.0"))
+    source = '\nSEC("fentry/driver:of_a_module") int a(void *c) { return 0; }\n'
+    with pytest.raises(TargetMissing, match=r"modprobe driver"):
+        make_plan(build(source), Kernel("test", build(XDP).btf, version="6.1.0"))
+
+
+def test_an_object_of_the_other_byte_order(clang: Any, tmp_path: Path) -> None:
+    out = tmp_path / "big.o"
+    source = HEAD + 'SEC("xdp") int a(void *c) { return 2; }\n'
+    words = [clang.path, "-g", "-O2", "-target", "bpfeb", "-I/usr/include/x86_64-linux-gnu"]
+    subprocess.run([*words, "-x", "c", "-c", "-", "-o", out], input=source, text=True, check=True)
+    with fake.installed(fake.FakeDoor()) as door, pytest.raises(InputError, match="big-endian"):
+        load(out)
+    assert not door.calls
+
+
+def test_globals_of_a_map_that_exists(build: Callable[[str], Object]) -> None:
+    options = Options()
+    options.given[".bss"] = 3
+    options.data[".bss"] = bytes(4)
+    with pytest.raises(InputError, match="exists already"):
+        make_plan(build(XDP), kernel(), options)

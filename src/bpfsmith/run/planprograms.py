@@ -55,8 +55,8 @@ class ProgramPlanner:
                 wanted = name in selected
             else:
                 wanted = autoload.get(name, native.autoload)
-                if wanted and name not in autoload and name in members:
-                    # libbpf: a member of maps none of which is created is not loaded either.
+                if name not in autoload and name in members:
+                    # As in libbpf a member is loaded when one of its maps is created, whatever its section says.
                     wanted = any(not optional for _, optional in members[name])
             if not wanted:
                 continue
