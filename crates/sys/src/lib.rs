@@ -14,3 +14,4 @@ pub mod plan;
 pub mod procfs;
 pub mod replay;
 pub mod ring;
+mod together;

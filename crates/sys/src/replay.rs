@@ -3,6 +3,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::call;
 use crate::plan::{MEMLOCK, OURS, PlanError, Step, validate};
+use crate::together;
 
 const PROG_LOAD: u32 = 5;
 const BTF_LOAD: u32 = 18;
@@ -63,19 +64,28 @@ fn write(bytes: &mut [u8], at: usize, value: &[u8]) {
 
 /// While it lives, this thread gets no signals but those that ask the process to end: a timer that is faster than the
 /// verifier would stop it at every try.
-struct Undisturbed {
+pub(crate) struct Undisturbed {
     before: libc::sigset_t,
 }
 
 impl Undisturbed {
     fn new() -> Self {
+        Self::hearing(&HEARD)
+    }
+
+    /// Not even those.
+    pub(crate) fn entirely() -> Self {
+        Self::hearing(&[])
+    }
+
+    fn hearing(signals: &[i32]) -> Self {
         // SAFETY: `sigset_t` is plain numbers, and both sets live during the calls.
         unsafe {
             let mut mask: libc::sigset_t = std::mem::zeroed();
             let mut before: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&raw mut mask);
-            for signal in HEARD {
-                libc::sigdelset(&raw mut mask, signal);
+            for signal in signals {
+                libc::sigdelset(&raw mut mask, *signal);
             }
             libc::pthread_sigmask(libc::SIG_BLOCK, &raw const mask, &raw mut before);
             Self { before }
@@ -235,6 +245,49 @@ impl Slots {
     }
 }
 
+/// What the kernel answered, and the log where there is one.
+pub(crate) type Answer = (i64, Option<String>);
+
+fn run<B: AsRef<[u8]>>(step: &Step<B>, fds: &Slots, log_level: u32, log_limit: usize) -> Answer {
+    if step.cmd == MEMLOCK {
+        lift_memlock();
+        return (0, None);
+    }
+    if step.cmd >= OURS {
+        return (-i64::from(libc::EINVAL), None);
+    }
+    let mut attr = step.attr.as_ref().to_vec();
+    fds.fill(&mut attr, &step.slots);
+    // Copied only where descriptors are written into them.
+    let mut filled: Vec<Vec<u8>> = Vec::new();
+    for blob in &step.blobs {
+        let bytes = blob.bytes.as_ref();
+        let address = if blob.slots.is_empty() {
+            bytes.as_ptr()
+        } else {
+            let mut copy = bytes.to_vec();
+            fds.fill(&mut copy, &blob.slots);
+            let address = copy.as_ptr();
+            filled.push(copy); // Moves the vector, not what it points to.
+            address
+        };
+        write(&mut attr, blob.at as usize, &(address as u64).to_ne_bytes());
+    }
+    let answer = command(step.cmd, &mut attr, log_level, log_limit);
+    drop(filled);
+    answer
+}
+
+/// The descriptor a step answered, owned.
+fn opened<B>(step: &Step<B>, answer: i64) -> Option<OwnedFd> {
+    let number = RawFd::try_from(answer).ok().filter(|number| *number >= 0)?;
+    if step.cmd >= OURS || (step.out.is_none() && !OPENING.contains(&step.cmd)) {
+        return None;
+    }
+    // SAFETY: the kernel just made it for this command.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Replays it. Descriptors made are closed when a step fails.
 ///
 /// # Errors
@@ -242,7 +295,7 @@ impl Slots {
 ///
 /// # Safety
 /// Each command's blobs must be as long as its attr says, and writable ones are none: the kernel must only read them.
-pub unsafe fn replay<B: AsRef<[u8]>>(
+pub unsafe fn replay<B: AsRef<[u8]> + Sync>(
     steps: &[Step<B>],
     slots: usize,
     given: &[(u32, RawFd)],
@@ -255,59 +308,48 @@ pub unsafe fn replay<B: AsRef<[u8]>>(
         given: given.to_vec(),
     };
     let mut logs = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
-        if step.cmd == MEMLOCK {
-            lift_memlock();
-            continue;
-        }
-        let mut attr = step.attr.as_ref().to_vec();
-        fds.fill(&mut attr, &step.slots);
-        // Copied only where descriptors are written into them.
-        let mut filled: Vec<Vec<u8>> = Vec::new();
-        for blob in &step.blobs {
-            let bytes = blob.bytes.as_ref();
-            let address = if blob.slots.is_empty() {
-                bytes.as_ptr()
-            } else {
-                let mut copy = bytes.to_vec();
-                fds.fill(&mut copy, &blob.slots);
-                let address = copy.as_ptr();
-                filled.push(copy); // Moves the vector, not what it points to.
-                address
-            };
-            write(&mut attr, blob.at as usize, &(address as u64).to_ne_bytes());
-        }
-        let (answer, log) = if step.cmd >= OURS {
-            (-i64::from(libc::EINVAL), None)
-        } else {
-            command(step.cmd, &mut attr, log_level, log_limit)
+    let mut failure = None;
+    let mut first = 0;
+    while let Some(rest) = steps.get(first..).filter(|rest| !rest.is_empty()) {
+        let count = together::count(rest);
+        let turn = rest.get(..count).unwrap_or(rest);
+        let answers = match turn {
+            [step] => vec![Some(run(step, &fds, log_level, log_limit))],
+            _ => together::run(turn, |step| run(step, &fds, log_level, log_limit)),
         };
-        drop(filled);
-        if answer < 0 {
-            return Ok(Outcome {
-                fds: Vec::new(),
-                failure: Some(Failure {
-                    step: index,
+        for (at, (step, answer)) in turn.iter().zip(answers).enumerate() {
+            let Some((answer, log)) = answer else {
+                continue;
+            };
+            let fd = opened(step, answer); // Closed when nobody takes it.
+            if failure.is_some() {
+                continue;
+            }
+            if answer < 0 {
+                failure = Some(Failure {
+                    step: first + at,
                     errno: i32::try_from(-answer).unwrap_or(libc::EIO),
                     log: log.unwrap_or_default(),
-                }),
+                });
+                continue;
+            }
+            if let Some(place) = step.out.and_then(|slot| fds.own.get_mut(slot as usize)) {
+                *place = fd;
+            }
+            if log_level > 0
+                && let Some(log) = log
+            {
+                logs.push((first + at, log));
+            }
+        }
+        if failure.is_some() {
+            return Ok(Outcome {
+                fds: Vec::new(),
+                failure,
                 logs,
             });
         }
-        if (step.out.is_some() || OPENING.contains(&step.cmd))
-            && let Ok(number) = RawFd::try_from(answer)
-        {
-            // SAFETY: the kernel just made it for this command.
-            let fd = unsafe { OwnedFd::from_raw_fd(number) };
-            if let Some(place) = step.out.and_then(|slot| fds.own.get_mut(slot as usize)) {
-                *place = Some(fd);
-            }
-        }
-        if log_level > 0
-            && let Some(log) = log
-        {
-            logs.push((index, log));
-        }
+        first += count;
     }
     Ok(Outcome {
         fds: fds.own,
