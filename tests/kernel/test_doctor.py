@@ -101,6 +101,7 @@ KILLED = """
 import os, signal, sys
 from bpfsmith import kernel
 from bpfsmith.kernel import _tiny as tiny, info, journal, netlink
+journal._folders = lambda: [sys.argv[4]]
 pin, index = sys.argv[1], int(sys.argv[2])
 table = kernel.call_fd("BPF_MAP_CREATE", map_type=2, key_size=4, value_size=4, max_entries=1)
 kernel.call("BPF_OBJ_PIN", pathname=pin, bpf_fd=table)
@@ -119,21 +120,31 @@ if sys.argv[3] == "kill":
 """
 
 
+@pytest.fixture
+def own_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journals of this test alone: another run of the suite must not clean up after it, nor it after others."""
+    monkeypatch.setattr(journal, "_folders", lambda: [str(tmp_path / "journal")])
+
+
 def _run_and(how: str, pin: Path, index: int = 0) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(Path(bpfsmith.__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(pin), str(index), how], env=env, capture_output=True,
+    done = subprocess.run([sys.executable, "-c", KILLED, str(pin), str(index), how, journal._folders()[0]], env=env,
+    capture_output=True,
                           text=True, check=False)  # fmt: skip
     assert done.returncode == (-signal.SIGKILL if how == "kill" else 0), done.stderr
     return done
 
 
-def test_what_a_kill_left_is_told_and_removed(netns: Any, bpffs: Path, run_cli: Any) -> None:
+@pytest.mark.usefixtures("own_journal")
+def test_what_a_kill_left_is_told_and_removed(netns: Any, bpffs: Path) -> None:
     pin = bpffs / "left"
     _run_and("kill", pin, netns.ifindex)
     told = {(one.kind, one.where): one for one in bpfsmith.doctor(helpers=False).left}
     ours = {("pin", str(pin)), ("xdp", f"{netns.ifindex}:2"), ("clsact", str(netns.ifindex))}
     assert ours <= set(told)
-    assert "still there" in run_cli("doctor").stdout
+    from bpfsmith.render.doctor_text import render
+
+    assert "still there" in render(bpfsmith.doctor(helpers=False).to_json())
     assert pin.exists()
     cleaned = {(one.kind, one.where): one.outcome for one in bpfsmith.doctor(helpers=False, clean=True).left}
     assert {cleaned[one] for one in ours} == {"removed"}
@@ -144,6 +155,7 @@ def test_what_a_kill_left_is_told_and_removed(netns: Any, bpffs: Path, run_cli: 
     assert not ours & again
 
 
+@pytest.mark.usefixtures("own_journal")
 def test_what_ended_in_order_keeps_its_pins(bpffs: Path) -> None:
     pin = bpffs / "kept"
     _run_and("end", pin)
@@ -151,6 +163,7 @@ def test_what_ended_in_order_keeps_its_pins(bpffs: Path) -> None:
     assert pin.exists()
 
 
+@pytest.mark.usefixtures("own_journal")
 def test_nobody_elses_program_is_removed(netns: Any, bpffs: Path) -> None:
     _run_and("kill", bpffs / "left", netns.ifindex)
     netlink.set_xdp(netns.ifindex, -1, 2)
@@ -165,6 +178,7 @@ def test_nobody_elses_program_is_removed(netns: Any, bpffs: Path) -> None:
     netlink.set_xdp(netns.ifindex, -1, 2)
 
 
+@pytest.mark.usefixtures("own_journal")
 def test_another_network_namespace_is_entered(netns: Any, bpffs: Path) -> None:
     _run_and("kill", bpffs / "left", netns.ifindex)
     with netns.peer():

@@ -83,8 +83,7 @@ def _why(feature: str, status: str, errno: int, since: str, number: int) -> str:
     """What is in the way of it, as a part of a sentence."""
     kernel = live()
     if status == "denied":
-        missing = _missing(feature, number)
-        return f"needs {' and '.join(missing)}" if missing else "refused though every capability is there"
+        return _denied(_missing(feature, number))
     if since and series_key(since) > series_key(kernel.series):
         return f"since Linux {since}"
     option = _CONFIG.get(feature)
@@ -92,11 +91,17 @@ def _why(feature: str, status: str, errno: int, since: str, number: int) -> str:
         return f"{option} is not set"
     if not since and errno in (22, 524):
         return "this kernel does not know it"
-    if not kernel.has_config and option:
-        return f"not there; it takes {option}"
     from bpfsmith.kernel.failures import errno_name
 
-    return f"not there ({errno_name(errno)})"
+    return f"not there; it takes {option}" if option and not kernel.has_config else f"not there ({errno_name(errno)})"
+
+
+def _denied(missing: tuple[str, ...]) -> str:
+    if missing:
+        return f"needs {' and '.join(missing)}"
+    level = privilege.lockdown()
+    locked = f", on a kernel that is locked down ({level})" if level in ("integrity", "confidentiality") else ""
+    return f"refused though every capability is there{locked}"
 
 
 def _missing(feature: str, number: int) -> tuple[str, ...]:

@@ -181,9 +181,6 @@ def _all_held(command: str, errno: int, about: str, given: Mapping[str, Any]) ->
     from . import privilege
 
     name, start = errno_name(errno), _cannot(command, about)
-    level = privilege.lockdown()
-    if level in ("integrity", "confidentiality"):
-        return PermissionMissing(f"{start}: the kernel is locked down ({level})", "", about, "lockdown")
     if privilege.seccomp():
         return PermissionMissing(
             f"{start}: a seccomp filter of the container refuses {command} ({name})",
@@ -195,30 +192,37 @@ def _all_held(command: str, errno: int, about: str, given: Mapping[str, Any]) ->
             f"{start}: rights inside a user namespace do not count here; a BPF token (Linux 6.9) lends them", "", about,
             "BPF token",
         )  # fmt: skip
-    live = kernel.live()
-    if command in ("BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_BTF_LOAD") and not live.probe("memcg_account"):
+    memory = command in ("BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_BTF_LOAD")
+    if memory and not kernel.live().probe("memcg_account"):
         return PermissionMissing(
             f"{start}: the limit of locked memory is too low, which this kernel counts maps against",
             "ulimit -l unlimited", about, "RLIMIT_MEMLOCK",
         )  # fmt: skip
-    kind = given.get("prog_type", 0)
-    if kind in (26, 28, 29):
-        word = {26: "tracing programs (fentry, fexit, fmod_ret)", 28: "freplace programs", 29: "LSM programs"}[kind]
-        return Unsupported(
-            f"{start}: this kernel refuses {word} though every capability is there ({name})", word.partition(" ")[0],
-            instead=_INSTEAD[kind], where=about,
-        )  # fmt: skip
-    modules = ", ".join(
-        name for name in privilege.security_modules() if name in ("selinux", "apparmor", "bpf", "smack")
+    level = privilege.lockdown()
+    locked = f"; it is locked down ({level})" if level in ("integrity", "confidentiality") else ""
+    refused = _REFUSED.get(given.get("prog_type", 0))
+    if refused:
+        feature, what, instead = refused
+        why = f"this kernel refuses {what} though every capability is there ({name}){locked}"
+        return Unsupported(f"{start}: {why}", feature, instead=instead, where=about)
+    if level == "confidentiality":
+        return PermissionMissing(f"{start}: the kernel is locked down ({level})", "", about, "lockdown")
+    modules = [one for one in privilege.security_modules() if one in ("selinux", "apparmor", "bpf", "smack")]
+    whose = (
+        f"a security module ({', '.join(modules)})" if modules else "a security module or this kernel's configuration"
     )
-    whose = f"a security module ({modules})" if modules else "a security module or this kernel's configuration"
-    return PermissionMissing(f"{start}: {whose} refuses it, not a missing capability ({name})", "", about)
+    return PermissionMissing(f"{start}: {whose} refuses it, not a missing capability ({name}){locked}", "", about)
 
 
-_INSTEAD = {
-    26: "a raw tracepoint, tp_btf, tracepoint or uprobe program may see the same",
-    28: "load the program with the function you want instead of replacing it",
-    29: "a cgroup or tracepoint program may see the same, without refusing it",
+# Families a kernel may refuse whatever one may: program type -> (feature, our words for it, what may do instead).
+_REFUSED = {
+    26: (
+        "tracing",
+        "tracing programs (fentry, fexit, fmod_ret)",
+        "a raw tracepoint, tp_btf, tracepoint or uprobe program may see the same",
+    ),
+    28: ("freplace", "freplace programs", "load the program with the function you want instead of replacing it"),
+    29: ("lsm", "LSM programs", "a cgroup or tracepoint program may see the same, without refusing it"),
 }
 
 # ------------------------------------------------------------ kernels without it

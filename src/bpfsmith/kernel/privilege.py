@@ -100,12 +100,24 @@ def in_user_namespace() -> bool:
 
 
 def lockdown() -> str:
-    """`none`, `integrity`, `confidentiality`; "" where the kernel does not tell (securityfs is not mounted)."""
+    """`none`, `integrity`, `confidentiality`; "" where nothing tells.
+
+    Where securityfs is not mounted: what the kernel's command line and configuration force."""
     try:
-        text = _read("/sys/kernel/security/lockdown")
+        return _read("/sys/kernel/security/lockdown").partition("[")[2].partition("]")[0]
     except OSError:
-        return ""
-    return text.partition("[")[2].partition("]")[0]
+        pass
+    from bpfsmith import kernel
+
+    try:
+        words = _read("/proc/cmdline").split()
+    except OSError:
+        words = []
+    for level in ("confidentiality", "integrity"):
+        forced = kernel.live().config(f"CONFIG_LOCK_DOWN_KERNEL_FORCE_{level.upper()}") == "y"
+        if forced or f"lockdown={level}" in words:
+            return level
+    return ""
 
 
 def security_modules() -> tuple[str, ...]:

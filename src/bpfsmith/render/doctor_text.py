@@ -59,7 +59,12 @@ def _family(words: str, rows: Sequence[Mapping[str, Any]], paint: Paint, width: 
         if row["status"] != "yes":
             reasons.setdefault(row["why"], []).append(row["name"])
     for why, names in reasons.items():
-        yield from listed(f"{paint('no:', 'yellow')} {why}:", names, indent=2, width=width)
+        label = f"{paint('no:', 'yellow')} {why}:"
+        if len(why) <= 30:
+            yield from listed(label, names, indent=2, width=width)
+        else:
+            yield f"  {label}"
+            yield from listed(paint("-", "dim"), names, indent=6, width=width)
 
 
 def _helpers(helpers: Mapping[str, Sequence[str] | None], paint: Paint, width: int, verbose: bool) -> Iterator[str]:
