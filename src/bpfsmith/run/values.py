@@ -125,7 +125,7 @@ class Codec:
 class IntCodec(Codec):
     """Integers of 1 to 16 bytes; bools; code points of Rust's `char`."""
 
-    __slots__ = ("high", "low", "signed")
+    __slots__ = ("_pack", "high", "low", "signed")
 
     def __init__(self, name: str, size: int, signed: bool, big: bool, kind: str = "int") -> None:
         code = "?" if kind == "bool" and size == 1 else (_SIGNED if signed else _UNSIGNED).get(size, f"{size}s")
@@ -133,12 +133,23 @@ class IntCodec(Codec):
         self.signed = signed
         self.low = -(1 << size * 8 - 1) if signed else 0
         self.high = (1 << size * 8 - signed) - 1
+        # What fits the bytes of a bool need not be one.
+        self._pack = None if kind == "bool" else self._one.pack
         if size not in _UNSIGNED:
             self.load = lambda raw: int.from_bytes(raw, "big" if big else "little", signed=signed)
         if kind == "char":
             self.load = lambda raw: chr(raw) if raw < 0x110000 else raw
         elif kind == "bool" and size != 1:
             self.load = bool
+
+    def encode(self, value: Any, where: str = "") -> bytes:
+        pack = self._pack
+        if pack is not None and value.__class__ is int:
+            try:
+                return pack(value)
+            except StructError:
+                pass  # said below
+        return self._one.pack(self.store(value, where))
 
     @property
     def expects(self) -> str:

@@ -35,7 +35,7 @@ class Map:
     own. Using it afterwards raises `Closed`. Safe to use from several threads, as far as the kernel's operations are.
     """
 
-    __slots__ = ("__weakref__", "_fd", "_key", "_owned", "_value", "spec")
+    __slots__ = ("__weakref__", "_fd", "_key", "_key_where", "_owned", "_value", "_value_where", "spec")
 
     def __init__(self, fd: Any, spec: MapSpec, owned: bool = False) -> None:
         self._fd = fd
@@ -43,6 +43,9 @@ class Map:
         self._owned = owned
         self._key: Codec | None = None
         self._value: Codec | None = None
+        # How messages call them; made once, not at each use.
+        self._key_where = f"key of map `{spec.name}`"
+        self._value_where = f"value of map `{spec.name}`"
 
     # ------------------------------------------------------------ opening
 

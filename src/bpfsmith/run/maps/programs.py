@@ -41,7 +41,7 @@ class ProgArray(SlotTable):
             raise ValueMismatch(f"value of map `{self.spec.name}`: expected {self._what}, got {value!r}")
         return number.to_bytes(4, byteorder)
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:
         out = bytearray(4)
         answer = self._element(LOOKUP, key, out, flags)
         if answer == -ENOENT:

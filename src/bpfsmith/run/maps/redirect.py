@@ -69,7 +69,7 @@ class _Targets(SlotTable):
         # 0 is no descriptor of a program here: none.
         return number.to_bytes(4, byteorder) + int(said).to_bytes(4, byteorder)
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:
         from bpfsmith.run.maps.table import Table
 
         return Table._read(self, key, flags)

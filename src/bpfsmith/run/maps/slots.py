@@ -98,7 +98,7 @@ class _Sockets(SlotTable):
     __slots__ = ()
     _what = "a socket"
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:
         if self.spec.value_size != 8:
             raise InputError(
                 f"{self._where} cannot be read: a cookie takes 8 bytes, its values have {self.spec.value_size}",
@@ -161,7 +161,7 @@ class XskMap(SlotTable):
     _indexed = True
     _what = "a bound AF_XDP socket"
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:  # noqa: ARG002
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:  # noqa: ARG002
         raise InputError(f"{self._where} cannot be read from user space", where=self._where)
 
 
@@ -181,7 +181,7 @@ class CgroupArray(SlotTable):
         with open_cgroup(value) as fd:
             super().put(key, fd, new=new, lock=lock)
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:  # noqa: ARG002
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:  # noqa: ARG002
         raise InputError(f"{self._where} cannot be read from user space", where=self._where)
 
     def __delitem__(self, key: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from struct import Struct
 
+from bpfsmith import kernel
 from bpfsmith.model.errors import InputError, KernelError, KeyMissing, ValueMismatch
 from bpfsmith.run.maps import bulk
 from bpfsmith.run.maps.base import (
@@ -16,9 +17,7 @@ from bpfsmith.run.maps.base import (
     ENOTSUPP,
     EOPNOTSUPP,
     F_LOCK,
-    LOOKUP,
     LOOKUP_AND_DELETE,
-    UPDATE,
     Map,
 )
 
@@ -53,10 +52,10 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
     # ------------------------------------------------------------ keys and values as bytes
 
     def _encode_key(self, key: Any) -> bytes:
-        return self.key_type.encode(key, f"key of map `{self.spec.name}`")
+        return (self._key or self.key_type).encode(key, self._key_where)
 
     def _encode_value(self, value: Any) -> bytes:
-        return self.value_type.encode(value, f"value of map `{self.spec.name}`")
+        return (self._value or self.value_type).encode(value, self._value_where)
 
     @property
     def _copied(self) -> int:
@@ -64,22 +63,21 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         return self.spec.value_size
 
     def _decode_value(self, raw: Any) -> Any:
-        return self.value_type.decode(raw)
+        return (self._value or self.value_type).decode(raw)
 
     def _missing(self, key: Any) -> KeyMissing:
         return KeyMissing(f"{self._where} has no key {key!r}", where=self._where)
 
     # ------------------------------------------------------------ one entry
 
-    def _read(self, key: bytes, flags: int = 0) -> bytearray | None:
+    def _read(self, key: bytes, flags: int = 0) -> bytes | bytearray | None:
         """The bytes of a value; None when there is no such key."""
-        out = bytearray(self._copied)
-        value = self._element(LOOKUP, key, out, flags)
-        if value == 0:
-            return out
-        if value == -ENOENT:
+        found = kernel.door().map_read(self.fileno(), key, self._copied, flags)
+        if isinstance(found, bytes):
+            return found
+        if found == -ENOENT:
             return None
-        raise self._refused("BPF_MAP_LOOKUP_ELEM", -value)
+        raise self._refused("BPF_MAP_LOOKUP_ELEM", -found)
 
     def __getitem__(self, key: Any) -> Any:
         raw = self._read(self._encode_key(key))
@@ -102,7 +100,9 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         """Stores one entry. `new=True`: only when there is none yet (else `KernelError` with EEXIST); `new=False`: only
         in place of one (else `KeyMissing`); `lock`: under the value's `bpf_spin_lock`."""
         flags = (0 if new is None else 1 if new else 2) | (F_LOCK if lock else 0)
-        answer = self._element(UPDATE, self._encode_key(key), self._encode_value(value), flags)
+        # Held until the call is over: a key may keep a descriptor open.
+        raw = self._encode_key(key)
+        answer = kernel.door().map_write(self.fileno(), raw, self._encode_value(value), flags)
         if answer < 0:
             raise self._not_stored(key, -answer, new)
 
@@ -129,7 +129,7 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         if answer in (-EINVAL, -EOPNOTSUPP, -ENOTSUPP):
             found = self._read(raw)
             answer = -ENOENT if found is None else self._element(DELETE, raw, None)
-            out = found if found is not None else out
+            out = bytearray(found) if found is not None else out
         if answer == -ENOENT:
             if default is _NOTHING:
                 raise self._missing(key)
