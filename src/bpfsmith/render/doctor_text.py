@@ -60,8 +60,8 @@ def _family(words: str, rows: Sequence[Mapping[str, Any]], paint: Paint, width: 
             reasons.setdefault(row["why"], []).append(row["name"])
     for why, names in reasons.items():
         label = f"{paint('no:', 'yellow')} {why}:"
-        if len(why) <= 30:
-            yield from listed(label, names, indent=2, width=width)
+        if len(why) <= 30 or len(why) + sum(len(name) + 2 for name in names) < width - 8:
+            yield from listed(label, names, indent=2, width=width * 2 if len(why) > 30 else width)
         else:
             yield f"  {label}"
             yield from listed(paint("-", "dim"), names, indent=6, width=width)
