@@ -10,7 +10,8 @@ import pytest
 from bpfsmith.model.errors import BadRecord, Closed, InputError, KernelError, UnknownName
 from bpfsmith.run.codec import parse_type
 from bpfsmith.run.events import EventLoop, RingBuffer
-from bpfsmith.run.events._types import Chunk, Mixed, OneType, Types, types_of
+from bpfsmith.run.events._choice import types_of
+from bpfsmith.run.events._types import Chunk, Mixed, OneType, Types
 from bpfsmith.run.maps.spec import MapSpec
 
 PAIR = [("seq", "u32"), ("value", "u32")]

@@ -11,7 +11,8 @@ from time import monotonic
 
 from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError
 
-from ._types import BROKEN, BUSY, HEADER, SHORT, Chunk, Left, OneType, Raising, Types, types_of
+from ._choice import types_of
+from ._types import BROKEN, BUSY, HEADER, SHORT, Chunk, Left, OneType, Raising, Types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -97,9 +97,9 @@ class UserRingBuffer(Map):
             record = self.spec.value_type
         if record is None:
             return None
-        from ._types import _codec
+        from ._choice import codec_of
 
-        return _codec(record, self.spec.btf, self.where)
+        return codec_of(record, self.spec.btf, self.where)
 
     def _room(self, end_at: float | None) -> None:
         """Waits for the program to drain; `KernelError` at the end."""
@@ -167,9 +167,10 @@ class UserRingBuffer(Map):
         if size is None:
             size = int(getattr(records, "itemsize", 0)) or self._size()
         if hasattr(records, "dtype"):
-            import numpy
+            from bpfsmith.run.columns import numpy
 
-            records = numpy.ascontiguousarray(records).view(numpy.uint8).reshape(-1)
+            module = numpy()
+            records = module.ascontiguousarray(records).view(module.uint8).reshape(-1)
         data = memoryview(records).cast("B")
         if size < 1 or len(data) % size:
             if not data and size == 0:
