@@ -172,3 +172,30 @@ def test_symbols_are_those_of_the_kernel() -> None:
         if name in wanted:
             wanted[name].append((int(address, 16), module[0].strip("[]") if module else ""))
     assert _native.kernel_symbols(names) == wanted
+
+
+def _many(count: int, broken: tuple[int, ...] = ()) -> list[_native.Step]:
+    good = _insn(0xB7, 0, 2) * 1500 + _insn(0x95)
+    return [_load(UNREAD if at in broken else good, at) for at in range(count)]
+
+
+def test_many_programs_are_verified_together() -> None:
+    """On several threads; what comes out is as from one."""
+    fds, failure, logs = replay(_many(60), 60, log_level=4)
+    assert failure is None
+    assert [at for at, _ in logs] == list(range(60))
+    assert len({fd.fileno() for fd in fds if fd is not None}) == 60
+    assert Path(f"/proc/{os.getpid()}/status").read_text().count("Threads:\t1\n") == 1
+
+
+@pytest.mark.parametrize("broken", [(0,), (7,), (31, 7, 55), tuple(range(60)), (59,)])
+def test_the_first_failure_counts(broken: tuple[int, ...]) -> None:
+    before = _fds()
+    made = (0, MAP, [], [], 60)
+    for _ in range(5):
+        fds, failure, _ = replay([made, *_many(60, broken)], 61)
+        assert fds == []
+        assert failure is not None
+        assert failure[:2] == (1 + min(broken), errno.EACCES)
+        assert "R5 !read_ok" in failure[2]
+        assert _fds() == before
