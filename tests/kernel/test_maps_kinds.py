@@ -335,3 +335,15 @@ def test_maps_without_a_kind_of_their_own() -> None:
     with inner() as real:
         odd = open_map(real.fd, spec, real)
         assert type(odd) is Map and odd.type == "99" and odd.info().type == "hash"
+
+
+def test_struct_ops_values_are_seen(bpf_object: Callable[..., Path]) -> None:
+    with bpfsmith.load(bpf_object("attach_ops")) as bpf:
+        table = bpf.maps["linked"]
+        assert table.state == "init" and table.value.data.name == ""
+        with bpf.programs["started"].attach_struct_ops("linked"):
+            assert table.state in ("in use", "ready") and table.value.data.name == "bpfsmith_link"
+            assert table.value.common.state.name.startswith("BPF_STRUCT_OPS_STATE_")
+            assert table.value.data.init == bpf.programs["started"].id
+        with pytest.raises((InputError, Unsupported)):
+            table.unregister()  # its link does that
