@@ -62,6 +62,17 @@ def test_a_loop_that_is_left_loses_nothing(bpf: Any) -> None:
     assert [event.seq for event in bpf.maps["plain"].events(timeout=0)] == list(range(64, 128))
 
 
+def test_loops_leave_nothing_with_their_maps(bpf: Any) -> None:
+    from bpfsmith.run.events import events
+
+    ring, counts = bpf.maps["events"], set()
+    for _ in range(50):
+        run(bpf.programs["live"])
+        assert sum(1 for _ in events(ring, timeout=0.001)) == 64
+        counts.add((len(os.listdir("/proc/self/fd")), len(ring.__dict__.get("_pollers", ()))))
+    assert len(counts) == 1
+
+
 def test_callbacks_and_closing(bpf: Any) -> None:
     from bpfsmith.run.events import EventLoop
 

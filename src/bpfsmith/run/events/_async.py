@@ -185,7 +185,7 @@ class loop_events:  # noqa: N801 - used like a function
             if loop._busy:
                 await asyncio.sleep(1e-4)
             elif await readable(poller, left) and poller.wait(0.0) is None:
-                loop._poller = None
+                loop._drop_poller()
         return []
 
     def __del__(self) -> None:

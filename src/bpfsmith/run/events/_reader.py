@@ -94,6 +94,8 @@ class Reader:
         for key, fd in enumerate(self._watched()):
             streams.watch(poller, fd, key, self.where)
         self.__dict__.setdefault("_pollers", []).append(poller)
+        if self._shut:  # meanwhile, by another thread, which did not see this one
+            poller.wake()
         return poller
 
     def _close_reader(self) -> None:
@@ -195,16 +197,20 @@ class Reader:
             self.__dict__.setdefault("_left", []).append(chunk)
 
     def _left_over(self, types: Types) -> Chunk | None:
+        chunk = self._take_left()
+        return None if chunk is None else chunk.retyped(types)
+
+    def _take_left(self) -> Chunk | None:
         left: list[Chunk] = self.__dict__.get("_left", [])
-        return left.pop(0).retyped(types) if left else None
+        try:
+            return left.pop(0)
+        except IndexError:  # nothing, or another thread was faster
+            return None
 
     def _left_batch(self, types: Types) -> Any:
         """What is left over as an array."""
-        left: list[Chunk] = self.__dict__.get("_left", [])
-        if not left:
-            return None
-        chunk = left.pop(0)
-        return types.batch(chunk.raw(chunk.left()))
+        chunk = self._take_left()
+        return None if chunk is None else types.batch(chunk.raw(chunk.left()))
 
     def _refused_of(self, batch: Any) -> list[BadRecord]:
         """What was no record of the batch's types, counted."""

@@ -38,11 +38,11 @@ class EventLoop:
     `close()`, or after `timeout` seconds without an event."""
 
     def __init__(self, *maps: Any, timeout: float | None = None, latency: float | None = None) -> None:
+        self._poller: Poller | None = None
+        self._maps: list[Reader] = []
         self.timeout = timeout
         self.latency = latency
-        self._maps: list[Reader] = []
         self._callbacks: dict[int, Callable[[Any], object]] = {}
-        self._poller: Poller | None = None
         self._closed = False
         for one in maps:
             self.add(one)
@@ -67,17 +67,30 @@ class EventLoop:
         for fd in source._watched():
             streams.watch(poller, fd, place, source.where)
         # Closing one map wakes the loop: it goes on with the others.
-        source.__dict__.setdefault("_pollers", []).append(_Waker(self))
+        source.__dict__.setdefault("_pollers", []).append(poller)
 
     def _new_poller(self) -> Poller:
         from bpfsmith.kernel import streams
 
+        self._drop_poller()
         poller = streams.open_poller("the event loop")
         self._poller = poller
         for place, source in enumerate(self._maps):
             if not source._shut:
                 self._watch(poller, place)
+        if self._closed:  # meanwhile, by another thread, which did not see this one
+            poller.wake()
         return poller
+
+    def _drop_poller(self) -> None:
+        poller, self._poller = self._poller, None
+        for source in self._maps:
+            pollers: list[Any] = source.__dict__.get("_pollers", [])
+            if poller in pollers:
+                pollers.remove(poller)
+
+    def __del__(self) -> None:
+        self._drop_poller()
 
     def close(self) -> None:
         """Ends the loop; the maps stay open."""
@@ -128,7 +141,7 @@ class EventLoop:
             pause = self._pause()
             poller = self._poller or self._new_poller()
             if pause and poller.sleep(pause if end_at is None else max(0.0, min(pause, end_at - monotonic()))):
-                self._poller = None  # woken: one of the maps, or the loop, was closed
+                self._drop_poller()  # woken: one of the maps, or the loop, was closed
                 continue
             found = self._once(take, most)
             if found:
@@ -141,7 +154,7 @@ class EventLoop:
             if self._busy:
                 poller.sleep(1e-4)
             elif poller.wait(left) is None:
-                self._poller = None
+                self._drop_poller()
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         for found in self._rounds(lambda types: types.chunk, TURN):
@@ -202,16 +215,3 @@ class EventLoop:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-class _Waker:
-    """What a map wakes when it is closed."""
-
-    __slots__ = ("_loop",)
-
-    def __init__(self, loop: EventLoop) -> None:
-        self._loop = loop
-
-    def wake(self) -> None:
-        if self._loop._poller is not None:
-            self._loop._poller.wake()
