@@ -5,6 +5,7 @@ from __future__ import annotations
 from _collections_abc import Mapping
 
 from bpfsmith.run.attach.methods import AttachMethods
+from bpfsmith.run.measure import ProgramRuns
 from bpfsmith.run.sections import ATTACH_TYPES, PROGRAM_TYPES
 
 TYPE_CHECKING = False
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
     from bpfsmith.run.plan import Plan
     from bpfsmith.run.planned import PlannedMap, PlannedProgram
     from bpfsmith.run.planner import Planned
-
-    ProgramRuns: Any
-else:
-    try:
-        from bpfsmith.run.measure import ProgramRuns
-    except ImportError:
-
-        class ProgramRuns:
-            __slots__ = ()
-
 
 __all__ = ["Loaded", "LoadedProgram"]
 
@@ -71,7 +62,8 @@ class LoadedProgram(AttachMethods, ProgramRuns):
     @property
     def btf(self) -> Btf | None:
         """The object's types."""
-        return self.owner.object.btf
+        types: Btf | None = self.owner.object.btf
+        return types
 
     @property
     def sleepable(self) -> bool:
@@ -80,7 +72,8 @@ class LoadedProgram(AttachMethods, ProgramRuns):
     @property
     def log(self) -> str:
         """The verifier's log; empty unless loaded with `log_level=`."""
-        return self.owner.log(self.name)
+        log: str = self.owner.log(self.name)
+        return log
 
     def fileno(self) -> int:
         """The descriptor's number."""

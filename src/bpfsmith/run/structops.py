@@ -56,7 +56,7 @@ def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None)
             where=obj.path,
         )
     ops_id = btf.find(name, "STRUCT")
-    holder = btf.type(type_id)
+    holder: dict[str, Any] = btf.type(type_id)
     place = next((one for one in _members(holder) if one["type"] == ops_id), None)
     if ops_id is None or place is None:
         raise TargetMissing(f"`{wrapper}` of kernel `{kernel.name}` holds no `{name}`", where=obj.path)
