@@ -69,6 +69,10 @@ def test_an_interface_is_given_by_name_or_index(bpf: Any, netns: Any) -> None:
         bpf.programs["one"].attach()
     with pytest.raises(InputError, match=r"no XDP mode `nativ`.*did you mean `native`"):
         bpf.programs["one"].attach_xdp(netns.device, "nativ")
+    from bpfsmith.model.errors import UnknownName
+
+    with bpf.programs["one"].attach(netns.device) as link, pytest.raises(UnknownName, match="no program has the id"):
+        link.update(99999999)
     with pytest.raises(InputError, match="is a `xdp` program; attach_tc takes"):
         bpf.programs["one"].attach_tc(netns.device, "ingress")
     with pytest.raises(InputError, match="runs from a devmap"):
@@ -276,6 +280,9 @@ def test_clsact_priorities_and_what_others_made(bpf: Any, netns: Any) -> None:
         with second.attach_tc(netns.device, "ingress", priority=10):
             assert [row[0] for row in netlink.filters(netns.ifindex, netlink.INGRESS)] == [10, 20]
             assert runs(bpf, "first", netns.udp) == 1  # the earlier one lets the next go on
+        for bad in ({"priority": 1 << 16}, {"priority": -1}, {"handle": 1 << 32}):
+            with pytest.raises(InputError, match="16 bits"):
+                second.attach_tc(netns.device, "ingress", **bad)
         with pytest.raises(InputError, match="has a filter with priority 20 and handle 5 already"):
             second.attach_tc(netns.device, "ingress", via="clsact", priority=20, handle=5)
         replaced = second.attach_tc(netns.device, "ingress", via="clsact", replace=first)

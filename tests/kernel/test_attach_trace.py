@@ -151,6 +151,10 @@ def test_many_uprobes_by_one_link(bpf: Any) -> None:
         many.attach("libc", offsets=[8, 9], cookies=[1])
     with pytest.raises(InputError, match="exclude each other"):
         many.attach("libc", "labs", offsets=[1])
+    with pytest.raises(InputError, match="is not in its code"):
+        many.attach("libc", offsets=[-1])
+    with pytest.raises(InputError, match="nothing says where"):
+        many.attach("libc", symbols=[])
 
 
 def test_several_matches_are_attached_together_or_not_at_all(bpf: Any) -> None:
@@ -176,6 +180,7 @@ def test_several_matches_are_attached_together_or_not_at_all(bpf: Any) -> None:
         (("libc",), {"offset": 3}, "is not in its code"),
         ((), {}, "pass `binary=`"),
         (("libc", "labs"), {"pid": 99999999}, "no process 99999999"),
+        (("libc", "labs"), {"cookie": 1 << 64}, "a cookie has 64 bits"),
     ],
 )
 def test_a_missing_function_is_named_with_its_kin(
@@ -273,6 +278,12 @@ def test_perf_event_errors(bpf: Any) -> None:
         program.attach_perf_event(period=1, frequency=1)
     with pytest.raises(TargetMissing, match="no such process"):
         program.attach_perf_event(pid=99999999)
+    with pytest.raises(TargetMissing, match="CPU 99999 is not online"):
+        program.attach_perf_event(cpu=99999)
+    with pytest.raises(InputError, match="at least 1"):
+        program.attach_perf_event(period=0)
+    with pytest.raises(InputError, match=r"samples at most \d+ times"):
+        program.attach_perf_event(frequency=1 << 40)
     # Where the machine has counters it fires; where it has none the error is typed.
     with contextlib.suppress(EnvironmentMissing), program.attach_perf_event("cycles", period=100_000):
         assert runs(bpf, "sample", burn) > 0
@@ -318,6 +329,14 @@ def test_iterators(bpf: Any, cgroup: Any) -> None:
         bpf.programs["tasks"].attach(pid=99999999)
     with pytest.raises(InputError, match="exclude each other"):
         bpf.programs["tasks"].attach(pid=1, cgroup=str(cgroup.path))
+    with pytest.raises(InputError, match=r"iterator `task` takes no `map` \(.*bpf_map_elem"):
+        bpf.programs["tasks"].attach(map="ROWS")
+    with pytest.raises(InputError, match="a map or its name is wanted"):
+        bpf.programs["elements"].attach(map=3)
+    with pytest.raises(InputError, match=r"\(iter\) has no option `pidd` \(did you mean `pid`"):
+        bpf.programs["tasks"].attach(pidd=1)
+    with pytest.raises(InputError, match="by place"):
+        bpf.programs["tasks"].attach(1, 2)
 
 
 # ------------------------------------------------------------ what is checked and planned

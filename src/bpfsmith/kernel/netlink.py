@@ -95,7 +95,7 @@ def interface(which: str | int) -> tuple[int, str]:
 
         names = [name for _, name in if_nameindex()]
         raise TargetMissing(
-            f"there is no interface `{which}` in this network namespace",
+            f"there is no interface `{which if which.isprintable() else ascii(which)}` in this network namespace",
             hint=did_you_mean(which, names) or _those_there(),
         ) from None
 

@@ -23,6 +23,7 @@ __all__ = [
     "TRACEPOINT",
     "enable",
     "event",
+    "max_frequency",
     "number_of_pmu",
     "online_cpus",
     "open_event",
@@ -114,6 +115,14 @@ def online_cpus() -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def max_frequency() -> int:
+    """Samples a second the kernel allows (`kernel.perf_event_max_sample_rate`)."""
+    try:
+        return int(kernel.door().read_text("/proc/sys/kernel/perf_event_max_sample_rate"))
+    except (OSError, ValueError):
+        return 1 << 62
 
 
 def open_event(

@@ -473,9 +473,9 @@ def raw_info(fd: Fd) -> bytearray:
 def program_fd(program: Any) -> tuple[int, Any]:
     """(descriptor, what keeps it open) of a loaded program, an `Fd`, or a program id."""
     if isinstance(program, int) and not isinstance(program, bool):
-        from bpfsmith import kernel
+        from bpfsmith.kernel import info
 
-        fd = kernel.call_fd("BPF_PROG_GET_FD_BY_ID", f"program {program}", prog_id=program)
+        fd = info.open_id("prog", program)
         return fd.fileno(), fd
     fd = getattr(program, "fd", program)
     if not hasattr(fd, "fileno"):

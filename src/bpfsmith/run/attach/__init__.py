@@ -105,8 +105,36 @@ def family_of(program: Any) -> Family:
 
 def attach(program: Any, *where: Any, **options: Any) -> Link:
     """Attaches as the section says; `where` and `options` are those of the family's own method (`attach_xdp` ...)."""
-    by_section: Callable[..., Link] = family_of(program).load().by_section
-    return by_section(program, *where, **options)
+    row = family_of(program)
+    by_section: Callable[..., Link] = row.load().by_section
+    try:
+        return by_section(program, *where, **options)
+    except TypeError as error:
+        # Only what the caller passed: a fault of ours lies deeper.
+        depth, at = 0, error.__traceback__
+        while at is not None:
+            depth, at = depth + 1, at.tb_next
+        if depth > 2:
+            raise
+        raise _wrong_options(program, row, where, options) from None
+
+
+def _wrong_options(program: Any, row: Family, where: tuple[Any, ...], options: dict[str, Any]) -> Exception:
+    from inspect import signature
+
+    from bpfsmith.model.errors import InputError
+    from bpfsmith.model.near import did_you_mean
+
+    known = [name for name in signature(getattr(type(program), row.method)).parameters if name != "self"]
+    listed = ", ".join(f"`{name}`" for name in known)
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known, f"it takes {listed}")
+            return InputError(f"attaching `{program.name}` ({row.name}) has no option `{name}`", program.name, hint)
+    return InputError(
+        f"attaching `{program.name}` ({row.name}) takes other arguments than {len(where)} by place", program.name,
+        f"it takes {listed}",
+    )  # fmt: skip
 
 
 def plan(program: Any, *where: Any, **options: Any) -> dict[str, Any]:

@@ -49,6 +49,13 @@ def number_of(word: str) -> int:
     return row.number
 
 
+def checked_cookie(value: int) -> int:
+    """What `bpf_get_attach_cookie()` answers: 64 bits; negative numbers as their two's complement."""
+    if not -(1 << 63) <= value < 1 << 64:
+        raise InputError(f"a cookie has 64 bits: {value} does not fit")
+    return value & (1 << 64) - 1
+
+
 def link_create(program: Any, attach_type: int, **fields: Any) -> Fd | int:
     """BPF_LINK_CREATE: the link's descriptor or `-errno`."""
     from bpfsmith.kernel.attrs import encode

@@ -7,7 +7,7 @@ from bpfsmith.kernel import perf
 from bpfsmith.model.errors import Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd
 
-from ._base import UNKNOWN, link_create, refusal
+from ._base import UNKNOWN, checked_cookie, link_create, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,11 @@ def attach_event(
     program: Any, family: str, target: str, event: Fd, cookie: int = 0, rest: list[Callable[[], None]] | None = None
 ) -> Link:
     """Owns `event` from here on: it is closed when the attach fails. `rest`: what to undo after detaching."""
-    fd = link_create(program, ATTACH_TYPE, target_fd=event, perf_event_bpf_cookie=cookie)
+    try:
+        fd = link_create(program, ATTACH_TYPE, target_fd=event, perf_event_bpf_cookie=checked_cookie(cookie))
+    except BaseException:
+        event.close()
+        raise
     if isinstance(fd, int):
         if fd in UNKNOWN and not kernel.live().probe("perf_link"):
             return _without_link(program, family, target, event, cookie, rest or [])

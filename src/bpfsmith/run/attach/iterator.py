@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ATTACH_TYPE = 28
 ORDERS = {"self_only": 1, "descendants_pre": 2, "descendants_post": 3, "ancestors_up": 4, "children": 5}
-_ENODATA = 61
+_OF_MAPS = {"bpf_map_elem", "bpf_sk_storage_map", "sockmap"}
 
 
 class IterLink(LinkFd):
@@ -117,14 +117,26 @@ def _info(
     program: Any, kind: str, of_map: Any, pid: int, tid: int, cgroup: str | None, order: str
 ) -> tuple[bytes, Any]:
     """`union bpf_iter_link_info`, and what must stay open until it was used."""
+    # The kernel takes what is meant for another kind as its own: that of a map's descriptor is a thread's number.
+    for word, given, kinds in (
+        ("map", of_map is not None, _OF_MAPS),
+        ("pid", pid or tid, {"task", "task_file", "task_vma"}),
+        ("cgroup", cgroup is not None, {"cgroup"}),
+    ):
+        if given and kind not in kinds:
+            raise InputError(
+                f"iterator `{kind}` takes no `{word}`", program.name, f"those that do: {', '.join(sorted(kinds))}"
+            )
     if of_map is not None:
         from struct import pack
 
         if isinstance(of_map, str):
             of_map = program.owner.maps[of_map]
         fd = getattr(of_map, "fd", of_map)
+        if not hasattr(fd, "fileno"):
+            raise InputError(f"a map or its name is wanted, not {type(of_map).__name__}", program.name)
         return pack("=IIQ", fd.fileno(), 0, 0), fd
-    if kind in {"bpf_map_elem", "bpf_sk_storage_map"}:
+    if kind in _OF_MAPS:
         raise InputError(f"`{program.name}` goes over the elements of a map", program.name, "pass `map=`")
     if pid or tid:
         from struct import pack

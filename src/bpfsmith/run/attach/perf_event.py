@@ -7,7 +7,7 @@ from functools import partial
 
 from bpfsmith import kernel
 from bpfsmith.kernel import perf, targets
-from bpfsmith.model.errors import InputError
+from bpfsmith.model.errors import InputError, TargetMissing
 from bpfsmith.run.link import Link, LinkGroup
 
 from ._base import refusal, require
@@ -30,13 +30,18 @@ def attach(
     """See `AttachMethods.attach_perf_event`."""
     require(program, ("perf_event",), "attach_perf_event")
     kind, number = config if config is not None else perf.event(event)
-    name = f"event {kind}:{number:#x}" if config is not None else f"`{event}`"
+    name = f"type {kind}, config {number:#x}" if config is not None else f"`{event}`"
     if period is not None and frequency is not None:
         raise InputError("`period` and `frequency` exclude each other", program.name)
     if period is None and frequency is None:
         frequency, period = (FREQUENCY, 0) if (kind, number) in CLOCKS else (0, 1)
-    if (period or 0) < 0 or (frequency or 0) < 0:
-        raise InputError("`period` and `frequency` are positive", program.name)
+    if (period is not None and period < 1 and not frequency) or (frequency is not None and frequency < 0):
+        raise InputError("`period` and `frequency` are at least 1", program.name)
+    if frequency and frequency > (most := perf.max_frequency()):
+        raise InputError(
+            f"this kernel samples at most {most} times a second, not {frequency}", program.name,
+            f"`sysctl kernel.perf_event_max_sample_rate={frequency}` allows it",
+        )  # fmt: skip
     if cgroup is not None and pid >= 0:
         raise InputError("`pid` and `cgroup` exclude each other", program.name)
     cpus = _cpus(cpu, pid, cgroup)
@@ -70,7 +75,12 @@ def _cpus(cpu: int | Sequence[int] | None, pid: int, cgroup: str | None) -> list
     if cpu is None:
         # Without a process an event belongs to a CPU; so does that of a cgroup.
         return [-1] if pid >= 0 and cgroup is None else perf.online_cpus()
-    return [cpu] if isinstance(cpu, int) else list(cpu)
+    wanted = [cpu] if isinstance(cpu, int) else list(cpu)
+    online = perf.online_cpus()
+    for one in wanted:
+        if one not in online:
+            raise TargetMissing(f"CPU {one} is not online", str(one), f"online are {', '.join(map(str, online))}")
+    return wanted
 
 
 def by_section(program: Any, *where: Any, **options: Any) -> Link:

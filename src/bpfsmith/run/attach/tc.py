@@ -59,6 +59,8 @@ def attach(
             )  # fmt: skip
         choice("direction", way, DIRECTIONS)
     attach_type, parent = DIRECTIONS[way]
+    if not (0 <= priority < 1 << 16 and 0 <= handle < 1 << 32):
+        raise InputError("a filter's `priority` has 16 bits and its `handle` 32", program.name)
     index, name = netlink.interface(iface)
     target = f"`{name}` {way}"
     ours = replace if isinstance(replace, Link) else own_link(replace, "tc", target)

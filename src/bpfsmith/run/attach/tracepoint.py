@@ -7,7 +7,7 @@ from bpfsmith.kernel import perf, targets
 from bpfsmith.model.errors import InputError, TargetMissing, Unsupported
 from bpfsmith.run.link import Link, LinkFd
 
-from ._base import EINVAL, ENOENT, needs, refusal, require
+from ._base import EINVAL, ENOENT, checked_cookie, needs, refusal, require
 from ._perf import attach_event
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def _open(program: Any, family: str, target: str, name: str | None, cookie: int,
     from bpfsmith.kernel.attrs import encode
 
     # Before 6.10 the kernel takes no cookie and refuses an attr that is not zero there.
-    fields: dict[str, Any] = {"cookie": cookie} if cookie else {}
+    fields: dict[str, Any] = {"cookie": checked_cookie(cookie)} if cookie else {}
     fd = kernel.door().bpf_fd(*encode("BPF_RAW_TRACEPOINT_OPEN", name=name, prog_fd=program.fd, **fields))
     if isinstance(fd, int):
         if -fd == ENOENT and name:

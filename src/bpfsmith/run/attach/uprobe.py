@@ -14,7 +14,7 @@ from bpfsmith.kernel import elfsym, perf, targets
 from bpfsmith.model.errors import InputError, TargetMissing, Unsupported
 from bpfsmith.run.link import Link, LinkFd, LinkGroup
 
-from ._base import EINVAL, UNKNOWN, link_create, needs, refusal, require
+from ._base import EINVAL, UNKNOWN, checked_cookie, link_create, needs, refusal, require
 from ._perf import all_or_none, attach_event
 
 TYPE_CHECKING = False
@@ -106,6 +106,10 @@ def _offsets(path: str, symbol: str | None, offset: int, all_matches: bool) -> l
     return [elfsym.offset_of(path, symbol) + offset]
 
 
+def _not_code(path: str, offset: int) -> InputError:
+    return InputError(f"offset {offset:#x} of `{path}` is not in its code", path, "offsets count from the file's start")
+
+
 def _refused(errno: int, target: str, path: str, place: int) -> Exception:
     if -errno == EINVAL:
         # The kernel looks at the instruction there, and at the file: neither may be odd.
@@ -136,12 +140,21 @@ def attach_multi(
         binary = _where(program, None, "")[0]
     path = elfsym.find_binary(binary, pid)
     places = [offset + extra for offset in offsets]
+    if places and cookies and len(cookies) != len(places):
+        raise InputError(f"{len(cookies)} cookies for {len(places)} places of `{path}`", program.name)
+    if places:
+        with elfsym.ElfFile(path) as elf:
+            for place in places:
+                if not elf.is_code(place):
+                    raise _not_code(path, place)
     if pattern:
         places = [one.offset + extra for one in elfsym.functions(path, pattern)]
     elif symbols:
         places = [elfsym.offset_of(path, symbol) for symbol in symbols]
     if cookies and len(cookies) != len(places):
         raise InputError(f"{len(cookies)} cookies for {len(places)} places of `{path}`", program.name)
+    if not places:
+        raise InputError(f"nothing says where in `{path}`", path, "pass a pattern, `symbols=` or `offsets=`")
     ret = _returns(program) if ret is None else ret
     return _multi(program, path, places, cookies, pid, ret, session)
 
@@ -161,6 +174,7 @@ def _multi(
         "uprobe_multi_pid": pid if pid > 0 else 0,
     }
     if cookies:
+        cookies = [checked_cookie(cookie) for cookie in cookies]
         fields["uprobe_multi_cookies"] = array("Q", cookies).tobytes()
     if any(semaphores):
         fields["uprobe_multi_ref_ctr_offsets"] = array("Q", semaphores).tobytes()
@@ -171,6 +185,10 @@ def _multi(
             since = "6.13" if session else "6.6"
             raise Unsupported("this kernel sets no probes many at once", feature, since, "attach them one by one")
         told: dict[int, Any] = {
+            524: InputError(
+                f"the kernel sets no probe at one of {target}", path,
+                "it starts with an instruction that cannot be probed: narrow the pattern",
+            ),
             3: TargetMissing(f"there is no process {pid}", str(pid)),
             EINVAL: InputError(
                 f"`{program.name}` cannot be attached to {target} by one link", target,
