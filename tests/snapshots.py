@@ -127,6 +127,7 @@ SNAPSHOTS = {
     "doctor.schema.json": schema_of("doctor"),
     "inspect.schema.json": schema_of("inspect"),
     "ps.schema.json": schema_of("ps"),
+    "run.schema.json": schema_of("run"),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 import bpfsmith
 from bpfsmith.cli import main
@@ -26,6 +27,7 @@ from bpfsmith.run.aim import Aim
 from bpfsmith.run.codec import parse_type
 from bpfsmith.run.preview import preview
 from bpfsmith.run.runreport import MapShown, ProgramRun, RunReport, StreamRun, plain
+from bpfsmith.run.schema import schema
 from bpfsmith.run.session import Signals
 from bpfsmith.run.words import entries, pairs, seconds_of, sizes, value_of
 
@@ -294,6 +296,15 @@ def test_json_lines() -> None:
     assert rows[2]["data"] == "01ff"
     assert rows[3]["programs"][0]["ns_per_run"] == 200
     assert rows[3] == report.to_json()
+    sink.log(SimpleNamespace(level="INFO", target="t", module="m", file="f.rs", line=3, message="x"), 1)
+    sink.lost("EVENTS", 3, 1)
+    sink.shown(report.maps[0], 1)
+    sink.text("rows", "a line\n")
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {row["kind"] for row in rows} == {"start", "event", "log", "lost", "map", "text", "summary"}
+    Draft202012Validator.check_schema(schema())
+    for row in rows:
+        Draft202012Validator(schema()).validate(row)
 
 
 def test_plain_values() -> None:
