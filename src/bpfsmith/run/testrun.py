@@ -193,7 +193,9 @@ def run(program: Any, data: Any, ctx: Any, repeat: int, live_frames: bool, cpu: 
         ctx_out = dict(_read(data_out, _FLOW[2]))
     elif "ctx_out" in fields and told is not None and layout is not None:
         kept = bytes(told[: outputs["ctx_size_out"]])
-        ctx_out = kept if _is_bytes(ctx) else dict(_read(kept, layout[2]))
+        # Of an `__sk_buff` the kernel hands back what it lets be set; the rest would read as 0.
+        names = _SKB_SETTABLE if type_ in _SKB_TYPES else layout[2]
+        ctx_out = kept if _is_bytes(ctx) else dict(_read(kept, {name: layout[2][name] for name in names}))
     return TestRun(type_, outputs["retval"], outputs["duration"], repeat, data_out, ctx_out)
 
 
