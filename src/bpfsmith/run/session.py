@@ -429,7 +429,7 @@ def _fill(loaded: Loaded, name: str, entries: Mapping[Any, Any]) -> None:
         try:
             target[key] = value
         except ValueMismatch:
-            # An address where the key is a number or plain bytes: on the command line there is no other way to write it.
+            # An address where the key is a number or bytes: the command line has no other way to write it.
             address = _address(key)
             if address is None:
                 raise
