@@ -396,6 +396,11 @@ def test_other_types_for_the_same_map(bpf: Any) -> None:
     assert dict(plain.typed("ipv4", "<II")) == {bpfsmith.ip("10.0.0.1"): (5, 0)}
     assert dict(plain.typed("u8[4]", [("low", "u16"), ("high", "u32")]))[b"\x0a\0\0\1"].low == 5
     assert plain.typed(value_type=numpy.dtype("i8")).to_numpy()["value"].dtype == "i8"
+    assert plain.to_numpy(dtype="<II")["value"].tolist() == [(5, 0)]
+    assert plain.to_numpy(dtype="i8")["value"].tolist() == [5]
+    both = numpy.dtype([("key", "u1", 4), ("value", "<f8")])
+    assert plain.to_numpy(dtype=both)["key"].tolist() == [[10, 0, 0, 1]]
+    assert plain.typed(dtype=[("key", "ipv4"), ("value", "u64")])["10.0.0.1"] == 5
     with pytest.raises(UnknownName, match="no type `u33`"):
         plain.typed("u33")
 

@@ -65,12 +65,15 @@ class Map:
 
         return opened(pinned(path), key_type, value_type)
 
-    def typed(self, key_type: Any = None, value_type: Any = None) -> Any:
-        """The same map read with other types (see `run.codec.parse_type`): for objects without BTF. `dtype=` of numpy,
-        `struct` formats and C or Rust names are types."""
+    def typed(self, key_type: Any = None, value_type: Any = None, *, dtype: Any = None) -> Any:
+        """The same map read with other types (see `run.codec.parse_type`), for objects without BTF: numpy dtypes,
+        `struct` formats, C or Rust names. `dtype`: of the value, or with the fields `key` and `value` of both; numpy's
+        words are tried first here (`i8` has eight bytes)."""
         from bpfsmith.run.maps import open_map
 
         spec = self.spec
+        if dtype is not None:
+            key_type, value_type = _from_dtype(dtype, key_type)
         other = MapSpec(
             spec.name, spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.map_extra,
             spec.btf, spec.key_type if key_type is None else key_type,
@@ -245,3 +248,17 @@ class Map:
             return self.info().frozen
         except Exception:
             return False
+
+
+def _from_dtype(dtype: Any, key_type: Any) -> tuple[Any, Any]:
+    """(key, value): types in numpy's words, or in ours where numpy has none."""
+    from bpfsmith.run.columns import numpy
+
+    try:
+        dtype = numpy().dtype(dtype)
+    except (TypeError, ValueError):
+        fields = dict(dtype) if isinstance(dtype, (list, dict)) else {}
+        return (fields["key"], fields["value"]) if set(fields) == {"key", "value"} else (key_type, dtype)
+    if set(dtype.names or ()) == {"key", "value"}:
+        return dtype.fields["key"][0], dtype.fields["value"][0]
+    return key_type, dtype

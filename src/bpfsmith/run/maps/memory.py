@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith import kernel
 from bpfsmith.model.errors import InputError, KernelError, Unsupported
-from bpfsmith.run.maps.base import EINVAL, EPERM, Map
+from bpfsmith.run.maps.base import EBUSY, EINVAL, EPERM, Map
 from bpfsmith.run.maps.spec import F_RDONLY_PROG
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Arena", "array_view", "map_memory"]
 
 PROT_READ, PROT_WRITE = 1, 2
-MAP_SHARED, MAP_FIXED_NOREPLACE = 1, 0x100000
+MAP_SHARED = 1
 
 
 def _pages(length: int) -> int:
@@ -33,8 +33,16 @@ def map_memory(target: Map, length: int, what: str, writable: bool = True) -> Ma
     if found == -EPERM and writable:
         found = door.mmap(fd, _pages(length), 0, PROT_READ, MAP_SHARED)  # frozen
     if isinstance(found, int):
-        raise KernelError(f"cannot map {what}: errno {-found}", "mmap", -found, where=target._where)
+        raise KernelError(_no_mapping(what, found), "mmap", -found, where=target._where)
     return found
+
+
+def _no_mapping(what: str, answer: int) -> str:
+    from os import strerror
+
+    from bpfsmith.kernel.failures import errno_name
+
+    return f"cannot map {what}: {strerror(-answer).lower()} ({errno_name(-answer)})"
 
 
 def array_view(table: ArrayMap) -> Any:
@@ -91,7 +99,8 @@ class Arena(Map):
                     raise Unsupported(
                         f"{self._where} cannot be mapped", "arena", "6.9", "share a BPF_F_MMAPABLE array", self._where
                     )
-                raise KernelError(f"cannot map {self._where}: errno {-found}", "mmap", -found, where=self._where)
+                hint = "another process mapped it at another address" if found == -EBUSY else ""
+                raise KernelError(_no_mapping(self._where, found), "mmap", -found, where=self._where, hint=hint)
             self._mapped = found
         return self._mapped  # type: ignore[no-any-return]
 

@@ -248,15 +248,17 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
 
     # ------------------------------------------------------------ arrays and snapshots
 
-    def to_numpy(self, *, flat: bool = False, drain: bool = False, lock: bool = False) -> Any:
+    def to_numpy(self, *, flat: bool = False, drain: bool = False, lock: bool = False, dtype: Any = None) -> Any:
         """Everything as one structured array with the fields `key` and `value`, whose names and types come from BTF.
 
         `flat`: the fields of struct keys and values side by side instead (`key_x`, `value_x` where a name occurs
-        twice). `drain`: take the entries out. Per-CPU kinds: `value` has the shape `(possible CPUs,)` in each row. Bit
-        fields become columns of their own. Complete however full or busy the map is; needs numpy."""
+        twice). `drain`: take the entries out. `dtype`: other types, as with `typed`. Per-CPU kinds:
+        `value` has the shape `(possible CPUs,)` in each row. Bit fields become columns of their own. Complete however
+        full or busy the map is; needs numpy."""
         from bpfsmith.run.maps import arrays
 
-        return arrays.to_numpy(self, flat=flat, drain=drain, flags=F_LOCK if lock else 0)
+        table = self if dtype is None else self.typed(dtype=dtype)
+        return arrays.to_numpy(table, flat=flat, drain=drain, flags=F_LOCK if lock else 0)
 
     def to_arrow(self) -> Any:
         """Everything as a `pyarrow.Table`, a column per field as with `to_numpy(flat=True)`; needs pyarrow."""
