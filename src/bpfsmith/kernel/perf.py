@@ -170,13 +170,16 @@ def enable(event_fd: int) -> int:
     return kernel.door().ioctl(event_fd, _ENABLE, 0)
 
 
-def refusal(errno: int, what: str) -> BpfsmithError:
+def refusal(errno: int, what: str, uprobe: bool = False) -> BpfsmithError:
     """The error of `perf_event_open` answering `-errno` for `what` (``perf event `cycles` ``)."""
     errno = abs(errno)
     if errno in {1, 13}:
-        return PermissionMissing(
-            f"opening {what} needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)", "sudo", what, capability="CAP_PERFMON"
-        )
+        capability, words = "CAP_PERFMON", f"opening {what} needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)"
+        if uprobe:
+            # perf_uprobe_event_init() asks for more than other events do.
+            capability = "CAP_SYS_ADMIN"
+            words = f"setting {what} needs CAP_SYS_ADMIN (by one link, section `uprobe.multi`, only CAP_PERFMON)"
+        return PermissionMissing(words, "sudo", what, capability=capability)
     if errno in {2, 19, 95}:
         return Unsupported(
             f"this machine does not count {what}",

@@ -24,7 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("usdt", "usdt", "attach_usdt", "kprobe", "", "usdt usdt.s", "file, provider, probe", "4.20", "5.15", _PERF, "CONFIG_UPROBES", FIRES, "programs built with libbpf's `usdt.bpf.h`"),
     ("uprobe.session", "uprobe", "attach_uprobe_multi", "kprobe", "trace_uprobe_session", "", "functions of a file", "6.13", "6.13", _PERF, "CONFIG_UPROBES", FIRES, ""),
     ("uprobe.multi", "uprobe", "attach_uprobe_multi", "kprobe", "trace_uprobe_multi", "", "functions of a file", "6.6", "6.6", _PERF, "CONFIG_UPROBES", FIRES, ""),
-    ("uprobe", "uprobe", "attach_uprobe", "kprobe", "", "uprobe uretprobe uprobe.s uretprobe.s", "function of a file", "4.17", "5.15", _PERF, "CONFIG_UPROBE_EVENTS", FIRES, ""),
+    ("uprobe", "uprobe", "attach_uprobe", "kprobe", "", "uprobe uretprobe uprobe.s uretprobe.s", "function of a file", "4.17", "5.15", "CAP_SYS_ADMIN", "CONFIG_UPROBE_EVENTS", FIRES, ""),
     ("ksyscall", "kernel_function", "attach_ksyscall", "kprobe", "", "ksyscall kretsyscall", "system call", "4.17", "5.15", _PERF, "CONFIG_KPROBES", REFUSED, ""),
     ("kprobe", "kernel_function", "attach_kprobe", "kprobe", "", "", "kernel function", "4.17", "5.15", _PERF, "CONFIG_KPROBES", REFUSED, ""),
     ("perf_event", "perf_event", "attach_perf_event", "perf_event", "", "", "event, process or CPU or cgroup", "4.9", "5.15", _PERF, "", FIRES, "software events; hardware events where the machine counts them"),

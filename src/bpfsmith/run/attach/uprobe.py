@@ -117,7 +117,7 @@ def _refused(errno: int, target: str, path: str, place: int) -> Exception:
             f"the kernel sets no probe at {place:#x} of `{path}`", path,
             "the offset must be the start of an instruction in a regular file's code",
         )  # fmt: skip
-    return perf.refusal(errno, target)
+    return perf.refusal(errno, target, uprobe=True)
 
 
 # ------------------------------------------------------------ many at once

@@ -90,7 +90,7 @@ def _attach(
     def one(place: usdt.Probe) -> Link:
         event = perf.open_uprobe(path, place.offset, ret=False, pid=_own(pid), semaphore=place.semaphore)
         if isinstance(event, int):
-            raise perf.refusal(event, target)
+            raise perf.refusal(event, target, uprobe=True)
         return attach_event(program, "usdt", target, event, entries[place.arguments])
 
     links = all_or_none([partial(one, place) for place in places])

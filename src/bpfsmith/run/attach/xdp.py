@@ -7,6 +7,8 @@ taken.
 
 from __future__ import annotations
 
+from sys import byteorder
+
 from bpfsmith import kernel
 from bpfsmith.kernel import netlink
 from bpfsmith.model.errors import BpfsmithError, InputError, KernelError, TargetGone, Unsupported
@@ -175,7 +177,7 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
         if answer < 0:
             found.close()
             raise _not_expected(index, target, -answer)
-        link = from_id(int.from_bytes(raw_info(found)[4:8], "little"))
+        link = from_id(int.from_bytes(raw_info(found)[4:8], byteorder))
         found.close()
         return link
     try:
@@ -246,15 +248,16 @@ def _taken(index: int, target: str, errno: int) -> KernelError:
         )  # fmt: skip
     found = find_link(_LINK_TYPE, index)
     if found is not None:
-        number = int.from_bytes(raw_info(found)[4:8], "little")
+        number = int.from_bytes(raw_info(found)[4:8], byteorder)
         found.close()
         held = f", link {number}"
         hint = "pass `replace=` that program's id (or True) to put this one in its place, or end its owner"
     else:
-        held = ", without a link" if links_are_told() else ""
-        hint = (
-            f"pass `replace=` that program's id (or True), or remove it with `ip link set {target.strip('`')} xdp off`"
-        )
+        held, hint = "", "pass `replace=` the program to replace; by which link it is held CAP_SYS_ADMIN may ask"
+        if links_are_told():
+            name = target.strip("`")
+            held = ", without a link"
+            hint = f"pass `replace=` that program's id (or True), or remove it with `ip link set {name} xdp off`"
     return KernelError(
         f"{target} is taken by {there}, attached {mode or 'there'}{held}", "BPF_LINK_CREATE", errno, target, hint
     )
