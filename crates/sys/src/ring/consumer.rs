@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pages::{Pages, page_size, process};
+use super::pages::{Pages, page_size, process, watch_forks};
 use super::source::{
     End, Mixed, Next, Piece, Sorted, Source, Stream, Taken, Types, Walk, dense, mixed, one, sorted,
 };
@@ -194,6 +194,7 @@ impl Ring {
     /// The memory lives as long as the value (`pages` is kept for that) and only grows records as the kernel does.
     #[must_use]
     pub unsafe fn over(memory: Memory, pages: Option<(Pages, Pages)>) -> Self {
+        watch_forks();
         Self {
             memory,
             state: Mutex::new(State {

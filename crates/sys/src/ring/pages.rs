@@ -1,5 +1,7 @@
 //! Shared pages of a map or a perf event.
 use std::os::fd::RawFd;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An mmap(2)ed range, unmapped with the value.
 #[derive(Debug)]
@@ -68,7 +70,23 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
+/// Forks this process is away from the one that was started: asking for its id takes a system call each time.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+static WATCHED: Once = Once::new();
+
+extern "C" fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// This process: a forked child shares the positions of its parent's rings and must not move them.
 pub(crate) fn process() -> u32 {
-    std::process::id()
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// From now on [`process`] tells a forked child from its parent.
+pub(crate) fn watch_forks() {
+    WATCHED.call_once(|| {
+        // SAFETY: the handler only adds to an atomic. Without memory for it (the one failure) children are not told apart.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
 }

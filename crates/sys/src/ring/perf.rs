@@ -3,7 +3,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::pages::{Pages, page_size, process};
+use super::pages::{Pages, page_size, process, watch_forks};
 use super::source::{
     End, Mixed, Next, Piece, Sorted, Source, Stream, Taken, Types, Walk, dense, mixed, one, sorted,
 };
@@ -162,6 +162,7 @@ impl PerfRing {
     /// The memory lives as long as the value (`pages` is kept for that).
     #[must_use]
     pub unsafe fn over(memory: PerfMemory, pages: Option<Pages>) -> Self {
+        watch_forks();
         Self {
             memory,
             state: Mutex::new(State {

@@ -3,7 +3,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::pages::{Pages, page_size, process};
+use super::pages::{Pages, page_size, process, watch_forks};
 use super::{BUSY, DISCARD, HEADER, Memory, slot};
 
 /// A user ring buffer's producer; may be used from several threads.
@@ -47,6 +47,7 @@ impl UserRing {
     /// The memory lives as long as the value (`pages` is kept for that).
     #[must_use]
     pub unsafe fn over(memory: Memory, pages: Option<(Pages, Pages)>) -> Self {
+        watch_forks();
         Self {
             memory,
             closed: Mutex::new(false),

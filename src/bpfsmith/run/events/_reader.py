@@ -6,17 +6,18 @@ next time. A record that does not fit its type raises `BadRecord` in its turn; t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain
 from time import monotonic
 
 from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError
 
 from ._choice import types_of
-from ._types import BROKEN, BUSY, HEADER, SHORT, Chunk, Left, OneType, Raising, Types
+from ._types import BROKEN, BUSY, FULL, HEADER, SHORT, ChosenType, Chunk, Left, OneType, Raising, Types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from typing import Any
 
     from bpfsmith._native import Poller
@@ -42,6 +43,8 @@ class Reader:
     #: Records that fitted no type, met so far.
     bad: int = 0
     _shut = False
+    _more = False
+    _left: Sequence[Chunk] = ()
     _poller: Poller | None = None
 
     # ---------------------------------------------------------------- from the map
@@ -119,9 +122,9 @@ class Reader:
         """The object the map belongs to was closed."""
         self.close()  # type: ignore[attr-defined]
 
-    def typed(self, key_type: Any = None, value_type: Any = None) -> Any:  # noqa: ARG002 - as of other maps
+    def typed(self, key_type: Any = None, value_type: Any = None, *, dtype: Any = None) -> Any:  # noqa: ARG002
         """Reads it with another type from now on (`record`): one ring has one reader, so that it is the same map."""
-        self.record = value_type
+        self.record = value_type if dtype is None else dtype
         return self
 
     def _begin(self) -> None:
@@ -139,7 +142,7 @@ class Reader:
         if mode == "raise":
             raise types.bad(record)
 
-    def _pull(
+    def _pull(  # noqa: PLR0912 - one round of waiting
         self,
         take: Callable[[Any, int], tuple[Any, int]],
         types: Types,
@@ -150,15 +153,17 @@ class Reader:
     ) -> Any:
         """The next thing `take` gives, waiting for it; None after `timeout` seconds, or when the map was closed."""
         latency = self.latency if latency is None else latency
-        end_at = None if timeout is None else monotonic() + timeout
+        end_at = None if timeout is None else monotonic() + timeout if timeout else 0.0
         nap = 0.0
         try:
             source = self._source()
             while not self._shut:
-                pause = source.pause(latency) if latency > 0 else 0.0
-                if pause and self._pause(pause, end_at):
-                    break
+                if latency > 0 and not self._more:
+                    pause = source.pause(latency)
+                    if pause and self._pause(pause, end_at):
+                        break
                 taken, end = take(source, most)
+                self._more = end == FULL  # then nothing need gather
                 if taken is not None:
                     return taken
                 if end >= SHORT:
@@ -194,18 +199,20 @@ class Reader:
 
     def _put_back(self, chunk: Chunk | None) -> None:
         if chunk is not None and chunk.left():
-            self.__dict__.setdefault("_left", []).append(chunk)
+            if not isinstance(self._left, list):
+                self._left = []
+            self._left.append(chunk)
 
     def _left_over(self, types: Types) -> Chunk | None:
         chunk = self._take_left()
         return None if chunk is None else chunk.retyped(types)
 
     def _take_left(self) -> Chunk | None:
-        left: list[Chunk] = self.__dict__.get("_left", [])
-        try:
-            return left.pop(0)
-        except IndexError:  # nothing, or another thread was faster
-            return None
+        if isinstance(self._left, list):
+            with suppress(IndexError):  # another thread was faster
+                found: Chunk = self._left.pop(0)
+                return found
+        return None
 
     def _left_batch(self, types: Types) -> Any:
         """What is left over as an array."""
@@ -263,7 +270,10 @@ class Reader:
         """
         self._begin()
         types = self._types(record, select)
-        return _Batches(self, types, timeout, latency, bad, self._most(types, max_records), copy)
+        most = self._most(types, max_records)
+        if max_records is None and not copy:
+            most = max(1, most // 2)  # what is lent is missing in the ring
+        return _Batches(self, types, timeout, latency, bad, most, copy)
 
     def _most(self, types: Types, wanted: int | None) -> int:
         if wanted is None:
@@ -308,7 +318,7 @@ class Reader:
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether there is something to read, waiting up to `timeout` seconds for it (None: until there is)."""
         self._begin()
-        if self.__dict__.get("_left"):
+        if self._left:
             return True
         try:
             return bool(self._source().waiting() or (self._waiter().wait(timeout) and self._source().waiting()))
@@ -422,7 +432,7 @@ class _Once:
 class _Batches:
     """The iterator of `batches`."""
 
-    __slots__ = ("_arguments", "_bad", "_most", "_reader", "_refused", "_take", "_types")
+    __slots__ = ("_arguments", "_bad", "_may_refuse", "_reader", "_refused", "_take", "_types")
 
     def __init__(
         self,
@@ -441,6 +451,7 @@ class _Batches:
         self._arguments = (types, most, timeout, latency, bad)
         self._bad = bad
         self._refused: list[BadRecord] = []
+        self._may_refuse = isinstance(types, ChosenType)
         self._take = self._lent if not copy else types.array
         if copy and isinstance(types, OneType):
             spare: list[Any] = []
@@ -452,12 +463,15 @@ class _Batches:
     def __next__(self) -> Any:
         if self._refused:
             raise self._refused.pop(0)
-        batch = self._reader._left_batch(self._types)
+        reader = self._reader
+        batch = reader._left_batch(self._types) if reader._left else None
         if batch is None:
-            batch = self._reader._pull(self._take, *self._arguments)
-        if batch is None:
-            raise StopIteration
-        refused = self._reader._refused_of(batch)
+            batch = reader._pull(self._take, *self._arguments)
+            if batch is None:
+                raise StopIteration
+            if not self._may_refuse:
+                return batch
+        refused = reader._refused_of(batch)
         if refused and self._bad == "raise":
             self._refused += refused
             if not len(batch):
@@ -477,6 +491,7 @@ class _Batches:
             if isinstance(lease, int):
                 return None, lease
             if lease.length >= types.least:
+                end = FULL if lease.count == most else 0
                 break
             self._reader.bad += lease.count
             if self._bad == "raise":
@@ -484,5 +499,5 @@ class _Batches:
         if codec is None:
             rows = numpy().ndarray((lease.count, lease.length), "u1", lease, 0, (lease.stride, 1))
             rows.flags.writeable = False
-            return rows, 0
-        return numpy().ndarray((lease.count,), codec.dtype, lease, 0, (lease.stride,)), 0
+            return rows, end
+        return numpy().ndarray((lease.count,), codec.dtype, lease, 0, (lease.stride,)), end
