@@ -287,9 +287,7 @@ def test_text(netns: Any, bpf_object: Callable[..., Path]) -> None:
     done = _command(bpf_object("run"), "--program", "watch", "--iface", netns.device, "--for", "100ms")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"1 program, ready in [\d.]+ m?s\n  watch    xdp   veth0\n", done.stdout)
-    assert re.search(
-        r"\n  program  runs  per second  ns per run\n  watch +\d+ +[\d.]+ +[-\d,]+\n", done.stdout
-    )
+    assert re.search(r"\n  program  runs  per second  ns per run\n  watch +\d+ +[\d.]+ +[-\d,]+\n", done.stdout)
 
 
 # ------------------------------------------------------------ what cannot be
@@ -367,3 +365,18 @@ def test_without_root(bpf_object: Callable[..., Path], unprivileged: Callable[..
     done = unprivileged("-m", "bpfsmith", "run", str(bpf_object("run")), "--program", "watch", "--iface", "lo")
     assert done.returncode == 3
     assert "CAP_BPF" in done.stderr
+
+
+def test_large_maps_are_shown_without_reading_them(bpf_object: Callable[..., Path]) -> None:
+    from bpfsmith.run.shown import show_map
+
+    with bpfsmith.load(bpf_object("run"), select="watch", map_sizes={"LENGTHS": 1 << 16}) as loaded:
+        table = loaded.maps["LENGTHS"]
+        assert show_map(table, 10).entries == []
+        table.update({number: number * 2 for number in range(30)})
+        few = show_map(table, 10)
+        assert (len(few.entries), few.more) == (10, True)
+        whole = show_map(table, 64)
+        assert (dict(whole.entries), whole.more) == ({number: number * 2 for number in range(30)}, False)
+        assert sorted(whole.entries) == sorted(show_map(table, None).entries)
+        assert few.entries == whole.entries[:10]

@@ -14,7 +14,8 @@ from bpfsmith.model.errors import BpfsmithError, InputError, ValueMismatch
 from bpfsmith.run.aim import Aim, blame
 from bpfsmith.run.attach import attach as attach_program
 from bpfsmith.run.load import load
-from bpfsmith.run.runreport import MapShown, ProgramRun, RunReport, StreamRun
+from bpfsmith.run.runreport import ProgramRun, RunReport, StreamRun
+from bpfsmith.run.shown import show_map
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpfsmith.run.loaded import Loaded
+    from bpfsmith.run.runreport import MapShown
 
 __all__ = ["Session", "Sink", "run_session"]
 
@@ -458,26 +460,7 @@ def _map_helpers(program: Any, name: str) -> set[int]:
     return {helper for _, helper, args in program.native.call_args() if word in args}
 
 
-# ------------------------------------------------------------ what is shown
-
-
-def show_map(opened: Any, most: int | None) -> MapShown:
-    """Its first entries; of arrays those that are not zero."""
-    items = opened.items()
-    if "array" in opened.type:
-        items = ((key, value) for key, value in items if not _zero(value))
-    entries = list(islice(items, None if most is None else most + 1))
-    more = most is not None and len(entries) > most
-    return MapShown(opened.name, opened.type, entries[:most], more)
-
-
-def _zero(value: Any) -> bool:
-    if isinstance(value, str | bytes):
-        return not str(value).strip("\0") if isinstance(value, str) else not any(value)
-    try:
-        return all(map(_zero, value))
-    except TypeError:
-        return not value
+# ------------------------------------------------------------ at the end
 
 
 def _globals(loaded: Loaded) -> dict[str, Any]:
