@@ -445,3 +445,12 @@ def test_a_killed_load_leaves_nothing(bpf_object: Callable[..., Path], folder: s
     for name in os.listdir(folder):
         assert name == "load_test_pinned"
         os.unlink(f"{folder}/{name}")
+
+
+def test_pins_go_to_bpffs_only(load: Callable[..., bpfsmith.Loaded], tmp_path: Path, folder: str) -> None:
+    for path in (tmp_path / "pinned", tmp_path / "deep" / "down"):
+        with pytest.raises(InputError, match="bpffs"):
+            load(pins={"flows": str(path)})
+    assert list(tmp_path.iterdir()) == []
+    # What was pinned before the one that failed is taken back.
+    assert os.listdir(folder) == []

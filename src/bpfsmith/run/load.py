@@ -214,6 +214,10 @@ def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, toke
             fds, failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
             if failure is None:
                 break
+            if plan.commands[failure[0]].name == "BPF_OBJ_PIN":
+                from bpfsmith.run.pins import take_back
+
+                take_back(plan.commands[: failure[0]])
             from bpfsmith.run.reject import again
 
             # Either it knows what to change (and has changed it), or it raises.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from sys import byteorder as _ORDER  # noqa: N812 - a constant here
 
 from bpfsmith import kernel
-from bpfsmith.model.errors import EnvironmentMissing, InputError, PinMismatch, TargetMissing
+from bpfsmith.model.errors import InputError, PinMismatch, TargetMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
     from bpfsmith._native import Btf, Fd
     from bpfsmith.model.object import Object
+    from bpfsmith.run.plan import Command
     from bpfsmith.run.planned import Options, PlannedMap
     from bpfsmith.run.planner import Planned
 
-__all__ = ["check", "existing", "open_bpffs", "program_function", "wanted"]
+__all__ = ["check", "existing", "open_bpffs", "program_function", "take_back", "wanted"]
 
 DEFAULT = "/sys/fs/bpf"
 ENOENT, ENOTDIR = 2, 20
@@ -37,22 +39,22 @@ def wanted(obj: Object, folder: str | None, pins: Mapping[str, str] | None) -> d
             raise unknown("map", name, [one.name for one in obj.maps], obj.path)
         found[name] = path
     for path in found.values():
-        _folder(path.rpartition("/")[0])
+        _folder(path.rpartition("/")[0] or ".")
     return found
 
 
 def _folder(path: str) -> None:
-    """Makes the folder a pin goes to; only below a mounted bpffs."""
+    """Makes the folder a pin goes to, but only below a mounted bpffs; elsewhere the kernel says what is wrong."""
+    from bpfsmith.kernel import info
+
     door = kernel.door()
-    if door.isdir(path):
+    if door.isdir(path) or not any(path.startswith(f"{mount}/") for mount in info.mounts("bpf")):
         return
     try:
         door.makedirs(path)
     except OSError as error:
-        raise EnvironmentMissing(
-            f"maps cannot be pinned in `{path}`: {(error.strerror or 'no such folder').lower()}",
-            "mount -t bpf bpf /sys/fs/bpf" if path.startswith(DEFAULT) else f"mkdir -p {path}",
-            where=path,
+        raise InputError(
+            f"maps cannot be pinned in `{path}`: {(error.strerror or 'it cannot be made').lower()}", where=path
         ) from None
 
 
@@ -79,6 +81,14 @@ def _get(path: str) -> Fd | None:
     from bpfsmith.kernel.failures import error
 
     raise error("BPF_OBJ_GET", -fd, f"`{path}`", {"pathname": path})
+
+
+def take_back(commands: list[Command]) -> None:
+    """Removes the pins that commands of a plan made before a later one failed."""
+    for command in commands:
+        if command.name == "BPF_OBJ_PIN":
+            with suppress(OSError):
+                kernel.door().unlink(command.fields["pathname"].rstrip(b"\0").decode())
 
 
 # ---------------------------------------------------------------- comparing
