@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _collections_abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from struct import Struct
+from sys import byteorder
 
 from bpfsmith import kernel
 from bpfsmith.model.errors import InputError, KernelError, KeyMissing, ValueMismatch
@@ -163,8 +164,9 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
             self[pairs[0][0]] = pairs[0][1]
             return
         try:
-            keys = b"".join([self._encode_key(key) for key, _ in pairs])
-            values = b"".join([self._encode_value(value) for _, value in pairs])
+            keys = _column([key for key, _ in pairs], self.key_type, self._encode_key)
+            own = type(self)._encode_value is Table._encode_value
+            values = _column([value for _, value in pairs], self.value_type if own else None, self._encode_value)
         except (TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
@@ -223,13 +225,19 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         return self._decoded(memoryview(rows), layout)
 
     def _decoded(self, rows: Any, layout: bulk.Layout) -> Iterator[tuple[Any, Any]]:
-        key, load = self.key_type, self.key_type.load
-        gap = f"{layout.value_at - layout.key}x"
-        end = f"{layout.row - layout.value_at - layout.copied}x"
-        unpack = Struct(f"{'>' if key.big else '<'}{key.code}{gap}{layout.copied}s{end}").iter_unpack
-        value = self._decode_value
-        for raw, data in unpack(rows):
-            yield (raw if load is None else load(raw)), value(data)
+        """Key and value of each row, made as they are asked for."""
+        key, value = self.key_type, self.value_type
+        order, load, code, read = ">" if key.big else "<", key.load, f"{layout.copied}s", self._decode_value
+        if type(self)._decode_value is Table._decode_value and value.big == key.big:
+            # One format for both: numbers need nothing done to them.
+            code, read = value.code, value.load  # type: ignore[assignment]
+        gap, end = layout.value_at - layout.key, layout.row - layout.value_at - layout.copied
+        pairs = Struct(f"{order}{key.code}{gap}x{code}{end}x").iter_unpack(rows)
+        if load is None:
+            return pairs if read is None else ((raw, read(data)) for raw, data in pairs)
+        if read is None:
+            return ((load(raw), data) for raw, data in pairs)
+        return ((load(raw), read(data)) for raw, data in pairs)
 
     def keys(self) -> KeysView[Any]:
         return KeysView(self)
@@ -286,6 +294,18 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
 
     def __bool__(self) -> bool:
         return True  # not a walk over all keys
+
+
+def _column(values: list[Any], codec: Any, encode: Any) -> bytes:
+    """Many keys or values one after the other; plain integers all at once."""
+    if codec is not None and codec.kind == "int" and codec.code in "BHIQbhiq" and codec.big == (byteorder == "big"):
+        from array import array
+
+        try:
+            return array(codec.code, values).tobytes()
+        except (TypeError, OverflowError):
+            pass  # some are no such integers: one by one, to take or refuse them
+    return b"".join([encode(value) for value in values])
 
 
 class _Items(ItemsView):  # type: ignore[type-arg]
@@ -366,6 +386,11 @@ class ArrayMap(Table):
     def drain(self) -> list[tuple[Any, Any]]:
         del self[0]
         return []
+
+    def close(self) -> None:
+        """As for every map; and its memory is let go of when no array shows it any more."""
+        self._mapped = None
+        super().close()
 
     def clear(self) -> None:
         """Stores zeros everywhere."""
