@@ -243,6 +243,24 @@ def test_static_probe(bpf_object: Callable[..., Path], static_probe: Path, how: 
         assert family._used == {}
 
 
+@pytest.mark.parametrize("slash", ["/", ""])
+def test_static_probe_by_section(bpf_object: Callable[..., Path], static_probe: Path, slash: str) -> None:
+    source = f"""
+#include "attach.h"
+#include <bpf/usdt.bpf.h>
+long first;
+SEC("usdt/{slash}{str(static_probe)[1:]}:bpfsmith:tick")
+int probe(struct pt_regs *ctx)
+{{
+	bpf_usdt_arg(ctx, 0, &first);
+	return 0;
+}}
+"""
+    with load(bpf_object(source)) as bpf, Ticking(static_probe) as other:
+        bpf.attach()
+        assert other.tick() == (1, 1) and bpf.globals["first"] == -1
+
+
 # ------------------------------------------------------------ perf events
 
 

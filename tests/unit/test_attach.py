@@ -120,6 +120,21 @@ def test_rows_name_methods_that_exist() -> None:
             assert program_types.get(kind) is not None, kind
 
 
+def test_rows_are_as_old_as_the_facts_say() -> None:
+    from bpfsmith.facts import attach_types, series_key
+
+    for row in families_of.families():
+        if row.attach_types:
+            known = [attach_types.get(word) for word in row.attach_types]
+            assert row.since == min((one.since for one in known if one is not None), key=series_key), row.name
+        for kind in row.types:
+            fact = program_types.get(kind)
+            assert fact is not None and (len(row.types) > 1 or series_key(row.since) >= series_key(fact.since)), (
+                row.name
+            )
+        assert not row.link or series_key(row.link) >= series_key(row.since)
+
+
 def test_the_page_is_what_the_table_says() -> None:
     script = ROOT / "tools/docs/attach_families.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
@@ -341,6 +356,12 @@ def test_the_refused_check_the_target_first(door: fake.FakeDoor) -> None:
         program.attach()
     with pytest.raises(TargetMissing):
         program.attach("do_unlinkt")
+    far = Program("kprobe", None, "kprobe/do_unlinkat+0x8", "do_unlinkat+0x8")
+    assert far.attach_plan()["commands"][0]["offset"] == 8
+    with pytest.raises(InputError, match="ends with no offset"):
+        program.attach("do_unlinkat+x")
+    with pytest.raises(InputError, match="offset 8 has no meaning"):
+        Program("kprobe", None, "kretprobe/do_unlinkat+0x8", "do_unlinkat+0x8").attach()
     with pytest.raises(InputError, match="2 kernel functions are called `twice`"):
         program.attach("twice")
     with pytest.raises(TargetMissing, match=r"no system call `unlinkta`.*`unlinkat`"):

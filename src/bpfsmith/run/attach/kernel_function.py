@@ -44,7 +44,8 @@ def attach(
     family = _family(program)
     require(program, ("kprobe", "tracing", "lsm", "ext"), f"attaching as {family}")
     if family in {"kprobe", "kprobe.multi", "kprobe.session", "ksyscall"}:
-        name = _name(program, function)
+        name, extra = _where(program, function)
+        offset += extra
         ret = ret if ret is not None else program.section.startswith(("kretprobe", "kretsyscall"))
         check(family, name, offset, bool(ret))
     raise unsupported(family, program.name)
@@ -83,12 +84,16 @@ def _check_syscall(name: str) -> None:
     raise TargetMissing(f"there is no system call `{name}` in this kernel", name, did_you_mean(name, known))
 
 
-def _name(program: Any, function: str | None) -> str:
-    name = function or program.attach_to
-    if not name:
+def _where(program: Any, function: str | None) -> tuple[str, int]:
+    """(function, offset) of the argument or the section: `kprobe/do_unlinkat+0x8`, as libbpf and Aya write it."""
+    told = str(function or program.attach_to or "")
+    if not told:
         raise needs(program, "function", '"do_unlinkat"')
-    # `kprobe/do_unlinkat+0x8`, as libbpf reads it.
-    return str(name).partition("+")[0]
+    name, _, number = told.partition("+")
+    try:
+        return name, int(number or "0", 0)
+    except ValueError:
+        raise InputError(f"`{told}` ends with no offset", program.name, "a number follows the `+`") from None
 
 
 def _family(program: Any) -> str:
@@ -131,11 +136,11 @@ def plan(
     family = _family(program)
     end = {"cookie": cookie} if cookie else {}
     if family in {"kprobe.multi", "kprobe.session"}:
-        name = _name(program, function)
+        name = _where(program, function)[0]
         return [{"command": "BPF_LINK_CREATE", "attach_type": program.attach_type, "functions": name, **end}]
     if family in {"kprobe", "ksyscall"}:
-        name = _name(program, function)
-        told = {"symbol": name, "offset": offset or None, "return": program.section.startswith("kret")}
+        name, extra = _where(program, function)
+        told = {"symbol": name, "offset": offset + extra or None, "return": program.section.startswith("kret")}
         return [
             {"command": "perf_event_open", "type": "kprobe", **told},
             {"command": "BPF_LINK_CREATE", "attach_type": "perf_event", **end},
