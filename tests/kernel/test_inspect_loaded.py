@@ -120,3 +120,29 @@ def test_without_rights(unprivileged: Any) -> None:
     done = unprivileged("-m", "bpfsmith", "inspect", "prog:1")
     assert done.returncode == 3
     assert "CAP_SYS_ADMIN" in done.stderr
+
+
+@pytest.mark.corpus
+def test_programs_of_the_corpus_are_read_back(corpus: Any) -> None:
+    """Whatever the kernel loads can be looked at: linked, listed, with its own name and no functions but its own."""
+    from bpfsmith.model.errors import BpfsmithError
+    from bpfsmith.render.inspect_asm import render
+
+    seen = 0
+    for path in corpus.objects("selftests")[::7]:
+        try:
+            bpf = bpfsmith.load(path)
+        except BpfsmithError:
+            continue  # another test holds what loads and what does not against libbpf
+        with bpf:
+            for name, program in bpf.programs.items():
+                report = bpfsmith.inspect(f"prog:{info.program(program.fd)['id']}")
+                assert not report.errors, (path, name, report.errors)
+                (one,) = report.objects[0].programs
+                assert (one.name, one.link_error) == (name, None), path
+                assert set(one.subprograms) <= set(program.spec.subprograms), path
+                assert one.name in render(one)
+                seen += 1
+        if seen > 150:
+            break
+    assert seen > 20

@@ -72,7 +72,9 @@ def read_loaded(word: str) -> Object:
             "restricted",
             "sudo sysctl kernel.kptr_restrict=0 net.core.bpf_jit_harden=0", word, "CAP_SYS_ADMIN",
         )  # fmt: skip
-    return _build(word, told, maps, _types(told.get("btf_id", 0)))
+    made = _build(word, told, maps, _types(told.get("btf_id", 0)))
+    _SYMBOLS.clear()
+    return made
 
 
 def _by_name(kind: str, which: str) -> int:
@@ -387,6 +389,8 @@ class _Maker:
                 elif source == 4 and slot + number + 1 in symbols:
                     code[at + 4 : at + 8] = bytes(4)
                     entries.append((at, symbols[slot + number + 1], R_BPF_64_64))
+                elif source == 4:
+                    _set_source(code, at, 0)  # of a function the verifier removed: nothing comes there
                 slot += 2
                 continue
             if opcode == _CALL and source == 1:
@@ -399,6 +403,8 @@ class _Maker:
                     code[at + 2 : at + 4] = bytes(2)
                     code[at + 4 : at + 8] = pack(f"{_ORDER}i", -1)
                     entries.append((at, symbols[target], R_BPF_64_32))
+                else:
+                    calls.name(at, "a function the verifier removed")
             elif opcode == _CALL:
                 calls.mend(at)
             slot += 1
@@ -435,8 +441,6 @@ class _Calls:
     def __init__(self, code: bytearray) -> None:
         self._code = code
         self.functions: dict[int, str] = {}
-        self._symbols: dict[int, str] | None = None
-        self._base = 0
         self._numbers: dict[str, int] = {}
 
     def mend(self, at: int) -> None:
@@ -444,11 +448,14 @@ class _Calls:
         number = int(unpack_from(f"{_ORDER}i", code, at + 4)[0])
         if 0 < number < 1 << 12 and not code[at + 1]:
             return  # a number already: tail calls
-        name = self._name(number)
         # Calls of kernel functions (kfuncs) are shown by name like the helpers: what they call is all that is known.
-        code[at + 1] = 0
-        code[at + 2 : at + 4] = bytes(2)
-        code[at + 4 : at + 8] = pack(f"{_ORDER}i", self._number(name or "a kernel function"))
+        self.name(at, self._name(number) or "a kernel function")
+
+    def name(self, at: int, name: str) -> None:
+        """Makes the call at that offset one of a function by name."""
+        self._code[at + 1] = 0
+        self._code[at + 2 : at + 4] = bytes(2)
+        self._code[at + 4 : at + 8] = pack(f"{_ORDER}i", self._number(name))
 
     def _number(self, name: str) -> int:
         from bpfsmith.facts import helpers
@@ -462,54 +469,80 @@ class _Calls:
         self.functions[made] = name
         return made
 
-    def _name(self, distance: int) -> str:
-        if self._symbols is None:
-            self._symbols = _kernel_functions()
-            self._base = next((at for at, name in self._symbols.items() if name == "__bpf_call_base"), 0)
-        return self._symbols.get(self._base + distance, "")
+    @staticmethod
+    def _name(distance: int) -> str:
+        """The kernel's function that far from where helpers are counted from; "" where addresses are hidden."""
+        if distance not in _FUNCTIONS:
+            symbols = _kernel_symbols()
+            end = symbols.find(b" __bpf_call_base\n")
+            line = symbols[symbols.rfind(b"\n", 0, end) + 1 : end] if end >= 0 else b""
+            base = int(line.split()[0], 16) if line else 0
+            # A search instead of a table of all symbols: a program calls a handful of functions.
+            at = symbols.find(b"\n%016x " % ((base + distance) & (1 << 64) - 1)) if base else -1
+            _FUNCTIONS[distance] = symbols[at + 1 : at + 200].split(None, 3)[2].decode() if at >= 0 else ""
+        return _FUNCTIONS[distance]
 
 
-def _kernel_functions() -> dict[int, str]:
-    """Address -> name of the kernel's functions; {} where addresses are hidden."""
+_FUNCTIONS: dict[int, str] = {}  # they do not move while the kernel runs
+
+
+def _kernel_symbols() -> bytes:
     from bpfsmith.kernel import door
 
-    found = {}
-    try:
-        text = door().read_text("/proc/kallsyms")
-    except OSError:
-        return {}
-    for line in text.splitlines():
-        parts = line.split(None, 3)
-        if len(parts) >= 3 and parts[1] in "tTwW":
-            found[int(parts[0], 16)] = parts[2]
-    return found if len(found) > 1 else {}
+    if not _SYMBOLS:
+        try:
+            _SYMBOLS.append(door().read_bytes("/proc/kallsyms"))
+        except OSError:
+            _SYMBOLS.append(b"")
+    return _SYMBOLS[0]
 
 
-# Kernel functions by which a helper is called for some program types or map types.
-_SAME = (
-    ("map_lookup_percpu_elem", "bpf_map_lookup_percpu_elem"), ("map_lookup_elem", "bpf_map_lookup_elem"),
-    ("map_update_elem", "bpf_map_update_elem"), ("map_delete_elem", "bpf_map_delete_elem"),
-    ("map_push_elem", "bpf_map_push_elem"), ("map_pop_elem", "bpf_map_pop_elem"), ("map_peek_elem",
-    "bpf_map_peek_elem"), ("map_redirect", "bpf_redirect_map"), ("for_each_", "bpf_for_each_map_elem"),
-    ("event_output", "bpf_perf_event_output"), ("user_rnd_u32", "bpf_get_prandom_u32"), ("xdp_redirect_map",
-    "bpf_redirect_map"), ("xdp_redirect", "bpf_redirect"), ("xdp_adjust_head", "bpf_xdp_adjust_head"),
-)  # fmt: skip
+_SYMBOLS: list[bytes] = []  # 5 MB, kept while objects of a report are made
+
+
+# Ends of kernel functions by which a helper is called for some types of maps, and of programs.
+_MAP_ENDS = {
+    "_map_lookup": "bpf_map_lookup_elem", "_lookup_percpu_elem": "bpf_map_lookup_percpu_elem", "_lookup_elem":
+    "bpf_map_lookup_elem", "_update_elem": "bpf_map_update_elem", "_delete_elem": "bpf_map_delete_elem", "_push_elem":
+    "bpf_map_push_elem", "_pop_elem": "bpf_map_pop_elem", "_peek_elem": "bpf_map_peek_elem", "_map_redirect":
+    "bpf_redirect_map", "_event_output": "bpf_perf_event_output", "_user_rnd_u32": "bpf_get_prandom_u32",
+    "_socket_ptr_cookie": "bpf_get_socket_cookie", "_event_output_data": "bpf_perf_event_output",
+}  # fmt: skip
+_TYPES = (
+    "skb_",
+    "xdp_",
+    "tc_",
+    "sk_",
+    "sock_addr_",
+    "sock_ops_",
+    "unlocked_sk_",
+    "sk_lookup_",
+    "lwt_",
+    "msg_",
+    "cgroup_",
+)
+_ENDS = ("_raw_tp", "_tp", "_pe", "_kprobe", "_kprobe_multi", "_uprobe_multi", "_tracing", "_trace", "_cg_sock",
+         "_sock_addr", "_sock_ops", "_sock", "_cg_skb", "_sleepable", "_sk_msg", "_sockopt", "_recur")  # fmt: skip
 
 
 def _helper_of(name: str) -> str:
-    """The helper a kernel function is, as its users call it."""
+    """The helper a kernel function is, as its users call it; the name itself when it is none."""
     from bpfsmith.facts import helpers
 
-    if helpers.by_name(name) is not None:
-        return name
-    for part, helper in _SAME:
-        if part in name:
-            return helper
-    # bpf_get_stackid_tp, bpf_perf_event_read_value_raw_tp ...
-    for tail in ("_raw_tp", "_tp", "_pe", "_kprobe", "_tracing"):
-        if name.endswith(tail) and helpers.by_name(name.removesuffix(tail)) is not None:
-            return name.removesuffix(tail)
-    return name
+    tries = [name, *(name.removesuffix(end) for end in _ENDS if name.endswith(end))]
+    for kind in _TYPES:
+        if name.startswith(f"bpf_{kind}"):
+            rest = name.removeprefix(f"bpf_{kind}")
+            tries += [f"bpf_{rest}", f"bpf_sk_{rest}"]
+    tries.append(f"bpf_{name}")
+    for one in tries:
+        if (row := helpers.by_name(one)) is not None:
+            return row.name
+    if "_for_each_" in name:
+        return "bpf_for_each_map_elem"
+    return next(
+        (helper for end, helper in _MAP_ENDS.items() if name.endswith((end, f"{end}_tp", f"{end}_raw_tp"))), name
+    )
 
 
 def _set_source(code: bytearray, at: int, source: int) -> None:
