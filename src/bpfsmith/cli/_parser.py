@@ -26,6 +26,8 @@ class Parser(argparse.ArgumentParser):
         kind, _, rest = message.partition(": ")
         if kind == "unrecognized arguments":
             word = rest.split()[0]
+            if not word.startswith("-"):
+                raise InputError(f"unexpected argument `{word}`", hint=hint)
             options = [option for action in self._actions for option in action.option_strings if option != "-h"]
             raise InputError(f"unknown option `{word}`", hint=did_you_mean(word.partition("=")[0], options, hint))
         if kind == "the following arguments are required":

@@ -30,6 +30,7 @@ __all__ = ["Session", "Sink", "run_session"]
 
 TURN = 8192  # records taken from one ring before another has its turn
 FEW, SMALL = 10, 64  # entries shown of each map, and of a map that is small as a whole
+LAST = 2.0  # seconds for what is left in rings; a pinned one may have other producers
 STREAMS = ("ringbuf", "perf_event_array")
 LOGS = "AYA_LOGS"
 # Maps whose entries say nothing to a reader, or that have none of their own.
@@ -279,7 +280,8 @@ class Session:
         self._mark_gone()
         for link in reversed(self._links):
             link.detach()
-        while self._drain():
+        end = monotonic() + LAST
+        while self._drain() and monotonic() < end:
             pass
         for shown in report.programs:
             _count(self.loaded.programs[shown.name], shown)
