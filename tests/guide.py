@@ -1,4 +1,4 @@
-"""Reads the code blocks of `docs/guide/*.md` and runs them, as `tests/kernel/test_guide.py` does.
+"""Reads the code blocks of `docs/guide/*.md` and of the skill's page on Python, and runs them (`test_guide.py`).
 
 A line before a block says what happens to it:
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs/guide").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs/guide").glob("*.md")), ROOT / "src/bpfsmith/skill/references/python.md"]
 # What is run must say so; a block of these languages without a word is a mistake of the page.
 MARKED = frozenset({"python", "console", "pycon"})
 _BLOCK = re.compile(
