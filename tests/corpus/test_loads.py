@@ -34,11 +34,16 @@ OURS_ALONE = {
 
 # Half a minute each: the verifier gives up after a million instructions. So they say nothing of what is loaded.
 ENDLESS = {"loop3", "strobemeta"}
+# libbpf gives up on BTF that kernels refuse and loads without; ours is mended (`test_image.py`).
+WITHOUT_BTF = {"btf_dump_test_case_namespacing", "uninit_stack", "verifier_bounds", "verifier_lsm"}
+# libbpf asks for system call wrappers by attaching a kprobe: the wrong answer where none may be. We ask the symbols.
+WRAPPERS = {"bpf_syscall_macro", "test_attach_probe"}
+# The reference leaves out struct_ops maps when it loads another program, and this kernel lacks the type.
+WITHOUT_MAPS = {"test_global_map_resize"}
 
 
-def paths_of(corpus: Corpus, endless: bool) -> list[Path]:
-    here = [path for path in corpus if "bpfeb" not in str(path)]
-    return here if endless else [path for path in here if path.name.removesuffix(".bpf.o") not in ENDLESS]
+def paths_of(corpus: Corpus, without: set[str]) -> list[Path]:
+    return [path for path in corpus if "bpfeb" not in str(path) and path.name.removesuffix(".bpf.o") not in without]
 
 
 def plain(row: Any) -> Any:
@@ -102,7 +107,7 @@ def test_the_kernel_sees_what_libbpf_would_have_made(corpus: Corpus, tmp_path: P
     pins = Path(f"/sys/fs/bpf/bpfsmith-loads-{os.getpid()}")
     keeper = loads.Keeper()
     try:
-        for path in paths_of(corpus, endless=False):
+        for path in paths_of(corpus, ENDLESS | WITHOUT_BTF | WRAPPERS):
             theirs = keeper.load(path)
             if theirs.failed:
                 counts["objects libbpf does not load"] += 1
@@ -127,7 +132,7 @@ def test_every_verdict_is_libbpfs(corpus: Corpus) -> None:
         verifier_ref.build()
     except CannotBuild as error:
         pytest.skip(str(error))
-    paths = paths_of(corpus, endless=FULL)
+    paths = paths_of(corpus, WITHOUT_MAPS if FULL else WITHOUT_MAPS | ENDLESS)
     ours = loads.verdicts(paths)
     counts: Counter[str] = Counter()
     wrong: list[str] = []
