@@ -181,7 +181,7 @@ def test_a_full_map_says_what_is_in(bpf: Any) -> None:
     small.clear()
     with pytest.raises(MapFull) as caught:
         small.update_numpy(keys, keys.astype("u8"))
-    assert caught.value.stored == 8 and sorted(small) == list(range(100, 108))
+    assert caught.value.stored == 8 and sorted(small) == list(range(100, 108)) == caught.value.keys.tolist()
     # An LRU is never full.
     recent = bpf.maps["recent"]
     recent.update(dict.fromkeys(range(1000), 1))
@@ -318,8 +318,10 @@ def test_arrays_in_and_out(bpf: Any) -> None:
     plain = bpf.maps["plain"]
     keys = numpy.arange(100, dtype="i8")
     assert plain.update_numpy(keys, keys * 2) == 100  # plain numbers that fit are cast
+    plain.update(keys, keys * 2)
     rows = plain.to_numpy()
     rows["value"] += 1
+    plain.update(rows)
     assert plain.update_numpy(rows) == 100 and plain[3] == 7
     for keys, values, said in (
         (numpy.array([-1]), numpy.array([1]), "row 0: expected a `__u32`"),

@@ -125,7 +125,7 @@ def test_full(door: FakeDoor, batches: bool) -> None:
     with pytest.raises(MapFull) as caught:
         table.update(dict.fromkeys((5, 6, 7, 8, 9), 0))
     error = caught.value
-    assert error.stored == 3 and error.errno == errno.E2BIG and error.exit_code == 1
+    assert error.keys == [5, 6, 7] and error.stored == 3 and error.errno == errno.E2BIG and error.exit_code == 1
     assert "it holds 3 entries; 3 of 5 were stored" in str(error)
     assert "the last one stored is 7; the first that is not is 8" in str(error)
     assert isinstance(error, KernelError) and len(table) == 3

@@ -27,6 +27,10 @@ BpfsmithError                 anything below
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = [
     "BadRecord",
     "BpfsmithError",
@@ -160,11 +164,15 @@ class VerifierRejected(KernelError):
 
 
 class MapFull(KernelError):
-    """A map has no room for more. `stored`: how many of the entries given are in it now, the first in their order."""
+    """A map has no room for more. `stored`: how many of the entries given are in it now, the first in their order;
+    `keys`: theirs, as they were given (empty for kinds without keys)."""
 
-    def __init__(self, message: str, stored: int, errno: int = 7, where: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, stored: int, errno: int = 7, where: str = "", hint: str = "", keys: Sequence[object] = ()
+    ) -> None:
         super().__init__(message, "BPF_MAP_UPDATE_ELEM", errno, where, hint)
         self.stored = stored
+        self.keys = keys
 
 
 class TargetGone(KernelError):

@@ -169,9 +169,5 @@ def _store(table: Table, keys: Any, values: Any, count: int, shown: Any) -> int:
         return 0
     stored, errno = bulk.update(table, keys, values, count)
     if errno:
-        raise bulk.full(table, errno, stored, count, _show(shown, stored - 1) if stored else None, _show(shown, stored))
+        raise bulk.full(table, errno, stored, shown)
     return stored
-
-
-def _show(keys: Any, at: int) -> Any:
-    return keys.reshape(-1)[at].item() if keys.dtype.subdtype is None and keys.ndim == 1 else keys[at].tolist()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from bpfsmith import kernel
 from bpfsmith.model.errors import KernelError, MapFull
 from bpfsmith.run.maps.base import E2BIG, EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP
-from bpfsmith.run.maps.spec import type_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,19 +147,23 @@ def delete(target: Map, keys: Any, count: int) -> tuple[int, int, int]:
     return deleted, missing, errno
 
 
-def full(target: Map, errno: int, stored: int, count: int, last: Any, first: Any) -> Exception:
-    """The error for an update that ended early; `last`: the last key stored, `first`: the first that was not."""
+def full(target: Map, errno: int, stored: int, keys: Any) -> Exception:
+    """The error for an update of entries with these keys (a list or an array) that ended after `stored` of them."""
+    count = len(keys)
+    last, first = (_shown(keys[stored - 1]) if stored else None), _shown(keys[stored])
     if errno in (E2BIG, ENOSPC, ENOMEM) and target.spec.type not in ("array", "percpu_array"):
-        number = type_number(target.spec.type)
         why = "the kernel has no memory left for it" if errno == ENOMEM else f"it holds {target.max_entries} entries"
-        told = f"the last one stored is {last!r}; " if stored else ""
+        told = f"the last one stored is {last}; " if stored else ""
         return MapFull(
-            f"{target._where} is full: {why}; {stored} of {count} were stored", stored, errno,
-            where=target._where if number else "",
-            hint=f"{told}the first that is not is {first!r}; load with `map_sizes={{'{target.name}': ...}}`",
+            f"{target._where} is full: {why}; {stored} of {count} were stored", stored, errno, target._where,
+            f"{told}the first that is not is {first}; load with `map_sizes={{'{target.name}': ...}}`", keys[:stored],
         )  # fmt: skip
-    error = target._refused("BPF_MAP_UPDATE_ELEM", errno, f"key {first!r} of")
+    error = target._refused("BPF_MAP_UPDATE_ELEM", errno, f"key {first} of")
     if count > 1 and isinstance(error, KernelError):
-        error.hint = f"{stored} of {count} were stored" + (f", the last one is {last!r}" if stored else "")
+        error.hint = f"{stored} of {count} were stored" + (f", the last one is {last}" if stored else "")
         error.args = (error.message, error.where, error.hint)
     return error
+
+
+def _shown(key: Any) -> str:
+    return repr(key.tolist() if hasattr(key, "tolist") else key)

@@ -113,7 +113,7 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
             return KernelError(text, "BPF_MAP_UPDATE_ELEM", errno, where=self._where)
         if errno == ENOENT and new is False:
             return self._missing(key)
-        return bulk.full(self, errno, 0, 1, None, key)
+        return bulk.full(self, errno, 0, [key])
 
     def __delitem__(self, key: Any) -> None:
         answer = self._element(DELETE, self._encode_key(key), None)
@@ -151,11 +151,15 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
 
     # ------------------------------------------------------------ many entries
 
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        """Stores entries of a mapping or of pairs, in their order, by as few system calls as the kernel offers.
+    def update(self, other: Any = (), values: Any = None, /, **more: Any) -> None:
+        """Stores entries of a mapping or of pairs, in their order, by as few system calls as the kernel offers; numpy
+        arrays too, as `update_numpy` takes them.
 
         All are checked before the first one is stored. `MapFull` says how many are in when there is no room for the
         rest; any other refusal says so in its hint."""
+        if values is not None or hasattr(other, "dtype"):
+            self.update_numpy(other, values)
+            other = ()
         pairs = list(other.items() if isinstance(other, Mapping) or hasattr(other, "items") else other)
         pairs += more.items()
         if not pairs:
@@ -174,8 +178,7 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         key, value = self.spec.key_size, self._copied
         stored, errno = bulk.update(self, (keys, 0, key, key), (values, 0, value, value), len(pairs))
         if errno:
-            last = pairs[stored - 1][0] if stored else None
-            raise bulk.full(self, errno, stored, len(pairs), last, pairs[stored][0])
+            raise bulk.full(self, errno, stored, [key for key, _ in pairs])
 
     def delete(self, keys: Iterable[Any]) -> int:
         """Deletes these keys, by batches where there are some; those that are not there are passed over. How many
