@@ -23,6 +23,7 @@ class SlotTable(Table):
 
     __slots__ = ()
     _what = "an object with a descriptor"
+    _singly = True
 
     def _encode_value(self, value: Any) -> bytes:
         number = value.fileno() if hasattr(value, "fileno") else value
@@ -47,12 +48,6 @@ class SlotTable(Table):
                 f"{self._where} does not take this: expected {self._what} ({errno_name(errno)})", where=self._where
             )
         return super()._not_stored(key, errno, new)
-
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        """Stores several, one by one."""
-        pairs = list(other.items() if hasattr(other, "items") else other) + list(more.items())
-        for key, value in pairs:
-            self[key] = value
 
     def pop(self, key: Any, *default: Any) -> Any:
         value = self.get(key, *default) if default else self[key]

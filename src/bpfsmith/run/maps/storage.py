@@ -41,6 +41,7 @@ class LocalStorage(Table):
 
     __slots__ = ()
     _what = "an object with a descriptor"
+    _singly = True
 
     @property
     def key_type(self) -> Codec:
@@ -55,12 +56,6 @@ class LocalStorage(Table):
         held = _Held(int(fd.fileno()).to_bytes(4, byteorder))
         held.fd = fd
         return held
-
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        """Stores several, one by one: keys are opened in turn."""
-        pairs = list(other.items() if hasattr(other, "items") else other) + list(more.items())
-        for key, value in pairs:
-            self[key] = value
 
     def delete(self, keys: Iterable[Any]) -> int:
         done = 0
@@ -149,6 +144,7 @@ class CgroupLocal(Table):
     the path of a cgroup, its id, or (id or path, attach type's number). They can be read and changed, not added."""
 
     __slots__ = ()
+    _singly = True
 
     @property
     def key_type(self) -> Codec:
@@ -174,10 +170,6 @@ class CgroupLocal(Table):
         """Changes the value of a cgroup the program is attached to; `KeyMissing` for others."""
         del new
         super().put(key, value, new=False, lock=lock)
-
-    def update(self, other: Any = (), /, **more: Any) -> None:
-        for key, value in list(other.items() if hasattr(other, "items") else other) + list(more.items()):
-            self[key] = value
 
     def __delitem__(self, key: Any) -> None:
         raise InputError(f"entries of {self._where} go with their cgroup: they cannot be deleted", where=self._where)

@@ -49,6 +49,8 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
     """CPUs that have a value of their own; 0: there is one value."""
     _indexed = False
     """Whether keys are positions."""
+    _singly = False
+    """Whether `update` stores one after the other: keys or values are made while they are stored."""
 
     # ------------------------------------------------------------ keys and values as bytes
 
@@ -164,8 +166,9 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         pairs += more.items()
         if not pairs:
             return
-        if len(pairs) == 1:
-            self[pairs[0][0]] = pairs[0][1]
+        if len(pairs) == 1 or self._singly:
+            for key, value in pairs:
+                self[key] = value
             return
         try:
             keys = _column([key for key, _ in pairs], self.key_type, self._encode_key)
