@@ -122,6 +122,7 @@ def test_without_rights(unprivileged: Any) -> None:
     assert "CAP_SYS_ADMIN" in done.stderr
 
 
+@pytest.mark.full
 @pytest.mark.corpus
 def test_programs_of_the_corpus_are_read_back(corpus: Any) -> None:
     """Whatever the kernel loads can be looked at: linked, listed, with its own name and no functions but its own."""
