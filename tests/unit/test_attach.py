@@ -483,6 +483,42 @@ def test_functions_are_found_as_nm_sees_them() -> None:
     assert elfsym.offset_of(path, "malloc") == next(iter(elfsym.functions(path, "malloc"))).offset
 
 
+@pytest.mark.parametrize(
+    ("mangled", "path", "same"),
+    [
+        ("_ZN7counter5parse4head17h0123456789abcdefE", "counter::parse::head", True),
+        ("_ZN7counter5parse4head3one17h0123456789abcdefE", "counter::parse::head", False),
+        ("_ZN3old7counter5parse4head17h0123456789abcdefE", "counter::parse::head", False),
+        ("_ZN7counter5parseEv", "counter::parse", True),
+        ("_RNvNtCs1234_7counter5parse4head", "counter::parse::head", True),
+        ("_RINvNtCs1234_7counter5parse4headmE", "counter::parse::head", True),
+        ("_RNvNtNtCs1234_7counter5parse4head3one", "counter::parse::head", False),
+        ("counter_parse_head", "counter::parse::head", False),
+    ],
+)
+def test_mangled_names(mangled: str, path: str, same: bool) -> None:
+    assert elfsym.spells(mangled, path) is same
+
+
+def test_functions_by_their_path(tmp_path: Path) -> None:
+    import shutil
+
+    compiler = shutil.which("cc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("no compiler for user space: `apt-get install gcc` gets it")
+    source, out = tmp_path / "a.c", tmp_path / "a.so"
+    names = ["_ZN7counter4head17h0123456789abcdefE", "_ZN7counter4head17hfedcba9876543210E", "_ZN7counter4tail17h0E"]
+    source.write_text("".join(f'int f{n}(void) __asm__("{name}");int f{n}(void){{return {n};}}\n'
+                              for n, name in enumerate(names)))  # fmt: skip
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", out, source], check=True)
+    assert {one.name for one in elfsym.functions(str(out), "counter::head")} == set(names[:2])
+    assert elfsym.offset_of(str(out), "counter::tail")
+    with pytest.raises(InputError, match="2 functions"):
+        elfsym.offset_of(str(out), "counter::head")
+    with pytest.raises(TargetMissing, match="no function `counter::tial`"):
+        elfsym.functions(str(out), "counter::tial")
+
+
 def test_damaged_files_are_refused_by_type(tmp_path: Path) -> None:
     from random import Random
 

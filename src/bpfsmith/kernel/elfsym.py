@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["ElfFile", "Function", "find_binary", "from_section", "functions", "offset_of"]
+__all__ = ["ElfFile", "Function", "find_binary", "from_section", "functions", "offset_of", "spells"]
 
 # What reading past the end, or at a place no file has, raises.
 MALFORMED = (StructError, OverflowError, IndexError, MemoryError)
@@ -213,8 +213,8 @@ def _occurrences(text: bytes, part: bytes) -> Iterator[int]:
 
 
 def functions(path: str, name: str) -> list[Function]:
-    """The functions of that name or glob pattern (`name@VERSION` picks a version), one per file offset, by offset.
-    `TargetMissing` with near matches when there is none."""
+    """The functions of that name, glob pattern, or path of Rust or C++ (`crate::module::function`: every instance);
+    `name@VERSION` picks a version. One per file offset, by offset. `TargetMissing` with near matches when none is."""
     from bpfsmith.kernel.targets import is_pattern
 
     plain, _, version = name.partition("@")
@@ -228,6 +228,8 @@ def functions(path: str, name: str) -> list[Function]:
             found = [one for one in elf.functions() if fits(one.name)]
         else:
             found = list(elf.functions([plain]))
+            if not found and "::" in plain:
+                found = [one for one in elf.functions() if spells(one.name, plain)]
         if version:
             found = [one for one in found if one.version == version]
         chosen_late = all(one.old for one in found) and not version and list(elf.functions([plain], (_IFUNC,)))
@@ -240,6 +242,17 @@ def functions(path: str, name: str) -> list[Function]:
         if there is None or (there.weak and not one.weak):
             by_offset[one.offset] = one
     return [by_offset[offset] for offset in sorted(by_offset)]
+
+
+def spells(mangled: str, path: str) -> bool:
+    """Whether a mangled name (Rust's legacy and v0, Itanium C++) is that path; its types and hash do not count."""
+    joined = "".join(f"{len(part)}{part}" for part in path.split("::"))
+    before, found, rest = mangled.partition(joined)
+    if not found:
+        return False
+    if mangled.startswith("_ZN"):
+        return before == "_ZN" and rest.startswith(("17h", "E"))
+    return mangled.startswith("_R") and not before[-1:].isdigit() and not rest[:1].isdigit()
 
 
 def offset_of(path: str, name: str) -> int:

@@ -206,10 +206,10 @@ class AttachMethods:
         """To a function of an executable or library.
 
         `binary`: a path, or a name looked up in the library cache and PATH; `symbol`: a function of it (`name@VERSION`
-        picks a version), `offset` bytes into it, or from the file's start without `symbol`; `ret`: when it returns
-        (default: the section's word); `pid`: only in that process (-1: all, 0: this one); `cookie`: 5.15+;
-        `all_matches`: every function of that name or pattern (`tcp_*`). Linux 4.17+; CAP_PERFMON (CAP_SYS_ADMIN before
-        5.8)."""
+        picks a version, `crate::module::function` is a path of Rust or C++), `offset` bytes into it, or from the file's
+        start without `symbol`; `ret`: when it returns (default: the section's word); `pid`: only in that process (-1:
+        all, 0: this one); `cookie`: 5.15+; `all_matches`: every function of that name or pattern (`tcp_*`). Linux
+        4.17+; CAP_PERFMON (CAP_SYS_ADMIN before 5.8)."""
         from .uprobe import attach
 
         return attach(
