@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import bpfsmith
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TOOLBOX = EXAMPLES / "toolbox"
@@ -53,8 +54,13 @@ def _held(pid: int) -> set[tuple[str, int]]:
 
 
 def _alive(what: tuple[str, int]) -> bool:
-    tool = shutil.which("bpftool") or "/usr/sbin/bpftool"
-    return subprocess.run([tool, what[0], "show", "id", str(what[1])], capture_output=True, check=False).returncode == 0
+    from bpfsmith.kernel.info import open_id
+
+    try:
+        open_id(*what).close()
+    except bpfsmith.UnknownName:
+        return False
+    return True
 
 
 # Gives up all capabilities but those given, then is the script.
@@ -97,6 +103,7 @@ def running(
         assert first, process.stderr.read()
         run = Running(process)
         run.held = _held(process.pid)
+        assert all(_alive(one) for one in run.held)
         yield run
         process.send_signal(end)
         rest, complaints = process.communicate(timeout=END)
