@@ -93,6 +93,10 @@ def load(
             where=obj.path,
             hint=f"build it for `{'bpfel' if byteorder == 'little' else 'bpfeb'}-unknown-none`, or read it only",
         )
+    if not 0 <= log_level < 8:
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(f"`log_level={log_level}`", hint="1, 2 (more), 4 (statistics), or a sum of them")
     own = obj is not path
     try:
         loaded = _execute(obj, kernel if kernel is not None else door_of.live(), options, log_level, token, own)
