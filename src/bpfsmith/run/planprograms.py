@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfsmith._native import ReadError
 from bpfsmith.run import sections
 from bpfsmith.run.plan import Blob, Plan, Slot
 from bpfsmith.run.planmaps import kernel_name
@@ -9,7 +10,7 @@ from bpfsmith.run.planned import PlannedProgram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from bpfsmith._native import Btf, Image
     from bpfsmith.model.kernel import Kernel
@@ -40,6 +41,9 @@ class ProgramPlanner:
         self._externs: Externs | None = None
         self._targets: list[Btf] | None = None
         self._typed = any(one.typed for one in obj.externs) and kernel.has_btf
+        self._named = kernel.has("prog_name")
+        self._version = obj.kernel_version or kernel.version_code
+        self._described = False  # whether programs are loaded with function and line information
         self._license = (obj.license or "").encode() + b"\0"
 
     # ------------------------------------------------------------ which ones
@@ -92,6 +96,7 @@ class ProgramPlanner:
 
     def plan_all(self, maps: MapPlanner) -> None:
         rodata = [one for one in maps.maps.values() if one.data is not None and one.name.startswith(".rodata")]
+        self._described = self.plan.has("btf") and self.kernel.has("btf_func")
         bind = bool(rodata) and not self.options.no_bind and self.kernel.has("prog_bind_map")
         for planned in self.programs.values():
             native = planned.source.native
@@ -137,13 +142,13 @@ class ProgramPlanner:
         return flags
 
     def _fields(self, planned: PlannedProgram, settings: dict[str, Any]) -> dict[str, Any]:
-        options, kernel = self.options, self.kernel
+        options = self.options
         fields: dict[str, Any] = {
             "prog_type": planned.type,
             "insn_cnt": 0,
             "insns": b"",
             "license": self._license,
-            "kern_version": self.object.kernel_version or kernel.version_code,
+            "kern_version": self._version,
         }
         flags = planned.flags
         if options.token:
@@ -151,7 +156,7 @@ class ProgramPlanner:
             fields["prog_token_fd"] = Slot("token")
         if flags:
             fields["prog_flags"] = flags
-        if kernel.has("prog_name"):
+        if self._named:
             fields["prog_name"] = kernel_name(planned.name)
         if settings.get("ifindex"):
             fields["prog_ifindex"] = settings["ifindex"]
@@ -191,7 +196,11 @@ class ProgramPlanner:
     def _image(self, planned: PlannedProgram, maps: MapPlanner, fields: dict[str, Any]) -> None:
         native = planned.source.native
         # Only what looks into the kernel's types makes anybody read them.
-        image = native.image(self._core_targets() if native.core_relocations or self._typed else ())
+        try:
+            image = native.image(self._core_targets() if native.core_relocations or self._typed else ())
+        except ReadError as error:
+            message, where, _hint = error.args
+            self._cannot_link(planned, f"{message} ({where})" if where else message)
         insns = image.insns
         slots: list[tuple[int, str]] = []
         if image.externs:
@@ -209,7 +218,7 @@ class ProgramPlanner:
                 slots.append((at, one.slot))
         fields["insns"] = Blob(insns, tuple(slots)) if slots else insns
         fields["insn_cnt"] = len(insns) // 8
-        if self.plan.has("btf") and self.kernel.has("btf_func"):
+        if self._described:
             functions, lines = image.func_info, image.line_info
             # Without records the kernel needs no types of the program.
             fields["prog_btf_fd"] = Slot("btf")
@@ -256,7 +265,7 @@ class ProgramPlanner:
 
     # ------------------------------------------------------------ refusals
 
-    def _cannot_link(self, planned: PlannedProgram, why: str) -> None:
+    def _cannot_link(self, planned: PlannedProgram, why: str) -> NoReturn:
         from bpfsmith.model.errors import InputError
 
         raise InputError(
