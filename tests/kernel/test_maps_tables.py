@@ -407,6 +407,29 @@ def test_other_types_for_the_same_map(bpf: Any) -> None:
         plain.typed("u33")
 
 
+def test_sections_of_variables(bpf_object: Callable[..., Path]) -> None:
+    code = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+int first = 5;
+long second = 7;
+char name[8] = "abc";
+static volatile int hidden = 9;
+int zero;
+const volatile int limit = 1;
+SEC("xdp") int run(void *ctx) { zero++; return first + second + name[2] + hidden + limit; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+    with bpfsmith.load(str(bpf_object(code)), globals={"limit": 11}) as loaded:
+        data = loaded.maps[".data"]
+        assert data[0] == {"first": 5, "second": 7, "name": "abc", "hidden": 9}
+        data[0] = data[0]._replace(second=70)
+        assert loaded.globals["second"] == 70 and data.view()["first"].tolist() == [5]
+        assert loaded.maps[".rodata"][0].limit == 11 and loaded.maps[".bss"][0].zero == 0
+        with Map.from_id(data.id) as again:
+            assert again[0] == data[0]
+
+
 def test_frozen_maps(bpf: Any) -> None:
     numbers = bpf.maps["numbers"]
     numbers[1] = 5

@@ -4,6 +4,7 @@
     reason = "PyO3 glue: the buffer protocol is a C interface"
 )]
 use std::ffi::c_int;
+use std::mem::ManuallyDrop;
 
 use bpfsmith_sys::batch::{self, Column, Done, Dump, Layout};
 use pyo3::exceptions::{PyBufferError, PyValueError};
@@ -13,18 +14,42 @@ use pyo3::types::PyBytes;
 
 use crate::buffer::Borrowed;
 
-/// Rows a dump read, as one writable buffer.
+/// Rows a dump read, as one writable buffer: the parts of a vector that nothing in Rust reads again.
 #[pyclass(frozen, module = "bpfsmith._native", name = "Rows")]
 #[derive(Debug)]
 pub(crate) struct PyRows {
-    // Never resized: views hold a reference to this object.
-    data: Vec<u8>,
+    start: *mut u8,
+    len: usize,
+    capacity: usize,
+}
+
+// SAFETY: the bytes are only freed here; whoever writes them does so through views, with Python's rules.
+unsafe impl Send for PyRows {}
+// SAFETY: as above.
+unsafe impl Sync for PyRows {}
+
+impl From<Vec<u8>> for PyRows {
+    fn from(data: Vec<u8>) -> Self {
+        let mut data = ManuallyDrop::new(data);
+        Self {
+            start: data.as_mut_ptr(),
+            len: data.len(),
+            capacity: data.capacity(),
+        }
+    }
+}
+
+impl Drop for PyRows {
+    fn drop(&mut self) {
+        // SAFETY: the parts of the vector taken apart in `from`; every view holds a reference to this object.
+        drop(unsafe { Vec::from_raw_parts(self.start, self.len, self.capacity) });
+    }
 }
 
 #[pymethods]
 impl PyRows {
     fn __len__(&self) -> usize {
-        self.data.len()
+        self.len
     }
 
     #[allow(
@@ -36,21 +61,14 @@ impl PyRows {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let data = &slf.get().data;
-        let len = ffi::Py_ssize_t::try_from(data.len())
+        let rows = slf.get();
+        let len = ffi::Py_ssize_t::try_from(rows.len)
             .map_err(|_| PyBufferError::new_err("too long for a view"))?;
-        // SAFETY: Python hands over a view to fill and keeps a reference to this object, whose bytes neither move nor are
-        // read by Rust again: Python code may write to them.
-        let failed = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                data.as_ptr().cast_mut().cast(),
-                len,
-                0,
-                flags,
-            )
-        } != 0;
+        // SAFETY: Python hands over a view to fill and keeps a reference to this object; the bytes neither move nor are
+        // read by Rust again, so Python code may write to them.
+        let failed =
+            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), rows.start.cast(), len, 0, flags) }
+                != 0;
         if failed {
             return Err(PyErr::fetch(slf.py()));
         }
@@ -109,7 +127,7 @@ fn dumped(dump: Dump) -> Dumped {
         calls,
         repeated,
     } = dump;
-    (PyRows { data }, errno, calls, repeated)
+    (PyRows::from(data), errno, calls, repeated)
 }
 
 #[pyfunction]

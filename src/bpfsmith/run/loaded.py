@@ -375,7 +375,14 @@ class Loaded:
         if given is not None and hasattr(given, "spec"):
             return given  # a Map: the same one
         planned = self._planned.maps[name]
-        return open_map(self._fd_of(name), _spec(MapSpec, planned, self.object.btf), self)
+        btf = self.object.btf
+        if planned.source.native.origin in ("data", "kconfig"):
+            # Compilers leave sizes and offsets of sections to the loader.
+            from bpfsmith._native import Btf
+
+            filled = self.object.native.kernel_btf()
+            btf = None if filled is None else Btf.parse(filled)
+        return open_map(self._fd_of(name), _spec(MapSpec, planned, btf), self)
 
 
 def _spec(make: Any, planned: PlannedMap, btf: Btf | None) -> Any:
