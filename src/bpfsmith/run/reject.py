@@ -94,6 +94,8 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
     made = error(command.name, errno, command.what, command.fields)
     if command.name == "BPF_MAP_CREATE" and not made.hint:
         made.hint = _map_hint(command.fields)
+    if command.fields.get("prog_ifindex") and not made.hint:
+        made.hint = "the driver of that interface takes no programs bound to it: leave `ifindex` out"
     if not made.where:
         made.where = obj.path
     return made
