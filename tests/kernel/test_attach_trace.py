@@ -93,6 +93,8 @@ def test_raw_and_typed_tracepoints(bpf: Any) -> None:
             assert runs(bpf, name, getpgid) >= 5
             assert link.info()["tp_name"] == "sys_enter"
         assert runs(bpf, name, getpgid) == 0
+    with bpf.programs["writable"].attach():
+        assert runs(bpf, "writable", lambda: bpf.programs["tried"].test_run(data=bytes(64))) >= 1
     with pytest.raises(TargetMissing, match=r"no raw tracepoint `sched_swich`.*`sched_switch`"):
         bpf.programs["raw"].attach("sched_swich")
     with pytest.raises(TargetMissing, match=r"have no category: `sched_switch`"):
@@ -393,7 +395,6 @@ def test_plans_name_the_commands(bpf: Any) -> None:
         if name in {"entry", "leave", "cookied", "many", "session"}:
             options = {"binary": "libc", "symbol": "labs"}
         if name == "anywhere":
-            options = {}
             continue
         assert bpf.programs[name].attach_plan(**options)["program"] == name
 
