@@ -349,3 +349,56 @@ def test_struct_ops_values_are_seen(bpf_object: Callable[..., Path], leaves_noth
             table.unregister()  # its link does that
     # The kernel frees them when every task was switched once, which takes up to minutes.
     leaves_nothing.made.clear()
+
+
+def test_files_have_storage_too(bpf_object: Callable[..., Path], tmp_path: Path) -> None:
+    code = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+struct pair { __u64 packets; __u32 bytes; };
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pair);
+} by_inode SEC(".maps");
+SEC("xdp") int nothing(void *ctx) { return 2; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+    try:
+        loaded = bpfsmith.load(str(bpf_object(code)))
+    except (Unsupported, KernelError) as error:
+        pytest.skip(f"kernel: no storage for inodes: {error}")
+    with loaded as bpf:
+        table, path = bpf.maps["by_inode"], tmp_path / "file"
+        path.write_text("x")
+        assert path not in table
+        table[path] = {"packets": 1, "bytes": 2}
+        with path.open() as file:
+            assert table[file] == table[str(path)] == (1, 2)
+        assert table.pop(path) == (1, 2) and path not in table
+        with pytest.raises(TargetMissing, match="cannot open .*ENOENT"):
+            table[tmp_path / "none"]
+
+
+def test_stacks_by_build_id(bpf_object: Callable[..., Path]) -> None:
+    code = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(map_flags, BPF_F_STACK_BUILD_ID);
+	__uint(max_entries, 100);
+	__uint(key_size, 4);
+	__uint(value_size, 20 * sizeof(struct bpf_stack_build_id));
+} stacks SEC(".maps");
+SEC("raw_tp/sys_enter") int keep(void *ctx) { bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK); return 0; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+    with bpfsmith.load(str(bpf_object(code))) as bpf:
+        with bpf.programs["keep"].attach():
+            for _ in range(20):
+                os.getppid()
+        traces = list(bpf.maps["stacks"].values())
+        frames = [frame for trace in traces for frame in trace if hasattr(frame, "build_id")]
+        assert frames and all(len(frame.build_id) == 40 and frame.offset > 0 for frame in frames)
