@@ -86,6 +86,8 @@ def test_sizes_are_the_callers(load: Callable[..., bpfsmith.Loaded]) -> None:
     with load(map_sizes={"flows": 1 << 16, "ring": 1 << 20}) as bpf:
         assert info(bpf._fd_of("flows"))["max_entries"] == 1 << 16
         assert info(bpf._fd_of("ring"))["max_entries"] == 1 << 20
+    with load(map_sizes={"outer.inner": 2}) as bpf:
+        assert bpf._planned.maps["outer"].inner.max_entries == 2
     with pytest.raises(UnknownName, match="did you mean `flows`"):
         load(map_sizes={"flow": 1})
     with pytest.raises(ValueMismatch):

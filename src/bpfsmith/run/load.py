@@ -60,7 +60,7 @@ def load(
     path: an ELF object: a file, its bytes, or what `bpfsmith.read` answered.
     globals: values of variables in `.data`, `.rodata` and `.bss` before anything runs, by name; ints, floats, bools,
         text, sequences and mappings as their type wants, or their bytes. `.rodata` is read-only afterwards.
-    map_sizes: `max_entries` by map (bytes for ring buffers).
+    map_sizes: `max_entries` by map (bytes for ring buffers); `OUTER.inner` for the template of a map of maps.
     select: names (`fnmatch` patterns) of the programs to load, and no others; their maps are all created.
     autoload: names of programs to load beside those (`?section` programs), or name -> whether.
     programs: name -> settings: `type`, `attach_type` (libbpf's words), `attach_to` (target of programs that are bound

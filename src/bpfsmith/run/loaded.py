@@ -314,14 +314,15 @@ class Loaded:
         return made
 
     def close(self) -> None:
-        """Detaches every link made through it, then lets go of programs and maps. May be called twice."""
+        """Detaches every link made through it but the pinned ones, then lets go of programs and maps. May be called
+        twice."""
         if self._closed:
             return
         self._closed = True
         problem: BaseException | None = None
         for link in reversed(list(self.links)):
             try:
-                link.detach()
+                link.close()
             except Exception as error:
                 problem = problem or error
         self.links.clear()

@@ -96,7 +96,10 @@ def _types_of(btf: Any) -> list[Btf]:
 def _size(obj: Object, name: str, size: int, names: list[str]) -> int:
     declared = obj.map(name)
     if declared is None:
-        raise unknown("map", name, names, obj.path)
+        outer = obj.map(name.removesuffix(".inner")) if name.endswith(".inner") else None
+        if outer is None or outer.inner is None:
+            raise unknown("map", name, names, obj.path)
+        declared = outer.inner
     if declared.origin in ("data", "kconfig", "struct_ops"):
         raise InputError(f"map `{name}` is a section of the object: its size is fixed", where=obj.path)
     if isinstance(size, bool) or not isinstance(size, int) or not 0 < size < 1 << 32:
