@@ -45,6 +45,7 @@ class Reader:
     _shut = False
     _more = False
     _left: Sequence[Chunk] = ()
+    _said: tuple[Any, Any, Types] | None = None
     _poller: Poller | None = None
 
     # ---------------------------------------------------------------- from the map
@@ -73,14 +74,16 @@ class Reader:
         spec: Any = self.spec  # type: ignore[attr-defined]
         if record is None and spec.value_type:
             record = spec.value_type
-        known: dict[Any, Types] = self.__dict__.setdefault("_known", {})
-        try:
-            key = (record, select)
-            found = known.get(key)
-        except TypeError:  # a dict of types: made anew for each loop
-            return types_of(record, select, spec.btf, self.where)
-        if found is None:
-            found = known[key] = types_of(record, select, spec.btf, self.where)
+        # One reading after the other usually has the same types: what is left over then needs no second decoding.
+        last = self._said
+        if (
+            last is not None
+            and last[1] is select
+            and (last[0] is record or (last[0].__class__ in (str, int) and last[0] == record))
+        ):
+            return last[2]
+        found = types_of(record, select, spec.btf, self.where)
+        self._said = (record, select, found)
         return found
 
     # ---------------------------------------------------------------- waiting

@@ -97,7 +97,8 @@ class PerfBuffer(Reader, Map):
     Read like a `RingBuffer`. Its buffers are opened by `open()`, or by the first read: what programs write before that
     is refused to them (ENOENT) and seen by nobody. The order of events of different CPUs is not kept. `lost` counts
     exactly what there was no room for. Up to 7 bytes of padding may follow an event: bytes show them, types do not.
-    Needs CAP_PERFMON (CAP_SYS_ADMIN before 5.8).
+    CPUs that come later are not read: `close_buffers()` and `open()` again. Needs CAP_PERFMON (CAP_SYS_ADMIN before
+    5.8).
     """
 
     _group: _Group | None = None
@@ -122,6 +123,10 @@ class PerfBuffer(Reader, Map):
         try:
             for cpu in streams.online_cpus():
                 if cpu >= self.spec.max_entries:
+                    from warnings import warn
+
+                    text = f"{self.where} has room for {self.spec.max_entries} CPUs: events of the others are refused"
+                    warn(text, RuntimeWarning, stacklevel=2)
                     break
                 made = streams.open_perf_output(cpu, self.where, wakeup, min(watermark, size - 1))
                 if made is None:

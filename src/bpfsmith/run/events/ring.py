@@ -62,3 +62,7 @@ class RingBuffer(Reader, Map):
         if self._ring is not None:
             self._ring.close()
         super().close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.size} bytes"
+        return f"<{type(self).__name__} {self.name}: {state}>"
