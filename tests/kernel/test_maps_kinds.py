@@ -377,7 +377,7 @@ char LICENSE[] SEC("license") = "GPL";
         with path.open() as file:
             assert table[file] == table[str(path)] == (1, 2)
         assert table.pop(path) == (1, 2) and path not in table
-        with pytest.raises(TargetMissing, match="cannot open .*ENOENT"):
+        with pytest.raises(TargetMissing, match=r"cannot open .*ENOENT"):
             table[tmp_path / "none"]
 
 
