@@ -56,6 +56,10 @@ class Variable:
                 raise ValueMismatch(
                     f"global `{self.name}` has {self.size} bytes, not {len(data)}", where=self._object.path
                 )
+        if not self.type_id and value.__class__ is int and value < 0:
+            # Without types nobody knows whether it has a sign: both readings of the bytes are taken.
+            limit = 1 << (8 * self.size)
+            value = value + limit if -value <= limit // 2 else value
         try:
             encoded: bytes = self.codec.encode(value)
         except (ValueMismatch, InputError) as error:
