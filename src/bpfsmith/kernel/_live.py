@@ -22,7 +22,17 @@ class LiveKernel(Kernel):
     and only when a command fails asks for the truth and plans again. `probe(feature)` always asks (once per process).
     """
 
-    __slots__ = ("_btf_ids", "_config", "_denied", "_known", "_module_list", "_settled", "_symbols", "_version_code", "_vmlinux")
+    __slots__ = (
+        "_btf_ids",
+        "_config",
+        "_denied",
+        "_known",
+        "_module_list",
+        "_settled",
+        "_symbols",
+        "_version_code",
+        "_vmlinux",
+    )
 
     def __init__(self) -> None:
         # The parent's fields are never read: each property below answers for itself.
@@ -114,8 +124,8 @@ class LiveKernel(Kernel):
         return self._settled
 
     def has(self, feature: str) -> bool:
-        """Optimistic until `settle()`; see `probe.FEATURES` for the names. What may not be asked counts as there: a token
-        may allow the command where the question is denied, and a refusal then names the right that is missing."""
+        """Optimistic until `settle()`; see `probe.FEATURES` for the names. What may not be asked counts as there: a
+        token may allow the command where the question is denied, and a refusal then names the right that is missing."""
         known = self._known.get(feature)
         if known is None:
             known = self.probe(feature) if self._settled else True
