@@ -16,6 +16,7 @@ import pytest
 import bpfsmith
 from bpfsmith import InputError, KernelError, MapFull, TargetMissing, Unsupported, ValueMismatch
 from bpfsmith.model.errors import KeyMissing
+from bpfsmith.run.codec import parse_type
 from bpfsmith.run.maps import Map, MapSpec, open_map
 
 pytestmark = [pytest.mark.root, pytest.mark.toolchain]
@@ -402,3 +403,44 @@ char LICENSE[] SEC("license") = "GPL";
         traces = list(bpf.maps["stacks"].values())
         frames = [frame for trace in traces for frame in trace if hasattr(frame, "build_id")]
         assert frames and all(len(frame.build_id) == 40 and frame.offset > 0 for frame in frames)
+
+
+def test_arenas_hold_pointers(bpf_object: Callable[..., Path]) -> None:
+    code = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#undef __arena
+#define __arena __attribute__((address_space(1)))
+struct {
+	__uint(type, BPF_MAP_TYPE_ARENA);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 10);
+} arena SEC(".maps");
+extern void __arena *bpf_arena_alloc_pages(void *map, void __arena *at, __u32 pages, int node, __u64 flags) __ksym __weak;
+struct item { __u64 value; struct item __arena *next; };
+struct item __arena *head;
+SEC("syscall") int fill(void *ctx)
+{
+	struct item __arena *page = bpf_arena_alloc_pages(&arena, 0, 1, -1, 0);
+	if (!page)
+		return 1;
+	page[0].value = 42;
+	page[0].next = &page[1];
+	page[1].value = 43;
+	page[1].next = 0;
+	head = page;
+	return 0;
+}
+char LICENSE[] SEC("license") = "GPL";
+"""
+    try:
+        loaded = bpfsmith.load(str(bpf_object(code, "-mcpu=v4")))
+    except (Unsupported, KernelError) as error:
+        pytest.skip(f"kernel: no arenas: {error}")
+    item = parse_type([("value", "u64"), ("next", "u64")])
+    with loaded as bpf:
+        arena = bpf.maps["arena"]
+        assert bpf.programs["fill"].test_run().retval == 0
+        first = item.decode(arena.read(bpf.globals["head"], 16))
+        second = item.decode(arena.read(first.next, 16))
+        assert (first.value, second.value, second.next) == (42, 43, 0) and first.next == bpf.globals["head"] + 16
