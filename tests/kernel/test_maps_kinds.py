@@ -416,7 +416,7 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 10);
 } arena SEC(".maps");
-extern void __arena *bpf_arena_alloc_pages(void *map, void __arena *at, __u32 pages, int node, __u64 flags) __ksym __weak;
+extern void __arena *bpf_arena_alloc_pages(void *map, void __arena *at, __u32 n, int node, __u64 flags) __ksym __weak;
 struct item { __u64 value; struct item __arena *next; };
 struct item __arena *head;
 SEC("syscall") int fill(void *ctx)
