@@ -28,6 +28,7 @@ __all__ = [
 
 _TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _MOUNT_TRACEFS = "mount -t tracefs nodev /sys/kernel/tracing"
+_OPEN_TRACEFS = "mount -o remount,gid=GROUP,mode=750 /sys/kernel/tracing"
 _MOUNT_CGROUP = "mount -t cgroup2 none /sys/fs/cgroup"
 
 
@@ -35,11 +36,21 @@ _MOUNT_CGROUP = "mount -t cgroup2 none /sys/fs/cgroup"
 
 
 def tracefs() -> str:
-    """Where tracefs is mounted; `EnvironmentMissing` with the command that mounts it."""
+    """Where tracefs is mounted; `EnvironmentMissing` with the command that mounts it, `PermissionMissing` with the one
+    that opens it."""
     door = kernel.door()
     for folder in _TRACEFS:
         if door.exists(f"{folder}/events"):
             return folder
+    try:
+        door.listdir(_TRACEFS[0])
+    except PermissionError:
+        # Mounted with mode 700: who is not root sees nothing in it, whatever the capabilities for BPF.
+        raise PermissionMissing(
+            "tracefs may be read by root only", _OPEN_TRACEFS, _TRACEFS[0], capability="CAP_DAC_READ_SEARCH"
+        ) from None
+    except OSError:
+        pass
     if not door.exists(_TRACEFS[0]):
         raise EnvironmentMissing("this kernel has no tracefs (CONFIG_TRACING)", "", _TRACEFS[0])
     raise EnvironmentMissing("tracefs is not mounted", _MOUNT_TRACEFS, _TRACEFS[0])
