@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "plan", "planned"]
 
-SMALL = 1 << 16
+SMALL = 1 << 20
+S_IFMT, S_IFREG = 0o170000, 0o100000
 
 # Arenas this process has placed so far: each gets addresses of its own.
 _arenas = [0]
@@ -149,12 +150,14 @@ def _read(path: Any) -> Object:
     except OSError:
         return read(spelled)
     try:
-        head = os.read(fd, SMALL)
+        told = os.fstat(fd)
+        small = told.st_mode & S_IFMT == S_IFREG and 0 < told.st_size < SMALL
+        data = os.read(fd, told.st_size) if small else b""
     except OSError:
-        head = b""
+        data = b""
     finally:
         os.close(fd)
-    return read_bytes(head, spelled) if head and len(head) < SMALL else read(spelled)
+    return read_bytes(data, spelled) if data and len(data) == told.st_size else read(spelled)
 
 
 def _options(
