@@ -108,16 +108,6 @@ def test_features_are_taken_for_granted_until_settled() -> None:
 
 
 def test_a_feature_is_probed_once() -> None:
-    class Asked(FakeDoor):
-        """Without `features` the questions are really asked."""
-
-        __slots__ = ()
-        features = None  # type: ignore[assignment]
-
-        def __init__(self) -> None:
-            self.version, self.machine, self.uid, self.files, self.cpus, self.symbols = "5.10.0", "x86_64", 0, {}, 2, {}
-            self.calls, self.fds, self.rules, self.logs = [], [], [], {}
-
     door = Asked()
     door.fail("BPF_MAP_CREATE", errno.EINVAL, when=lambda fields: fields["map_type"] == 27)
     with installed(door):
@@ -148,11 +138,34 @@ def test_features_the_planner_asks_for_are_known() -> None:
     assert asked <= set(probe.FEATURES)
 
 
+class Asked(FakeDoor):
+    """Without `features` the questions are really asked."""
+
+    __slots__ = ()
+    features = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.version, self.machine, self.uid, self.files, self.cpus, self.symbols = "5.10.0", "x86_64", 0, {}, 2, {}
+        self.calls, self.fds, self.rules, self.logs = [], [], [], {}
+
+
 def test_denied_is_not_no() -> None:
-    door = FakeDoor()
+    door = Asked()
     door.fail("BPF_PROG_LOAD", errno.EPERM)
+    door.fail("BPF_MAP_CREATE", errno.EINVAL)
     with installed(door):
         assert probe.outcome("program_type:xdp") == ("denied", errno.EPERM)
+        assert not kernel.live().lacks("program_type:xdp")
+        assert kernel.live().lacks("map_type:arena")
+
+
+def test_a_signal_during_a_probe_is_no_answer() -> None:
+    door = Asked()
+    answers = [-errno.EAGAIN, -errno.EAGAIN]
+    door.answer("BPF_PROG_LOAD", lambda fields: answers.pop() if answers else None)
+    with installed(door):
+        assert probe.outcome("program_type:xdp") == ("yes", 0)
+    assert len(door.of("BPF_PROG_LOAD")) == 3
 
 
 @pytest.mark.parametrize(

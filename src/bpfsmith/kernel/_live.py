@@ -150,6 +150,10 @@ class LiveKernel(Kernel):
             self._known[feature] = known
         return known
 
+    def lacks(self, feature: str) -> bool:
+        """Whether it is known not to be there: probed, and refused for another reason than rights."""
+        return not self.probe(feature) and feature not in self._denied
+
     # ---- facts about the machine
 
     @property

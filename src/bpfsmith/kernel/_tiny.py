@@ -45,7 +45,12 @@ def load(kind: int, code: bytes = RETURN_0, **fields: Any) -> Fd | int:
     from .attrs import encode
 
     given = {"prog_type": kind, "insn_cnt": len(code) // 8, "insns": code, "license": "GPL", **fields}
-    return kernel.door().bpf_fd(*encode("BPF_PROG_LOAD", **given))
+    made = kernel.door().bpf_fd(*encode("BPF_PROG_LOAD", **given))
+    for _ in range(4):
+        if made != -11:  # EAGAIN: a signal interrupted the verifier
+            break
+        made = kernel.door().bpf_fd(*encode("BPF_PROG_LOAD", **given))
+    return made
 
 
 def load_log(kind: int, code: bytes, size: int = 4096, **fields: Any) -> tuple[Fd | int, bytes]:

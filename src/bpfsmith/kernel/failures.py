@@ -193,7 +193,7 @@ def _all_held(command: str, errno: int, about: str, given: Mapping[str, Any]) ->
             "BPF token",
         )  # fmt: skip
     memory = command in ("BPF_MAP_CREATE", "BPF_PROG_LOAD", "BPF_BTF_LOAD")
-    if memory and not kernel.live().probe("memcg_account"):
+    if memory and kernel.live().lacks("memcg_account"):
         return PermissionMissing(
             f"{start}: the limit of locked memory is too low, which this kernel counts maps against",
             "ulimit -l unlimited", about, "RLIMIT_MEMLOCK",
@@ -273,7 +273,7 @@ def _known(feature: str) -> bool:
     from bpfsmith import kernel
 
     try:
-        return kernel.live().probe(feature)
+        return not kernel.live().lacks(feature)
     except ValueError:
         return True
 
