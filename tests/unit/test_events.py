@@ -188,6 +188,25 @@ def test_arrays() -> None:
         mixed.as_records("<u8")
 
 
+def test_events_gather_between_batches_unless_one_was_full() -> None:
+    pytest.importorskip("numpy")
+    made = ring(value_type=PAIR)
+    source: Any = made._ring
+    pauses: list[float] = []
+    source.pause = lambda latency: pauses.append(latency) or 0.0
+    for room, wanted in ((10, 3), (2, 2)):
+        pauses.clear()
+        source.records = [pair(n) for n in range(4)]
+        loop = made.batches(timeout=0, max_records=room, latency=0.25)
+        while next(loop, None) is not None:
+            # A producer adds one while the batch is looked at.
+            if len(pauses) < wanted:
+                source.records.append(pair(9))
+        assert len(pauses) >= wanted and set(pauses) == {0.25}
+    pauses.clear()
+    assert made.read_batch(0, latency=0.0) is None and not pauses
+
+
 def test_arrays_a_user_keeps_are_never_written_again() -> None:
     np = pytest.importorskip("numpy")
     many = 20_000  # enough for memory to be used again

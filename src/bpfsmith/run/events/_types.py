@@ -219,13 +219,15 @@ class OneType(Types):
 
     def chunk(self, source: Any, most: int) -> tuple[Chunk | None, int]:
         size = self.least
-        most = min(most, source.waiting() // (size + HEADER) + 1)
-        data = bytearray(most * size)
-        count, end = source.take_into(data, size, most)
+        wanted = min(most, source.waiting() // (size + HEADER) + 1)
+        data = bytearray(wanted * size)
+        count, end = source.take_into(data, size, wanted)
         if not count:
             return None, end
         del data[count * size :]
-        return Chunk(self, self.many(data), lambda n: _pieces(data, size)[count - n :]), end
+        return Chunk(self, self.many(data), lambda n: _pieces(data, size)[count - n :]), (
+            end if wanted == most else EMPTY
+        )
 
     def array(self, source: Any, most: int, spare: list[Any] | None = None) -> tuple[Any, int]:
         """`spare`: memory of earlier batches of one loop, used again once nobody holds an array over it."""
@@ -244,7 +246,8 @@ class OneType(Types):
         count, end = source.take_into(data, size, wanted)
         if not count:
             return None, end
-        return data[: count * size].view(self.codec.dtype), end
+        # What came meanwhile is no more than usual: it may gather.
+        return data[: count * size].view(self.codec.dtype), end if wanted == most else EMPTY
 
     def array_of(self, records: list[bytes]) -> Any:
         from bpfsmith.run.columns import numpy
