@@ -336,6 +336,21 @@ def test_without_tracefs(door: fake.FakeDoor) -> None:
         Program("tracepoint").attach_tracepoint("sched", "sched_switch")
 
 
+def test_tracefs_that_only_root_may_read(door: fake.FakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mounted with mode 700, as it is by default: not the same as not mounted."""
+    for path in list(door.files):
+        if path.startswith("/sys/kernel/tracing"):
+            del door.files[path]
+    door.files["/sys/kernel/tracing/.keep"] = ""
+
+    def refused(_door: fake.FakeDoor, path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(fake.FakeDoor, "listdir", refused)
+    with pytest.raises(PermissionMissing, match="root only.*remount,gid="):
+        Program("tracepoint").attach_tracepoint("sched", "sched_switch")
+
+
 def test_kernel_functions_are_found_without_the_list_of_traceable_ones(door: fake.FakeDoor) -> None:
     assert targets.functions_like("do_unlink*") == ["do_unlink_one", "do_unlinkat"]
     door.files["/sys/kernel/tracing/available_filter_functions"] = "do_unlinkat\ntcp_v4_connect [tcp]\n"
