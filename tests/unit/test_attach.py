@@ -347,7 +347,7 @@ def test_tracefs_that_only_root_may_read(door: fake.FakeDoor, monkeypatch: pytes
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(fake.FakeDoor, "listdir", refused)
-    with pytest.raises(PermissionMissing, match="root only.*remount,gid="):
+    with pytest.raises(PermissionMissing, match=r"root only.*remount,gid="):
         Program("tracepoint").attach_tracepoint("sched", "sched_switch")
 
 
