@@ -205,6 +205,46 @@ def test_deleting_while_iterating(bpf: Any) -> None:
     assert dict(plain.drain()) == {number + 10000: 1 for number in range(500)} and len(plain) == 0
 
 
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("kind", ["hash", "lpm_trie"])
+def test_the_kernel_starting_over_loses_and_doubles_nothing(kind: str, batch: bool) -> None:
+    """A trie, and any map read one by one, goes on by key: when that was deleted, from the start."""
+    from bpfsmith import kernel
+
+    def key(number: int) -> Any:
+        return number if kind == "hash" else (32, number.to_bytes(4, "big"))
+
+    flags = 0 if kind == "hash" else 1
+    with bare(kind, 1 if kind == "hash" else 11, 4 if kind == "hash" else 8, 8, 4000, flags) as table:
+        kept, gone = [key(number) for number in range(0, 2000, 2)], [key(number) for number in range(1, 2000, 2)]
+        table.update(dict.fromkeys(kept + gone, 1))
+        stop = threading.Event()
+
+        def churn() -> None:
+            while not stop.is_set():
+                for one in gone:
+                    table.pop(one, None)
+                    table[one] = 1
+
+        thread = threading.Thread(target=churn)
+        thread.start()
+        try:
+            sizes, size = table._layout().sizes, table.key_size
+            for _ in range(10):
+                door = kernel.door()
+                if batch:
+                    found = door.map_dump(table.fileno(), sizes, 24, 0, 0, 16000, kind != "hash")
+                else:
+                    found = door.map_dump_each(table.fileno(), sizes, 0, 4000)
+                raw = bytes(found[0])
+                keys = [raw[at : at + size] for at in range(0, len(raw), sizes[2])]
+                assert found[1] == 0 and len(set(keys)) == len(keys)
+                assert {table._encode_key(one) for one in kept} <= set(keys)
+        finally:
+            stop.set()
+            thread.join()
+
+
 def test_a_dump_is_complete_while_others_delete(bpf: Any) -> None:
     plain = bpf.maps["plain"]
     keep = {number: number for number in range(0, 4000, 2)}
@@ -449,15 +489,16 @@ def test_closed_with_its_object(bpf_object: Callable[..., Path]) -> None:
             use()
 
 
-def bare(kind: str, number: int, key: int, value: int, entries: int, **types: Any) -> Any:
+def bare(kind: str, number: int, key: int, value: int, entries: int, flags: int = 0, **types: Any) -> Any:
     """A map without an object."""
     from bpfsmith import kernel
     from bpfsmith.run.maps import MapSpec, open_map
 
     fd = kernel.call_fd(
-        "BPF_MAP_CREATE", map_type=number, key_size=key, value_size=value, max_entries=entries, map_name="bare_of_test"
-    )
-    return open_map(fd, MapSpec("bare_of_test", kind, key, value, entries, **types))
+        "BPF_MAP_CREATE", map_type=number, key_size=key, value_size=value, max_entries=entries, map_flags=flags,
+        map_name="bare_of_test",
+    )  # fmt: skip
+    return open_map(fd, MapSpec("bare_of_test", kind, key, value, entries, flags, **types))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100, 5000])

@@ -185,10 +185,9 @@ class FakeDoor(Door):
             return fields["done"], fields["missing"], -value, 1
         return count - fields["missing"], fields["missing"], 0, 1
 
-    def mmap(
-        self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0
-    ) -> Any:
-        value = self._ask("mmap", {"fd": fd, "length": length, "offset": offset, "prot": prot, "flags": flags, "address": address})
+    def mmap(self, fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0) -> Any:
+        fields = {"fd": fd, "length": length, "offset": offset, "prot": prot, "flags": flags, "address": address}
+        value = self._ask("mmap", fields)
         return value if value is not None and value < 0 else bytearray(length)
 
     def read_bytes(self, path: str) -> bytes:
