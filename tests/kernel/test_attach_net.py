@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.kernel import netlink
+from bpfsmith.kernel import journal, netlink
 from bpfsmith.model.errors import InputError, KernelError, TargetGone, TargetMissing, Unsupported
 from bpfsmith.run import link as links
 from bpfsmith.run.load import load
@@ -124,6 +124,22 @@ def test_replace(bpf: Any, netns: Any, via: str, how: str) -> None:
     new.detach()
     old.detach()
     assert netlink.xdp_state(netns.ifindex) == ("", {})
+
+
+@pytest.mark.parametrize("how", ["program", "id", "true"])
+def test_replace_means_this_network_namespace(bpf: Any, netns: Any, how: str) -> None:
+    one, two = bpf.programs["one"], bpf.programs["two"]
+    with netns.peer():
+        # Interfaces have the same numbers in every namespace.
+        far = [one.attach_xdp(netns.peer_device), bpf.programs["first"].attach_tc(netns.peer_device, "ingress")]
+    near = [one.attach_xdp(netns.device), bpf.programs["first"].attach_tc(netns.device, "ingress")]
+    ids = [link.info()["prog_id"] for link in near]
+    two.attach_xdp(netns.device, replace={"program": one, "id": ids[0], "true": True}[how])
+    given = {"program": bpf.programs["first"], "id": ids[1], "true": True}[how]
+    bpf.programs["second"].attach_tc(netns.device, "ingress", replace=given)
+    assert runs(bpf, "two", netns.udp) == 1 and runs(bpf, "second", netns.udp) == 1
+    assert [link.info()["prog_id"] for link in far] == ids
+    assert [link.info()["prog_id"] for link in near] != ids
 
 
 def test_an_interface_gone_while_attached(bpf: Any, netns: Any) -> None:
@@ -421,6 +437,7 @@ def test_detaching_leaves_alone_what_others_put_there(bpf: Any, netns: Any) -> N
         link.update(bpf.programs["first"])
     link.detach()
     assert runs(bpf, "second", netns.udp) == 1
+    assert [line for line in journal._Own.lines if "clsact" in line or "filter" in line] == []
     netlink.delete_clsact(netns.ifindex)
 
 

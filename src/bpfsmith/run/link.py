@@ -36,13 +36,15 @@ class Link:
 
     Not thread-safe; `detach()` may be called twice."""
 
-    __slots__ = ("__weakref__", "_closed", "_maker", "_name", "_program", "family", "target")
+    __slots__ = ("__weakref__", "_closed", "_maker", "_name", "_program", "family", "place", "target")
     outlives = False
     """Whether the kernel keeps it when the process is killed (then the journal knows it: `bpfsmith doctor --clean`)."""
 
     def __init__(self, program: Any, family: str, target: str) -> None:
         self.family = family
         self.target = target
+        # The network namespace it was made in, for those to interfaces: their names and numbers are its own.
+        self.place = 0
         self._closed = False
         self._maker = getpid()
         self._name = getattr(program, "name", "") if program is not None else ""

@@ -9,7 +9,7 @@ from bpfsmith.model.errors import Closed, InputError, KernelError, PermissionMis
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from bpfsmith._native import Fd
@@ -131,9 +131,9 @@ def link_ids() -> Iterable[int]:
         yield number
 
 
-def find_link(kind: int, place: int, attach_type: int | None = None, prog_id: int | None = None) -> Fd | None:
-    """A link of that type (`enum bpf_link_type`) at an interface or cgroup (its id), whoever holds it; the first that
-    fits."""
+def find_links(kind: int, place: int, attach_type: int | None, prog_id: int) -> Iterator[Fd]:
+    """Links of that type (`enum bpf_link_type`) of a program at an interface's number or a cgroup's id, whoever holds
+    them; each is valid until the next is asked for. Numbers of interfaces are those of any network namespace."""
     from bpfsmith.run.link import raw_info
 
     for number in link_ids():
@@ -142,10 +142,9 @@ def find_link(kind: int, place: int, attach_type: int | None = None, prog_id: in
             continue
         # type, id, program, padding, then the interface or the wider id of a cgroup, attach type
         told = unpack_from("=IIIIQI" if kind == _CGROUP else "=IIIIII", raw_info(fd))
-        if told[0] == kind and told[4] == place and attach_type in (None, told[5]) and prog_id in (None, told[2]):
-            return fd
+        if told[0] == kind and told[4] == place and attach_type in (None, told[5]) and prog_id == told[2]:
+            yield fd
         fd.close()
-    return None
 
 
 def links_are_told() -> bool:
@@ -154,10 +153,18 @@ def links_are_told() -> bool:
     return kernel.door().bpf(command, attr, buffers) != -EPERM
 
 
-def own_link(replace: Any, family: str, target: str) -> Any:
+def netns_here() -> int:
+    """The number of the calling thread's network namespace, 0 where it cannot be told."""
+    try:
+        return int(kernel.door().stat("/proc/thread-self/ns/net").st_ino)
+    except OSError:
+        return 0
+
+
+def own_link(replace: Any, family: str, target: str, place: int = 0) -> Any:
     """The link by which a loaded program of ours is attached there, None when it is not."""
     for link in getattr(replace, "links", ()):
-        if link.family == family and link.target == target and not link.closed:
+        if link.family == family and (link.target, link.place) == (target, place) and not link.closed:
             return link
     return None
 

@@ -23,7 +23,7 @@ from ._base import (
     EPERM,
     UNKNOWN,
     choice,
-    find_link,
+    find_links,
     link_create,
     needs,
     number_of,
@@ -118,11 +118,10 @@ def _anchor(other: Any, target: str, folder: str, number: int) -> Any:
 
 def _link_here(other: Any, folder: str, number: int) -> Link | None:
     """The link of another holder that attaches that program here; None when none does, or it may not be asked."""
-    fd = find_link(_LINK_TYPE, kernel.door().stat(folder).st_ino, number, program_id(other))
-    if fd is None:
-        return None
-    with fd:
-        return from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
+    for fd in find_links(_LINK_TYPE, kernel.door().stat(folder).st_ino, number, program_id(other)):
+        with fd:
+            return from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
+    return None
 
 
 def _attached(program: Any, number: int, word: str, cgroup: Fd, target: str, flags: int, replace: Any) -> Link:

@@ -6,12 +6,10 @@ until it is removed, and so does a qdisc made for it: both are recorded for `bpf
 
 from __future__ import annotations
 
-from sys import byteorder
-
 from bpfsmith import kernel
 from bpfsmith.kernel import netlink
 from bpfsmith.model.errors import InputError, TargetGone, Unsupported
-from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id, raw_info
+from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id
 
 from ._base import (
     EEXIST,
@@ -21,9 +19,9 @@ from ._base import (
     ERANGE,
     UNKNOWN,
     choice,
-    find_link,
     link_create,
     needs,
+    netns_here,
     own_link,
     program_id,
     refusal,
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 DIRECTIONS = {"ingress": (46, netlink.INGRESS), "egress": (47, netlink.EGRESS)}
 NETKIT = {"netkit_primary": 54, "netkit_peer": 55}
 VIA = {"": None, "tcx": "tcx", "clsact": "clsact"}
-_LINK_TYPE = 11
 
 
 def attach(
@@ -63,7 +60,7 @@ def attach(
         raise InputError("a filter's `priority` has 16 bits and its `handle` 32", program.name)
     index, name = netlink.interface(iface)
     target = f"`{name}` {way}"
-    ours = replace if isinstance(replace, Link) else own_link(replace, "tc", target)
+    ours = replace if isinstance(replace, Link) else own_link(replace, "tc", target, netns_here())
     if ours is not None:
         ours.update(program)
         return ours
@@ -76,7 +73,9 @@ def attach(
         with order_fields("tcx", before, after, first, last) as fields:
             fd = link_create(program, attach_type, target_ifindex=index, **fields)
         if not isinstance(fd, int):
-            return LinkFd(program, "tc", target, fd)
+            link = LinkFd(program, "tc", target, fd)
+            link.place = netns_here()
+            return link
         if via == "tcx" or ordered or not (fd in UNKNOWN and not kernel.live().probe("tcx")):
             raise _refused(program, target, fd)
     elif via == "tcx":
@@ -142,13 +141,28 @@ def _replaced_link(program: Any, index: int, attach_type: int, replace: Any) -> 
     """The TCX link of another holder, its program replaced; None when none fits. A link keeps its place in the
     order."""
     wanted = None if replace is True else program_id(replace)
-    fd = find_link(_LINK_TYPE, index, attach_type, wanted)
-    if fd is None:
-        return None
-    with fd:
-        link = from_id(int.from_bytes(raw_info(fd)[4:8], byteorder))
-    link.update(program)
-    return link
+    for prog_id, number in _there(index, attach_type):
+        if number and wanted in (None, prog_id):
+            link = from_id(number)
+            link.update(program)
+            return link
+    return None
+
+
+def _there(index: int, attach_type: int) -> list[tuple[int, int]]:
+    """(program id, link id or 0) of the TCX programs of an interface, in the order they run; empty without TCX."""
+    from array import array
+
+    from bpfsmith.kernel.attrs import encode, output
+
+    programs, links = bytearray(4 * 64), bytearray(4 * 64)
+    number, attr, buffers = encode(
+        "BPF_PROG_QUERY", target_ifindex=index, attach_type=attach_type, prog_ids=programs, link_ids=links, count=64
+    )
+    if kernel.door().bpf(number, attr, buffers) < 0:
+        return []
+    count = output("BPF_PROG_QUERY", attr, "count")
+    return list(zip(array("I", programs), array("I", links), strict=True))[:count]
 
 
 # ------------------------------------------------------------ clsact
@@ -215,7 +229,9 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
                 return {"ifindex": index, "priority": place, "handle": number, "prog_id": prog_id, "name": name}
         raise TargetGone(f"the filter at {target} is no longer there", "RTM_GETTFILTER", ENOENT, target)
 
-    return Held(program, "tc", target, undo, replaced, info, outlives=True)
+    link = Held(program, "tc", target, undo, replaced, info, outlives=True)
+    link.place = netns_here()
+    return link
 
 
 def _drop_qdisc(index: int, made: bool, there: Any = None) -> None:
@@ -224,13 +240,13 @@ def _drop_qdisc(index: int, made: bool, there: Any = None) -> None:
         return
     from bpfsmith.kernel import journal
 
+    journal.forget("clsact", str(index))
     try:
         if netlink.filters(index, netlink.INGRESS, there) or netlink.filters(index, netlink.EGRESS, there):
-            return
+            return  # it is theirs now
     except TargetGone:
-        pass
+        return
     netlink.delete_clsact(index, there)
-    journal.forget("clsact", str(index))
 
 
 def _place_of(index: int, parent: int, target: str, replace: Any) -> tuple[int, int]:

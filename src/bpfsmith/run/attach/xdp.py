@@ -22,10 +22,11 @@ from ._base import (
     EOPNOTSUPP,
     UNKNOWN,
     choice,
-    find_link,
+    find_links,
     link_create,
     links_are_told,
     needs,
+    netns_here,
     own_link,
     program_id,
     program_name,
@@ -68,7 +69,9 @@ def attach(
     if via != "netlink":
         fd = link_create(program, ATTACH_TYPE, target_ifindex=index, flags=flags)
         if not isinstance(fd, int):
-            return LinkFd(program, "xdp", target, fd)
+            link = LinkFd(program, "xdp", target, fd)
+            link.place = netns_here()
+            return link
         if via == "link" or not (fd in UNKNOWN and not kernel.live().probe("xdp_link")):
             raise _refused(program, index, target, flags, -fd)
     return _by_netlink(program, index, target, flags, None)
@@ -144,7 +147,9 @@ def _by_netlink(program: Any, index: int, target: str, flags: int, expected: int
         told, ids = netlink.xdp_state(index, there)
         return {"ifindex": index, "mode": told, "prog_id": next(iter(ids.values()), 0)}
 
-    return Held(program, "xdp", target, undo, replace, info, outlives=True)
+    link = Held(program, "xdp", target, undo, replace, info, outlives=True)
+    link.place = netns_here()
+    return link
 
 
 # ------------------------------------------------------------ replacing
@@ -156,7 +161,7 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
     if isinstance(replace, Link):
         replace.update(program)
         return replace
-    if (ours := own_link(replace, "xdp", target)) is not None:
+    if (ours := own_link(replace, "xdp", target, netns_here())) is not None:
         ours.update(program)
         return ours  # type: ignore[no-any-return]
     _, ids = netlink.xdp_state(index)
@@ -168,18 +173,12 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
         expected, hold = program_fd(next(iter(ids.values())))
     else:
         expected, hold = program_fd(replace)
-    found = find_link(_LINK_TYPE, index)
-    if found is not None:
-        # A link keeps its interface: only the program behind it can be changed.
-        answer = kernel.try_call(
-            "BPF_LINK_UPDATE", link_fd=found, new_prog_fd=program.fd, flags=4, old_prog_fd=expected
-        )
-        if answer < 0:
-            found.close()
-            raise _not_expected(index, target, -answer)
-        link = from_id(int.from_bytes(raw_info(found)[4:8], byteorder))
-        found.close()
-        return link
+    there = program_id(hold)
+    if there in ids.values():
+        if (found := _replace_behind_link(program, index, expected, there)) is not None:
+            return found
+    elif find_some(index, ids):
+        raise _not_expected(index, target, EEXIST)
     try:
         link2 = _by_netlink(program, index, target, flags, expected)
     except KernelError as refused:
@@ -188,6 +187,30 @@ def _replace(program: Any, index: int, target: str, flags: int, replace: Any, vi
         raise
     del hold
     return link2
+
+
+def _replace_behind_link(program: Any, index: int, expected: int, there: int) -> Link | None:
+    """A link keeps its interface: only the program behind it can be changed. None when no link holds it."""
+    for found in find_links(_LINK_TYPE, index, None, there):
+        fields = {"link_fd": found, "new_prog_fd": program.fd, "flags": 4, "old_prog_fd": expected}
+        answer = kernel.try_call("BPF_LINK_UPDATE", **fields)
+        if program_id(program) in netlink.xdp_state(index)[1].values():
+            with found:
+                return from_id(int.from_bytes(raw_info(found)[4:8], byteorder))
+        if answer >= 0:
+            # The same program at an interface of that number in another network namespace: it gets it back.
+            fields |= {"new_prog_fd": expected, "old_prog_fd": program.fd}
+            kernel.try_call("BPF_LINK_UPDATE", **fields)
+    return None
+
+
+def find_some(index: int, ids: dict[str, int]) -> int:
+    """The number of the link by which one of these programs is attached, 0 when none may be asked or is."""
+    for number in ids.values():
+        for found in find_links(_LINK_TYPE, index, None, number):
+            with found:
+                return int.from_bytes(raw_info(found)[4:8], byteorder)
+    return 0
 
 
 def _word(flags: int) -> str | None:
@@ -246,10 +269,7 @@ def _taken(index: int, target: str, errno: int) -> KernelError:
             "BPF_LINK_CREATE", errno, target,
             "add the program to it with `xdp-loader load`, or remove it with `xdp-loader unload --all`",
         )  # fmt: skip
-    found = find_link(_LINK_TYPE, index)
-    if found is not None:
-        number = int.from_bytes(raw_info(found)[4:8], byteorder)
-        found.close()
+    if number := find_some(index, ids):
         held = f", link {number}"
         hint = "pass `replace=` that program's id (or True) to put this one in its place, or end its owner"
     else:
