@@ -15,8 +15,10 @@ const NEXT_KEY: u32 = 4;
 const UPDATE_BATCH: u32 = 26;
 const DELETE_BATCH: u32 = 27;
 
-/// Rows asked for at once: their keys and values stay in the second-level cache while they are put in place.
+/// Elements stored or deleted at once: their keys and values stay in the second-level cache while they are gathered.
 const CHUNK: usize = 4096;
+/// Elements asked for at once: each call ends before the bucket that does not fit, and 4096 cost a tenth more.
+const LARGE_CHUNK: usize = 1 << 16;
 /// One bucket never holds that much; beyond it the kernel contradicts itself.
 const LARGEST_CHUNK: usize = 1 << 24;
 
@@ -124,7 +126,7 @@ pub fn dump(
     }
     let mut chunk = if chunk == 0 {
         // Wide values: about a megabyte at once.
-        CHUNK.min(((1 << 20) / (layout.key + layout.value).max(1)).max(16))
+        LARGE_CHUNK.min(((1 << 20) / (layout.key + layout.value).max(1)).max(16))
     } else {
         chunk
     };
