@@ -185,3 +185,24 @@ def test_a_program_on_a_perf_event(bpf_object: Any) -> None:
         assert kernel.door().ioctl(event.fileno(), 0x40042408, program.fileno()) == 0
         told = {one.id: one.attached for one in bpfsmith.ps("programs").programs}
         assert told[info.program(program)["id"]] == ["tracepoint sched_switch"]
+
+
+def test_an_interface_is_named_in_its_own_network_namespace_only(netns: Any, bpf_object: Any) -> None:
+    source = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+SEC("xdp") int ps_here(struct xdp_md *ctx) { return XDP_PASS; }
+SEC("tcx/ingress") int ps_tc(struct __sk_buff *skb) { return -1; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+    with (
+        bpfsmith.load(bpf_object(source)) as bpf,
+        bpf.programs["ps_here"].attach_xdp(netns.device, mode="skb"),
+        bpf.programs["ps_tc"].attach_tc(netns.device),
+    ):
+        own = {info.program(program.fd)["id"] for program in bpf.programs.values()}
+        here = {one.target for one in bpfsmith.ps("links").links if one.program_id in own}
+        assert here == {"veth0", "veth0 ingress"}
+        with netns.peer():
+            there = {one.target for one in bpfsmith.ps("links").links if one.program_id in own}
+        assert all("of another network namespace" in target for target in there)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import byteorder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -104,16 +106,19 @@ class Targets:
 
     @staticmethod
     def _device(told: dict[str, Any]) -> str:
-        # The number is meant in the link's own network namespace; ours may have no device of that number.
         from _socket import if_indextoname
 
         number = told["ifindex"]
         if not number:
             return "an interface that is gone"
         try:
-            return str(if_indextoname(number))
+            name = str(if_indextoname(number))
         except OSError:
-            return f"interface {number} (of another network namespace)"
+            name = ""
+        # The number counts in the link's own network namespace: ours may have another device of that number.
+        if name and told["prog_id"] in _programs_at(told):
+            return name
+        return f"interface {number} (of another network namespace)"
 
     def cgroup(self, number: int) -> str:
         """Path of the cgroup with that id, `cgroup N` when none of this mount has it."""
@@ -140,3 +145,24 @@ class Targets:
             path = f"{folder}/{name}"
             if door().isdir(path):
                 self._walk(path)
+
+
+def _programs_at(told: dict[str, Any]) -> set[int]:
+    """Ids of the programs attached to our interface of that number, in the link's way."""
+    from bpfsmith.model.errors import BpfsmithError
+
+    from . import door, netlink
+    from .attrs import encode, output
+
+    if told["kind"] == "xdp":
+        try:
+            return set(netlink.xdp_state(told["ifindex"])[1].values())
+        except BpfsmithError:
+            return set()
+    room = bytearray(4 * 64)
+    number, attr, buffers = encode("BPF_PROG_QUERY", target_ifindex=told["ifindex"], attach_type=told["attach_type"],
+                                   prog_ids=room, count=64)  # fmt: skip
+    if door().bpf(number, attr, buffers) < 0:
+        return set()
+    count = min(output("BPF_PROG_QUERY", attr, "count"), 64)
+    return {int.from_bytes(room[4 * at : 4 * at + 4], byteorder) for at in range(count)}
