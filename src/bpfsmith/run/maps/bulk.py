@@ -58,7 +58,9 @@ def dump(source: Map, layout: Layout, *, drain: bool = False, flags: int = 0) ->
     if mark not in _without:
         steady = source.type in _STEADY
         most = 0 if steady else 2 * source.max_entries + 8192
-        rows, errno, _, repeated = door.map_dump(fd, layout.sizes, command, flags, 0, most, not steady)
+        # Room for all of a small map; of a large one the native half decides.
+        chunk = 0 if source.max_entries > 4096 or layout.copied > 256 else max(source.max_entries, 64)
+        rows, errno, _, repeated = door.map_dump(fd, layout.sizes, command, flags, chunk, most, not steady)
         if not errno:
             return rows, repeated
         if errno not in _REFUSED or len(rows):
