@@ -26,7 +26,7 @@ from bpfsmith.run.load import load
 from bpfsmith import kernel
 
 what, path, rounds, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-name = {"mixed": "mixed", "live": "live"}.get(what.partition(" ")[0], "fill")
+name = {"mixed": "mixed", "live": "live"}.get(what.partition(",")[0], "fill")
 repeat = {"mixed": size // 56 // 64, "live": 10_000_000 // 64}.get(name, size // 40 // 64)
 if what == "objects":
     repeat = 2_000_000 // 64

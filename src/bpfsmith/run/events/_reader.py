@@ -26,7 +26,7 @@ __all__ = ["LATENCY", "Reader"]
 
 # Seconds. While events are frequent they gather this long, and producers, who wake a reader that has caught up with
 # them, run undisturbed; a rare event is delivered at once.
-LATENCY = 500e-6
+LATENCY = 1e-3
 CHUNK = 4096  # events decoded at once, where each becomes a Python object
 BATCH = 65536  # records in an array at most,
 BATCH_BYTES = 2 << 20  # and bytes, when the user does not say: about as much as caches hold
