@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpfsmith import _native
@@ -109,6 +109,7 @@ def test_mapping(tmp_path: Path) -> None:
         assert _native.Mapping.map(file.fileno(), 4096, 0, 1, 0x11) == -errno.EINVAL  # MAP_FIXED may hit anything
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(0, 1 << 20))
 def test_plans_are_read_back(steps: list[_native.Step], slots: int) -> None:
     message = _native.encode_plan(steps, slots)
@@ -118,6 +119,7 @@ def test_plans_are_read_back(steps: list[_native.Step], slots: int) -> None:
             _native.decode_plan(message[:cut])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_plan_or_an_error(data: bytes) -> None:
     for message in (data, b"bpfplan\1" + data):

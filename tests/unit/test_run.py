@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -53,6 +53,7 @@ def test_no_times(text: str) -> None:
         seconds_of(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_words_never_break(text: str) -> None:
     for read in (
