@@ -24,6 +24,9 @@ def left_behind(clean: bool) -> list[LeftBehind]:
     found = []
     # Filters before the qdisc they are on: a qdisc with others' filters stays.
     for left in sorted(journal.left_behind(), key=lambda one: one.kind == "clsact"):
+        if left.kind in _IN_NETWORK and _namespace_gone(left):
+            left.done()  # with it went everything in it
+            continue
         told = LeftBehind(left.kind, left.where, left.pid, _words(left))
         if clean:
             told.outcome = _remove(left)
@@ -31,6 +34,11 @@ def left_behind(clean: bool) -> list[LeftBehind]:
                 left.done()
         found.append(told)
     return found
+
+
+def _namespace_gone(left: Left) -> bool:
+    """Whether nobody holds its network namespace any more; False where this user may not look into all processes."""
+    return door().getuid() == 0 and not left.namespace_here and netns.find(left.netns) is None
 
 
 def _words(left: Left) -> str:
@@ -53,8 +61,8 @@ def _remove(left: Left) -> str:
         if left.kind not in _IN_NETWORK or left.namespace_here:
             return remove(left)
         path = netns.find(left.netns)
-        # Without its network namespace the interface is gone too.
-        outcome: str = "gone" if path is None else netns.within(path, lambda: remove(left))
+        elsewhere = f"it is in network namespace net:[{left.netns}], which this user cannot enter"
+        outcome: str = elsewhere if path is None else netns.within(path, lambda: remove(left))
     except (TargetGone, UnknownName):
         outcome = "gone"
     except BpfsmithError as error:
