@@ -115,9 +115,9 @@ def test_types_only_their_event_runs(programs: Any) -> None:
 def test_statistics(programs: Any) -> None:
     program = programs["packet"]
     with stats_enabled():
-        before = program.stats
+        before = program.stats()
         program.test_run(FRAME, repeat=50)
-        gained = program.stats - before
+        gained = program.stats() - before
     assert (gained.run_cnt, gained.recursion_misses) == (50, 0)
     assert 0 < gained.ns_per_run < 1_000_000
     assert "50 runs" in repr(gained)
@@ -125,7 +125,7 @@ def test_statistics(programs: Any) -> None:
 
 def test_info_and_dumps_are_bpftools(programs: Any, tmp_path: Path) -> None:
     program = programs["packet"]
-    info = program.info
+    info = program.info()
     told = json.loads(_bpftool("-j", "prog", "show", "id", str(program.id)))
     for ours, theirs in (("id", "id"), ("tag", "tag"), ("name", "name"), ("type", "type"), ("map_ids", "map_ids")):
         assert info[ours] == told[theirs]
@@ -154,7 +154,7 @@ def test_closed(bpf_object: Callable[..., Path]) -> None:
     loaded = bpfsmith.load(bpf_object("runs"), select="packet")
     program = loaded.programs["packet"]
     loaded.close()
-    for use in (program.test_run, lambda: program.stats, lambda: program.info, program.xlated, program.streams):
+    for use in (program.test_run, program.stats, program.info, program.xlated, program.streams):
         with pytest.raises(bpfsmith.Closed, match="`packet` was closed"):
             use()
 

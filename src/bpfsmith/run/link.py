@@ -115,7 +115,7 @@ class Link:
         """Removes the pin; the link stays attached as long as it is held here."""
 
     def info(self) -> dict[str, Any]:
-        """What the kernel says of it, in bpftool's words; at least `type` and `target`."""
+        """What the kernel says of it, in bpftool's words; at least `type` and `target`, and `gone` when that is no more."""
         self._live()
         return {"type": self.family, "target": self.target}
 
@@ -278,7 +278,9 @@ class LinkFd(Link):
 
         self._live()
         told = info.link(self._fd)
-        return {**told, "type": told["kind"], "target": self.target}
+        # The kernel keeps the link of an interface that was deleted, and says 0 for it.
+        gone = {"gone": True} if told.get("ifindex") == 0 else {}
+        return {**told, "type": told["kind"], "target": self.target, **gone}
 
     def close(self) -> None:
         if not self._closed and (self._pin or self._maker != getpid()):

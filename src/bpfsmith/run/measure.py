@@ -81,7 +81,7 @@ def stats_enabled() -> StatsEnabled:
 
         with bpfsmith.stats_enabled():
             time.sleep(1)
-        print(program.stats.ns_per_run)
+        print(program.stats().ns_per_run)
 
     They cost some 20 ns per run of every program meanwhile. Linux 5.8, CAP_SYS_ADMIN; `Unsupported` below."""
     from bpfsmith.model.errors import KernelError, Unsupported
@@ -145,13 +145,11 @@ class ProgramRuns:
 
     # ------------------------------------------------------------ what the kernel tells
 
-    @property
     def stats(self) -> Stats:
         """Run-time statistics as of now; see `stats_enabled`. Linux 5.1, `recursion_misses` 5.12."""
         told = self._told()
         return Stats(told.get("run_time_ns", 0), told.get("run_cnt", 0), told.get("recursion_misses", 0))
 
-    @property
     def info(self) -> dict[str, Any]:
         """The kernel's `struct bpf_prog_info` under its own names: numbers, `tag` in hexadecimal, `type` as libbpf's
         word, `map_ids`, and `maps` (id -> name of each); `load_time` in nanoseconds since boot, `verified_insns`
@@ -194,7 +192,7 @@ class ProgramRuns:
 
         code = self.xlated()
         wide = [at for at in range(0, len(code), 8) if code[at] == LD_IMM64 and code[at + 1] >> 4 in (1, 2)]
-        maps = self.info["maps"] if wide else {}
+        maps = self.info()["maps"] if wide else {}
         places = {}
         for at in wide:
             number = int.from_bytes(code[at + 4 : at + 8], byteorder)

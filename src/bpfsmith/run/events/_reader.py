@@ -125,9 +125,12 @@ class Reader:
         """The object the map belongs to was closed."""
         self.close()  # type: ignore[attr-defined]
 
-    def typed(self, key_type: Any = None, value_type: Any = None, *, dtype: Any = None) -> Any:  # noqa: ARG002
-        """Reads it with another type from now on (`record`): one ring has one reader, so that it is the same map."""
-        self.record = value_type if dtype is None else dtype
+    def typed(self, key_type: Any = None, value_type: Any = None, *, dtype: Any = None) -> Any:
+        """Reads it with another type from now on (`record`): one ring has one reader, so that it is the same map. There
+        are no keys: a single argument is the records' type."""
+        if dtype is None:
+            dtype = key_type if value_type is None else value_type
+        self.record = dtype
         return self
 
     def _begin(self) -> None:
