@@ -115,7 +115,7 @@ class Link:
         """Removes the pin; the link stays attached as long as it is held here."""
 
     def info(self) -> dict[str, Any]:
-        """What the kernel says of it, in bpftool's words; at least `type` and `target`, and `gone` when that is no more."""
+        """What the kernel says of it, in bpftool's words: `type`, `target` and more; `gone` when that is no more."""
         self._live()
         return {"type": self.family, "target": self.target}
 
