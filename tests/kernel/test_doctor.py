@@ -183,6 +183,6 @@ def test_another_network_namespace_is_entered(netns: Any, bpffs: Path) -> None:
     _run_and("kill", bpffs / "left", netns.ifindex)
     with netns.peer():
         told = {(one.kind, one.where): one.outcome for one in bpfsmith.doctor(helpers=False, clean=True).left}
-    # The namespace is held by descriptors of this process only, its thread is in the other one meanwhile: no path leads
-    # there, so it counts as gone with everything in it. A process in it, or a name, would have made it "removed".
-    assert told.get(("xdp", f"{netns.ifindex}:2"), "removed") == "removed"
+    # The namespace is held by descriptors of this process only: its thread is in the other one meanwhile.
+    assert told["xdp", f"{netns.ifindex}:2"] == "removed"
+    assert netlink.xdp_state(netns.ifindex)[1] == {}

@@ -20,7 +20,7 @@ def here() -> int:
 
 
 def find(inode: int) -> str | None:
-    """A path that opens the namespace; None when no process and no name of `ip netns` holds it any more."""
+    """A path that opens the namespace; None when no process, no descriptor and no name of `ip netns` holds it."""
     if inode == here():
         return "/proc/thread-self/ns/net"
     places = [f"/run/netns/{name}" for name in _names("/run/netns")]
@@ -31,6 +31,15 @@ def find(inode: int) -> str | None:
                 return path
         except OSError:
             continue
+    # Held open by a descriptor only, as programs do that move between namespaces.
+    for name in _names("/proc"):
+        for number in _names(f"/proc/{name}/fd") if name.isdigit() else ():
+            path = f"/proc/{name}/fd/{number}"
+            try:
+                if os.readlink(path) == f"net:[{inode}]":
+                    return path
+            except OSError:
+                continue
     return None
 
 
