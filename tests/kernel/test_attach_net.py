@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bpfsmith.kernel import journal, netlink
-from bpfsmith.model.errors import InputError, KernelError, TargetGone, TargetMissing, Unsupported
+from bpfsmith.model.errors import InputError, KernelError, TargetGone, TargetMissing, UnknownName, Unsupported
 from bpfsmith.run import link as links
 from bpfsmith.run.load import load
 
@@ -210,9 +210,23 @@ def test_pins_outlive_the_object(bpf: Any, netns: Any, bpffs: Path) -> None:
     assert netlink.xdp_state(netns.ifindex) == ("", {}) and not (bpffs / "link").exists()
     again = bpf.programs["one"].attach_xdp(netns.device)
     again.pin(bpffs / "link")
+    with pytest.raises(InputError, match=r"is pinned at .* already"):
+        again.pin(bpffs / "other")
     again.unpin()
-    assert not (bpffs / "link").exists() and runs(bpf, "one", netns.udp) == 1
+    assert not (bpffs / "link").exists() and not (bpffs / "other").exists() and runs(bpf, "one", netns.udp) == 1
     again.detach()
+
+
+def test_only_a_link_is_taken_for_a_link(bpf: Any, bpffs: Path) -> None:
+    bpf.programs["one"].pin(bpffs / "program")  # paths of pathlib
+    with pytest.raises(InputError, match="is no link but a program"):
+        links.from_pin(bpffs / "program")
+    assert (bpffs / "program").exists()
+    with pytest.raises(TargetMissing, match="nothing is pinned"):
+        links.from_pin(bpffs / "nothing")
+    with pytest.raises(UnknownName, match="no link has the id"):
+        links.from_id((1 << 31) - 1)
+    (bpffs / "program").unlink()
 
 
 # ------------------------------------------------------------ tc
@@ -305,6 +319,19 @@ def test_clsact_priorities_and_what_others_made(bpf: Any, netns: Any) -> None:
         assert replaced is late and runs(bpf, "second", netns.udp) == 1
     assert netlink.has_clsact(netns.ifindex), "a qdisc that was there before stays"
     assert netlink.filters(netns.ifindex, netlink.INGRESS) == []
+
+
+@pytest.mark.parametrize("order_of_leaving", [(0, 1), (1, 0)])
+def test_the_last_filter_takes_the_qdisc_with_it(bpf: Any, netns: Any, order_of_leaving: tuple[int, int]) -> None:
+    links = [
+        bpf.programs["first"].attach_tc(netns.device, "ingress", via="clsact"),
+        bpf.programs["second"].attach_tc(netns.device, "egress", via="clsact"),
+    ]
+    one, other = (links[at] for at in order_of_leaving)
+    one.detach()
+    assert netlink.has_clsact(netns.ifindex) and [line for line in journal._Own.lines if "clsact" in line]
+    other.detach()
+    assert not netlink.has_clsact(netns.ifindex) and not [line for line in journal._Own.lines if "clsact" in line]
 
 
 def test_netkit_is_refused_by_type(bpf_object: Callable[..., Path], netns: Any) -> None:

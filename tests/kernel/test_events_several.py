@@ -50,6 +50,33 @@ def test_three_maps_as_one_stream(bpf: Any) -> None:
     assert sizes == [("events", 128), ("plain", 128)]
 
 
+def test_a_bad_record_of_one_map_loses_nothing_of_others(bpf: Any) -> None:
+    from bpfsmith.run.events import events
+
+    run(bpf.programs["mixed"])
+    run(bpf.programs["cut"])
+    loop, found = events(bpf.maps["plain"], bpf.maps["events"], timeout=0), []
+    for _ in range(64):
+        try:
+            for source, _ in loop.batches():
+                found.append(source.name)
+            break
+        except BadRecord as error:
+            found.append(str(len(error.data)))
+    assert "1" in found and found[0] == "plain"
+    run(bpf.programs["mixed"])
+    run(bpf.programs["cut"])
+    seen = 0
+    for _ in range(64):
+        try:
+            for _ in loop:
+                seen += 1
+            break
+        except BadRecord:
+            continue
+    assert seen == 64
+
+
 def test_a_loop_that_is_left_loses_nothing(bpf: Any) -> None:
     from bpfsmith.run.events import events
 

@@ -136,6 +136,28 @@ def open_id(kind: str, number: int) -> Fd:
     return fd
 
 
+def open_pin(kind: str, path: str) -> Fd:
+    """A descriptor of what is pinned at `path`. `TargetMissing` when nothing is, `InputError` when it is no `kind`."""
+    from bpfsmith import kernel
+    from bpfsmith.model.errors import InputError, TargetMissing
+
+    from .attrs import encode
+    from .failures import error
+
+    fd = kernel.door().bpf_fd(*encode("BPF_OBJ_GET", pathname=path))
+    if isinstance(fd, int):
+        if fd == -ENOENT:
+            hint = "`bpfsmith ps` lists what is pinned; bpffs is mounted with `mount -t bpf bpf /sys/fs/bpf`"
+            raise TargetMissing(f"nothing is pinned at `{path}`", where=path, hint=hint)
+        raise error("BPF_OBJ_GET", -fd, f"`{path}`", {"pathname": path})
+    found = identify(fdinfo(fd))
+    if found is None or found[0] != kind:
+        fd.close()
+        other = _SINGULAR.get(found[0] if found else "", "something else")
+        raise InputError(f"`{path}` is no {_SINGULAR[kind]} but {'a ' if found else ''}{other}", where=path)
+    return fd
+
+
 def describe(kind: str, fd: Any) -> dict[str, Any]:
     """`program`, `map_`, `link` or `btf` by the kind's word."""
     return {"prog": program, "map": map_, "link": link, "btf": btf}[kind](fd)

@@ -189,7 +189,7 @@ def _ask(
             f"{command} on {where} needs CAP_NET_ADMIN", "sudo -E bpfsmith ...", where, capability="CAP_NET_ADMIN"
         )
     if number == 19:
-        raise TargetGone(f"the interface {where} is no longer there", command, number, where)
+        raise TargetGone(f"{where} is no longer there", command, number, where)
     if number in {95, 93}:
         raise Unsupported(f"{where} does not take this: {reason or 'operation not supported'}", command, where=where)
     raise NetlinkRefused(command, number, reason, where)

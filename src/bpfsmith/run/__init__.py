@@ -31,7 +31,7 @@ def run(
     kconfig: Mapping[str, Any] | None = None,
     entries: Mapping[str, Mapping[Any, Any]] | None = None,
     btf: Any = None,
-    pin_path: str | None = None,
+    pin_path: str | PathLike[str] | None = None,
     records: Mapping[str, Any] | None = None,
     duration: float | str | None = None,
     on_event: Callable[[str, Any], object] | None = None,

@@ -11,7 +11,7 @@ end with the process, whatever ends it; those that are not say so in `Link.outli
 
 from __future__ import annotations
 
-from os import getpid
+from os import fspath, getpid
 from sys import is_finalizing
 
 from bpfsmith.model.errors import Closed, InputError, TargetGone, Unsupported
@@ -19,6 +19,7 @@ from bpfsmith.model.errors import Closed, InputError, TargetGone, Unsupported
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from os import PathLike
     from typing import Any
 
     from bpfsmith._native import Fd
@@ -58,12 +59,14 @@ class Link:
 
     @staticmethod
     def from_id(number: int) -> LinkFd:
-        """A link of any process by its id. Linux 5.8+; CAP_SYS_ADMIN. Closing it leaves the attachment to its owner."""
+        """A link of any process by its id; `UnknownName` when there is none. Linux 5.8+; CAP_SYS_ADMIN. Closing it
+        leaves the attachment to its owner."""
         return from_id(number)
 
     @staticmethod
-    def from_pin(path: str) -> LinkFd:
-        """A pinned link. `close()` leaves it pinned and attached, `detach()` ends it."""
+    def from_pin(path: str | PathLike[str]) -> LinkFd:
+        """A pinned link; `TargetMissing` when nothing is pinned there, `InputError` when something else is. `close()`
+        leaves it pinned and attached, `detach()` ends it."""
         return from_pin(path)
 
     @property
@@ -107,7 +110,7 @@ class Link:
         attached now. `TargetGone` when the target is no longer there."""
         raise Unsupported(f"{self} cannot be updated: attach the new program, then detach this", "link update")
 
-    def pin(self, path: str) -> None:  # noqa: ARG002
+    def pin(self, path: str | PathLike[str]) -> None:  # noqa: ARG002
         """Makes the link outlive the process: a file of bpffs holds it."""
         raise Unsupported(f"{self} is no object of the kernel and cannot be pinned", "link pin")
 
@@ -239,7 +242,7 @@ class LinkFd(Link):
         if answer == -1 and expected is not None:
             raise InputError(
                 f"another program than the expected one is attached to {self.target}",
-                hint=f"`{self!r}.info()` names it",
+                hint="`info()` of the link names it",
             )
         if answer in {-_EOPNOTSUPP, -_EINVAL} and self.family not in _UPDATABLE:
             raise Unsupported(
@@ -253,12 +256,14 @@ class LinkFd(Link):
             raise error("BPF_LINK_UPDATE", -answer, str(self), fields)
         self._moved(program)
 
-    def pin(self, path: str) -> None:
+    def pin(self, path: str | PathLike[str]) -> None:
         from bpfsmith import kernel
         from bpfsmith.kernel import journal
 
         self._live()
-        path = str(path)
+        path = fspath(path)
+        if self._pin:
+            raise InputError(f"{self} is pinned at `{self._pin}` already", path, "`unpin()` it first")
         kernel.call("BPF_OBJ_PIN", f"{self} at `{path}`", pathname=path, bpf_fd=self._fd)
         self._pin = path
         journal.record("pin", path)
@@ -417,18 +422,18 @@ def _detach_all() -> None:
 
 def from_id(number: int) -> LinkFd:
     """A link of any process by its id. Linux 5.8+; CAP_SYS_ADMIN. Closing it leaves the attachment to its owner."""
-    from bpfsmith import kernel
+    from bpfsmith.kernel.info import open_id
 
-    fd = kernel.call_fd("BPF_LINK_GET_FD_BY_ID", f"link {number}", link_id=number)
-    return _found(fd, f"link {number}", "")
+    return _found(open_id("link", number), f"link {number}", "")
 
 
-def from_pin(path: str) -> LinkFd:
-    """A pinned link. `close()` leaves it pinned and attached, `detach()` ends it."""
-    from bpfsmith import kernel
+def from_pin(path: str | PathLike[str]) -> LinkFd:
+    """A pinned link; `TargetMissing` when nothing is pinned there, `InputError` when something else is. `close()`
+    leaves it pinned and attached, `detach()` ends it."""
+    from bpfsmith.kernel.info import open_pin
 
-    path = str(path)
-    return _found(kernel.call_fd("BPF_OBJ_GET", f"`{path}`", pathname=path), f"`{path}`", path)
+    path = fspath(path)
+    return _found(open_pin("link", path), f"`{path}`", path)
 
 
 class _Found(LinkFd):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _collections_abc import Mapping
+from os import fspath
 
 from bpfsmith.run.attach.methods import AttachMethods
 from bpfsmith.run.measure import ProgramRuns
@@ -11,6 +12,7 @@ from bpfsmith.run.sections import ATTACH_TYPES, PROGRAM_TYPES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from os import PathLike
     from typing import Any
 
     from bpfsmith._native import Btf, Fd
@@ -79,12 +81,13 @@ class LoadedProgram(AttachMethods, ProgramRuns):
         """The descriptor's number."""
         return self.fd.fileno()
 
-    def pin(self, path: str) -> None:
+    def pin(self, path: str | PathLike[str]) -> None:
         """Keeps the program loaded beyond this process, by a file of bpffs. `KernelError` when the path is taken."""
         self.owner._check_open()
         from bpfsmith import kernel
         from bpfsmith.kernel import journal
 
+        path = fspath(path)
         kernel.call("BPF_OBJ_PIN", f"program `{self.name}` at `{path}`", pathname=path, bpf_fd=self.fd)
         journal.record("pin", path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from os import fspath
 from sys import byteorder as _ORDER  # noqa: N812 - a constant here
 
 from bpfsmith import kernel
@@ -11,6 +12,7 @@ from bpfsmith.model.errors import InputError, PinMismatch, TargetMissing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from os import PathLike
     from typing import Any
 
     from bpfsmith._native import Btf, Fd
@@ -28,16 +30,18 @@ F_RDONLY_PROG, F_TOKEN_FD = 1 << 7, 1 << 16
 MAP_INFO, PROG_INFO = 104, 232
 
 
-def wanted(obj: Object, folder: str | None, pins: Mapping[str, str] | None) -> dict[str, str]:
+def wanted(
+    obj: Object, folder: str | PathLike[str] | None, pins: Mapping[str, str | PathLike[str]] | None
+) -> dict[str, str]:
     """Path by map: of those pinned by name and of those the caller names."""
-    root = (folder or DEFAULT).rstrip("/")
+    root = fspath(folder or DEFAULT).rstrip("/")
     found = {one.name: f"{root}/{one.name}" for one in obj.maps if one.native.pinning == 1}
     for name, path in (pins or {}).items():
         if obj.map(name) is None:
             from bpfsmith.run.options import unknown
 
             raise unknown("map", name, [one.name for one in obj.maps], obj.path)
-        found[name] = path
+        found[name] = fspath(path)
     for path in found.values():
         _folder(path.rpartition("/")[0] or ".")
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from time import monotonic
 
-from bpfsmith.model.errors import BpfsmithError, InputError, ValueMismatch
+from bpfsmith.model.errors import BpfsmithError, InputError, TargetGone, ValueMismatch
 from bpfsmith.run.aim import Aim, blame
 from bpfsmith.run.attach import attach as attach_program
 from bpfsmith.run.load import load
@@ -315,7 +315,13 @@ class Session:
 
     def _mark_gone(self) -> None:
         for link in self._links:
-            if link.family in ("xdp", "tc", "netkit") and link.info().get("ifindex", 1) == 0:
+            if link.family not in ("xdp", "tc", "netkit"):
+                continue
+            try:
+                gone = link.info().get("ifindex", 1) == 0
+            except TargetGone:  # what is no `bpf_link` is gone with its interface
+                gone = True
+            if gone:
                 self.report.notes.append(f"{link.target} went away while it was attached")
 
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["Field", "StructCodec"]
 
 _LOSSY = ("bool", "float")
+# Fields the kernel keeps to itself: what user space stores there is left out, and reads as zeros.
+_OF_THE_KERNEL = frozenset(f"struct bpf_{word}" for word in (
+    "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "list_node", "rb_root", "rb_node",
+    "refcount",
+))  # fmt: skip
 
 
 class Field:
@@ -212,6 +217,8 @@ class StructCodec(Codec):
         lacking = []
         for field in self._fields:
             first, last = field.span
+            if field.codec.name in _OF_THE_KERNEL:
+                continue
             if field.name not in value and first < last and not any(a < last and first < b for a, b in given):
                 lacking.append(field)
         if lacking:

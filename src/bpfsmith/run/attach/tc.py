@@ -167,12 +167,16 @@ def _there(index: int, attach_type: int) -> list[tuple[int, int]]:
 
 # ------------------------------------------------------------ clsact
 
+# (network namespace, interface) of the qdiscs this process made -> its filters there: the last to go takes the qdisc.
+_made: dict[tuple[int, int], int] = {}
+
 
 def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, priority: int, replace: Any) -> Link:
     from bpfsmith.kernel import journal
 
-    made = netlink.add_clsact(index)
-    if made:
+    place = (netns_here(), index)
+    if netlink.add_clsact(index):
+        _made[place] = 0
         journal.record("clsact", str(index))
     try:
         if replace is not None and not (handle and priority):
@@ -181,7 +185,7 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
             index, parent, program.fd.fileno(), program.name, handle, priority, replace=replace is not None
         )
     except netlink.NetlinkRefused as refused:
-        _drop_qdisc(index, made)
+        _drop_qdisc(place)
         told: dict[int, Any] = {
             EEXIST: InputError(
                 f"{target} has a filter with priority {priority} and handle {handle} already", target,
@@ -191,8 +195,9 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
         }  # fmt: skip
         raise refusal("RTM_NEWTFILTER", refused.errno, program, target, "CAP_NET_ADMIN", told) from None
     except BaseException:
-        _drop_qdisc(index, made)
+        _drop_qdisc(place)
         raise
+    _count(place, 1)
     key = f"{index}:{parent:#x}:{priority}:{handle}"
     journal.record("filter", key, program_id(program))
     ours = program.fd.dup()
@@ -204,7 +209,8 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
             # Only what is ours is removed: another may have put its program there meanwhile.
             if _is_there(index, parent, handle, priority, ours.fileno(), there):
                 netlink.delete_filter(index, parent, handle, priority, there)
-            _drop_qdisc(index, made, there)
+            _count(place, -1)
+            _drop_qdisc(place, there)
         finally:
             ours.close()
             there.close()
@@ -234,12 +240,19 @@ def _by_filter(program: Any, index: int, target: str, parent: int, handle: int, 
     return link
 
 
-def _drop_qdisc(index: int, made: bool, there: Any = None) -> None:
-    """Removes the qdisc this attach made, unless others have put filters on it meanwhile."""
-    if not made:
+def _count(place: tuple[int, int], more: int) -> None:
+    if place in _made:
+        _made[place] += more
+
+
+def _drop_qdisc(place: tuple[int, int], there: Any = None) -> None:
+    """Removes the qdisc this process made, once its own filters are gone and unless others have put theirs there."""
+    if _made.get(place) != 0:
         return
     from bpfsmith.kernel import journal
 
+    index = place[1]
+    del _made[place]
     journal.forget("clsact", str(index))
     try:
         if netlink.filters(index, netlink.INGRESS, there) or netlink.filters(index, netlink.EGRESS, there):

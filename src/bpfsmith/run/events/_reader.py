@@ -160,7 +160,7 @@ class Reader:
         """The next thing `take` gives, waiting for it; None after `timeout` seconds, or when the map was closed."""
         latency = self.latency if latency is None else latency
         end_at = None if timeout is None else monotonic() + timeout if timeout else 0.0
-        nap = 0.0
+        nap, due = 0.0, False
         try:
             source = self._source()
             while not self._shut:
@@ -178,18 +178,20 @@ class Reader:
                 left = None if end_at is None else end_at - monotonic()
                 if left is not None and left <= 0:
                     break
-                if end == BUSY or nap:
-                    # Readable without anything to read: a record is being written, or read ones are still lent.
+                if end == BUSY or due:
+                    # Readable without anything to read: a record is being written, or read ones are still lent, which
+                    # may take long: naps grow as long as that lasts.
                     nap = min(nap * 2, _LONGEST_NAP) if nap else _NAP
                     if self._waiter().sleep(nap if left is None else min(nap, left)):
                         break
-                    if end != BUSY:
-                        nap = 0.0
+                    due = False
                 else:
                     keys = self._waiter().wait(left)
                     if keys is None:
                         break
-                    nap = _NAP if keys and not source.waiting() else 0.0
+                    due = bool(keys) and not source.waiting()
+                    if not due:
+                        nap = 0.0
         except OSError as error:
             found = self._failed(error)
             if found is not None:

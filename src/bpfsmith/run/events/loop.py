@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from bpfsmith.model.errors import InputError
+from bpfsmith.model.errors import BadRecord, InputError
 
 from ._reader import BATCH, Reader
 from ._types import BUSY, SHORT
@@ -103,7 +103,10 @@ class EventLoop:
 
     def _once(self, take: Callable[[Types], Callable[[Any, int], tuple[Any, int]]], most: int) -> list[tuple[Any, Any]]:
         """What each map has now, at most `most` records of each."""
-        found = []
+        late, self._late = self._late, None
+        if late is not None:
+            raise late
+        found: list[tuple[Any, Any]] = []
         self._busy = False
         for source in self._maps:
             if source._shut:
@@ -121,9 +124,15 @@ class EventLoop:
                 failed = source._failed(error)
                 if failed is not None:
                     raise failed from error
+            except BadRecord as error:
+                if not found:
+                    raise
+                self._late = error  # what other maps had is out of their rings: it comes first
+                break
         return found
 
     _busy = False
+    _late: BadRecord | None = None
 
     def _pause(self) -> float:
         pause = 0.0

@@ -83,26 +83,3 @@ def opened(fd: Any, key_type: Any = None, value_type: Any = None) -> Any:
     except BaseException:
         fd.close()
         raise
-
-
-def pinned(path: str) -> Any:
-    """A descriptor of the map pinned at `path`."""
-    from bpfsmith import kernel
-    from bpfsmith.kernel.attrs import encode
-    from bpfsmith.kernel.failures import error
-    from bpfsmith.kernel.info import fdinfo, identify
-    from bpfsmith.model.errors import InputError, TargetMissing
-
-    path = str(path)
-    fd = kernel.door().bpf_fd(*encode("BPF_OBJ_GET", pathname=path))
-    if isinstance(fd, int):
-        if fd == -2:
-            hint = "`bpfsmith ps` lists what is pinned; bpffs is mounted with `mount -t bpf bpf /sys/fs/bpf`"
-            raise TargetMissing(f"nothing is pinned at `{path}`", where=path, hint=hint)
-        raise error("BPF_OBJ_GET", -fd, f"`{path}`", {"pathname": path})
-    found = identify(fdinfo(fd))
-    if found is None or found[0] != "map":
-        fd.close()
-        kind = {"prog": "a program", "link": "a link", "btf": "types"}.get(found[0] if found else "", "something else")
-        raise InputError(f"`{path}` is no map but {kind}", where=path)
-    return fd

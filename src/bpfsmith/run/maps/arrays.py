@@ -157,7 +157,7 @@ def _bytes(array: Any) -> Any:
 
 def _padded(numpy: Any, data: Any, table: Table) -> Any:
     step, size = table._copied // table._lanes, table.value_type.size
-    if step == size:
+    if step == size or not data.nbytes:
         return data
     out = numpy.zeros((data.nbytes // size, step), "u1")
     out[:, :size] = _bytes(data).reshape(-1, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import fspath
 from struct import Struct
 
 from bpfsmith import kernel
@@ -11,6 +12,7 @@ from bpfsmith.run.maps.spec import F_MMAPABLE, MapSpec, map_info, type_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from os import PathLike
     from typing import Any
 
     from bpfsmith.run.codec import Codec
@@ -59,11 +61,12 @@ class Map:
         return opened(open_id("map", number), key_type, value_type)
 
     @classmethod
-    def from_pin(cls, path: str, *, key_type: Any = None, value_type: Any = None) -> Any:
+    def from_pin(cls, path: str | PathLike[str], *, key_type: Any = None, value_type: Any = None) -> Any:
         """The map pinned at `path`. `TargetMissing` when nothing is, `InputError` when something else is."""
-        from bpfsmith.run.maps import opened, pinned
+        from bpfsmith.kernel.info import open_pin
+        from bpfsmith.run.maps import opened
 
-        return opened(pinned(path), key_type, value_type)
+        return opened(open_pin("map", fspath(path)), key_type, value_type)
 
     def typed(self, key_type: Any = None, value_type: Any = None, *, dtype: Any = None) -> Any:
         """The same map read with other types (see `run.codec.parse_type`), for objects without BTF: numpy dtypes,
@@ -167,21 +170,23 @@ class Map:
 
     # ------------------------------------------------------------ for all of it
 
-    def pin(self, path: str) -> None:
+    def pin(self, path: str | PathLike[str]) -> None:
         """Keeps it alive under that path of a bpffs, beyond this process, until `unpin` or `rm`."""
         from bpfsmith.kernel import journal
 
+        path = fspath(path)
         self.fileno()
         kernel.call("BPF_OBJ_PIN", f"{self._where} at `{path}`", pathname=path, bpf_fd=self._fd)
         journal.record("pin", path)
 
-    def unpin(self, path: str) -> None:
+    def unpin(self, path: str | PathLike[str]) -> None:
         """Removes the pin; the map lives on while something holds it. `TargetMissing` when nothing is pinned there,
         `InputError` when it is something else."""
         from bpfsmith.kernel import journal
-        from bpfsmith.run.maps import pinned
+        from bpfsmith.kernel.info import open_pin
 
-        with pinned(path) as fd:
+        path = fspath(path)
+        with open_pin("map", path) as fd:
             if map_info(fd).id != self.id:
                 raise InputError(f"what is pinned at `{path}` is not {self._where}", where=path)
         kernel.door().unlink(path)
@@ -239,6 +244,13 @@ class Map:
                 feature=command, instead=self._instead(), where=self._where if number else "",
             )  # fmt: skip
         return error(command, errno, about)
+
+    def _without_lock(self) -> InputError:
+        """The error for `lock=True` where the kernel finds no lock."""
+        return InputError(
+            f"values of {self._where} hold no `bpf_spin_lock`", where=self._where,
+            hint="leave `lock` out: entries are copied as they are",
+        )  # fmt: skip
 
     def _instead(self) -> str:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bpfsmith import kernel
 from bpfsmith.model.errors import KernelError, MapFull
-from bpfsmith.run.maps.base import E2BIG, EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP
+from bpfsmith.run.maps.base import E2BIG, EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, F_LOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +65,14 @@ def dump(source: Map, layout: Layout, *, drain: bool = False, flags: int = 0) ->
             return rows, repeated
         if errno not in _REFUSED or len(rows):
             raise _broken(source, command, errno, len(rows) // layout.row)
-        _without.add(mark)
+        if not flags:  # else it may be the flag that this one map refuses
+            _without.add(mark)
     if drain:
         return _drained(source, layout, flags)
     rows, errno, _, repeated = door.map_dump_each(fd, layout.sizes, flags, source.max_entries)
     if errno:
+        if errno == EINVAL and flags & F_LOCK:
+            raise source._without_lock()
         raise _broken(source, 4, errno, len(rows) // layout.row)
     return rows, repeated
 
@@ -115,7 +118,7 @@ def update(target: Map, keys: Any, values: Any, count: int, flags: int = 0) -> t
     mark = (id(door), target.type, "update")
     done = 0
     # Batches know no flags but F_LOCK.
-    if count > 1 and mark not in _without and not flags & ~4:
+    if count > 1 and mark not in _without and not flags & ~F_LOCK:
         done, _, errno, _ = door.map_update(fd, keys, values, count, flags, True)
         if errno not in _REFUSED:
             return done, errno

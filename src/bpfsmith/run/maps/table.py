@@ -80,6 +80,8 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
             return found
         if found == -ENOENT:
             return None
+        if found == -EINVAL and flags & F_LOCK:
+            raise self._without_lock()
         raise self._refused("BPF_MAP_LOOKUP_ELEM", -found)
 
     def __getitem__(self, key: Any) -> Any:
@@ -106,6 +108,8 @@ class Table(Map, MutableMapping):  # type: ignore[type-arg]  # keys and values a
         # Held until the call is over: a key may keep a descriptor open.
         raw = self._encode_key(key)
         answer = kernel.door().map_write(self.fileno(), raw, self._encode_value(value), flags)
+        if answer == -EINVAL and lock:
+            raise self._without_lock()
         if answer < 0:
             raise self._not_stored(key, -answer, new)
 
@@ -350,7 +354,7 @@ class ArrayMap(Table):
         self._mapped: Any = None
 
     def _encode_key(self, key: Any) -> bytes:
-        if key.__class__ is int and key < 0:
+        if key.__class__ is int and -self.spec.max_entries <= key < 0:
             key += self.spec.max_entries  # from the end, as in a list
         return self.key_type.encode(key, f"index of map `{self.spec.name}`")
 
