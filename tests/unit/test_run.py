@@ -140,6 +140,29 @@ def test_targets_of_nobody() -> None:
         Aim(given={"tow": "eth0"}).check(["one", "two"])
 
 
+@pytest.mark.parametrize(
+    ("program", "aim", "option"),
+    [
+        (_program("tracepoint", "tracepoint/a/b", None, "a/b"), Aim(pid=7), "--pid"),
+        (_program("tracepoint", "tracepoint/a/b", None, "a/b"), Aim(func="x/y"), "--func"),
+        (_program("tracepoint", "tracepoint"), Aim(("lo",), func="x/y"), "--iface"),
+        (_program("xdp", "xdp"), Aim(("lo",), "ingress"), "--direction"),
+        (_program("xdp", "xdp"), Aim(("lo",), cgroup="/c"), "--cgroup"),
+    ],
+)
+def test_what_says_nothing_to_any_program_is_refused(program: Any, aim: Aim, option: str) -> None:
+    with pytest.raises(InputError, match=f"`{option}` says nothing to any of these programs"):
+        aim.check_used([program])
+    aim.check_used([program, *EVERY])
+
+
+EVERY = [
+    _program("sched_cls", "tc"),
+    _program("kprobe", "uprobe"),
+    _program("cgroup_skb", "cgroup_skb/egress", "cgroup_inet_egress"),
+]
+
+
 # ------------------------------------------------------------ plans
 
 

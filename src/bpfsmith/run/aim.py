@@ -8,7 +8,7 @@ from bpfsmith.run.attach import family_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from bpfsmith.run.attach import Family
@@ -21,6 +21,14 @@ _KERNEL_FUNCTION = {"kprobe", "kprobe.multi", "kprobe.session", "ksyscall", "fen
 _USER_FUNCTION = {"uprobe", "uprobe.multi", "uprobe.session", "usdt"}
 _TRACEPOINTS = {"tracepoint", "raw_tracepoint"}
 _SOCKMAP = {"sk_msg", "sk_skb"}
+_UNUSED = {
+    "iface": "XDP, tc and socket filter programs have interfaces: leave it out",
+    "direction": "tc programs have a direction: leave it out",
+    "pid": "uprobes, USDT and perf events are attached to a process; a program of any other kind sees all of them, and "
+    "chooses by itself (a global variable set with `--set`)",
+    "cgroup": "leave it out",
+    "func": "their sections name what they are attached to; `--attach PROGRAM=TARGET` names something else",
+}
 _RUN_FROM_MAPS = {"xdp_devmap": "entries of a devmap", "xdp_cpumap": "entries of a cpumap"}
 
 
@@ -65,6 +73,21 @@ class Aim:
                 raise UnknownName(
                     f"no program `{name}` is loaded", hint=did_you_mean(name, names, f"there are {listed}")
                 )
+
+    def check_used(self, programs: Iterable[Any]) -> None:
+        """Refuses what says nothing to any of these programs: `pid` with tracepoints would look like a filter."""
+        uses = set()
+        for program in programs:
+            name = family_of(program).name
+            uses |= {"iface"} if name in _IFACE | {"socket_filter"} else set()
+            uses |= {"direction"} if name == "tc" else set()
+            uses |= {"cgroup"} if name in _CGROUP | {"iter"} else set()
+            uses |= {"pid"} if name in _USER_FUNCTION | {"perf_event"} else set()
+            functions = name in _KERNEL_FUNCTION | _USER_FUNCTION | _TRACEPOINTS
+            uses |= {"func"} if name == "perf_event" or (functions and not program.attach_to) else set()
+        for option in ("iface", "direction", "pid", "cgroup", "func"):
+            if getattr(self, option) not in (None, ()) and option not in uses:
+                raise InputError(f"`--{option}` says nothing to any of these programs", hint=_UNUSED[option])
 
     def places(self, program: Any, called: set[str], sockmaps: list[str]) -> tuple[list[Place], str]:
         """(attachments to make, why there are none). `called`: what tail calls reach; `sockmaps`: of the object."""

@@ -398,6 +398,7 @@ def places(
             found.append((program, *aim.places(program, called, sockmaps)))
         except BpfsmithError as error:
             raise blame(error, program, len(programs) > 1) from error
+    aim.check_used(programs)
     _one_xdp_each(found)
     return found
 
