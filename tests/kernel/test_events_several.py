@@ -89,6 +89,29 @@ def test_a_loop_that_is_left_loses_nothing(bpf: Any) -> None:
     assert [event.seq for event in bpf.maps["plain"].events(timeout=0)] == list(range(64, 128))
 
 
+def test_a_callback_that_raises_loses_only_its_event(bpf: Any) -> None:
+    from bpfsmith.run.events import EventLoop
+
+    seen: list[int] = []
+
+    def called(event: Any) -> None:
+        seen.append(event.seq)
+        if event.seq == 3:
+            raise RuntimeError
+
+    loop = EventLoop(timeout=0).add(bpf.maps["events"], called).add(bpf.maps["plain"], called)
+    run(bpf.programs["live"])
+    run(bpf.programs["mixed"])
+    with pytest.raises(RuntimeError):
+        loop.run()
+    assert loop.run() == 124 and sorted(seen) == list(range(128))
+    run(bpf.programs["live"])
+    run(bpf.programs["mixed"])
+    next(iter(loop))
+    sizes = [(source.name, len(batch)) for source, batch in loop.batches()]
+    assert sizes == [("events", 63), ("plain", 64)]
+
+
 def test_loops_leave_nothing_with_their_maps(bpf: Any) -> None:
     from bpfsmith.run.events import events
 

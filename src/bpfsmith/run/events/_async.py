@@ -176,7 +176,7 @@ class loop_events:  # noqa: N801 - used like a function
         while loop._runs():
             poller = loop._poller or loop._new_poller()
             await asyncio.sleep(loop._pause())
-            found: list[tuple[Any, Any]] = loop._once(lambda types: types.chunk, CHUNK)
+            found: list[tuple[Any, Any]] = loop._once("chunk", CHUNK)
             if found:
                 return found
             left = None if end_at is None else end_at - monotonic()

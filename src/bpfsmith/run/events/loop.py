@@ -101,8 +101,8 @@ class EventLoop:
     def _runs(self) -> bool:
         return not self._closed and any(not source._shut for source in self._maps)
 
-    def _once(self, take: Callable[[Types], Callable[[Any, int], tuple[Any, int]]], most: int) -> list[tuple[Any, Any]]:
-        """What each map has now, at most `most` records of each."""
+    def _once(self, how: str, most: int) -> list[tuple[Any, Any]]:
+        """What each map has now, at most `most` records of each, as a `chunk` or an `array`."""
         late, self._late = self._late, None
         if late is not None:
             raise late
@@ -113,7 +113,10 @@ class EventLoop:
                 continue
             types = source._types(None, None)
             try:
-                taken, end = take(types)(source._source(), most)
+                if source._left and (left := self._left_of(source, types, how)) is not None:
+                    found.append((source, left))
+                    continue
+                taken, end = getattr(types, how)(source._source(), most)
                 if taken is None and end >= SHORT:
                     source._refuse(types, end, "raise")
                 elif taken is not None:
@@ -131,6 +134,17 @@ class EventLoop:
                 break
         return found
 
+    def _left_of(self, source: Reader, types: Types, how: str) -> Any:
+        """What an earlier loop took out of a map's ring and did not hand out: it comes first."""
+        if how == "chunk":
+            return source._left_over(types)
+        batch = source._left_batch(types)
+        if refused := source._refused_of(batch):
+            if not len(batch):
+                raise refused[0]
+            self._late = refused[0]
+        return getattr(batch, "array", batch)
+
     _busy = False
     _late: BadRecord | None = None
 
@@ -144,7 +158,7 @@ class EventLoop:
                 pause = max(pause, source._source().pause(latency))
         return pause
 
-    def _rounds(self, take: Any, most: int) -> Iterator[list[tuple[Any, Any]]]:
+    def _rounds(self, how: str, most: int) -> Iterator[list[tuple[Any, Any]]]:
         end_at = None if self.timeout is None else monotonic() + self.timeout
         while self._runs():
             pause = self._pause()
@@ -152,7 +166,7 @@ class EventLoop:
             if pause and poller.sleep(pause if end_at is None else max(0.0, min(pause, end_at - monotonic()))):
                 self._drop_poller()  # woken: one of the maps, or the loop, was closed
                 continue
-            found = self._once(take, most)
+            found = self._once(how, most)
             if found:
                 yield found
                 end_at = None if self.timeout is None else monotonic() + self.timeout
@@ -166,7 +180,7 @@ class EventLoop:
                 self._drop_poller()
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for found in self._rounds(lambda types: types.chunk, TURN):
+        for found in self._rounds("chunk", TURN):
             chunks = list(found)
             try:
                 for source, chunk in chunks:
@@ -178,7 +192,7 @@ class EventLoop:
 
     def batches(self, max_records: int = BATCH) -> Iterator[tuple[Any, Any]]:
         """(map, array) as each map's `batches`."""
-        for found in self._rounds(lambda types: types.array, max_records):
+        for found in self._rounds("array", max_records):
             yield from found
 
     def poll(self, timeout: float | None = 0.0) -> int:
@@ -186,32 +200,32 @@ class EventLoop:
         count = 0
         was, self.timeout = self.timeout, timeout
         try:
-            for found in self._rounds(lambda types: types.chunk, TURN):
-                for source, chunk in found:
-                    count += self._call(source, chunk)
+            for found in self._rounds("chunk", TURN):
+                count += self._call(found)
                 break
         finally:
             self.timeout = was
         return count
 
-    def _call(self, source: Any, chunk: Any) -> int:
-        callback = self._callbacks.get(id(source))
+    def _call(self, found: list[tuple[Any, Any]]) -> int:
         count = 0
         try:
-            for event in chunk.events:
-                count += 1
-                if callback is not None:
-                    callback(event)
-        finally:
-            source._put_back(chunk)
+            for source, chunk in found:
+                callback = self._callbacks.get(id(source))
+                for event in chunk.events:
+                    count += 1
+                    if callback is not None:
+                        callback(event)
+        finally:  # a callback that raised: what is left of all of them
+            for source, chunk in found:
+                source._put_back(chunk)
         return count
 
     def run(self) -> int:
         """Calls the callbacks until the loop ends: how many events there were."""
         count = 0
-        for found in self._rounds(lambda types: types.chunk, TURN):
-            for source, chunk in found:
-                count += self._call(source, chunk)
+        for found in self._rounds("chunk", TURN):
+            count += self._call(found)
         return count
 
     def __aiter__(self) -> AsyncIterator[tuple[Any, Any]]:
