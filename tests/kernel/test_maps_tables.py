@@ -427,6 +427,33 @@ def test_snapshots_say_whether_they_are_consistent(bpf: Any) -> None:
     assert len(moving.to_numpy()) == 2000
 
 
+def test_closing_while_another_thread_reads(bpf_object: Callable[..., Path]) -> None:
+    """The number of a closed descriptor is the next map's: nobody reads that one by mistake."""
+    errors: list[BaseException] = []
+    for _ in range(8):
+        loaded = bpfsmith.load(str(bpf_object("maps")))
+        plain = loaded.maps["plain"]
+        plain.update({key: key for key in range(plain.max_entries // 2)})
+
+        def read(one: Any = plain) -> None:
+            try:
+                while True:
+                    one.to_numpy()
+            except Closed:
+                pass
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        loaded.close()
+        with bpfsmith.load(str(bpf_object("maps"))):
+            for thread in threads:
+                thread.join()
+    assert errors == []
+
+
 def test_by_id_and_pin(bpf: Any, tmp_path: Path) -> None:
     flows = bpf.maps["flows"]
     flows[FLOW] = COUNT

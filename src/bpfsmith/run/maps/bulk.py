@@ -4,7 +4,9 @@ the first refusal of each type, once per process."""
 from __future__ import annotations
 
 from bpfsmith import kernel
+from bpfsmith._native import Fd
 from bpfsmith.model.errors import KernelError, MapFull
+from bpfsmith.run.link import duplicate
 from bpfsmith.run.maps.base import E2BIG, EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, F_LOCK
 
 TYPE_CHECKING = False
@@ -49,10 +51,25 @@ class Layout:
         return self.key, self.copied, self.row, self.value_at
 
 
+def _held(source: Map) -> Fd:
+    """A descriptor of its own for something that takes long: another thread may close the map meanwhile, and then its
+    number may be that of a map with larger values, which would be written beyond our memory."""
+    source.fileno()  # says when it is closed
+    try:
+        return source._fd.dup() if isinstance(source._fd, Fd) else duplicate(source.fileno())
+    except ValueError:
+        source.fileno()
+        raise
+
+
 def dump(source: Map, layout: Layout, *, drain: bool = False, flags: int = 0) -> tuple[Any, int]:
     """(rows as a buffer, rows left out because they were met twice). Complete, or `KernelError`."""
+    with _held(source) as held:
+        return _dump(source, held.fileno(), layout, drain, flags)
+
+
+def _dump(source: Map, fd: int, layout: Layout, drain: bool, flags: int) -> tuple[Any, int]:
     door = kernel.door()
-    fd = source.fileno()
     command = LOOKUP_AND_DELETE_BATCH if drain else LOOKUP_BATCH
     mark = (id(door), source.type, "drain" if drain else "dump")
     if mark not in _without:
@@ -113,8 +130,12 @@ def _broken(source: Map, command: int, errno: int, rows: int) -> Exception:
 
 def update(target: Map, keys: Any, values: Any, count: int, flags: int = 0) -> tuple[int, int]:
     """Stores `count` elements in their order: (stored, errno). `keys`, `values`: (buffer, offset, size, stride)."""
+    with _held(target) as held:
+        return _update(target, held.fileno(), keys, values, count, flags)
+
+
+def _update(target: Map, fd: int, keys: Any, values: Any, count: int, flags: int) -> tuple[int, int]:
     door = kernel.door()
-    fd = target.fileno()
     mark = (id(door), target.type, "update")
     done = 0
     # Batches know no flags but F_LOCK.
@@ -140,8 +161,12 @@ def _after(items: Any, count: int) -> Any:
 
 def delete(target: Map, keys: Any, count: int) -> tuple[int, int, int]:
     """Deletes `count` keys: (deleted, not there, errno)."""
+    with _held(target) as held:
+        return _delete(target, held.fileno(), keys, count)
+
+
+def _delete(target: Map, fd: int, keys: Any, count: int) -> tuple[int, int, int]:
     door = kernel.door()
-    fd = target.fileno()
     mark = (id(door), target.type, "delete")
     if count > 1 and mark not in _without:
         deleted, missing, errno, _ = door.map_delete(fd, keys, count, True)
