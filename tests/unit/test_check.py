@@ -246,6 +246,30 @@ def test_wrong_arguments(arguments: dict) -> None:
         assert report.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kernels", 5), ("select", 5), ("ignore", [5]), ("loaders", 5), ("btf", 5), ("config", 5), ("baseline", [])],
+)
+def test_arguments_of_the_wrong_shape(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"`{name}="):
+        bpfsmith.check("drop_all.o", **{name: value})
+
+
+def test_no_path_at_all() -> None:
+    with pytest.raises(InputError, match="banana"):
+        bpfsmith.check([], kernels="banana")
+    assert bpfsmith.check([], kernels="5.10..").notes == ("no path was given: nothing was checked",)
+    with pytest.raises(InputError, match="`paths="):
+        bpfsmith.check(5)  # type: ignore[arg-type]
+
+
+def test_a_report_says_its_errors_first() -> None:
+    text = repr(bpfsmith.check(["/nonexistent/a", "/nonexistent/b"]))
+    assert text.startswith("<Report 2 errors: no such file `/nonexistent/a`")
+    assert "exit code 2" in text
+    assert "\n" not in text
+
+
 def test_the_earliest_kernel_is_told_when_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     report = bpfsmith.check("drop_all.o")

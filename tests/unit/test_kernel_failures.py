@@ -122,6 +122,21 @@ def test_places_for_pins() -> None:
     assert isinstance(told("BPF_OBJ_GET", errno.ENOENT, "`/sys/fs/bpf/a`"), errors.InputError)
 
 
+def test_what_is_no_pin_is_no_matter_of_rights() -> None:
+    """The kernel says EACCES for every file that is not of a bpffs, and for its folders."""
+    files = {"/proc/self/mounts": "none /run/web/bpf bpf rw 0 0\n", "/run/web/bpf/folder/pin": ""}
+    for path, word in (
+        ("/tmp", "not lie in a bpffs"),
+        ("/run/web/bpf", "a folder"),
+        ("/run/web/bpf/folder", "a folder"),
+    ):
+        error = told("BPF_OBJ_GET", errno.EACCES, f"`{path}`", files, pathname=path)
+        assert type(error) is errors.InputError
+        assert word in str(error)
+    error = told("BPF_OBJ_GET", errno.EACCES, "`x`", files, pathname="/run/web/bpf/folder/pin")
+    assert isinstance(error, errors.PermissionMissing)
+
+
 @pytest.mark.parametrize(
     ("command", "number", "kind"),
     [

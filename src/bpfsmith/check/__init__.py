@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
+    from typing import Any
 
     from bpfsmith.model.kernels import KernelSet
 
@@ -41,20 +42,49 @@ def check(
     from os import PathLike, fspath
 
     from bpfsmith.check.engine import Options, run
+    from bpfsmith.model.errors import InputError
+    from bpfsmith.model.kernels import KernelSet
 
-    listed = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    listed = _paths("paths", paths)
+    _words("select", select)
+    _words("ignore", ignore)
+    _words("loaders", loaders)
+    if kernels is not None and not isinstance(kernels, str | KernelSet):
+        raise InputError(f"`kernels=` is {kernels!r:.60}", hint="give a set such as `5.10..`")
+    for name, value in (("config", config), ("baseline", baseline)):
+        if value is not None and not isinstance(value, str | PathLike):
+            raise InputError(f"`{name}=` is {value!r:.60}", hint="give the path of a file")
     options = Options(
         kernels=kernels,
         select=None if select is None else _listed(select),
         ignore=_listed(ignore),
         loaders=None if loaders is None else _listed(loaders),
-        btf=tuple(fspath(one) for one in ([btf] if isinstance(btf, str | PathLike) else btf or ())),
+        btf=tuple(_paths("btf", () if btf is None else btf)),
         build=build,
         fail_on=fail_on,
         config=None if config is None else fspath(config),
         baseline=None if baseline is None else fspath(baseline),
     )
-    return run([fspath(path) for path in listed], options)
+    return run(listed, options)
+
+
+def _paths(name: str, told: object) -> list[str]:
+    """One path or several, as text."""
+    from os import PathLike, fspath
+
+    from bpfsmith.model.errors import InputError
+
+    several: list[Any] = list(told) if hasattr(told, "__iter__") and not isinstance(told, str | bytes) else [told]
+    if not all(isinstance(one, str | PathLike) for one in several):
+        raise InputError(f"`{name}=` is {told!r:.60}", hint="give a path, or several")
+    return [fspath(one) for one in several]
+
+
+def _words(name: str, told: object) -> None:
+    if told is not None and not (hasattr(told, "__iter__") and all(isinstance(one, str) for one in told)):
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(f"`{name}=` is {told!r:.60}", hint="give a word, or several")
 
 
 def _listed(words: str | Iterable[str]) -> tuple[str, ...]:

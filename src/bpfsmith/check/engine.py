@@ -128,6 +128,11 @@ def run(paths: list[str], options: Options) -> Report:
             inputs.extend(resolve(path))
         except BpfsmithError as error:
             state.errors.append(error)
+    if not inputs and isinstance(options.kernels, str):
+        # With inputs each one's configuration may name kernels; with none the words are still looked at.
+        parse_kernels(options.kernels, names=state.config_for(os.curdir).names)
+    if not paths:
+        state.notes.append("no path was given: nothing was checked")
     state.named = [os.path.abspath(path) for one in inputs if one.named for path in one.objects]
     for one in _batches(state, inputs):
         state.errors.extend(one.errors)

@@ -87,4 +87,10 @@ class Report:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}={count}" for name, count in self.summary.items())
-        return f"<Report {counts}, exit code {self.exit_code}>"
+        what = ""
+        if self.errors:
+            # What could not be checked comes first: the counts after it say nothing about that.
+            more = len(self.errors)
+            first = " ".join(str(self.errors[0]).split())
+            what = f"{more} error{'s' * (more > 1)}: {first}{' ...' * (more > 1)}; "
+        return f"<Report {what}{counts}, exit code {self.exit_code}>"

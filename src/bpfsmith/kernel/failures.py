@@ -123,6 +123,8 @@ def _forbidden(command: str, errno: int, about: str, given: Mapping[str, Any]) -
 
     start = _cannot(command, about)
     if command == "BPF_OBJ_GET" and errno == EACCES:
+        if (wrong := _no_pin(str(given.get("pathname", "")))) is not None:
+            return wrong
         meaning, hint = MEANING[command, EACCES]
         return PermissionMissing(f"{start}: {meaning}; {hint}", "", about)
     if command in ELEMENTS and errno == EPERM:
@@ -136,6 +138,26 @@ def _forbidden(command: str, errno: int, about: str, given: Mapping[str, Any]) -
         lacks = f"{_who()} has no {' and no '.join(missing)}{_settings(command, given)}"
         return PermissionMissing(f"{start}: {lacks}", "sudo", about, missing[0])
     return _misplaced(command, errno, about, given) or _all_held(command, errno, about, given)
+
+
+def _no_pin(path: str) -> BpfsmithError | None:
+    """The kernel says EACCES for every path that is no pin; None where it may be one."""
+    from os.path import realpath
+
+    from bpfsmith import kernel
+    from bpfsmith.model.errors import InputError
+
+    from .info import mounts
+
+    places = mounts("bpf")
+    real = realpath(path)
+    if not path or (any(real.startswith(f"{place}/") for place in places) and not kernel.door().isdir(real)):
+        return None
+    if any(real == place or real.startswith(f"{place}/") for place in places):
+        return InputError(f"`{path}` is a folder of bpffs, not a pin", path, "`bpfsmith ps` lists what is pinned")
+    where = f"; bpffs is mounted at `{places[0]}`" if places else ""
+    hint = f"`bpfsmith ps` lists what is pinned{where}"
+    return InputError(f"`{path}` is no pin: it does not lie in a bpffs", path, hint)
 
 
 def _misplaced(command: str, errno: int, about: str, given: Mapping[str, Any]) -> BpfsmithError | None:

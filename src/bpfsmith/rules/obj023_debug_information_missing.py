@@ -2,12 +2,14 @@
 
 ## What it does
 Reports objects without types (`.BTF`), without `.BTF.ext`, or with programs that have no line information, and names
-what of this object suffers.
+what of this object suffers. It is an error where maps are declared in `.maps`: BTF alone says what those are,
+so that no loader can create them.
 
 ## Why is this bad
 The kernel keeps types and lines to explain itself: without them the verifier's log shows no source, `bpftool` shows
 bytes and no names, functions cannot be verified on their own, and nothing can be relocated to another kernel's
-structures (CO-RE). This tool cannot point at lines either.
+structures (CO-RE). A map in `.maps` is nothing but its type: libbpf, Aya and bpfsmith all refuse the object. This
+tool cannot point at lines either.
 
 ## Example
 ```sh
@@ -32,7 +34,7 @@ All; types are used since 4.18, lines since 5.0.
 
 from __future__ import annotations
 
-from bpfsmith.model.finding import Evidence
+from bpfsmith.model.finding import Evidence, Fix
 from bpfsmith.rules._base import ObjectRule
 from bpfsmith.rules._object import linkable, listed
 
@@ -51,6 +53,23 @@ class DebugInformationMissing(ObjectRule):
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
+        undefined = [one.name for one in obj.maps if one.origin == "btf" and not one.type]
+        if undefined and not obj.has_btf:
+            dwarf = [Evidence("object", "it has DWARF: the linker was not asked for BTF")] if obj.has_dwarf else []
+            yield self.finding(
+                ctx,
+                f"`.maps` has no BTF: no loader can create {listed(undefined)}",
+                obj=obj,
+                severity="error",
+                evidence=[*dwarf, Evidence("lost", "what the maps are: type, key, value and size stand in BTF only")],
+                fixes=[
+                    Fix(
+                        "display",
+                        "compile with `-g`; Aya: `debug = 2` in the kernel crate's profile, bpf-linker `--btf`",
+                    )
+                ],
+            )
+            return
         if not obj.programs:
             return
         if not obj.has_btf:

@@ -100,7 +100,7 @@ class HashWithOneKey(ObjectRule):
                     "measured", "a lookup takes about 25 ns in a hash and 0.8 ns in an array, where it is inlined"
                 ),
             ],
-            fixes=[Fix("display", f"make it a `{_ARRAYS[one.type]}` of one element and use key 0 on both sides")],
+            fixes=[Fix("display", f"declare it as `{_ARRAYS[one.type]}` of one element and use key 0 on both sides")],
             see=["which-map", _ARRAYS[one.type]],
         )
 

@@ -50,7 +50,7 @@ def load(
     btf: str | PathLike[str] | Kernel | None = None,
     kernel: Kernel | None = None,
     log_level: int = 0,
-    token: str | None = None,
+    token: str | PathLike[str] | None = None,
     attach: bool = False,
 ) -> Loaded:
     """Loads an object: creates its maps, sets its globals, relocates and loads its programs.
@@ -76,6 +76,7 @@ def load(
     kernel: what to plan for, instead of `bpfsmith.kernel.live()`.
     log_level: 1 or 2 (more), 4 (statistics): keep the verifier's log of every program, `Loaded.log(name)`.
     token: path of a bpffs with delegation; the kernel then takes a BPF token (6.9+) in place of capabilities.
+        Without it `LIBBPF_BPF_TOKEN_PATH` of the environment names one, as for libbpf; `token=""` takes none.
     attach: attach every program whose section says where to.
 
     Raises `VerifierRejected` with the verifier's reason and the source line, `UnknownName`, `ValueMismatch`,
@@ -83,6 +84,11 @@ def load(
     CAP_SYS_ADMIN before 5.8), `Unsupported`, `KernelError`. Nothing stays loaded, pinned or attached after an error.
     """
     obj = _read(path)
+    if kernel is not None or log_level or token is not None:
+        from bpfsmith.run.options import shapes
+
+        shapes(kernel=kernel, log_level=log_level, token=token)
+    token = _token(token)
     options = _options(
         obj, globals, map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf, token=bool(token)
     )
@@ -129,7 +135,10 @@ def planned(path: str | PathLike[str] | bytes | Object, *, kernel: Kernel | None
     if wrong:
         raise TypeError(f"plan() got an unexpected keyword argument '{min(wrong)}'")
     told: list[Any] = [options.get(name) for name in names]
-    decided = _options(obj, *told, token=bool(options.get("token")))
+    from bpfsmith.run.options import shapes
+
+    shapes(kernel=kernel, token=options.get("token"))
+    decided = _options(obj, *told, token=bool(_token(options.get("token"))))
     return plan_object(obj, kernel if kernel is not None else door_of.live(), decided)
 
 
@@ -144,6 +153,10 @@ def _read(path: Any) -> Object:
         return read_bytes(bytes(path))
     # Most objects are small files: for those the reader of many files on all cores costs more than the reading. A
     # named pipe is not waited for: what is no small file is left to that reader, which says what is wrong with it.
+    if not isinstance(path, str) and not hasattr(path, "__fspath__"):
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(f"`{path!r:.60}` is no object", hint="give a path, bytes, or what `bpfsmith.read` answered")
     spelled = fspath(path)
     try:
         fd = os.open(spelled, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -158,6 +171,11 @@ def _read(path: Any) -> Object:
     finally:
         os.close(fd)
     return read_bytes(data, spelled) if data and len(data) == told.st_size else read(spelled)
+
+
+def _token(told: Any) -> str | None:
+    """The bpffs to make a token from: the one told, or the one libbpf would take; "" stands for none."""
+    return fspath(told if told is not None else os.environ.get("LIBBPF_BPF_TOKEN_PATH", "")) or None
 
 
 def _options(
@@ -180,6 +198,14 @@ def _options(
     options.arena += _arenas[0] << 32
     _arenas[0] += sum(one.type == 33 for one in obj.native.maps)
     # What is not used is not imported: a plain load takes none of these.
+    others = (map_sizes, select, autoload, programs, maps, pins, pin_path, kconfig, btf)
+    if (values is not None and values.__class__ is not dict) or any(one is not None for one in others):
+        from bpfsmith.run.options import shapes
+
+        shapes(
+            globals=values, map_sizes=map_sizes, select=select, autoload=autoload, programs=programs, maps=maps,
+            pins=pins, pin_path=pin_path, kconfig=kconfig, btf=btf,
+        )  # fmt: skip
     if values:
         from bpfsmith.run.globals import initial
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.object import Object
     from bpfsmith.run.planned import Options
 
-__all__ = ["fill", "unknown"]
+__all__ = ["fill", "shapes", "unknown"]
 
 # Words of `flags` in the settings of a program: the kernel's bits of `prog_flags`.
 _FLAGS = {
@@ -26,8 +26,57 @@ _FLAGS = {
 _SETTINGS = ("type", "attach_type", "attach_to", "attach_prog", "flags", "ifindex")
 
 
+# What each argument of `load` looks like; `mapping`: it has `items()`; `names`: text, or texts.
+_SHAPES = {
+    "globals": ("mapping", "a mapping of variable names to values: `globals={'LIMIT': 5}`"),
+    "map_sizes": ("mapping", "a mapping of map names to numbers of entries: `map_sizes={'FLOWS': 1024}`"),
+    "programs": ("mapping", "a mapping of program names to their settings: `programs={'count': {'type': 'xdp'}}`"),
+    "maps": ("mapping", "a mapping of map names to maps or descriptors: `maps={'FLOWS': flows}`"),
+    "pins": ("mapping", "a mapping of map names to paths: `pins={'FLOWS': '/sys/fs/bpf/flows'}`"),
+    "kconfig": ("mapping", "a mapping of `.kconfig` externs to values: `kconfig={'CONFIG_HZ': 250}`"),
+    "select": ("names", "a name, or several: `select=['count', 'packet_*']`"),
+    "autoload": ("names", "names of programs, or a mapping of them to whether: `autoload={'count': False}`"),
+    "pin_path": ("path", "the path of a folder of bpffs"),
+    "token": ("path", "the path of a bpffs with delegation"),
+    "btf": ("types", "a file of types, or what `bpfsmith.read.read_kernel` answered"),
+    "kernel": ("kernel", "what `bpfsmith.read.read_kernel` answered"),
+    "log_level": ("number", "1, 2 (more), 4 (statistics), or a sum of them"),
+}  # fmt: skip
+
+
+def shapes(**told: Any) -> None:
+    """Refuses arguments that cannot be what they stand for at all; what they name is looked at later."""
+    for name, value in told.items():
+        kind, wanted = _SHAPES[name]
+        if value is not None and not _shaped(kind, value):
+            raise ValueMismatch(f"`{name}=` is {value!r:.60}", hint=f"give {wanted}")
+    for name, settings in (told.get("programs") or {}).items():
+        if not hasattr(settings, "items"):
+            raise ValueMismatch(
+                f"`programs[{name!r}]` is {settings!r:.60}", hint=f"give a mapping of settings: {', '.join(_SETTINGS)}"
+            )
+    for name, path in (told.get("pins") or {}).items():
+        if not _shaped("path", path):
+            raise ValueMismatch(f"`pins[{name!r}]` is {path!r:.60}", hint="give a path inside a bpffs")
+
+
+def _shaped(kind: str, value: Any) -> bool:
+    path = isinstance(value, str) or hasattr(value, "__fspath__")
+    if kind == "mapping":
+        return hasattr(value, "items")
+    if kind == "names":
+        return isinstance(value, str) or (hasattr(value, "__iter__") and not isinstance(value, bytes))
+    if kind == "path":
+        return path
+    if kind == "number":
+        return isinstance(value, int)
+    return hasattr(type(value), "targets") or (kind == "types" and path)
+
+
 def unknown(kind: str, name: str, known: Iterable[str], path: str) -> UnknownName:
     """The error for a name the object does not have."""
+    if not isinstance(name, str):
+        return UnknownName(f"{name!r:.60} is no name of a {kind}", where=path, hint="names are text")
     names = list(known)
     listed = ", ".join(f"`{one}`" for one in names[:8]) + (" ..." if len(names) > 8 else "")
     return UnknownName(
@@ -94,8 +143,10 @@ def _types_of(btf: Any) -> list[Btf]:
 
 
 def _size(obj: Object, name: str, size: int, names: list[str]) -> int:
-    declared = obj.map(name)
+    declared = obj.map(name) if isinstance(name, str) else None
     if declared is None:
+        if not isinstance(name, str):
+            raise unknown("map", name, names, obj.path)
         outer = obj.map(name.removesuffix(".inner")) if name.endswith(".inner") else None
         if outer is None or outer.inner is None:
             raise unknown("map", name, names, obj.path)
@@ -110,6 +161,8 @@ def _size(obj: Object, name: str, size: int, names: list[str]) -> int:
 def _matching(obj: Object, words: Iterable[str], names: list[str]) -> list[str]:
     found: list[str] = []
     for word in words:
+        if not isinstance(word, str):
+            raise unknown("program", word, names, obj.path)
         if any(one in word for one in "*?["):
             from fnmatch import fnmatchcase
 
@@ -128,10 +181,17 @@ def _settings(obj: Object, name: str, told: Mapping[str, Any]) -> dict[str, Any]
         if key not in _SETTINGS:
             raise UnknownName(
                 f"`{key}` is no setting of a program (`programs[{name!r}]`)",
-                hint=did_you_mean(key, _SETTINGS, f"one of {', '.join(_SETTINGS)}"),
+                hint=did_you_mean(str(key), _SETTINGS, f"one of {', '.join(_SETTINGS)}"),
             )
         if value is None:
             continue
+        if (key in ("type", "attach_type") and not isinstance(value, int | str)) or (
+            key == "attach_to" and not isinstance(value, str)
+        ):
+            wanted = "text" if key == "attach_to" else "libbpf's word, or the kernel's number"
+            raise ValueMismatch(f"`programs[{name!r}][{key!r}]` is {value!r:.60}", hint=f"give {wanted}")
+        if key == "attach_prog" and not isinstance(getattr(value, "fd", value), int) and not hasattr(value, "fileno"):
+            raise ValueMismatch(f"`programs[{name!r}][{key!r}]` is {value!r:.60}", hint="give a LoadedProgram")
         if key == "type":
             out[key] = value if isinstance(value, int) else sections.program_type(value)
         elif key == "attach_type":
@@ -156,9 +216,13 @@ def _flags(value: Any) -> int:
     if isinstance(value, int):
         return value
     bits = 0
+    if not hasattr(value, "__iter__"):
+        raise ValueMismatch(f"`flags` of a program is {value!r:.60}", hint=f"a number, or words: {', '.join(_FLAGS)}")
     for word in [value] if isinstance(value, str) else value:
         if word not in _FLAGS:
-            raise UnknownName(f"`{word}` is no flag of a program", hint=did_you_mean(word, _FLAGS, ", ".join(_FLAGS)))
+            raise UnknownName(
+                f"`{word}` is no flag of a program", hint=did_you_mean(str(word), _FLAGS, ", ".join(_FLAGS))
+            )
         bits |= _FLAGS[word]
     return bits
 

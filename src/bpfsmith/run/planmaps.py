@@ -84,6 +84,8 @@ class MapPlanner:
             if name in self.options.data:
                 self._contents_are_there(planned)
             return planned
+        if not planned.type:
+            self._undefined(planned)
         if planned.type == STRUCT_OPS:
             self._struct_ops(planned, programs)
         if source.native.origin in ("data", "kconfig"):
@@ -226,6 +228,23 @@ class MapPlanner:
             f"`globals=` sets variables of map `{planned.name}`, which exists already and keeps what is in it",
             where=self.object.path,
             hint="set them once it is loaded: `bpf.globals[...] = ...`",
+        )
+
+    def _undefined(self, planned: PlannedMap) -> None:
+        from bpfsmith.model.errors import InputError
+
+        section = planned.source.section
+        if self.object.has_btf:
+            raise InputError(
+                f"map `{planned.name}` declares no type",
+                where=self.object.path,
+                hint="`__uint(type, BPF_MAP_TYPE_HASH);` in C says which",
+            )
+        raise InputError(
+            f"`{section}` has no BTF, which alone says what map `{planned.name}` is",
+            where=self.object.path,
+            hint="compile with `-g`, and strip with `llvm-strip -g`; Aya: `debug = 2` in the kernel crate's profile, "
+            "and bpf-linker with `--btf`",
         )
 
     def _no_template(self, planned: PlannedMap) -> None:
