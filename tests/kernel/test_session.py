@@ -329,7 +329,7 @@ def test_targets_are_asked_for(netns: Any, bpf_object: Callable[..., Path], leav
     with pytest.raises(TargetMissing, match="says no function"):
         bpfsmith.run(path, programs="called")
     with pytest.raises(InputError, match="an interface takes one XDP program"):
-        bpfsmith.run(path, programs=["watch", "drop"], iface=netns.device)
+        bpfsmith.run(path, programs=["watch", "drop"], iface=netns.device, attach={"drop": netns.device})
     with pytest.raises(UnknownName, match="no program `wacth`"):
         bpfsmith.run(path, programs="wacth", iface=netns.device)
     with pytest.raises(UnknownName, match="no map `EVENT`"):

@@ -24,6 +24,7 @@ from bpfsmith.render import run_rejected
 from bpfsmith.render.run_json import JsonOutput
 from bpfsmith.render.run_text import TextOutput, render, value_text
 from bpfsmith.run.aim import Aim
+from bpfsmith.run.arrange import arrange, short
 from bpfsmith.run.codec import parse_type
 from bpfsmith.run.preview import preview
 from bpfsmith.run.runreport import MapShown, ProgramRun, RunReport, StreamRun, plain
@@ -187,6 +188,38 @@ def test_plan_of_tail_calls() -> None:
         both = preview(str(INSIDE), **told, entries={"steps": {1: "parse"}}).attach
     assert {row["program"]: row["note"] for row in rows} == {"filter": "reached by tail calls", "parse": ""}
     assert [row["targets"] for row in both] == [[], []]
+
+
+PACKETS = Path(bpfsmith.__file__).parents[2] / "examples/packet-counter/prebuilt/packet-counter.bpf.o"
+
+
+def test_what_cannot_be_attached_is_left_out_and_one_choice_is_taken() -> None:
+    obj = bpfsmith.read(PACKETS)
+    with installed(FakeDoor()):
+        found = arrange(obj, Aim(("lo",)), None, {"select": None})
+        assert found.entries == {"STAGES": {0: "packet_filter"}}
+        assert [(one.name, len(places)) for one, places, _ in found.rows] == [
+            ("packet_filter", 0),
+            ("packet_parser", 1),
+        ]
+        assert {one.name: short(why, one).partition("left out: ")[2][:14] for one, why in found.left} == {
+            "connect_begin": "this kernel ha", "connect_end": "this kernel ha",
+            "count_openat": "says no tracep", "count_openat2": "says no tracep",
+        }  # fmt: skip
+        assert set(found.options["autoload"]) == {one.name for one, _ in found.left}
+        told = arrange(obj, Aim(("lo",)), {"STAGES": {0: "packet_parser"}}, {})
+        assert told.entries == {"STAGES": {0: "packet_parser"}}  # as the caller says, sense or not
+        with pytest.raises(InputError, match="one XDP program") as caught:
+            arrange(obj, Aim(("lo",), given={"packet_filter": "lo"}), None, {})
+        assert "`--put 'STAGES[0]=packet_filter'`" in caught.value.hint
+        named = arrange(obj, Aim(func="do_unlinkat"), None, {"select": ["connect_begin"]})
+        assert (len(named.rows), named.left) == (1, [])  # attaching it says why it cannot be
+        with pytest.raises(TargetMissing, match="says no"):  # nothing is left
+            arrange(obj, Aim(), None, {})
+        plan = preview(str(PACKETS))  # which takes no target
+    assert [row["program"] for row in plan.attach if row["targets"]] == []
+    assert "PROG_LOAD   program `packet_parser`" in plan.text()
+    assert "says no interface" in plan.text()
 
 
 def test_without_the_right(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,9 +31,10 @@ class TextOutput:
 
     def started(self, report: RunReport, seconds: float) -> None:
         paint = self._paint
-        count = len(report.programs)
+        count, loaded = len(report.programs), sum(not one.left_out for one in report.programs)
         word = "program" if count == 1 else "programs"
-        self._write(f"{paint(printable(report.path), 'bold')}: {count} {word}, ready in {_seconds(seconds)}\n")
+        of = f"{count} {word}" if count == loaded else f"{loaded} of {count} programs"
+        self._write(f"{paint(printable(report.path), 'bold')}: {of}, ready in {_seconds(seconds)}\n")
         rows = [(one.name, one.type, _where(one)) for one in report.programs]
         for line in table(("program", "type", "attached to"), rows, paint)[1:]:
             self._write(line + "\n")

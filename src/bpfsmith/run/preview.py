@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from bpfsmith.model.errors import InputError
 from bpfsmith.run.aim import Aim
+from bpfsmith.run.arrange import arrange, short
 from bpfsmith.run.attach import family_of
 from bpfsmith.run.attach import plan as attach_plan
 from bpfsmith.run.load import planned as load_plan
-from bpfsmith.run.loaded import LoadedProgram
-from bpfsmith.run.session import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,24 +19,31 @@ __all__ = ["Preview", "preview"]
 
 
 class Preview:
-    """`load`: the plan; `attach`: a row per program: `{"program","family","state","targets","commands","note"}`."""
+    """`load`: the plan; `attach`: a row per program: `{"program","family","state","targets","commands","note"}`;
+    `notes`: what was decided for the caller."""
 
-    __slots__ = ("attach", "load", "path")
+    __slots__ = ("attach", "load", "notes", "path")
 
-    def __init__(self, path: str, load: Plan, attach: list[dict[str, Any]]) -> None:
+    def __init__(self, path: str, load: Plan, attach: list[dict[str, Any]], notes: list[str]) -> None:
         self.path = path
+        self.notes = notes
         self.load = load
         self.attach = attach
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "plan", "version": 1, "path": self.path, "load": self.load.to_json(), "attach": self.attach}
+        return {"kind": "plan", "version": 1, "path": self.path, "load": self.load.to_json(), "attach": self.attach,
+                "notes": self.notes}  # fmt: skip
 
     def text(self) -> str:
         """One command a line: loading numbered, then attaching."""
         lines = [self.load.text().rstrip("\n")]
         for row in self.attach:
             said = ", ".join(row["targets"]) or "nothing"
-            state = "" if row["state"] != "refused" else ": checked only, attaching it is not supported"
+            state = (
+                ""
+                if row["state"] != "refused" or not row["targets"]
+                else ": checked only, attaching it is not supported"
+            )
             lines.append(
                 f"attach {row['program']} ({row['family']}) to {said}{state}"
                 + (f": {row['note']}" if row["note"] else "")
@@ -47,7 +53,7 @@ class Preview:
                     f"{key}={value}" for key, value in command.items() if key != "command" and value not in (None, "")
                 )
                 lines.append(f"     {command['command']}  {shown}".rstrip())
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)]) + "\n"
 
 
 def preview(
@@ -68,15 +74,15 @@ def preview(
     from bpfsmith.read import read
 
     obj = read(path)
-    planned = load_plan(
-        obj, select=programs, globals=globals, map_sizes=map_sizes, kconfig=kconfig, btf=btf, pin_path=pin_path
-    )
     ifaces = () if iface is None else (iface,) if isinstance(iface, str | int) else tuple(iface)
-    where = Aim(iface=ifaces, given=attach, **aim)
-    where.check(list(planned.programs))
-    views: list[Any] = [LoadedProgram(None, one, None) for one in planned.programs.values()]  # type: ignore[arg-type]
+    options = {
+        "select": programs, "globals": globals, "map_sizes": map_sizes, "kconfig": kconfig, "btf": btf,
+        "pin_path": pin_path,
+    }  # fmt: skip
+    found = arrange(obj, Aim(iface=ifaces, given=attach, **aim), entries, options, lenient=True)
+    planned = load_plan(obj, **found.options)
     rows = []
-    for program, wanted, note in places(views, obj, where, entries or {}):
+    for program, wanted, note in found.rows:
         family = family_of(program)
         commands: list[Any] = []
         for place in wanted:
@@ -98,4 +104,15 @@ def preview(
                 "note": note,
             }
         )
-    return Preview(obj.path, planned.plan, rows)
+    rows += [
+        {
+            "program": program.name,
+            "family": family_of(program).name,
+            "state": family_of(program).state,
+            "targets": [],
+            "commands": [],
+            "note": short(error, program),
+        }
+        for program, error in found.left
+    ]
+    return Preview(obj.path, planned.plan, rows, found.notes)

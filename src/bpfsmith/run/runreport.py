@@ -26,6 +26,11 @@ class ProgramRun:
         self.missed: int | None = None
 
     @property
+    def left_out(self) -> bool:
+        """Whether it could not be attached and the run went on without it; `note` says why."""
+        return self.note.startswith("left out: ")
+
+    @property
     def ns_per_run(self) -> float | None:
         return self.ns / self.runs if self.runs and self.ns is not None else None
 

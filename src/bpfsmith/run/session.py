@@ -10,8 +10,9 @@ from __future__ import annotations
 from itertools import islice
 from time import monotonic
 
-from bpfsmith.model.errors import BpfsmithError, InputError, TargetGone, ValueMismatch
-from bpfsmith.run.aim import Aim, blame
+from bpfsmith.model.errors import BpfsmithError, TargetGone, Unsupported, ValueMismatch
+from bpfsmith.run.aim import blame
+from bpfsmith.run.arrange import arrange, short
 from bpfsmith.run.attach import attach as attach_program
 from bpfsmith.run.load import load
 from bpfsmith.run.runreport import ProgramRun, RunReport, StreamRun
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from bpfsmith.run.aim import Aim
+    from bpfsmith.run.arrange import Arranged
     from bpfsmith.run.loaded import Loaded
     from bpfsmith.run.runreport import MapShown
 
@@ -119,7 +122,7 @@ class Session:
     def __init__(
         self,
         loaded: Loaded,
-        aim: Aim,
+        arranged: Arranged,
         sink: Sink,
         *,
         duration: float | None = None,
@@ -127,18 +130,18 @@ class Session:
         interval: float = 1.0,
         shown: str = "few",
         records: Mapping[str, Any] | None = None,
-        entries: Mapping[str, Mapping[Any, Any]] | None = None,
     ) -> None:
         self.loaded = loaded
         self.report = RunReport(loaded.object.path)
-        self._aim = aim
+        self._arranged = arranged
+        self.counted = False
         self._sink = sink
         self._duration = duration
         self._watch = tuple(watch)
         self._interval = interval
         self._shown = shown
         self._records = dict(records or {})
-        self._entries = dict(entries or {})
+        self._entries = arranged.entries
         self._streams: list[tuple[Any, StreamRun]] = []
         self._texts: list[tuple[str, Any]] = []
         self._logs: Any = None
@@ -150,7 +153,6 @@ class Session:
         for name in (*self._watch, *self._records, *self._entries):
             if name not in self._records or name not in loaded.programs:  # iterators have records too
                 loaded.maps[name]  # an unknown one is refused before anything is attached
-        aim.check(list(loaded.programs))
 
     # ------------------------------------------------------------ before
 
@@ -161,19 +163,33 @@ class Session:
         for name, entries in self._entries.items():
             _fill(loaded, name, entries)
         self._open_streams()
-        planned = places(loaded.programs.values(), loaded.object, self._aim, self._entries)
-        for program, wanted, note in planned:
+        arranged = self._arranged
+        report.notes += arranged.notes
+        several = len(arranged.rows) + len(arranged.left) > 1
+        refused: BpfsmithError | None = None
+        for view, wanted, note in arranged.rows:
+            program = loaded.programs.get(view.name)
+            if program is None:
+                continue  # left out
             shown = ProgramRun(program.name, program.type, [], note)
             report.programs.append(shown)
             for place in wanted:
                 try:
                     link = _attach(program, place.args, place.options, self._sockets)
                 except BpfsmithError as error:
-                    raise blame(error, program, len(planned) > 1) from error
+                    refused = blame(error, program, several)
+                    if not isinstance(error, Unsupported) or program.name in arranged.named:
+                        raise refused from error
+                    shown.note = short(error, program)
+                    break
                 self._links.append(link)
                 shown.targets.append(link.target)
                 if link.family == "iter":
                     self._texts.append((program.name, link))
+        if refused is not None and not self._links:
+            raise refused
+        for left, why in arranged.left:
+            report.programs.append(ProgramRun(left.name, left.type or "", [], short(why, left)))
         if self._texts and not self._streams and all(one.type == "tracing" or one.note for one in report.programs):
             self._stopping = True  # iterators answer once
             report.stopped = "end"
@@ -284,7 +300,8 @@ class Session:
         while self._drain() and monotonic() < end:
             pass
         for shown in report.programs:
-            _count(self.loaded.programs[shown.name], shown)
+            if self.counted and shown.name in self.loaded.programs:
+                _count(self.loaded.programs[shown.name], shown)
         if self._shown != "none":
             most = FEW if self._shown == "few" else None
             for name, planned in self.loaded._planned.maps.items():
@@ -332,15 +349,23 @@ def run_session(
     *,
     stats: bool = True,
     load_options: Mapping[str, Any] | None = None,
+    entries: Mapping[str, Mapping[Any, Any]] | None = None,
     **session_options: Any,
 ) -> RunReport:
     """Loads, attaches, streams and leaves; see `bpfsmith.run`."""
+    from bpfsmith.kernel.netlink import interface
+    from bpfsmith.run.load import _read
+
     began = monotonic()
-    with Signals() as signals, load(path, **(load_options or {})) as loaded:
-        session = Session(loaded, aim, sink, **session_options)
+    obj = _read(path)
+    for one in aim.iface:
+        interface(one)  # before anything else is found to be missing
+    arranged = arrange(obj, aim, entries, load_options or {})
+    with Signals() as signals, load(obj, **arranged.options) as loaded:
+        session = Session(loaded, arranged, sink, **session_options)
         signals.stop = session.stop
         try:
-            with _Stats(stats, session.report):
+            with _Stats(stats, session.report) as session.counted:
                 session.attach()
                 sink.started(session.report, monotonic() - began)
                 if signals.name:
@@ -361,19 +386,25 @@ class _Stats:
         self._report = report
         self._fd: Any = None
 
-    def __enter__(self) -> None:
-        if not self._wanted:
-            return
+    def __enter__(self) -> bool:
         from bpfsmith import kernel
+        from bpfsmith.kernel.privilege import sysctl
+
+        always = bool(sysctl("kernel/bpf_stats_enabled"))
+        if not self._wanted:
+            return always
         from bpfsmith.kernel.attrs import encode
 
         # Another process may have switched them on by sysctl; this descriptor adds to that and takes nothing away.
         fd = kernel.door().bpf_fd(*encode("BPF_ENABLE_STATS", type=0))
         if isinstance(fd, int):
+            if always:
+                return True
             why = "CAP_SYS_ADMIN" if fd == -1 else "Linux 5.8"
             self._report.notes.append(f"how often programs run is not known: switching that on takes {why}")
-        else:
-            self._fd = fd
+            return False
+        self._fd = fd
+        return True
 
     def __exit__(self, *_: object) -> None:
         if self._fd is not None:
@@ -381,40 +412,6 @@ class _Stats:
 
 
 # ------------------------------------------------------------ what goes where
-
-
-def places(
-    programs: Iterable[Any], obj: Any, aim: Aim, entries: Mapping[str, Mapping[Any, Any]]
-) -> list[tuple[Any, list[Any], str]]:
-    """(program, attachments to make, why there are none) for each; nothing is attached yet, so that nothing has to be
-    undone when one has no target."""
-    called = {name for one in obj.native.maps if one.type == 3 for _, name in one.values}
-    called |= {value for told in entries.values() for value in told.values() if isinstance(value, str)}
-    sockmaps = [one.name for one in obj.maps if one.native.type in (15, 18)]
-    programs = list(programs)
-    found = []
-    for program in programs:
-        try:
-            found.append((program, *aim.places(program, called, sockmaps)))
-        except BpfsmithError as error:
-            raise blame(error, program, len(programs) > 1) from error
-    aim.check_used(programs)
-    _one_xdp_each(found)
-    return found
-
-
-def _one_xdp_each(found: list[tuple[Any, list[Any], str]]) -> None:
-    taken: dict[Any, str] = {}
-    for program, wanted, _ in found:
-        if program.type != "xdp":
-            continue
-        for place in wanted:
-            other = taken.setdefault(place.args[0] if place.args else place.options.get("iface"), program.name)
-            if other != program.name:
-                raise InputError(
-                    f"`{other}` and `{program.name}` are both for {place.text}, and an interface takes one XDP program",
-                    hint=f"`--program {other}` chooses one; `--put MAP[0]={program.name}` makes it a tail call",
-                )
 
 
 def _attach(program: Any, args: tuple[Any, ...], options: dict[str, Any], sockets: list[Any]) -> Any:
