@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.model.errors import BadRecord, Closed, InputError, UnknownName
+from bpfsmith.model.errors import BadRecord, Closed, InputError, UnknownName, ValueMismatch
 from streams import Background, run
 
 pytestmark = [pytest.mark.root, pytest.mark.toolchain]
@@ -211,6 +211,15 @@ def test_short_records(bpf: Any) -> None:
     with pytest.raises(BadRecord):
         ring.read_batch(0, copy=False)
     assert ring.read_batch(0, bad="count", copy=False) is None
+
+
+def test_a_ring_that_can_never_hold_its_record(bpf: Any) -> None:
+    ring = bpf.maps["events"]
+    most = ring.size - 8 - 8  # the kernel keeps a header, and never fills the last eight bytes
+    with pytest.raises(ValueMismatch, match="can never hold") as caught:
+        ring.read(0, record=f"u8[{most + 8}]")
+    assert f"'events': {ring.size * 2}" in caught.value.hint
+    assert ring.read(0, record=f"u8[{most}]") is None
 
 
 def test_types_by_id_dtype_and_fields(bpf: Any) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import chain
 from time import monotonic
 
-from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError
+from bpfsmith.model.errors import BadRecord, BpfsmithError, Closed, InputError, KernelError, ValueMismatch
 
 from ._choice import types_of
 from ._types import BROKEN, BUSY, FULL, HEADER, SHORT, ChosenType, Chunk, Left, OneType, Raising, Types
@@ -83,6 +83,13 @@ class Reader:
         ):
             return last[2]
         found = types_of(record, select, spec.btf, self.where)
+        if spec.type == "ringbuf" and HEADER + found.least >= spec.max_entries:
+            # The kernel refuses it to the program at each try, and tells nobody else.
+            raise ValueMismatch(
+                f"{self.where} has {spec.max_entries} bytes and can never hold a `{found.name}`, which takes "
+                f"{HEADER} + {found.least}",
+                hint=f"load with `map_sizes={{'{spec.name}': {1 << (HEADER + found.least).bit_length()}}}`",
+            )
         self._said = (record, select, found)
         return found
 
