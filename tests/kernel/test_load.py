@@ -344,6 +344,26 @@ def test_pins_are_used_again_only_when_they_fit(
     os.unlink(f"{folder}/load_test_pinned")
 
 
+def test_folders_for_pins_come_and_go(bpf_object: Callable[..., Path], folder: str) -> None:
+    deep = f"{folder}/a/b"
+    settings: dict[str, Any] = {"pin_path": folder, "maps": None}
+    bpfsmith.plan(bpf_object("load"), pins={"load_test_pinned": f"{deep}/map"})
+    assert os.listdir(folder) == []  # a plan does nothing
+    with pytest.raises(InputError, match="no dot"):
+        bpfsmith.load(bpf_object("load"), pins={"load_test_pinned": f"{deep}/a.map"}, **settings)
+    assert os.listdir(folder) == []
+    with bpfsmith.load(bpf_object("load"), pins={"load_test_pinned": f"{deep}/map"}, **settings) as bpf:
+        bpf.maps["load_test_pinned"].pin(f"{folder}/a/other")
+        bpf.maps["load_test_pinned"].unpin(f"{deep}/map")
+        assert os.listdir(f"{folder}/a") == ["other"]
+        bpf.maps["load_test_pinned"].unpin(f"{folder}/a/other")
+        assert os.listdir(folder) == []
+    for path in ("/proc", BPFFS, folder):
+        for kind in (bpfsmith.Map, bpfsmith.Link):
+            with pytest.raises(InputError, match=r"no pin|not a pin"):
+                kind.from_pin(path)
+
+
 def test_a_failed_load_leaves_no_pin(load: Callable[..., bpfsmith.Loaded], folder: str) -> None:
     with pytest.raises(VerifierRejected):
         load(select="optional", programs={"optional": {"type": "cgroup_skb", "attach_type": "cgroup_inet_ingress"}})

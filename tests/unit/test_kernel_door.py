@@ -18,9 +18,9 @@ from jsonschema import Draft202012Validator
 import bpfsmith
 from bpfsmith import kernel
 from bpfsmith._native import Fd
-from bpfsmith.kernel import attrs, info, journal, privilege, probe
+from bpfsmith.kernel import attrs, info, journal, pinning, privilege, probe, targets
 from bpfsmith.kernel.fake import FakeDoor, installed
-from bpfsmith.model.errors import EnvironmentMissing, InputError, PermissionMissing
+from bpfsmith.model.errors import EnvironmentMissing, InputError, PermissionMissing, TargetMissing
 
 ROOT = {"/proc/self/status": "CapEff:\t000001ffffffffff\n", "/proc/self/uid_map": "0 0 4294967295\n"}
 
@@ -370,6 +370,72 @@ def test_mounts() -> None:
     with installed(FakeDoor(files={"/proc/self/mounts": text})):
         assert info.mounts("bpf") == ["/sys/fs/bpf", "/mnt/a b"]
         assert info.mounts("tracefs") == []
+
+
+BARE = "/dev/sda / ext4 rw 0 0\nsysfs /sys sysfs rw 0 0\nweb /sys sysfs rw 0 0\n"
+
+
+def test_a_bare_sys_is_named_with_what_shows_the_whole() -> None:
+    """`ip netns exec NAME` mounts a sysfs called NAME over /sys."""
+    files = {"/proc/self/mounts": BARE, "/run/netns/web": "", "/sys/kernel/tracing/": "", "/sys/fs/cgroup/": ""}
+    with installed(FakeDoor(files=files)):
+        assert info.under_ip_netns() == "web"
+        calls = (targets.tracefs, lambda: targets.cgroup("/sys/fs/cgroup/x"), lambda: targets.cgroup("/sys/fs/cgroup"))
+        for call in calls:
+            with pytest.raises(EnvironmentMissing, match="nsenter --net=/run/netns/web") as caught:
+                call()
+            assert "ip netns exec" in str(caught.value)
+    for text in (BARE.replace("web", "sysfs"), "web /sys sysfs rw 0 0\ntmpfs /sys tmpfs rw 0 0\n"):
+        files["/proc/self/mounts"] = text
+        with installed(FakeDoor(files=files)):
+            assert not info.under_ip_netns()
+            with pytest.raises(EnvironmentMissing, match="mount -t tracefs"):
+                targets.tracefs()
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("/tmp/nope", "cgroups are folders of `/mnt/cg`"),
+        ("nope", "`mkdir /mnt/cg/nope` makes one"),
+        ("/mnt/cg/a/nope", "`mkdir /mnt/cg/a/nope` makes one"),
+        ("web.slic", "did you mean `web.slice`?"),
+        ("/mnt/cgx/nope", "cgroups are folders of"),
+    ],
+)
+def test_where_no_cgroup_is(path: str, word: str) -> None:
+    """A folder is a cgroup below a cgroup2 only: elsewhere `mkdir` makes none."""
+    files = {"/proc/self/mounts": "none /mnt/cg cgroup2 rw 0 0\n", "/mnt/cg/web.slice/cgroup.procs": ""}
+    with installed(FakeDoor(files=files)), pytest.raises(TargetMissing) as caught:
+        targets.cgroup(path)
+    assert word in str(caught.value)
+
+
+def test_folders_of_pins() -> None:
+    files = {**ROOT, "/proc/self/mounts": "none /sys/fs/bpf bpf rw 0 0\n", "/sys/fs/bpf/": ""}
+    with installed(FakeDoor(files=files)) as door:
+        pinning.pin("map", "/sys/fs/bpf/made/flows", 3)
+        assert door.isdir("/sys/fs/bpf/made")
+        door.files["/sys/fs/bpf/made/flows"] = ""
+        pinning.unpin("/sys/fs/bpf/made/flows")
+        assert not door.isdir("/sys/fs/bpf/made")
+        door.fail("BPF_OBJ_PIN", 1)
+        with pytest.raises(InputError):
+            pinning.pin("map", "/sys/fs/bpf/made/flows", 3)
+        assert not door.isdir("/sys/fs/bpf/made")  # what fails leaves nothing
+        with pytest.raises(InputError):
+            pinning.pin("map", "/tmp/made/flows", 3)
+        assert not door.isdir("/tmp/made")
+        door.fail("BPF_OBJ_PIN", errno.ENOENT)  # as a folder of a bare sysfs answers
+        door.files |= {"/sys/fs/plain/": "", "/proc/self/mounts": BARE, "/run/netns/web": ""}
+        with pytest.raises(InputError, match=r"not in a bpffs.*nsenter --net=/run/netns/web"):
+            pinning.pin("map", "/sys/fs/plain/flows", 3)
+        door.files["/proc/self/mounts"] = files["/proc/self/mounts"]
+        door.answer("BPF_OBJ_PIN", 0)
+        door.files["/sys/fs/bpf/theirs/"] = ""
+        pinning.pin("map", "/sys/fs/bpf/theirs/flows", 3)
+        pinning.unpin("/sys/fs/bpf/theirs/flows")
+        assert door.isdir("/sys/fs/bpf/theirs")  # not made here
 
 
 # ------------------------------------------------------------ journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.doctor.report import Check
 from bpfsmith.kernel import door, live, perf, privilege
-from bpfsmith.kernel.info import mounts
+from bpfsmith.kernel.info import mounted_with, mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def _mounts() -> Iterator[Check]:
         if found:
             yield Check("mounts", name, "ok", ", ".join(dict.fromkeys(found)))
         else:
-            yield Check(
-                "mounts", name, "missing", f"not mounted at {usual} or anywhere: {use} need it", f"sudo {command}"
-            )
+            why, instead = mounted_with(command)
+            place = why.removeprefix(" ") or f"at {usual} or anywhere"
+            yield Check("mounts", name, "missing", f"not mounted {place}: {use} need it", f"sudo {instead}")
 
 
 def _tracing(report: DoctorReport) -> Iterator[Check]:

@@ -60,6 +60,8 @@ def error(command: str, errno: int, where: str = "", fields: Mapping[str, Any] |
     about = where or _about(command, given)
     if errno in (EPERM, EACCES) and (told := _forbidden(command, errno, about, given)):
         return told
+    if command == "BPF_OBJ_PIN" and errno == ENOENT and (told := _in_sysfs(errno, about, given)):
+        return told
     if errno in (EINVAL, EOPNOTSUPP, ENOTSUPP, ENOSYS) and (lacking := _lacking(command, errno, about, given)):
         return lacking
     if command == "BPF_MAP_CREATE" and errno in (EINVAL, E2BIG, ENOMEM, ENOTSUPP):
@@ -160,6 +162,15 @@ def _no_pin(path: str) -> BpfsmithError | None:
     return InputError(f"`{path}` is no pin: it does not lie in a bpffs", path, hint)
 
 
+def _in_sysfs(errno: int, about: str, given: Mapping[str, Any]) -> BpfsmithError | None:
+    """The folder is there, but takes no files: sysfs, where bpffs is not mounted."""
+    from bpfsmith import kernel
+
+    path = given.get("pathname", "")
+    folder = (path.rstrip(b"\0").decode() if isinstance(path, bytes) else str(path)).rpartition("/")[0]
+    return _misplaced("BPF_OBJ_PIN", errno, about, given) if folder and kernel.door().isdir(folder) else None
+
+
 def _misplaced(command: str, errno: int, about: str, given: Mapping[str, Any]) -> BpfsmithError | None:
     """EPERM that is a matter of the target, not of rights."""
     from bpfsmith.model.errors import InputError, KernelError
@@ -168,7 +179,10 @@ def _misplaced(command: str, errno: int, about: str, given: Mapping[str, Any]) -
     if command == "BPF_OBJ_PIN":
         if "." in str(given.get("pathname", "")).rpartition("/")[2]:
             return InputError(f"{start}: names in bpffs have no dot", about, "use `_` instead of `.`")
-        hint = "`mount -t bpf bpf /sys/fs/bpf` mounts one; pin below it"
+        from .info import mounted_with
+
+        why, command = mounted_with("mount -t bpf bpf /sys/fs/bpf")
+        hint = f"{why.removeprefix(' here: ')}; use `{command}`" if why else f"`{command}` mounts one; pin below it"
         return InputError(f"{start}: that folder is not in a bpffs", about, hint)
     if command == "BPF_PROG_ATTACH" and errno == EPERM:
         why = "a program attached to it or above it allows no others"

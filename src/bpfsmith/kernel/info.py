@@ -25,6 +25,7 @@ __all__ = [
     "ids",
     "kernel_btf_ids",
     "link",
+    "link_kinds",
     "map_",
     "mounts",
     "open_id",
@@ -115,6 +116,11 @@ def ids(kind: str) -> list[int]:
         found.append(at)
 
 
+def link_kinds() -> list[str]:
+    """The words of all types of links."""
+    return [word for word, _, _ in _LINKS.values()]
+
+
 _PLURAL = {"prog": "programs", "map": "maps", "link": "links", "btf": "BTF objects"}
 _SINGULAR = {"prog": "program", "map": "map", "link": "link", "btf": "BTF object"}
 
@@ -127,6 +133,14 @@ def open_id(kind: str, number: int) -> Fd:
     from .attrs import encode
     from .failures import error
 
+    if isinstance(number, bool) or not isinstance(number, int):
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(
+            f"{number!r:.60} is no id of a {_SINGULAR[kind]}", hint="ids are numbers; `bpfsmith ps` lists them"
+        )
+    if not 0 < number < 1 << 32:  # the kernel counts them from 1, in 32 bits
+        raise UnknownName(f"no {_SINGULAR[kind]} has the id {number}", hint="`bpfsmith ps` lists what is loaded")
     command, fields = f"BPF_{kind.upper()}_GET_FD_BY_ID", {f"{kind}_id": number}
     fd = kernel.door().bpf_fd(*encode(command, **fields))
     if isinstance(fd, int):
@@ -147,7 +161,10 @@ def open_pin(kind: str, path: str) -> Fd:
     fd = kernel.door().bpf_fd(*encode("BPF_OBJ_GET", pathname=path))
     if isinstance(fd, int):
         if fd == -ENOENT:
-            hint = "`bpfsmith ps` lists what is pinned; bpffs is mounted with `mount -t bpf bpf /sys/fs/bpf`"
+            why, command = mounted_with("mount -t bpf bpf /sys/fs/bpf")
+            hint = f"`bpfsmith ps` lists what is pinned; bpffs is mounted with `{command}`"
+            if why:
+                hint = f"bpffs is not mounted{why}; use `{command}`"
             raise TargetMissing(f"nothing is pinned at `{path}`", where=path, hint=hint)
         raise error("BPF_OBJ_GET", -fd, f"`{path}`", {"pathname": path})
     found = identify(fdinfo(fd))
@@ -337,6 +354,33 @@ def mounts(kind: str) -> list[str]:
         if type_ == kind:
             found.append(where.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
     return found
+
+
+def under_ip_netns() -> str:
+    """Name of the network namespace when `ip netns exec` started this process, else "".
+
+    That mounts a bare sysfs of that name over /sys: tracefs, bpffs and cgroups of the machine are out of sight."""
+    from bpfsmith import kernel
+
+    try:
+        lines = kernel.door().read_text("/proc/self/mounts").splitlines()
+    except OSError:
+        return ""
+    name = ""
+    for line in lines:
+        source, where, type_, *_ = line.split(" ")
+        if where == "/sys":
+            name = source if type_ == "sysfs" else ""
+    return name if name and kernel.door().exists(f"/run/netns/{name}") else ""
+
+
+def mounted_with(command: str) -> tuple[str, str]:
+    """(why a file system of /sys is not there as a clause, the command that gets it): `command` mounts it, unless it is
+    only out of sight."""
+    name = under_ip_netns()
+    if not name:
+        return "", command
+    return " here: `ip netns exec` put a bare /sys in its place", f"nsenter --net=/run/netns/{name} COMMAND"
 
 
 def pins() -> dict[tuple[str, int], list[str]]:

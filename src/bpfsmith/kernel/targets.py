@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bpfsmith.model.errors import BpfsmithError
+
 __all__ = [
     "cgroup",
     "cgroup_mount",
@@ -53,7 +55,10 @@ def tracefs() -> str:
         pass
     if not door.exists(_TRACEFS[0]):
         raise EnvironmentMissing("this kernel has no tracefs (CONFIG_TRACING)", "", _TRACEFS[0])
-    raise EnvironmentMissing("tracefs is not mounted", _MOUNT_TRACEFS, _TRACEFS[0])
+    from .info import mounted_with
+
+    why, command = mounted_with(_MOUNT_TRACEFS)
+    raise EnvironmentMissing(f"tracefs is not mounted{why}", command, _TRACEFS[0])
 
 
 def tracepoint(category: str, name: str) -> int:
@@ -215,20 +220,36 @@ def cgroup(path: str) -> str:
         if door.exists(inside):
             path = inside
     if not door.exists(path):
-        folder, _, name = path.rstrip("/").rpartition("/")
-        try:
-            there = [one for one in door.listdir(folder or mount or "/") if door.isdir(f"{folder}/{one}")]
-        except OSError:
-            there = []
-        hint = did_you_mean(name, there)
-        raise TargetMissing(f"there is no cgroup `{path}`", path, hint or f"`mkdir {path}` makes one")
+        raise _no_cgroup(path, mount)
     if not door.exists(f"{path}/cgroup.procs") or (mount is None or not door.exists(f"{path}/cgroup.controllers")):
         if mount is None:
-            raise EnvironmentMissing(f"`{path}` is no cgroup2, and none is mounted", _MOUNT_CGROUP, path)
+            from .info import mounted_with
+
+            why, command = mounted_with(_MOUNT_CGROUP)
+            raise EnvironmentMissing(f"`{path}` is no cgroup2, and none is mounted{why}", command, path)
         old = door.exists(f"{path}/cgroup.procs") or door.exists(f"{path}/tasks")
         what = "belongs to cgroup version 1, which takes no programs" if old else "is no cgroup"
         raise TargetMissing(f"`{path}` {what}", path, f"cgroup2 is mounted at `{mount}`")
     return path
+
+
+def _no_cgroup(path: str, mount: str | None) -> BpfsmithError:
+    """Where none is. A folder made anywhere but below a mounted cgroup2 would be no cgroup."""
+    from .info import mounted_with, mounts
+
+    if mount is None:
+        why, command = mounted_with(_MOUNT_CGROUP)
+        return EnvironmentMissing(f"there is no cgroup `{path}`, and no cgroup2 is mounted{why}", command, path)
+    door = kernel.door()
+    full = path if path.startswith("/") else f"{mount}/{path}"
+    if not any(full.startswith(f"{one.rstrip('/')}/") for one in mounts("cgroup2")):
+        return TargetMissing(f"there is no cgroup `{path}`", path, f"cgroups are folders of `{mount}`")
+    folder, _, name = full.rstrip("/").rpartition("/")
+    try:
+        there = [one for one in door.listdir(folder) if door.isdir(f"{folder}/{one}")]
+    except OSError:
+        there = []
+    return TargetMissing(f"there is no cgroup `{path}`", path, did_you_mean(name, there) or f"`mkdir {full}` makes one")
 
 
 # ------------------------------------------------------------ network namespaces

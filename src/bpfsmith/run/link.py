@@ -111,7 +111,7 @@ class Link:
         raise Unsupported(f"{self} cannot be updated: attach the new program, then detach this", "link update")
 
     def pin(self, path: str | PathLike[str]) -> None:  # noqa: ARG002
-        """Makes the link outlive the process: a file of bpffs holds it."""
+        """Makes the link outlive the process: a file of bpffs holds it. Folders of bpffs that are missing are made."""
         raise Unsupported(f"{self} is no object of the kernel and cannot be pinned", "link pin")
 
     def unpin(self) -> None:
@@ -257,25 +257,20 @@ class LinkFd(Link):
         self._moved(program)
 
     def pin(self, path: str | PathLike[str]) -> None:
-        from bpfsmith import kernel
-        from bpfsmith.kernel import journal
+        from bpfsmith.kernel import pinning
 
         self._live()
         path = fspath(path)
         if self._pin:
             raise InputError(f"{self} is pinned at `{self._pin}` already", path, "`unpin()` it first")
-        kernel.call("BPF_OBJ_PIN", f"{self} at `{path}`", pathname=path, bpf_fd=self._fd)
+        pinning.pin(str(self), path, self._fd)
         self._pin = path
-        journal.record("pin", path)
 
     def unpin(self) -> None:
-        from bpfsmith import kernel
-        from bpfsmith.kernel import journal
+        from bpfsmith.kernel import pinning
 
         if self._pin:
-            if kernel.door().exists(self._pin):
-                kernel.door().unlink(self._pin)
-            journal.forget("pin", self._pin)
+            pinning.unpin(self._pin)
             self._pin = ""
 
     def info(self) -> dict[str, Any]:

@@ -110,6 +110,10 @@ def load(
     except BaseException:
         if own:
             obj.forget()
+        if options.pins:
+            from bpfsmith.run.pins import tidy
+
+            tidy(options)
         raise
     if attach:
         try:

@@ -84,12 +84,9 @@ class LoadedProgram(AttachMethods, ProgramRuns):
     def pin(self, path: str | PathLike[str]) -> None:
         """Keeps the program loaded beyond this process, by a file of bpffs. `KernelError` when the path is taken."""
         self.owner._check_open()
-        from bpfsmith import kernel
-        from bpfsmith.kernel import journal
+        from bpfsmith.kernel import pinning
 
-        path = fspath(path)
-        kernel.call("BPF_OBJ_PIN", f"program `{self.name}` at `{path}`", pathname=path, bpf_fd=self.fd)
-        journal.record("pin", path)
+        pinning.pin(f"program `{self.name}`", fspath(path), self.fd)
 
     def __repr__(self) -> str:
         return f"<LoadedProgram {self.name}: {self.type}>"

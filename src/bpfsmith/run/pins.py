@@ -7,6 +7,7 @@ from os import fspath
 from sys import byteorder as _ORDER  # noqa: N812 - a constant here
 
 from bpfsmith import kernel
+from bpfsmith.kernel import pinning
 from bpfsmith.model.errors import InputError, PinMismatch, TargetMissing
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bpfsmith.run.planned import Options, PlannedMap
     from bpfsmith.run.planner import Planned
 
-__all__ = ["check", "existing", "open_bpffs", "program_function", "take_back", "wanted"]
+__all__ = ["check", "existing", "open_bpffs", "program_function", "take_back", "tidy", "wanted"]
 
 DEFAULT = "/sys/fs/bpf"
 ENOENT, ENOTDIR = 2, 20
@@ -42,24 +43,7 @@ def wanted(
 
             raise unknown("map", name, [one.name for one in obj.maps], obj.path)
         found[name] = fspath(path)
-    for path in found.values():
-        _folder(path.rpartition("/")[0] or ".")
     return found
-
-
-def _folder(path: str) -> None:
-    """Makes the folder a pin goes to, but only below a mounted bpffs; elsewhere the kernel says what is wrong."""
-    from bpfsmith.kernel import info
-
-    door = kernel.door()
-    if door.isdir(path) or not any(path.startswith(f"{mount}/") for mount in info.mounts("bpf")):
-        return
-    try:
-        door.makedirs(path)
-    except OSError as error:
-        raise InputError(
-            f"maps cannot be pinned in `{path}`: {(error.strerror or 'it cannot be made').lower()}", where=path
-        ) from None
 
 
 def existing(options: Options) -> dict[str, Fd]:
@@ -69,7 +53,9 @@ def existing(options: Options) -> dict[str, Fd]:
         if name in options.given:
             continue
         fd = _get(path)
-        if fd is not None:
+        if fd is None:
+            pinning.folder(path)
+        else:
             found[name] = options.given[name] = fd
     return found
 
@@ -91,8 +77,15 @@ def take_back(commands: list[Command]) -> None:
     """Removes the pins that commands of a plan made before a later one failed."""
     for command in commands:
         if command.name == "BPF_OBJ_PIN":
+            path = command.fields["pathname"].rstrip(b"\0").decode()
             with suppress(OSError):
-                kernel.door().unlink(command.fields["pathname"].rstrip(b"\0").decode())
+                kernel.door().unlink(path)
+
+
+def tidy(options: Options) -> None:
+    """Removes the folders that were made for pins of a load that failed."""
+    for path in options.pins.values():
+        pinning.tidy(path)
 
 
 # ---------------------------------------------------------------- comparing

@@ -171,26 +171,24 @@ class Map:
     # ------------------------------------------------------------ for all of it
 
     def pin(self, path: str | PathLike[str]) -> None:
-        """Keeps it alive under that path of a bpffs, beyond this process, until `unpin` or `rm`."""
-        from bpfsmith.kernel import journal
+        """Keeps it alive under that path of a bpffs, beyond this process, until `unpin` or `rm`. Folders of bpffs that
+        are missing are made, and go with the last pin that this process removes from them."""
+        from bpfsmith.kernel import pinning
 
-        path = fspath(path)
         self.fileno()
-        kernel.call("BPF_OBJ_PIN", f"{self._where} at `{path}`", pathname=path, bpf_fd=self._fd)
-        journal.record("pin", path)
+        pinning.pin(self._where, fspath(path), self._fd)
 
     def unpin(self, path: str | PathLike[str]) -> None:
         """Removes the pin; the map lives on while something holds it. `TargetMissing` when nothing is pinned there,
         `InputError` when it is something else."""
-        from bpfsmith.kernel import journal
+        from bpfsmith.kernel import pinning
         from bpfsmith.kernel.info import open_pin
 
         path = fspath(path)
         with open_pin("map", path) as fd:
             if map_info(fd).id != self.id:
                 raise InputError(f"what is pinned at `{path}` is not {self._where}", where=path)
-        kernel.door().unlink(path)
-        journal.forget("pin", path)
+        pinning.unpin(path)
 
     def freeze(self) -> None:
         """Makes it read-only for user space, for good (5.2+); programs write on unless it has BPF_F_RDONLY_PROG.
