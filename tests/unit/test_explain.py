@@ -62,7 +62,8 @@ def test_index_names_all_topics() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "near"), [("ringbuff", "`ringbuf`"), ("OBJ0003", "`OBJ003`"), ("which-mop", "`which-map`")]
+    ("word", "near"),
+    [("xpd", "`xdp`"), ("ringbuff", "`ringbuf`"), ("OBJ0003", "`OBJ003`"), ("which-mop", "`which-map`")],
 )
 def test_unknown_words(word: str, near: str) -> None:
     with pytest.raises(InputError) as caught:

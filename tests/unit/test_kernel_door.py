@@ -20,7 +20,7 @@ from bpfsmith import kernel
 from bpfsmith._native import Fd
 from bpfsmith.kernel import attrs, info, journal, pinning, privilege, probe, targets
 from bpfsmith.kernel.fake import FakeDoor, installed
-from bpfsmith.model.errors import EnvironmentMissing, InputError, PermissionMissing, TargetMissing
+from bpfsmith.model.errors import EnvironmentMissing, InputError, PermissionMissing, TargetMissing, UnknownName
 
 ROOT = {"/proc/self/status": "CapEff:\t000001ffffffffff\n", "/proc/self/uid_map": "0 0 4294967295\n"}
 
@@ -32,6 +32,21 @@ def test_commands_have_the_kernels_numbers() -> None:
     assert attrs.NUMBERS["BPF_PROG_TEST_RUN"] == attrs.NUMBERS["BPF_PROG_RUN"] == 10
     assert attrs.NUMBERS["BPF_LINK_CREATE"] == 28
     assert attrs.NUMBERS["BPF_PROG_ASSOC_STRUCT_OPS"] == len(attrs.COMMANDS) - 1 == 38
+
+
+@pytest.mark.parametrize(("number", "error"), [(1 << 40, UnknownName), (0, UnknownName), (-1, UnknownName),
+                                                ("x", InputError), (True, InputError), (1.0, InputError)])  # fmt: skip
+def test_what_is_no_id(number: Any, error: type[Exception]) -> None:
+    with installed(FakeDoor()) as _, pytest.raises(error, match="id"):
+        info.open_id("map", number)
+
+
+@pytest.mark.parametrize("word", ["prog:", "map:", "prog:4294967296", "prog:99999999999999999999", "link:1", "btf:1"])
+def test_what_is_not_inspected(word: str) -> None:
+    with installed(FakeDoor()):
+        report = bpfsmith.inspect(word)
+    assert report.exit_code == 2
+    assert "`" in str(report.errors[0])
 
 
 # Commands whose fields stand in a structure of their own.

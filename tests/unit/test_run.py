@@ -239,8 +239,18 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
         for words in (["--for", "soon"], ["--map-size", "X"], ["--put", "X"], ["--set", "X"], ["--attach", "X"]):
             assert main(["run", str(COUNT), "--iface", "lo", *words]) == 2
             assert "error: " in capsys.readouterr().err
+        for words, said in (
+            (["--for", "-1s"], "write `--for=-1s`"),
+            (["--map-size", "EVENTS=99999999999"], "--map-size EVENTS=99999999999"),
+            (["--interval", "0s", "--watch", "X"], "--interval 0s"),
+            (["--interval", "1s"], "without `--watch`"),
+        ):
+            assert main(["run", str(COUNT), "--iface", "lo", *words]) == 2
+            assert said in capsys.readouterr().err
     with pytest.raises(InputError):
         bpfsmith.run(COUNT, maps="some")
+    with pytest.raises(InputError, match="interval"):
+        bpfsmith.run(COUNT, interval=0)
 
 
 # ------------------------------------------------------------ signals

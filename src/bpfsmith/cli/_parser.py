@@ -5,20 +5,29 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from itertools import pairwise
 
 from bpfsmith.model.errors import InputError
 from bpfsmith.model.near import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 __all__ = ["Parser", "add_color", "add_kernels", "parser_for", "use_color", "utf8_output", "words"]
 
 
 class Parser(argparse.ArgumentParser):
     """argparse whose mistakes are `InputError`s with near matches."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Remembers the words for what `error` says of them."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing a usage block and exiting."""
@@ -32,6 +41,13 @@ class Parser(argparse.ArgumentParser):
             raise InputError(f"unknown option `{word}`", hint=did_you_mean(word.partition("=")[0], options, hint))
         if kind == "the following arguments are required":
             raise InputError(f"missing {rest}", hint=hint)
+        if rest == "expected one argument":
+            option = kind.removeprefix("argument ").split("/")[-1]
+            for word, value in pairwise(self._given):
+                if word == option and value.startswith("-"):
+                    raise InputError(
+                        f"`{word} {value}`: `{value}` begins like an option", hint=f"write `{word}={value}`"
+                    )
         raise InputError(message.removeprefix("argument ").replace("'", "`"), hint=hint)
 
 

@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     output.add_argument("--record", action="append", default=[], metavar="MAP=TYPE", help="type of a ring's records")
     output.add_argument("--watch", action="append", default=[], metavar="MAP", help="print this map every --interval")
-    output.add_argument("--interval", default="1s", metavar="TIME", help="default: 1s")
+    output.add_argument("--interval", metavar="TIME", help="default: 1s")
     output.add_argument(
         "--maps", choices=("none", "few", "all"), default="few", help="entries in the summary (default: few)"
     )
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             duration=None if args.duration is None else seconds_of(args.duration, "--for"),
             records=pairs(args.record, "--record"),
             watch=args.watch,
-            interval=seconds_of(args.interval, "--interval"),
+            interval=_interval(args),
             maps=args.maps,
             sink=sink,
         )
@@ -137,6 +137,20 @@ def run(args: argparse.Namespace) -> int:
     return report.exit_code
 
 
+def _interval(args: argparse.Namespace) -> float:
+    from bpfsmith.model.errors import InputError
+    from bpfsmith.run.words import seconds_of
+
+    if args.interval is None:
+        return 1.0
+    if not args.watch:
+        raise InputError("`--interval` says nothing without `--watch`", hint="`--watch MAP` shows a map that often")
+    found = seconds_of(args.interval, "--interval")
+    if not found:
+        raise InputError(f"`--interval {args.interval}` is no time between two", hint="write `100ms`, `1s`")
+    return found
+
+
 def _rejected(error: VerifierRejected, whole: bool, color: bool) -> int:
     """The log where asked for, the error, the source line the verifier stopped at, the next step."""
     from bpfsmith.cli._failure import say
@@ -147,7 +161,8 @@ def _rejected(error: VerifierRejected, whole: bool, color: bool) -> int:
     line = source(error, color=color)
     hint = "" if line and error.hint.startswith("at `") else error.hint  # it has just been seen
     if error.log and not whole:
-        hint = "; ".join(filter(None, (hint, "`--log` prints the verifier's whole log")))
+        more = "`--log` prints the verifier's whole log; `bpfsmith explain avoid-verifier-rejections` says what helps"
+        hint = "; ".join(filter(None, (hint, more)))
     error.hint = ""
     say(error)
     sys.stderr.write(line + (f"  help: {hint}\n" if hint else ""))

@@ -43,7 +43,8 @@ def near(word: str, count: int = 3) -> list[str]:
 
     names = _names()
     lower = word.strip().lower()
-    close = get_close_matches(lower, names, n=count, cutoff=0.7)
+    # Two letters of three exchanged make 0.67.
+    close = get_close_matches(lower, names, n=count, cutoff=0.7 if len(lower) > 4 else 0.6)
     if not lower.startswith("bpf_"):
         close += get_close_matches(f"bpf_{lower}", names, n=count, cutoff=0.8)
     return [names[name] for name in dict.fromkeys(close)][:count]

@@ -36,6 +36,16 @@ def run(
                 errors.append(error)
             else:
                 files.append(path)
+        elif path.startswith(("link:", "btf:")) and not os.path.exists(path):
+            kind = path.partition(":")[0]
+            command = "bpfsmith ps links" if kind == "link" else "bpfsmith ps btf"
+            errors.append(
+                InputError(
+                    f"`{path}`: programs and maps are inspected, not a {'link' if kind == 'link' else 'BTF object'}",
+                    where=path,
+                    hint=f"`{command}` shows them; `inspect prog:ID`, `inspect map:ID`",
+                )
+            )
         elif os.path.isdir(path):
             found = find_objects(path)
             files.extend(found)

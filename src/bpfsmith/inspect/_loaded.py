@@ -54,7 +54,12 @@ def read_loaded(word: str) -> Object:
     from bpfsmith.kernel import info
 
     kind, _, which = word.partition(":")
-    number = int(which) if which.isdecimal() else _by_name(kind, which)
+    if not which:
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(f"`{word}` says no id, tag or name", hint=f"`{kind}:ID`; `bpfsmith ps` lists what is loaded")
+    # No id has more than ten digits, and `int` takes no more than some thousand.
+    number = int(which[:20]) if which.isascii() and which.isdecimal() else _by_name(kind, which)
     with info.open_id(kind, number) as fd:
         if kind == "map":
             found = info.map_(fd)

@@ -24,6 +24,8 @@ def run(kinds: tuple[str, ...], name: str, word: str, pid: int | None, number: i
 
             known = ", ".join(f"`{one}`" for one in _KINDS)
             raise InputError(f"unknown kind `{kind}`", hint=did_you_mean(kind, list(_KINDS), f"known are {known}"))
+    if word:
+        _known_type(word, kinds)
     report = PsReport(live().version, bool(sysctl("kernel/bpf_stats_enabled")))
     # Asked first: without the right nothing else is worth reading.
     ids = {kind: info.ids(kind) for kind in info.KINDS}
@@ -35,6 +37,24 @@ def run(kinds: tuple[str, ...], name: str, word: str, pid: int | None, number: i
     _connect(report)
     _filter(report, kinds, name, word, pid, number)
     return report
+
+
+def _known_type(word: str, kinds: tuple[str, ...]) -> None:
+    """Refuses a word no type of these kinds has; what a newer kernel tells of is a number, which is taken."""
+    rows = {
+        "programs": [row.name for row in program_types.all()],
+        "maps": [row.name for row in map_types.all()],
+        "links": info.link_kinds(),
+        "btf": ["btf"],
+    }
+    known = list(dict.fromkeys(name for kind in kinds for name in rows[kind]))
+    if word in known or word.removeprefix("type ").isdecimal():
+        return
+    from bpfsmith.model.near import did_you_mean
+
+    elsewhere = next((kind for kind, names in rows.items() if word in names), "")
+    otherwise = f"it is one of {elsewhere}" if elsewhere else "`bpfsmith explain programs` and `explain maps` list them"
+    raise InputError(f"there is no type `{word}`", hint=did_you_mean(word, known, otherwise))
 
 
 class _Shared:

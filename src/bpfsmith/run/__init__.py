@@ -73,6 +73,9 @@ def run(
 
     if maps not in ("none", "few", "all"):
         raise InputError(f"`maps={maps!r}`", hint="`none`, `few` or `all`")
+    every = seconds_of(interval, "interval")
+    if not every:
+        raise InputError(f"`interval={interval!r}`", hint="a time: `100ms`, `1s`; maps are shown that often")
     ifaces = () if iface is None else (iface,) if isinstance(iface, str | int) else tuple(iface)
     aim = Aim(ifaces, direction, pid, None if cgroup is None else fspath(cgroup), func, attach)
     told: dict[str, Any] = {
@@ -87,7 +90,7 @@ def run(
         load_options=told,
         duration=None if duration is None else seconds_of(duration, "duration"),
         watch=(watch,) if isinstance(watch, str) else tuple(watch),
-        interval=max(0.01, seconds_of(interval, "interval")),
+        interval=max(0.01, every),
         shown=maps,
         records=records,
         entries=entries,

@@ -64,6 +64,8 @@ def arrange(
     views: list[Any] = [LoadedProgram(None, one, None) for one in found.planned.programs.values()]  # type: ignore[arg-type]
     aim.check([one.name for one in views])
     aim.check_used([*views, *(program for program, _ in refused)])
+    if options.get("pin_path") is not None and not any(one.pinning for one in obj.native.maps):
+        found.notes.append("`--pin-path` says nothing here: no map of the object is pinned by name")
     _tail_calls(obj, views, aim, found)
     called = reached(obj, found.entries)
     sockmaps = [one.name for one in obj.maps if one.native.type in (15, 18)]

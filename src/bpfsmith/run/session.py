@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from time import monotonic
 
-from bpfsmith.model.errors import BpfsmithError, TargetGone, Unsupported, ValueMismatch
+from bpfsmith.model.errors import BpfsmithError, InputError, TargetGone, Unsupported, ValueMismatch
 from bpfsmith.run.aim import blame
 from bpfsmith.run.arrange import arrange, short
 from bpfsmith.run.attach import attach as attach_program
@@ -153,6 +153,19 @@ class Session:
         for name in (*self._watch, *self._records, *self._entries):
             if name not in self._records or name not in loaded.programs:  # iterators have records too
                 loaded.maps[name]  # an unknown one is refused before anything is attached
+        for name in self._records:
+            kind = loaded.maps[name].type if name not in loaded.programs else STREAMS[0]
+            if kind not in STREAMS:
+                raise InputError(
+                    f"`--record {name}=...`: `{name}` is no ring or perf buffer but `{kind}`",
+                    hint="entries of other maps are shown by the types the object declares",
+                )
+        for name in self._watch:
+            if loaded.maps[name].type in _SILENT:
+                raise InputError(
+                    f"`--watch {name}`: a map of type `{loaded.maps[name].type}` has no entries to show",
+                    hint="records of ring and perf buffers are shown as they come",
+                )
 
     # ------------------------------------------------------------ before
 

@@ -44,9 +44,10 @@ def sizes(texts: Iterable[str]) -> dict[str, int]:
         word = text.strip().lower().replace("_", "")
         digits = word.rstrip("kmg")
         unit = _SIZES.get(word[len(digits) :])
-        if unit is None or not digits.isdecimal() or not int(digits):
+        if unit is None or not digits.isdecimal() or not 0 < int(digits[:20]) * unit < 1 << 32:
             raise InputError(
-                f"`{text}` is no size (`--map-size {name}={text}`)", hint="a number of entries: 1000, 64k, 1M"
+                f"`{text}` is no size (`--map-size {name}={text}`)",
+                hint="a number of entries up to 4294967295: 1000, 64k, 1M",
             )
         found[name] = int(digits) * unit
     return found
