@@ -5,6 +5,7 @@ For example: `./packet_counter.py eth0 --block 192.0.2.7`
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import bpfsmith
@@ -41,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")

@@ -5,6 +5,7 @@ For example: `./cgroup_traffic.py /sys/fs/cgroup --seconds 10`
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -13,10 +14,16 @@ import bpfsmith
 OBJECT = Path(__file__).parents[1] / "prebuilt/cgroup-traffic.bpf.o"
 
 
+def seconds(text: str) -> float:
+    if 0 < (value := float(text)) < 3e7:
+        return value
+    raise ValueError  # argparse says the rest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cgroup", type=Path, help="a folder of cgroup2: it and all below it are counted")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=seconds, default=10)
     args = parser.parse_args()
 
     with bpfsmith.load(OBJECT) as bpf:
@@ -38,4 +45,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")

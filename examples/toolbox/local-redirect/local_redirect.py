@@ -5,6 +5,7 @@ For example: `./local_redirect.py /sys/fs/cgroup/web.slice`
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -14,10 +15,16 @@ OBJECT = Path(__file__).parents[1] / "prebuilt/local-redirect.bpf.o"
 COUNTERS = "sockets remembered", "messages redirected", "messages passed on", "sockets without room"
 
 
+def seconds(text: str) -> float:
+    if 0 < (value := float(text)) < 3e7:
+        return value
+    raise ValueError  # argparse says the rest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cgroup", type=Path, help="new connections of the processes in this control group are taken")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=seconds, default=10)
     args = parser.parse_args()
 
     with bpfsmith.load(OBJECT) as bpf:
@@ -35,4 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")

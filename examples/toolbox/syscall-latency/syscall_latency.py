@@ -5,6 +5,7 @@ For example: `./syscall_latency.py --pid 1234 --seconds 10`
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -20,10 +21,16 @@ def names() -> dict[int, str]:
     return {int(row[2]): row[1].removeprefix("__NR_") for row in lines if row[:1] == ["#define"] and len(row) == 3}
 
 
+def seconds(text: str) -> float:
+    if 0 < (value := float(text)) < 3e7:
+        return value
+    raise ValueError  # argparse says the rest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int, default=0, help="only this process")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--seconds", type=seconds, default=10)
     parser.add_argument("--top", type=int, default=3, metavar="N", help="show so many system calls")
     args = parser.parse_args()
 
@@ -47,4 +54,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")

@@ -5,6 +5,7 @@ For example: `./tc_mark.py eth0 10.0.0.0/8=1 192.0.2.0/24=2`
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -13,16 +14,27 @@ import bpfsmith
 OBJECT = Path(__file__).parents[1] / "prebuilt/tc-mark.bpf.o"
 
 
+def seconds(text: str) -> float:
+    if 0 < (value := float(text)) < 3e7:
+        return value
+    raise ValueError  # argparse says the rest
+
+
+def rule(text: str) -> tuple[str, int]:
+    """`10.0.0.0/8=1` as the prefix and the number; argparse refuses what raises `ValueError`."""
+    prefix, _, number = text.partition("=")
+    return prefix, int(number, 0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("interface")
-    parser.add_argument("marks", metavar="PREFIX=MARK", nargs="+", help="the longest prefix that fits decides")
-    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("rules", metavar="PREFIX=MARK", type=rule, nargs="+", help="the longest prefix that fits wins")
+    parser.add_argument("--seconds", type=seconds, default=10)
     args = parser.parse_args()
-    marks = dict(rule.split("=") for rule in args.marks)
 
     with bpfsmith.load(OBJECT) as bpf:
-        bpf.maps["MARKS"].update({prefix: int(mark, 0) for prefix, mark in marks.items()})
+        bpf.maps["MARKS"].update(dict(args.rules))
         for direction in ("ingress", "egress"):
             bpf.programs[f"mark_{direction}"].attach_tc(args.interface, direction)
         try:
@@ -35,4 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")

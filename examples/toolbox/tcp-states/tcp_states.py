@@ -6,6 +6,7 @@ For example: `./tcp_states.py --port 443`
 
 import argparse
 import ipaddress
+import sys
 from pathlib import Path
 
 import bpfsmith
@@ -46,4 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except bpfsmith.BpfsmithError as error:
+        sys.exit(f"error: {error}")
