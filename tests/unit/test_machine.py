@@ -105,3 +105,13 @@ def test_btf_is_of_that_kernel(series: str) -> None:
     path = build_corpus.where() / f"btf/{series}.btf"
     assert path.read_bytes()[:4] == b"\x9f\xeb\x01\x00"
     assert f"linux-image-{series}." in path.with_suffix(".version").read_text()
+
+
+def test_a_long_step_says_what_and_how_long() -> None:
+    """Standard error may be a file: what stands there while nothing else is printed."""
+    script = "import shell; shell.run(['true', 'x y'], quiet=True, about='makes it, 1 minute'); shell.run(['true'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT / "tools/dev")}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == "+ makes it, 1 minute: true 'x y'\n+ true\n"

@@ -45,7 +45,7 @@ def update() -> None:
     """Reads the package lists, once per run."""
     global _updated  # noqa: PLW0603 - one list per process
     if not _updated:
-        run(["apt-get", *_LOCK, "-qq", "update"], quiet=True)
+        run(["apt-get", *_LOCK, "-qq", "update"], quiet=True, about="reads the package lists, some seconds")
         _updated = True
 
 
@@ -70,10 +70,11 @@ def install(names: Sequence[str], why: str) -> None:
         update()
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     words = ["apt-get", *_LOCK, "-qq", "install", "-y", "--no-install-recommends", *wanted]
+    about = "installs packages, up to a minute or two"
     try:
-        run(words, env=env, quiet=True)
+        run(words, env=env, quiet=True, about=about)
     except Failed:
         if _updated:
             raise
         update()  # versions in an old list may be gone from the mirror
-        run(words, env=env, quiet=True)
+        run(words, env=env, quiet=True, about=about)

@@ -87,7 +87,8 @@ def install() -> None:
     # Not into the checkout's target folder: nothing there would be used again.
     own = {"LLVM_PREFIX": str(prefix), "CARGO_TARGET_DIR": str(CACHE / "build/bpf-linker"), **rust.for_host().env}
     own.pop("CARGO")
-    run(command, env=own, path=[prefix / "bin"], quiet=True)
+    about = "compiles bpf-linker, once, 1 to 2 minutes"
+    run(command, env=own, path=[prefix / "bin"], quiet=True, about=about)
     if linker() is None:
         raise Missing(f"`{TOOLS}/bin/bpf-linker` was not made")
 

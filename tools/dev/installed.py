@@ -34,7 +34,7 @@ def make() -> None:
         apt.install([own], "this Python has no `ensurepip`")
     if VENV.exists():
         shutil.rmtree(VENV)
-    run([sys.executable, "-m", "venv", VENV], quiet=True)
+    run([sys.executable, "-m", "venv", VENV], quiet=True, about="makes `.venv`, some seconds")
     stamp.set()
 
 
@@ -43,7 +43,8 @@ def require(purpose: str) -> None:
     wanted = project()[purpose]
     stamp = Stamp(f"pip-{purpose}", "\n".join(wanted))
     if not stamp.fresh:
-        run([*PIP, "install", *wanted], quiet=True)
+        about = f"gets the Python packages for `{purpose}`, up to a minute"
+        run([*PIP, "install", *wanted], quiet=True, about=about)
         stamp.set()
 
 
@@ -57,7 +58,8 @@ def build_wheel(out: Path, *options: str) -> Path:
     compiler = rust.for_host()
     require("build")
     shutil.rmtree(out, ignore_errors=True)
-    run([BIN / "maturin", "build", "--release", "--locked", "--out", out, *options], env=compiler.env, quiet=True)
+    words: list[str | Path] = [BIN / "maturin", "build", "--release", "--locked", "--out", out, *options]
+    run(words, env=compiler.env, quiet=True, about="compiles bpfsmith, 1 to 2 minutes the first time")
     wheels = sorted(out.glob("*.whl"))
     return wheels[0] if wheels else fail("maturin wrote no wheel")
 

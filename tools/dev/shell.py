@@ -63,11 +63,13 @@ def run(
     path: Iterable[Path] = (),
     quiet: bool = False,
     cwd: Path = ROOT,
+    about: str = "",
 ) -> None:
-    """Runs `command` from the root, saying so. `quiet` shows its output only when it fails. Raises `Failed`."""
+    """Runs `command` from the root, saying so. `quiet` shows its output only when it fails; `about` says first what a
+    long step does and how long that takes on an idle machine. Raises `Failed`."""
     words = [str(word) for word in command]
     shown = [relative(word) for word in words]
-    say("+ " + shlex.join(shown))
+    say(f"+ {about}: {shlex.join(shown)}" if about else f"+ {shlex.join(shown)}")
     where = environment(env, path)
     if not quiet:
         code = subprocess.run(words, cwd=cwd, env=where, check=False, stdin=subprocess.DEVNULL).returncode
