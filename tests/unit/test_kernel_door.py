@@ -310,6 +310,15 @@ def test_a_program_is_described_with_its_owner() -> None:
     assert "count" in render(document)
     assert "loader(42)" in render(document)
     assert render({**document, "programs": []}) == "nothing is loaded that matches\n"
+    row = document["programs"][0]
+    wide = {**document, "programs": [{**row, "attached": ["xdp eth0"] * 9, "pins": ["/sys/fs/bpf/" + "x" * 90]}]}
+    assert max(map(len, render(wide, width=100).splitlines())) <= 100
+    assert "xdp eth0; xdp eth0; 7 more" in render(wide, width=1000)
+    types = {**document["btf"][0], "programs": [*range(23)]} if document["btf"] else None
+    assert types is None or "23 programs" in render({**document, "btf": [types]})
+    with pytest.raises(InputError, match="no type `xpd`") as caught, installed(FakeDoor()):
+        bpfsmith.ps(type="xpd")
+    assert "`xdp`" in caught.value.hint
 
 
 def test_an_unknown_kind_is_refused() -> None:

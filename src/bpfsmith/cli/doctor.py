@@ -33,12 +33,16 @@ def run(args: argparse.Namespace) -> int:
     from bpfsmith.cli.inspect import columns
     from bpfsmith.doctor import doctor
 
-    report = doctor(clean=args.clean)
+    report = doctor(helpers=not args.clean or args.format == "json", clean=args.clean)
     if args.format == "json":
         from bpfsmith.render._base import json_text
 
         utf8_output()
         sys.stdout.write(json_text(report.to_json()))
+    elif args.clean:
+        from bpfsmith.render.doctor_text import cleaned
+
+        sys.stdout.write(cleaned(report.to_json(), color=use_color(args.color)))
     else:
         from bpfsmith.render.doctor_text import render
 

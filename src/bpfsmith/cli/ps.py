@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os import environ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
         utf8_output()
         sys.stdout.write(json_text(report.to_json()))
     else:
+        from bpfsmith.cli.inspect import columns
         from bpfsmith.render.ps_text import render
 
-        sys.stdout.write(render(report.to_json(), color=use_color(args.color)))
+        # Nothing is cut for a pipe: `grep` and people's scripts look for whole words.
+        width = max(columns(), 60) if sys.stdout.isatty() or "COLUMNS" in environ else 1 << 16
+        sys.stdout.write(render(report.to_json(), color=use_color(args.color), width=width))
     return report.exit_code

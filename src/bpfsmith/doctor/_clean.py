@@ -43,11 +43,12 @@ def _namespace_gone(left: Left) -> bool:
 
 def _words(left: Left) -> str:
     index = left.where.partition(":")[0]
+    where = netns.interface(int(index), left.netns) if left.kind in _IN_NETWORK and index.isdigit() else ""
     program = f"program {left.program} " if left.program else ""
     return {
-        "xdp": f"XDP {program}on interface {index}",
-        "filter": f"tc filter {program}on interface {index}",
-        "clsact": f"clsact qdisc on interface {index}",
+        "xdp": f"XDP {program}on {where}",
+        "filter": f"tc filter {program}on {where}",
+        "clsact": f"clsact qdisc on {where}",
         "cgroup": f"{program}on cgroup {left.where.rpartition(':')[0]}",
     }.get(left.kind, f"{left.kind} {left.where}")
 

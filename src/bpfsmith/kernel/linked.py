@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sys import byteorder
 
+from . import netns
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -18,10 +20,11 @@ _EVENT_TYPES = ("hardware", "software", "tracepoint", "cache", "raw", "breakpoin
 class Targets:
     """Names of interfaces, cgroups and functions behind numbers; each table is read once, when first needed."""
 
-    __slots__ = ("_cgroups", "_types")
+    __slots__ = ("_cgroups", "_spaces", "_types")
 
     def __init__(self) -> None:
         self._cgroups: dict[int, str] | None = None
+        self._spaces: list[tuple[str, str]] | None = None
         self._types: Any = None
 
     def of(self, told: dict[str, Any]) -> str:
@@ -104,21 +107,25 @@ class Targets:
 
     # ---- tables
 
-    @staticmethod
-    def _device(told: dict[str, Any]) -> str:
-        from _socket import if_indextoname
-
+    def _device(self, told: dict[str, Any]) -> str:
         number = told["ifindex"]
         if not number:
             return "an interface that is gone"
-        try:
-            name = str(if_indextoname(number))
-        except OSError:
-            name = ""
-        # The number counts in the link's own network namespace: ours may have another device of that number.
-        if name and told["prog_id"] in _programs_at(told):
+        # The number counts in the link's own network namespace, which the kernel does not tell: others have devices of
+        # that number too, but not with this program.
+        name = _name_with(told)
+        if name:
             return name
-        return f"interface {number} (of another network namespace)"
+        if self._spaces is None:
+            self._spaces = netns.others()
+        for path, words in self._spaces:
+            try:
+                name = netns.within(path, lambda: _name_with(told))
+            except OSError:  # it takes CAP_SYS_ADMIN to enter one
+                continue
+            if name:
+                return f"{name} in {words}"
+        return f"interface {number} of another network namespace"
 
     def cgroup(self, number: int) -> str:
         """Path of the cgroup with that id, `cgroup N` when none of this mount has it."""
@@ -145,6 +152,17 @@ class Targets:
             path = f"{folder}/{name}"
             if door().isdir(path):
                 self._walk(path)
+
+
+def _name_with(told: dict[str, Any]) -> str:
+    """Name of the interface of the calling thread's network namespace with the link's number and program, else ""."""
+    from _socket import if_indextoname
+
+    try:
+        name = str(if_indextoname(told["ifindex"]))
+    except OSError:
+        return ""
+    return name if told["prog_id"] in _programs_at(told) else ""
 
 
 def _programs_at(told: dict[str, Any]) -> set[int]:

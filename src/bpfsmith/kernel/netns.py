@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["find", "here", "within"]
+__all__ = ["find", "here", "interface", "others", "within"]
 
 CLONE_NEWNET = 0x40000000
 
@@ -41,6 +41,43 @@ def find(inode: int) -> str | None:
             except OSError:
                 continue
     return None
+
+
+def others() -> list[tuple[str, str]]:
+    """(path, words for a person) of each other namespace that a name of `ip netns` or a process holds."""
+    found = {}
+    seen = {here()}
+    places = [(f"/run/netns/{name}", name) for name in _names("/run/netns")]
+    places += [(f"/proc/{name}/ns/net", "") for name in _names("/proc") if name.isdigit()]
+    for path, name in places:
+        try:
+            inode = os.stat(path).st_ino
+        except OSError:
+            continue
+        if inode not in seen:
+            seen.add(inode)
+            found[path] = f"network namespace {name or f'net:[{inode}]'}"
+    return list(found.items())
+
+
+def interface(index: int, inode: int) -> str:
+    """`eth0`, `eth0 in network namespace blue`: the interface of that index in that namespace; `interface 2`, with what
+    is known of where, when its name cannot be told."""
+    from _socket import if_indextoname
+
+    if inode in (0, here()):
+        try:
+            return str(if_indextoname(index))
+        except OSError:
+            return f"interface {index}"
+    path = find(inode)
+    words = next((words for where, words in others() if where == path), f"network namespace net:[{inode}]")
+    if path is not None:
+        try:
+            return f"{within(path, lambda: if_indextoname(index))} in {words}"
+        except OSError:
+            pass
+    return f"interface {index} in {words}"
 
 
 def within(path: str, work: Callable[[], Any]) -> Any:

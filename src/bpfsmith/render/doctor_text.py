@@ -26,6 +26,12 @@ def render(document: Mapping[str, Any], *, color: bool = False, width: int = 100
     return "\n".join(_lines(document, paint, width, verbose)) + "\n"
 
 
+def cleaned(document: Mapping[str, Any], *, color: bool = False) -> str:
+    """What was left behind and what became of it, alone."""
+    lines = list(_left(document["left"], Paint(color)))[1:]
+    return "\n".join(lines or ["nothing was left behind by processes of bpfsmith"]) + "\n"
+
+
 def _lines(document: Mapping[str, Any], paint: Paint, width: int, verbose: bool) -> Iterator[str]:
     group = ""
     for check in document["checks"]:
