@@ -612,5 +612,7 @@ def test_maps_nobody_can_know(clang: Any, tmp_path: Path) -> None:
     assert "`.maps` has no BTF" in str(caught.value)
     assert "`-g`" in caught.value.hint
     assert not door.commands()
-    (finding,) = [one for one in bpfsmith.check(out).findings if one.code == "OBJ023"]
+    report = bpfsmith.check(out)
+    (finding,) = [one for one in report.findings if one.code == "OBJ023"]
     assert finding.severity == "error"
+    assert not report.loads

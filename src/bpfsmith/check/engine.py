@@ -316,8 +316,8 @@ class _Pass:
         obj.leave_out(broken)
 
     def _loads(self, obj: Object) -> None:
-        if self.ctx.kernels.specified:
-            return
+        if self.ctx.kernels.specified or any(kind == "maps-without-btf" for kind, _ in obj.notes):
+            return  # in the second case no kernel ever gets to see the programs
         from bpfsmith.read.earliest import earliest_kernel
 
         for program in obj.programs:

@@ -54,7 +54,7 @@ class DebugInformationMissing(ObjectRule):
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         undefined = [one.name for one in obj.maps if one.origin == "btf" and not one.type]
-        if undefined and not obj.has_btf:
+        if undefined and any(kind == "maps-without-btf" for kind, _ in obj.notes):
             dwarf = [Evidence("object", "it has DWARF: the linker was not asked for BTF")] if obj.has_dwarf else []
             yield self.finding(
                 ctx,

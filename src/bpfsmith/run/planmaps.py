@@ -234,7 +234,7 @@ class MapPlanner:
         from bpfsmith.model.errors import InputError
 
         section = planned.source.section
-        if self.object.has_btf:
+        if all(kind != "maps-without-btf" for kind, _ in self.object.notes):
             raise InputError(
                 f"map `{planned.name}` declares no type",
                 where=self.object.path,

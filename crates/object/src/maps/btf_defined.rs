@@ -21,7 +21,7 @@ pub(crate) fn collect(cx: &Context<'_>, notes: &mut Notes) -> Vec<Map> {
     let Some((btf, datasec)) = cx.btf.zip(cx.datasecs.by_name(section.as_bytes())) else {
         notes.push(Note {
             kind: "maps-without-btf",
-            text: "section `.maps` has no BTF: map names are known from symbols, their definitions are not".to_owned(),
+            text: "section `.maps` has no BTF: map names are known from symbols, their definitions are not, and no loader can create them: compile with `-g`".to_owned(),
         });
         return from_symbols(cx, index, &section);
     };
