@@ -81,7 +81,7 @@ def test_a_few_capabilities_are_enough(
 @pytest.mark.parametrize(
     ("words", "capability"),
     [
-        (("run", "OBJECT"), "CAP_BPF"),
+        (("run", "OBJECT", "--iface", "lo"), "CAP_BPF"),
         (("ps",), "CAP_SYS_ADMIN"),
         (("inspect", "prog:1"), "CAP_SYS_ADMIN"),
         (("inspect", "map:1"), "CAP_SYS_ADMIN"),

@@ -366,6 +366,16 @@ def test_doctor_without_rights() -> None:
     assert report.exit_code == 3
     xdp = next(one for one in report.of("program_type") if one.name == "xdp")
     assert (xdp.status, xdp.why) == ("denied", "needs CAP_BPF and CAP_NET_ADMIN")
+    assert not [one.name for one in report.of("attach_type") if one.status == "yes"]
+
+
+def test_doctor_says_of_uprobes_and_tracefs_what_attaching_would() -> None:
+    mounts = "tracefs /sys/kernel/tracing tracefs rw 0 0\n"
+    pmu = {"/sys/bus/event_source/devices/uprobe/type": "9\n"}
+    for mask, status in ((1 << 38, "note"), (0, "missing"), (1 << 21, "ok")):
+        files = {**pmu, "/proc/self/status": f"CapEff:\t{mask:x}\n", "/proc/self/mounts": mounts}
+        with installed(FakeDoor(files=files)):
+            assert {one.name: one.status for one in bpfsmith.doctor(helpers=False).checks}["uprobes"] == status
 
 
 def test_doctor_knows_why_by_the_configuration() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bpfsmith.doctor.report import Check
-from bpfsmith.kernel import door, live, perf, privilege
+from bpfsmith.kernel import door, live, perf, privilege, targets
 from bpfsmith.kernel.info import mounted_with, mounts
+from bpfsmith.model.errors import EnvironmentMissing, PermissionMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ _MOUNTS = (
 def _mounts() -> Iterator[Check]:
     for kind, name, usual, use, command in _MOUNTS:
         found = mounts(kind)
-        if found:
+        closed = _closed(kind) if found else None
+        if closed is not None:
+            yield Check("mounts", name, "missing", closed.message, closed.command)
+        elif found:
             yield Check("mounts", name, "ok", ", ".join(dict.fromkeys(found)))
         else:
             why, instead = mounted_with(command)
@@ -126,11 +130,24 @@ def _mounts() -> Iterator[Check]:
             yield Check("mounts", name, "missing", f"not mounted {place}: {use} need it", f"sudo {instead}")
 
 
+def _closed(kind: str) -> PermissionMissing | None:
+    """What attaching to a tracepoint would be told, when this user may not look into tracefs."""
+    if kind != "tracefs":
+        return None
+    try:
+        targets.tracefs()
+    except PermissionMissing as error:
+        return error
+    except EnvironmentMissing:
+        pass
+    return None
+
+
 def _tracing(report: DoctorReport) -> Iterator[Check]:
     kernel = live()
     for pmu, name, option in (("kprobe", "kprobes", "CONFIG_KPROBES"), ("uprobe", "uprobes", "CONFIG_UPROBE_EVENTS")):
         if perf.number_of_pmu(pmu) is not None:
-            yield Check("tracing", name, "ok", f"{pmu}s can be attached")
+            yield _probes(pmu, name)
         else:
             off = kernel.has_config and kernel.config(option) is None
             why = f"{option} is not set" if off else f"this kernel has no PMU `{pmu}`"
@@ -148,6 +165,17 @@ def _tracing(report: DoctorReport) -> Iterator[Check]:
             yield Check("tracing", name, "missing", "this user may not open perf events", "sudo")
         else:
             yield Check("tracing", name, "note", "none: virtual machines often have no counters; software events work")
+
+
+def _probes(pmu: str, name: str) -> Check:
+    """As opening one would be answered: `kernel.perf` says the same when it is refused."""
+    if privilege.has("CAP_SYS_ADMIN"):
+        return Check("tracing", name, "ok", f"{pmu}s can be attached")
+    if not privilege.has("CAP_PERFMON"):
+        return Check("tracing", name, "missing", f"attaching {pmu}s needs CAP_SYS_ADMIN", "sudo")
+    return Check(
+        "tracing", name, "note", f"one {pmu} needs CAP_SYS_ADMIN; a `{pmu}.multi` link only CAP_PERFMON", "sudo"
+    )
 
 
 def _counts(type_: int, config: int) -> int:

@@ -63,6 +63,7 @@ def run(with_helpers: bool, clean: bool) -> DoctorReport:
         ("attach_type", attach_types.all()),
     ):
         report.features += [_ask(family, row.name, row.since, row.number) for row in rows]
+    _without_programs(report)
     report.features += [_ask("link_type", word, since) for word, since in _LINK_SINCE.items()]
     report.features += [_ask("feature", word, "") for word in probe.FEATURES]
     report.checks = checks(report)
@@ -70,6 +71,16 @@ def run(with_helpers: bool, clean: bool) -> DoctorReport:
         report.helpers = {row.name: _helpers(row.number) for row in program_types.all()}
     report.left = left_behind(clean)
     return report
+
+
+def _without_programs(report: DoctorReport) -> None:
+    """What programs of no permitted type could be attached to is not permitted either."""
+    types = {one.name: one for one in report.of("program_type")}
+    for one in report.of("attach_type"):
+        row = attach_types.get(one.name)
+        kinds = [types[name] for name in (row.program_types if row else ()) if name in types]
+        if one.status == "yes" and kinds and all(kind.status == "denied" for kind in kinds):
+            one.status, one.why = "denied", kinds[0].why
 
 
 def _ask(family: str, word: str, since: str, number: int = 0) -> Feature:
