@@ -46,6 +46,7 @@ def test_what_is_not_inspected(word: str) -> None:
     with installed(FakeDoor()):
         report = bpfsmith.inspect(word)
     assert report.exit_code == 2
+    assert repr(report) == "<InspectReport: nothing, 1 errors>"
     assert "`" in str(report.errors[0])
 
 
@@ -310,6 +311,10 @@ def test_a_program_is_described_with_its_owner() -> None:
     assert "count" in render(document)
     assert "loader(42)" in render(document)
     assert render({**document, "programs": []}) == "nothing is loaded that matches\n"
+    assert (
+        repr(report)
+        == f"<PsReport: 1 programs, {len(report.maps)} maps, {len(report.links)} links, {len(report.btf)} BTF>"
+    )
     row = document["programs"][0]
     wide = {**document, "programs": [{**row, "attached": ["xdp eth0"] * 9, "pins": ["/sys/fs/bpf/" + "x" * 90]}]}
     assert max(map(len, render(wide, width=100).splitlines())) <= 100
@@ -367,6 +372,7 @@ def test_doctor_without_rights() -> None:
     xdp = next(one for one in report.of("program_type") if one.name == "xdp")
     assert (xdp.status, xdp.why) == ("denied", "needs CAP_BPF and CAP_NET_ADMIN")
     assert not [one.name for one in report.of("attach_type") if one.status == "yes"]
+    assert repr(report).startswith("<DoctorReport Linux ")
 
 
 def test_doctor_says_of_uprobes_and_tracefs_what_attaching_would() -> None:

@@ -113,3 +113,8 @@ class DoctorReport:
             "helpers": self.helpers,
             "left": [one.to_json() for one in self.left],
         }
+
+    def __repr__(self) -> str:
+        missing = [one.name for one in self.checks if one.status == "missing"]
+        word = "usable" if self.usable else "not usable"
+        return f"<DoctorReport Linux {self.kernel}: {word}{', missing ' if missing else ''}{', '.join(missing)}>"

@@ -38,6 +38,13 @@ class Explanation:
         """All pages as one Markdown text."""
         return "\n".join(page.markdown for page in self.pages)
 
+    def __repr__(self) -> str:
+        pages = ", ".join(f"{one.kind} {one.name}" for one in self.pages)
+        return f"<Explanation of {self.word!r}: {pages}>"
+
+    def __str__(self) -> str:
+        return self.markdown
+
     def to_json(self) -> dict[str, Any]:
         """`{"version":1,"word","pages":[{"kind","name","markdown"}]}`."""
         return {

@@ -36,6 +36,10 @@ class InspectReport:
         """0, or the highest exit code of the errors: 2 for wrong input."""
         return max((error.exit_code for error in self._errors), default=0)
 
+    def __repr__(self) -> str:
+        paths = ", ".join(one.path for one in self._objects[:3]) + (" ..." if len(self._objects) > 3 else "")
+        return f"<InspectReport: {paths or 'nothing'}, {len(self._errors)} errors>"
+
     def to_json(self) -> dict[str, object]:
         """The contract of docs/json.md: `{"version":1,"objects":[...]}` with every key present."""
         from bpfsmith.inspect._document import object_document

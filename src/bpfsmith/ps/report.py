@@ -204,3 +204,9 @@ class PsReport:
             "links": [one.to_json() for one in self.links],
             "btf": [one.to_json() for one in self.btf],
         }
+
+    def __repr__(self) -> str:
+        return (
+            f"<PsReport: {len(self.programs)} programs, {len(self.maps)} maps, {len(self.links)} links, "
+            f"{len(self.btf)} BTF>"
+        )

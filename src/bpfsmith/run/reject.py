@@ -87,6 +87,7 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
                 f"this kernel does not allow `{program.source.section}` programs (`{program.name}`): loading one is "
                 "refused whatever the privilege",
                 program.source.section.partition("/")[0],
+                instead=_locked(),
                 where=obj.path,
             )
     from bpfsmith.kernel.failures import error
@@ -99,6 +100,15 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
     if not made.where:
         made.where = obj.path
     return made
+
+
+def _locked() -> str:
+    """What `doctor` says of it too: a kernel that is locked down refuses what could change what it does."""
+    from bpfsmith.kernel.privilege import lockdown
+
+    level = lockdown()
+    locked = level in ("integrity", "confidentiality")
+    return f"the kernel is locked down ({level}); `bpfsmith doctor` says what else is missing" if locked else ""
 
 
 def _capable(number: int) -> bool:
