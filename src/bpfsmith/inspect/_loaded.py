@@ -55,9 +55,9 @@ def read_loaded(word: str) -> Object:
 
     kind, _, which = word.partition(":")
     if not which:
-        from bpfsmith.model.errors import InputError
+        from bpfsmith.model.errors import UnknownName
 
-        raise InputError(f"`{word}` says no id, tag or name", hint=f"`{kind}:ID`; `bpfsmith ps` lists what is loaded")
+        raise UnknownName(f"`{word}` says no id, tag or name", hint=f"`{kind}:ID`; `bpfsmith ps` lists what is loaded")
     # No id has more than ten digits, and `int` takes no more than some thousand.
     number = int(which[:20]) if which.isascii() and which.isdecimal() else _by_name(kind, which)
     with info.open_id(kind, number) as fd:

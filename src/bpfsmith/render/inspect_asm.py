@@ -48,7 +48,8 @@ def _lines(program: Program, kernel: Kernel | None, paint: Paint, inlined: bool)
             shown_line = ""
             name, count, stack = starts[slot]
             yield ""
-            yield paint(printable(f"{name}:"), "cyan") + paint(f"  {count} slots, {stack} bytes of stack", "dim")
+            if len(starts) > 1 or name != program.name:  # else the first line has just said it
+                yield paint(printable(f"{name}:"), "cyan") + paint(f"  {count} slots, {stack} bytes of stack", "dim")
         if slot in labels:
             yield paint(f"{labels[slot]}:", "yellow")
         if slot in lines:
