@@ -273,9 +273,7 @@ class Mapping:
     while views of it live, or with the value."""
 
     @staticmethod
-    def map(
-        fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0
-    ) -> Mapping | int:
+    def map(fd: int, length: int, offset: int = 0, prot: int = 1, flags: int = 1, address: int = 0) -> Mapping | int:
         """`address`: a wish, 0 for anywhere; nothing in use is replaced."""
     def __len__(self) -> int: ...
     def close(self) -> None: ...
@@ -442,7 +440,9 @@ def map_dump(
 def map_dump_each(fd: int, sizes: Sizes, flags: int = 0, most: int = 0) -> tuple[Rows, int, int, int]:
     """The same by BPF_MAP_GET_NEXT_KEY and BPF_MAP_LOOKUP_ELEM, for maps without batches; `most`: entries it has room for."""
 
-def map_update(fd: int, keys: Items, values: Items, count: int, flags: int = 0, batch: bool = True) -> tuple[int, int, int, int]:
+def map_update(
+    fd: int, keys: Items, values: Items, count: int, flags: int = 0, batch: bool = True
+) -> tuple[int, int, int, int]:
     """Stores `count` elements in order, by BPF_MAP_UPDATE_BATCH or one by one: (stored, 0, errno, system calls)."""
 
 def map_delete(fd: int, keys: Items, count: int, batch: bool = True) -> tuple[int, int, int, int]:
