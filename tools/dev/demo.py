@@ -56,7 +56,12 @@ def _run(scene: Path, room: int) -> tuple[int, int]:
     )  # fmt: skip
     assert running.stdout is not None
     late = threading.Event()
-    watchdog = threading.Timer(SECONDS, lambda: (late.set(), running.kill()))
+
+    def stop() -> None:
+        late.set()
+        running.kill()
+
+    watchdog = threading.Timer(SECONDS, stop)
     watchdog.start()
     first, count = "", 0
     for count, line in enumerate(running.stdout, start=1):
