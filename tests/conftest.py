@@ -12,6 +12,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -61,6 +62,28 @@ def pytest_report_header() -> list[str]:
         f"clang: {found}; corpus: {objects}; BPF in the kernel: {_no_kernel() or 'yes'}; "
         f"BPF in Rust: {_no_rust() or 'yes'}",
     ]
+
+
+# ------------------------------------------------------------ what a bare machine lacks
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+KERNEL_FILES = (("tracefs", "/sys/kernel/tracing"), ("bpf", "/sys/fs/bpf"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_files() -> None:
+    """tracefs and bpffs, where a bare machine has not mounted them: in a mount namespace of the suite's own, which ends
+    with it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    lacking = [(kind, where) for kind, where in KERNEL_FILES if not os.path.ismount(where)]
+    if os.geteuid() or not lacking or libc.unshare(CLONE_NEWNS):
+        return
+    libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    for kind, where in lacking:
+        if libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None):
+            number = ctypes.get_errno()
+            warnings.warn(f"{kind} cannot be mounted on {where}: {os.strerror(number)}", stacklevel=1)
 
 
 # ------------------------------------------------------------ markers

@@ -535,25 +535,6 @@ def bpffs() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-CLONE_NEWNS = 0x20000
-MS_REC, MS_PRIVATE = 0x4000, 0x40000
-KERNEL_FILES = (("tracefs", "/sys/kernel/tracing"), ("bpf", "/sys/fs/bpf"))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernel_files() -> None:
-    """tracefs and bpffs, where a bare machine has not mounted them: in a mount namespace of the suite's own, which ends
-    with it."""
-    lacking = [(kind, where) for kind, where in KERNEL_FILES if not os.path.ismount(where)]
-    if os.geteuid() or not lacking or _libc.unshare(CLONE_NEWNS):
-        return
-    _libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-    for kind, where in lacking:
-        if _libc.mount(kind.encode(), where.encode(), kind.encode(), 0, None):
-            number = ctypes.get_errno()
-            warnings.warn(f"{kind} cannot be mounted on {where}: {os.strerror(number)}", stacklevel=1)
-
-
 # ------------------------------------------------------------ somebody else
 
 

@@ -190,7 +190,7 @@ def test_plan_of_tail_calls() -> None:
     assert [row["targets"] for row in both] == [[], []]
 
 
-PACKETS = Path(bpfsmith.__file__).parents[2] / "examples/packet-counter/prebuilt/packet-counter.bpf.o"
+PACKETS = FIXTURES.parents[1] / "examples/packet-counter/prebuilt/packet-counter.bpf.o"
 
 
 def test_what_cannot_be_attached_is_left_out_and_one_choice_is_taken() -> None:
