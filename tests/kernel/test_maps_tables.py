@@ -1,4 +1,7 @@
-"""Hash, LRU, array and per-CPU maps on the real kernel; what bpftool sees is what we see."""
+"""Hash, LRU, array and per-CPU maps on the real kernel; what bpftool sees is what we see.
+
+Over 600 lines: one set of maps, loaded once, serves every test here.
+"""
 
 from __future__ import annotations
 
