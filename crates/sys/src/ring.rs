@@ -4,6 +4,8 @@
 //! tests run on memory of their own. A stream is read by one [`Source`] walk with several ways out: dense copies of equal
 //! records, copies of mixed records with their offsets, records sorted by a selector, or a lease on the memory itself.
 
+use std::os::fd::RawFd;
+
 mod consumer;
 mod pages;
 mod perf;
@@ -16,6 +18,7 @@ mod tests;
 
 pub use consumer::{Lease, Ring, Run};
 pub use pages::Pages;
+use pages::page_size;
 pub use perf::PerfRing;
 pub use poller::{Poller, WOKEN};
 pub use source::{End, Mixed, Sorted, Stream, Taken, Types};
@@ -45,6 +48,39 @@ pub struct Memory {
     pub data: *mut u8,
     /// Bytes of `data`, once.
     pub size: u64,
+}
+
+/// Who maps a ring: each side may write its own position only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Consumer,
+    Producer,
+}
+
+impl Memory {
+    /// Maps the ring of `size` bytes (the map's `max_entries`) for one side: valid as long as the pages live; errno when
+    /// the kernel refuses.
+    fn map(fd: RawFd, size: u64, side: Side) -> Result<(Self, (Pages, Pages)), i32> {
+        let page = page_size();
+        let length = usize::try_from(size).map_err(|_| libc::EINVAL)?;
+        if !length.is_power_of_two() || !length.is_multiple_of(page) {
+            return Err(libc::EINVAL);
+        }
+        let doubled = length
+            .checked_mul(2)
+            .and_then(|bytes| bytes.checked_add(page))
+            .ok_or(libc::EINVAL)?;
+        let consumer = Pages::map(fd, page, 0, side == Side::Consumer)?;
+        let producer = Pages::map(fd, doubled, page as u64, side == Side::Producer)?;
+        let memory = Self {
+            consumer: consumer.base().cast(),
+            producer: producer.base().cast(),
+            // SAFETY: the data follow the producer's page.
+            data: unsafe { producer.base().add(page) },
+            size,
+        };
+        Ok((memory, (consumer, producer)))
+    }
 }
 
 // SAFETY: the three addresses are shared memory whose words are read and written atomically only.

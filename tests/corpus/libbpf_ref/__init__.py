@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -94,3 +96,27 @@ def read(paths: list[Path], kernel_btf: Path, lacks: str = "") -> dict[Path, Ref
             found[Path(fields[0])] = RefObject(fields[1], fields[2], maps, programs, btf)
             maps, programs, btf = [], [], None
     return found
+
+
+def compiled(source: Path, name: str) -> Path:
+    """The C program `source` on the libbpf that `build` fetched, as `name` in the cache, anew when the source changed.
+    Raises `CannotBuild`."""
+    build()
+    folder = home() / "libbpf_ref"
+    binary = folder / name
+    if binary.exists() and binary.stat().st_mtime >= source.stat().st_mtime:
+        return binary
+    told = subprocess.run(
+        ["cargo", "metadata", "--format-version", "1"], cwd=folder / "fetch", capture_output=True, text=True, check=True
+    ).stdout
+    manifests = [one["manifest_path"] for one in json.loads(told)["packages"] if one["name"] == "libbpf-sys"]
+    libbpf = Path(manifests[0]).parent / "libbpf"
+    include = [f"-I{path}" for path in (folder / "include", libbpf / "include", libbpf / "include/uapi")]
+    scratch = binary.with_suffix(f".{os.getpid()}")
+    sources = [source, *sorted((libbpf / "src").glob("*.c"))]
+    command: list[str | Path] = ["cc", "-O1", "-w", *include, *sources, "-lelf", "-lz", "-o", scratch]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotBuild(f"`{source.name}` does not build: {done.stderr.strip().splitlines()[-1:]}")
+    scratch.replace(binary)
+    return binary

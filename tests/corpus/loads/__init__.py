@@ -22,25 +22,7 @@ HERE = Path(__file__).parent
 def build(source: Path = HERE / "keep.c") -> Path:
     """The program of that source, built on first use on the libbpf that `libbpf_ref` fetched. Raises its
     `CannotBuild`."""
-    libbpf_ref.build()
-    folder = home() / "libbpf_ref"
-    binary = folder / source.stem
-    if binary.exists() and binary.stat().st_mtime >= source.stat().st_mtime:
-        return binary
-    told = subprocess.run(
-        ["cargo", "metadata", "--format-version", "1"], cwd=folder / "fetch", capture_output=True, text=True, check=True
-    ).stdout
-    manifests = [one["manifest_path"] for one in json.loads(told)["packages"] if one["name"] == "libbpf-sys"]
-    libbpf = Path(manifests[0]).parent / "libbpf"
-    include = [f"-I{path}" for path in (folder / "include", libbpf / "include", libbpf / "include/uapi")]
-    scratch = binary.with_suffix(f".{os.getpid()}")
-    sources = [source, *sorted((libbpf / "src").glob("*.c"))]
-    command: list[str | Path] = ["cc", "-O1", "-w", *include, *sources, "-lelf", "-lz", "-o", scratch]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise libbpf_ref.CannotBuild(f"no loading reference: {done.stderr.strip().splitlines()[-1:]}")
-    scratch.replace(binary)
-    return binary
+    return libbpf_ref.compiled(source, source.stem)
 
 
 class Ours(NamedTuple):

@@ -7,7 +7,6 @@ objects never seen there are loaded: the whole corpus takes some minutes.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -40,25 +39,7 @@ class Verdict(NamedTuple):
 
 def build() -> Path:
     """The program, built on first use on the libbpf that `libbpf_ref` fetched. Raises its `CannotBuild`."""
-    libbpf_ref.build()
-    folder = home() / "libbpf_ref"
-    source, binary = Path(__file__).with_name("load.c"), folder / "verifier_load"
-    if binary.exists() and binary.stat().st_mtime >= source.stat().st_mtime:
-        return binary
-    told = subprocess.run(
-        ["cargo", "metadata", "--format-version", "1"], cwd=folder / "fetch", capture_output=True, text=True, check=True
-    ).stdout
-    manifests = [one["manifest_path"] for one in json.loads(told)["packages"] if one["name"] == "libbpf-sys"]
-    libbpf = Path(manifests[0]).parent / "libbpf"
-    include = [f"-I{path}" for path in (folder / "include", libbpf / "include", libbpf / "include/uapi")]
-    scratch = binary.with_suffix(f".{os.getpid()}")
-    sources = [source, *sorted((libbpf / "src").glob("*.c"))]
-    command: list[str | Path] = ["cc", "-O1", "-w", *include, *sources, "-lelf", "-lz", "-o", scratch]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise libbpf_ref.CannotBuild(f"no verifier reference: {done.stderr.strip().splitlines()[-1:]}")
-    scratch.replace(binary)
-    return binary
+    return libbpf_ref.compiled(Path(__file__).with_name("load.c"), "verifier_load")
 
 
 def verdicts(paths: Iterable[Path]) -> Iterator[Verdict]:

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pages::{Pages, page_size, process, watch_forks};
+use super::pages::{Pages, process, watch_forks};
 use super::source::{
     End, Mixed, Next, Piece, Sorted, Source, Stream, Taken, Types, Walk, dense, mixed, one, sorted,
 };
-use super::{BUSY, DISCARD, HEADER, Memory, slot};
+use super::{BUSY, DISCARD, HEADER, Memory, Side, slot};
 
 impl Memory {
     fn word(self, which: *mut u64) -> &'static AtomicU64 {
@@ -166,26 +166,9 @@ pub struct Ring {
 impl Ring {
     /// Maps the ring of `size` bytes (the map's `max_entries`); errno when the kernel refuses.
     pub fn open(fd: RawFd, size: u64) -> Result<Self, i32> {
-        let page = page_size();
-        let length = usize::try_from(size).map_err(|_| libc::EINVAL)?;
-        if !length.is_power_of_two() || !length.is_multiple_of(page) {
-            return Err(libc::EINVAL);
-        }
-        let doubled = length
-            .checked_mul(2)
-            .and_then(|bytes| bytes.checked_add(page))
-            .ok_or(libc::EINVAL)?;
-        let consumer = Pages::map(fd, page, 0, true)?;
-        let producer = Pages::map(fd, doubled, page as u64, false)?;
-        let memory = Memory {
-            consumer: consumer.base().cast(),
-            producer: producer.base().cast(),
-            // SAFETY: the data follow the producer's page.
-            data: unsafe { producer.base().add(page) },
-            size,
-        };
+        let (memory, pages) = Memory::map(fd, size, Side::Consumer)?;
         // SAFETY: mapped above for as long as the value lives.
-        Ok(unsafe { Self::over(memory, Some((consumer, producer))) })
+        Ok(unsafe { Self::over(memory, Some(pages)) })
     }
 
     /// A consumer of memory that is there already.

@@ -3,8 +3,8 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::pages::{Pages, page_size, process, watch_forks};
-use super::{BUSY, DISCARD, HEADER, Memory, slot};
+use super::pages::{Pages, process, watch_forks};
+use super::{BUSY, DISCARD, HEADER, Memory, Side, slot};
 
 /// A user ring buffer's producer; may be used from several threads.
 #[derive(Debug)]
@@ -18,27 +18,10 @@ pub struct UserRing {
 impl UserRing {
     /// Maps the ring of `size` bytes (the map's `max_entries`); errno when the kernel refuses.
     pub fn open(fd: RawFd, size: u64) -> Result<Self, i32> {
-        let page = page_size();
-        let length = usize::try_from(size).map_err(|_| libc::EINVAL)?;
-        if !length.is_power_of_two() || !length.is_multiple_of(page) {
-            return Err(libc::EINVAL);
-        }
-        let doubled = length
-            .checked_mul(2)
-            .and_then(|bytes| bytes.checked_add(page))
-            .ok_or(libc::EINVAL)?;
         // The kernel refuses a writable mapping of the consumer's page.
-        let consumer = Pages::map(fd, page, 0, false)?;
-        let producer = Pages::map(fd, doubled, page as u64, true)?;
-        let memory = Memory {
-            consumer: consumer.base().cast(),
-            producer: producer.base().cast(),
-            // SAFETY: the data follow the producer's page.
-            data: unsafe { producer.base().add(page) },
-            size,
-        };
+        let (memory, pages) = Memory::map(fd, size, Side::Producer)?;
         // SAFETY: mapped above for as long as the value lives.
-        Ok(unsafe { Self::over(memory, Some((consumer, producer))) })
+        Ok(unsafe { Self::over(memory, Some(pages)) })
     }
 
     /// A producer of memory that is there already.
