@@ -23,6 +23,8 @@ FLOORS = {
     "source": 2,
     "kernel": 2,
     "run": 2,
+    "verdict": 2,
+    "lab": 2,
     "rules": 3,
     "render": 3,
     "check": 4,
@@ -31,13 +33,20 @@ FLOORS = {
     "explain": 4,
     "inspect": 4,
     "skill": 4,
+    "verify": 4,
     "cli": 5,
+    "pytest_plugin": 5,
 }
 # Within a floor: who may import whom. Acyclic, and each with its reason.
 WITHIN = {
     ("model", "_native"),  # the model is a view of native columns
     ("read", "facts"),  # the names of numbers
     ("run", "kernel"),  # loading goes through the door
+    ("verdict", "kernel"),  # judging asks the door what a program type needs
+    ("verdict", "run"),  # judging is planning and replaying, one program alone
+    ("lab", "kernel"),  # a guest is a door of its own
+    ("lab", "run"),  # the host plans, the guest replays
+    ("lab", "verdict"),  # `k.verify(obj)` of a lab kernel
     ("render", "rules"),  # SARIF carries the rules' documentation
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }

@@ -9,16 +9,19 @@
 
 from __future__ import annotations
 
+from _contextvars import ContextVar  # contextvars itself only renames it
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from bpfsmith._native import Fd
+    from bpfsmith.model.kernel import Kernel
 
     from ._door import Door
     from ._live import LiveKernel
 
-__all__ = ["call", "call_fd", "door", "live", "try_call"]
+__all__ = ["call", "call_fd", "door", "live", "through", "try_call"]
 
 
 class _Process:
@@ -28,8 +31,35 @@ class _Process:
     live: LiveKernel | None = None
 
 
+# The door and kernel of this thread or task where they are not the process's own: a guest's.
+_elsewhere: ContextVar[tuple[Door, Kernel] | None] = ContextVar("bpfsmith_door", default=None)
+
+
+class through:  # noqa: N801 - a context manager, used as a word
+    """Inside the block, this thread (or task) talks to another kernel: `door()` and `live()` are those given.
+
+        with kernel.through(guest.door, guest.kernel):
+            bpfsmith.load(obj)
+
+    Threads started inside do not inherit it. Blocks nest."""
+
+    __slots__ = ("_given", "_token")
+
+    def __init__(self, door: Door, kernel: Kernel) -> None:
+        self._given = (door, kernel)
+
+    def __enter__(self) -> None:
+        self._token = _elsewhere.set(self._given)
+
+    def __exit__(self, *exc: object) -> None:
+        _elsewhere.reset(self._token)
+
+
 def door() -> Door:
-    """The process's door."""
+    """The door of this context: the process's own, or the one a `through` block gave."""
+    other = _elsewhere.get()
+    if other is not None:
+        return other[0]
     found = _Process.door
     if found is None:
         from ._door import Door
@@ -39,7 +69,11 @@ def door() -> Door:
 
 
 def live() -> LiveKernel:
-    """The running kernel, one value per process; nothing is read before it is asked for."""
+    """The running kernel, one value per process; nothing is read before it is asked for. In a `through` block, the kernel
+    it gave: a `model.Kernel` that also has what callers of `live()` ask (`probe`, `lacks`)."""
+    other = _elsewhere.get()
+    if other is not None:
+        return other[1]  # type: ignore[return-value]
     found = _Process.live
     if found is None:
         from ._live import LiveKernel

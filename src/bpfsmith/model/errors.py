@@ -12,6 +12,7 @@ BpfsmithError                 anything below
 |  `- Unsupported             this kernel does not have it: what, since when, what instead
 |- KernelError                exit 1: the kernel refused a command: `command`, `errno`
 |  |- VerifierRejected        ... a program: `program`, `log`, `reason`
+|  |- GuestFailed             a lab guest crashed, hung or ran out of memory: `what`, `console`
 |  |- MapFull                 ... more entries: `stored` says how many of those given are in
 |  `- TargetGone              what a link was attached to is no longer there
 |- Closed                     exit 2: a map, program, link or object used after it was closed
@@ -36,6 +37,7 @@ __all__ = [
     "BpfsmithError",
     "Closed",
     "EnvironmentMissing",
+    "GuestFailed",
     "InputError",
     "KernelError",
     "KeyMissing",
@@ -161,6 +163,17 @@ class VerifierRejected(KernelError):
         self.reason = reason
         self.path = path
         self.line = line
+
+
+class GuestFailed(KernelError):
+    """A lab guest did not live to answer. `what`: `crash` (oops, BUG, lockup, panic), `hang` (a time limit of the host),
+    `memory` (out of memory), `boot` (it never came up), `lost` (its process ended); `console`: the last lines its kernel
+    printed. The guest is thrown away."""
+
+    def __init__(self, message: str, what: str, console: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(message, "", 0, where, hint)
+        self.what = what
+        self.console = console
 
 
 class MapFull(KernelError):
