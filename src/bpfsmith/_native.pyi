@@ -447,3 +447,20 @@ def map_update(
 
 def map_delete(fd: int, keys: Items, count: int, batch: bool = True) -> tuple[int, int, int, int]:
     """Deletes `count` keys: (deleted, not there, errno, system calls)."""
+
+# ---------------------------------------------------------------- unpack
+
+def compression(data: bytes) -> str | None:
+    """What the first bytes are the start of: `gzip`, `xz`, `lzma`, `bzip2`, `lz4` or `zstd`; `zlib` cannot be told."""
+
+def decompress(kind: str, data: bytes, limit: int) -> bytes:
+    """What a stream unpacks to; bytes after its end are ignored. `kind`: a word of `compression`, or `zlib`.
+    `ReadError`: another kind, cut off, corrupt, more than `limit` bytes, or a dictionary of more than 256 MiB."""
+
+class Unpacker:
+    """Part of a file, unpacked while it is read: packages are larger than what one wants to hold in memory."""
+
+    def __init__(self, kind: str, path: str, offset: int = 0, length: int | None = None) -> None:
+        """`kind` as for `decompress`, or `` for bytes as they are. `OSError` when it cannot be opened."""
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, fewer only at the end; all of the rest for -1. `ReadError`: cut off or corrupt."""

@@ -16,6 +16,7 @@ mod ring;
 mod source;
 mod sys;
 mod types;
+mod unpack;
 
 create_exception!(
     bpfsmith._native,
@@ -47,5 +48,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     replay::register(m)?;
     ring::register(m)?;
     batch::register(m)?;
+    unpack::register(m)?;
     Ok(())
 }
