@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from sys import byteorder
 
 from bpfsmith import _native
 
@@ -31,9 +32,21 @@ class Door:
     ) -> tuple[list[Fd | None], tuple[int, int, str] | None, list[tuple[int, str]]]:
         return _native.replay(steps, slots, given, log_level)
 
-    def perf_event_open(self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8) -> Fd | int:
-        """`flags` 8 is PERF_FLAG_FD_CLOEXEC."""
-        return _native.perf_event_open(attr, pid, cpu, group_fd, flags)
+    def perf_event_open(
+        self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8,
+        buffers: Sequence[tuple[int, bytes]] = (),
+    ) -> Fd | int:  # fmt: skip
+        """`flags` 8 is PERF_FLAG_FD_CLOEXEC; `buffers`: (offset in `attr`, what the pointer there points to)."""
+        if not buffers:
+            return _native.perf_event_open(attr, pid, cpu, group_fd, flags)
+        from array import array  # tells the address of what it holds
+
+        held, made = [array("B", data) for _, data in buffers], bytearray(attr)
+        for (at, _), data in zip(buffers, held, strict=True):
+            made[at : at + 8] = data.buffer_info()[0].to_bytes(8, byteorder)
+        fd = _native.perf_event_open(bytes(made), pid, cpu, group_fd, flags)
+        del held
+        return fd
 
     def ioctl(self, fd: int, request: int, arg: int = 0) -> int:
         return _native.ioctl(fd, request, arg)

@@ -135,8 +135,13 @@ class FakeDoor(Door):
                 logs.append((at, self.logs.get(fields.get("prog_name", ""), "")))
         return made, None, logs
 
-    def perf_event_open(self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8) -> Fd | int:
+    def perf_event_open(
+        self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8,
+        buffers: Sequence[tuple[int, bytes]] = (),
+    ) -> Fd | int:  # fmt: skip
         fields = {"attr": attr, "pid": pid, "cpu": cpu, "group_fd": group_fd, "flags": flags}
+        if buffers:
+            fields["buffers"] = dict(buffers)
         value = self._ask("perf_event_open", fields)
         return value if value is not None and value < 0 else self._fd()
 

@@ -27,6 +27,7 @@ __all__ = [
     "number_of_pmu",
     "online_cpus",
     "open_event",
+    "open_kprobe",
     "open_uprobe",
     "pmu",
     "refusal",
@@ -37,6 +38,7 @@ HARDWARE, SOFTWARE, TRACEPOINT, CACHE = 0, 1, 2, 3
 _ENABLE, _SET_BPF = 0x2400, 0x40042408
 _CLOEXEC, _PID_CGROUP = 8, 4
 _SIZE = 128
+_CONFIG1 = 56  # offset in `struct perf_event_attr`
 _INHERIT, _FREQ = 1 << 1, 1 << 10
 _PMUS = "/sys/bus/event_source/devices"
 
@@ -148,16 +150,26 @@ def open_event(
 
 def open_uprobe(path: str, offset: int, *, ret: bool, pid: int = -1, semaphore: int = 0) -> Fd | int:
     """A probe at a file's offset, or `-errno`. `semaphore`: file offset of the counter to raise meanwhile, 0: none."""
-    from array import array  # tells the address of what it holds
-
     kind = pmu("uprobe", "CONFIG_UPROBE_EVENTS", "4.17")
-    name = array("B", path.encode("utf-8", "surrogateescape") + b"\0")
     config = (1 << return_bit("uprobe") if ret else 0) | semaphore << 32
     attr = bytearray(_SIZE)
-    pack_into("=IIQQQQQIIQQ", attr, 0, kind, _SIZE, config, 0, 0, 0, 0, 0, 0, name.buffer_info()[0], offset)
-    fd = kernel.door().perf_event_open(bytes(attr), pid, -1 if pid >= 0 else 0, -1, _CLOEXEC)
-    del name
-    return fd
+    pack_into("=IIQQQQQIIQQ", attr, 0, kind, _SIZE, config, 0, 0, 0, 0, 0, 0, 0, offset)
+    return _open_named(attr, path, pid)
+
+
+def open_kprobe(name: str, offset: int = 0, *, address: int = 0, ret: bool = False) -> Fd | int:
+    """A probe at a kernel function (or `module:function`), or at an address where `name` is ""; or `-errno`. 4.17+."""
+    kind = pmu("kprobe", "CONFIG_KPROBES, CONFIG_KPROBE_EVENTS", "4.17")
+    config = 1 << return_bit("kprobe") if ret else 0
+    attr = bytearray(_SIZE)
+    pack_into("=IIQQQQQIIQQ", attr, 0, kind, _SIZE, config, 0, 0, 0, 0, 0, 0, 0, offset if name else address)
+    return _open_named(attr, name, -1)
+
+
+def _open_named(attr: bytearray, name: str, pid: int) -> Fd | int:
+    """Opens an event of a probe PMU whose `config1` points to a name ("": null)."""
+    text = [(_CONFIG1, name.encode("utf-8", "surrogateescape") + b"\0")] if name else []
+    return kernel.door().perf_event_open(bytes(attr), pid, -1 if pid >= 0 else 0, -1, _CLOEXEC, text)
 
 
 def set_program(event_fd: int, program_fd: int) -> int:
