@@ -357,3 +357,64 @@ pub unsafe fn replay<B: AsRef<[u8]> + Sync>(
         logs,
     })
 }
+
+/// What a plan did that was only tried.
+#[derive(Debug, Default)]
+pub struct Once {
+    pub failure: Option<Failure>,
+    /// (step, log) for every program and BTF whose log was asked for.
+    pub logs: Vec<(usize, String)>,
+    /// (step, `struct bpf_prog_info` as long as this kernel knows it) of every program a slot took.
+    pub infos: Vec<(usize, Vec<u8>)>,
+}
+
+/// `struct bpf_prog_info` as of Linux 6.1; later kernels did not add to it.
+const PROG_INFO: usize = 232;
+const GET_INFO: u32 = 15;
+
+fn prog_info(fd: RawFd) -> Option<Vec<u8>> {
+    let mut info = vec![0_u8; PROG_INFO];
+    let mut attr = [0_u8; 16];
+    write(&mut attr, 0, &fd.to_ne_bytes());
+    write(&mut attr, 4, &(PROG_INFO as u32).to_ne_bytes());
+    write(&mut attr, 8, &(info.as_mut_ptr() as u64).to_ne_bytes());
+    // SAFETY: the kernel writes at most `PROG_INFO` bytes; counts of arrays in it are 0, so no other address is used.
+    if unsafe { call::bpf(GET_INFO, &mut attr) } < 0 {
+        return None;
+    }
+    let told = attr.get(4..8).and_then(|bytes| bytes.try_into().ok());
+    info.truncate(told.map_or(0, u32::from_ne_bytes) as usize);
+    Some(info)
+}
+
+/// As `replay`; then everything is closed again.
+///
+/// # Errors
+/// A malformed plan; then no command was given.
+///
+/// # Safety
+/// As for `replay`.
+pub unsafe fn replay_once<B: AsRef<[u8]> + Sync>(
+    steps: &[Step<B>],
+    slots: usize,
+    given: &[(u32, RawFd)],
+    log_level: u32,
+    log_limit: usize,
+) -> Result<Once, PlanError> {
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { replay(steps, slots, given, log_level, log_limit) }?;
+    let made = |step: &Step<B>| {
+        let slot = step.out.filter(|_| step.cmd == PROG_LOAD)?;
+        outcome.fds.get(slot as usize)?.as_ref()
+    };
+    let infos = steps
+        .iter()
+        .enumerate()
+        .filter_map(|(at, step)| Some((at, prog_info(made(step)?.as_raw_fd())?)))
+        .collect();
+    Ok(Once {
+        failure: outcome.failure,
+        logs: outcome.logs,
+        infos,
+    })
+}
