@@ -1,0 +1,247 @@
+"""The kernels kept in the user's cache: where they are, what each has, and finding one by the names people use.
+
+    $BPFSMITH_CACHE or $XDG_CACHE_HOME/bpfsmith or ~/.cache/bpfsmith
+    `- lab/
+       |- kernels/KEY/      one prepared kernel: kernel.json vmlinux modules/*.ko config btf.z
+       |- downloads/        packages while they are needed, partial ones to be resumed
+       `- index/            what the archives offer, as last read
+
+A kernel's folder appears and goes by one rename, so that a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from bpfsmith._native import Btf
+
+__all__ = ["Prepared", "all", "find", "folder", "locked", "remove", "size_of"]
+
+FORMAT = 1
+
+
+def folder(*names: str) -> str:
+    """The lab's folder or one below it, made when missing. `InputError` when it cannot be made."""
+    cache = os.environ.get("BPFSMITH_CACHE")
+    if not cache:
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        cache = os.path.join(home, "bpfsmith")
+    path = os.path.join(cache, "lab", *names)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder `{path}`: {(error.strerror or str(error)).lower()}",
+            hint="set BPFSMITH_CACHE to a folder of yours",
+        ) from None
+    return path
+
+
+class Prepared:
+    """One kernel, ready to be booted. Everything but the types and the configuration is in memory.
+
+    `name`: how it is called in reports (`6.12`, or what `lab add --name` said); `release`: what `uname -r` answers in
+    it; `version`: its numbers (`5.10.262` where the release says `5.10.0-46-cloud-amd64`); `package`: the version of the
+    package it came in ("" for a bare image); `arch`: `x86_64`, `aarch64`; `origin`: where it came from, for people;
+    `added`: when, seconds since 1970; `folder`: where its files are; `boot`: `pvh`, `bzimage` or `image`, what
+    `vmlinux` is; `lacks`: word -> what is lost, empty for a kernel that has everything.
+    """
+
+    __slots__ = (
+        "_config", "added", "arch", "boot", "folder", "has_btf", "has_config", "lacks", "module_names", "name",
+        "origin", "package", "packages", "release", "series_named", "size", "version",
+    )  # fmt: skip
+
+    def __init__(self, folder: str, told: dict[str, Any]) -> None:
+        self.folder = folder
+        self.name: str = told["name"]
+        self.release: str = told["release"]
+        self.version: str = told["version"]
+        self.package: str = told["package"]
+        self.packages: list[str] = told["packages"]
+        self.arch: str = told["arch"]
+        self.origin: str = told["origin"]
+        self.added: int = told["added"]
+        self.boot: str = told["boot"]
+        self.lacks: dict[str, str] = told["lacks"]
+        self.has_btf: bool = told["btf"]
+        self.has_config: bool = told["config"]
+        self.module_names: list[str] = told["modules"]
+        self.series_named: bool = told["series_named"]
+        self.size: int = told["size"]
+        self._config: dict[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of its folder: unique, and never used for another build."""
+        return os.path.basename(self.folder)
+
+    @property
+    def series(self) -> str:
+        """`6.12`."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def vmlinux(self) -> str:
+        """What QEMU is given: an ELF file with a PVH entry, or (`boot`) the boot image as it was."""
+        return os.path.join(self.folder, "vmlinux")
+
+    @property
+    def modules(self) -> list[str]:
+        """Paths of its modules, uncompressed, in the order in which they can be loaded."""
+        return [os.path.join(self.folder, "modules", f"{name}.ko") for name in self.module_names]
+
+    @property
+    def config(self) -> dict[str, str]:
+        """`CONFIG_HZ` -> `250`: what is set, text unquoted. Empty when it is not known (`has_config`)."""
+        if self._config is None:
+            from bpfsmith.lab.kernels.config import parse
+
+            self._config = {}
+            if self.has_config:
+                with open(os.path.join(self.folder, "config"), encoding="utf-8", errors="replace") as file:
+                    self._config = parse(file.read())
+        return self._config
+
+    def btf_bytes(self) -> bytes:
+        """Its vmlinux BTF as it is in the kernel. `EnvironmentMissing` without."""
+        if not self.has_btf:
+            raise EnvironmentMissing(
+                f"kernel `{self.name}` has no BTF", f"bpfsmith lab add --btf FILE {self.name}", where=self.name
+            )
+        from zlib import decompress
+
+        with open(os.path.join(self.folder, "btf.z"), "rb") as file:
+            return decompress(file.read())
+
+    def btf(self) -> Btf:
+        """The same, read."""
+        from bpfsmith._native import Btf
+
+        return Btf.parse(self.btf_bytes())
+
+    def __repr__(self) -> str:
+        return f"<Prepared {self.name}: {self.release}>"
+
+
+def _read(path: str) -> Prepared | None:
+    """What is in one folder; None for what is none of ours or of another format."""
+    import json
+
+    try:
+        with open(os.path.join(path, "kernel.json"), encoding="utf-8") as file:
+            told = json.load(file)
+        return Prepared(path, told) if told.get("format") == FORMAT else None
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def all() -> list[Prepared]:  # noqa: A001 - as the fact tables call it
+    """Every prepared kernel, oldest series first; of one series the newest build last."""
+    base = folder("kernels")
+    found = [_read(os.path.join(base, name)) for name in sorted(os.listdir(base)) if not name.startswith(".")]
+    return sorted((one for one in found if one is not None), key=_order)
+
+
+def _order(one: Prepared) -> tuple[Any, ...]:
+    from bpfsmith.lab.kernels.versions import numbers, version_key
+
+    return (numbers(one.version), not one.series_named, version_key(one.package), one.release, one.name)
+
+
+def find(name: str) -> Prepared:
+    """The kernel of that name, release, package version, version or series (the newest of several).
+
+    `UnknownName` with near names; `EnvironmentMissing` with the command when such a kernel could be had."""
+    here = all()
+    for fits in (
+        lambda one: one.name == name,
+        lambda one: name in (one.release, one.key, one.package),
+        lambda one: one.version == name or (one.series == name and one.series_named),
+        lambda one: one.series == name,
+    ):
+        found = [one for one in here if fits(one)]
+        if found:
+            return found[-1]
+    from bpfsmith.lab.kernels.matrix import SERIES
+    from bpfsmith.model.near import near_matches
+
+    series, _, arch = name.partition("-")
+    if series in SERIES and arch in ("", "arm64"):
+        wanted = f"bpfsmith lab get {'--arch arm64 ' if arch else ''}{series}"
+        raise EnvironmentMissing(f"kernel `{name}` is not prepared", wanted, where=name)
+    names = [one.name for one in here]
+    near = near_matches(name, [*names, *(one.release for one in here), *SERIES])
+    hint = f"did you mean {' or '.join(f'`{one}`' for one in near)}? " if near else ""
+    known = f"here are {', '.join(names)}; " if names else ""
+    raise UnknownName(f"unknown kernel `{name}`", hint=f"{hint}{known}`bpfsmith lab list` shows what can be had")
+
+
+def remove(name: str) -> Prepared:
+    """Deletes the kernel that `find(name)` gives, what was made of it by others too (its templates are below it)."""
+    from shutil import rmtree
+
+    one = find(name)
+    gone = os.path.join(folder("kernels"), f".gone-{os.getpid()}-{one.key}")
+    try:
+        os.rename(one.folder, gone)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot remove kernel `{one.name}`: {why}", where=one.folder) from None
+    rmtree(gone, ignore_errors=True)
+    return one
+
+
+class locked:  # noqa: N801 - a context manager, used as a word
+    """Only one process inside the block at a time, for one thing of the store; also ends with the process."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, what: str) -> None:
+        self._path = os.path.join(folder("locks"), what.replace("/", "_"))
+
+    def __enter__(self) -> None:
+        from fcntl import LOCK_EX, flock
+
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flock(self._fd, LOCK_EX)
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._fd)
+
+
+def size_of(path: str) -> int:
+    """Bytes on disk of everything below a folder, holes not counted."""
+    return sum(stat.st_blocks * 512 for stat in _stats(path))
+
+
+def _stats(path: str) -> Iterator[os.stat_result]:
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _stats(entry.path)
+                else:
+                    yield entry.stat(follow_symlinks=False)
+    except OSError:
+        return  # taken away meanwhile
+
+
+def sweep() -> None:
+    """Removes what processes that are no more left half made."""
+    from shutil import rmtree
+
+    base = folder("kernels")
+    for name in os.listdir(base):
+        kind, _, rest = name.partition("-")
+        pid = rest.partition("-")[0]
+        if kind not in (".new", ".gone") or not pid.isdecimal() or os.path.exists(f"/proc/{pid}"):
+            continue
+        rmtree(os.path.join(base, name), ignore_errors=True)
