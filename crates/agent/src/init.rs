@@ -27,6 +27,8 @@ const MOUNTS: [(&str, &str, &str); 13] = [
     ("/run", "tmpfs", ""),
     ("/mnt", "tmpfs", ""),
 ];
+/// What the virtio port is called.
+const NAME: &str = "lab";
 const ORDER: &str = "/mods/order";
 /// How long a port may take to appear after its driver.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -117,14 +119,14 @@ fn limits() {
     }
 }
 
-/// The channel's device: the virtio port called `bpfsmith`, else the first port, else a serial line if told so.
+/// The channel's device: the virtio port called `lab`, else the first port, else a serial line if told so.
 fn port() -> Option<String> {
     let mut first = None;
     for entry in fs::read_dir("/sys/class/virtio-ports").ok()?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("/dev/{name}");
         let called = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-        if called.trim() == "bpfsmith" {
+        if called.trim() == NAME {
             return Some(path);
         }
         first.get_or_insert(path);

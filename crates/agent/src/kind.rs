@@ -47,6 +47,7 @@ pub const POSSIBLE_CPUS: u8 = 29;
 pub const MOUNT: u8 = 30;
 pub const UMOUNT: u8 = 31;
 pub const MODULE: u8 = 32;
+pub const EACH: u8 = 33;
 pub const EXEC: u8 = 40;
 pub const INPUT: u8 = 41;
 pub const SIGNAL: u8 = 42;

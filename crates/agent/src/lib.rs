@@ -45,7 +45,7 @@
 //! | 5 `REPLAY_ONCE` | the same; all is closed again -> an outcome with infos |
 //! | 6 `CLOSE` | i32 each until the end; no answer at all |
 //! | 7 `DUP` | i32 fd -> i64 |
-//! | 8 `PERF_EVENT_OPEN` | i32 pid, i32 cpu, i32 group, u64 flags, bytes attr -> i64 |
+//! | 8 `PERF_EVENT_OPEN` | i32 pid, i32 cpu, i32 group, u64 flags, bytes attr, u32 count, buffers -> i64 |
 //! | 9 `IOCTL` | i32 fd, u64 request, u64 argument -> i64 |
 //! | 10 `IOCTL_BUFFER` | i32 fd, u64 request, bytes data -> i64, the data afterwards |
 //! | 11 `MAP_READ` | i32 fd, u64 flags, u32 size, bytes key -> i64, the value when it is 0 |
@@ -68,6 +68,7 @@
 //! | 30 `MOUNT` | u64 flags, bytes source, bytes type, bytes data, path -> (nothing) |
 //! | 31 `UMOUNT` | u32 flags, path -> (nothing) |
 //! | 32 `MODULE` | bytes parameters, the module -> (nothing) |
+//! | 33 `EACH` | as `REPLAY`, of steps that need nothing of each other -> (i64, bytes log) each; all is closed again |
 //! | 40 `EXEC` | u8 flags, u16 rows, u16 columns, bytes folder, u32 count, arguments, u32 count, variables -> i32 wait status |
 //! | 41 `INPUT` | u32 the exec's id, bytes until the end (none: its end); no answer |
 //! | 42 `SIGNAL` | u32 the exec's id, i32 signal, to all of its process group; no answer |

@@ -190,6 +190,22 @@ fn run(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
     out.done()
 }
 
+/// Every step by itself; what it makes is closed again.
+fn each(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
+    let (steps, slots) = &told.plan;
+    let limit = usize::try_from(told.limit).unwrap_or(usize::MAX).min(most / 4);
+    let mut tell = |answer: i64, log: &str| {
+        let mut body = Body::new();
+        body.i64(answer).bytes(log.as_bytes());
+        out.put(&body.0);
+    };
+    // SAFETY: as in `run`.
+    match unsafe { replay::each(steps, *slots, &told.given, told.level, limit, &mut tell) } {
+        Ok(()) => out.done(),
+        Err(error) => out.error(libc::EINVAL, &error.to_string()),
+    }
+}
+
 fn dump(mut out: Out<'_>, told: &Dump) -> Result<(), Gone> {
     let layout = Layout {
         key: told.key,
@@ -407,6 +423,7 @@ impl Hands for Worker {
             Request::Hello => self.hello(out),
             Request::Bpf { command, attr, buffers } => bpf(out, command, attr, &buffers),
             Request::Replay(told) => run(out, &told, self.limit),
+            Request::Each(told) => each(out, &told, self.limit),
             Request::Close(fds) => {
                 for fd in fds.into_iter().filter(|fd| *fd > 2) {
                     call::close(fd);
@@ -414,9 +431,14 @@ impl Hands for Worker {
                 Ok(())
             }
             Request::Dup(fd) => value(out, call::dup(fd)),
-            Request::PerfEventOpen { pid, cpu, group, flags, attr } => {
+            Request::PerfEventOpen { pid, cpu, group, flags, attr, buffers } => {
                 let mut attr = attr.to_vec();
+                let held: Vec<Vec<u8>> = buffers.iter().map(|one| one.head.to_vec()).collect();
+                for (buffer, bytes) in buffers.iter().zip(&held) {
+                    put64(&mut attr, buffer.at, bytes.as_ptr() as u64);
+                }
                 let answer = call::perf_event_open(&mut attr, pid, cpu, group, flags);
+                drop(held);
                 value(out, answer)
             }
             Request::Ioctl { fd, request, argument } => value(out, call::ioctl(fd, request, argument)),

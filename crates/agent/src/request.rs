@@ -84,9 +84,10 @@ pub enum Request<'a> {
     Clock { seconds: i64, nanoseconds: u32, seed: &'a [u8] },
     Bpf { command: u32, attr: &'a [u8], buffers: Vec<Buffer<'a>> },
     Replay(Replay<'a>),
+    Each(Replay<'a>),
     Close(Vec<i32>),
     Dup(i32),
-    PerfEventOpen { pid: i32, cpu: i32, group: i32, flags: u64, attr: &'a [u8] },
+    PerfEventOpen { pid: i32, cpu: i32, group: i32, flags: u64, attr: &'a [u8], buffers: Vec<Buffer<'a>> },
     Ioctl { fd: i32, request: u64, argument: u64 },
     IoctlBuffer { fd: i32, request: u64, data: &'a [u8] },
     MapRead { fd: i32, flags: u64, size: usize, key: &'a [u8] },
@@ -157,6 +158,10 @@ fn buffer<'a>(body: &mut Reader<'a>, attr: usize) -> Result<Buffer<'a>, Malforme
         head,
         pointers,
     })
+}
+
+fn buffers<'a>(body: &mut Reader<'a>, attr: usize) -> Result<Vec<Buffer<'a>>, Malformed> {
+    (0..body.count(17)?).map(|_| buffer(body, attr)).collect()
 }
 
 fn replay<'a>(body: &mut Reader<'a>, once: bool) -> Result<Replay<'a>, Malformed> {
@@ -243,17 +248,15 @@ impl<'a> Request<'a> {
             kind::BPF => {
                 let command = body.u32()?;
                 let attr = body.bytes()?;
-                let buffers = (0..body.count(17)?)
-                    .map(|_| buffer(body, attr.len()))
-                    .collect::<Result<_, _>>()?;
                 Self::Bpf {
                     command,
                     attr,
-                    buffers,
+                    buffers: buffers(body, attr.len())?,
                 }
             }
             kind::REPLAY => Self::Replay(replay(body, false)?),
             kind::REPLAY_ONCE => Self::Replay(replay(body, true)?),
+            kind::EACH => Self::Each(replay(body, true)?),
             kind::CLOSE => {
                 let mut fds = Vec::new();
                 while !body.is_empty() {
@@ -262,13 +265,19 @@ impl<'a> Request<'a> {
                 Self::Close(fds)
             }
             kind::DUP => Self::Dup(body.i32()?),
-            kind::PERF_EVENT_OPEN => Self::PerfEventOpen {
-                pid: body.i32()?,
-                cpu: body.i32()?,
-                group: body.i32()?,
-                flags: body.u64()?,
-                attr: body.bytes()?,
-            },
+            kind::PERF_EVENT_OPEN => {
+                let (pid, cpu, group, flags) =
+                    (body.i32()?, body.i32()?, body.i32()?, body.u64()?);
+                let attr = body.bytes()?;
+                Self::PerfEventOpen {
+                    pid,
+                    cpu,
+                    group,
+                    flags,
+                    attr,
+                    buffers: buffers(body, attr.len())?,
+                }
+            }
             kind::IOCTL => Self::Ioctl {
                 fd: body.i32()?,
                 request: body.u64()?,

@@ -418,3 +418,38 @@ pub unsafe fn replay_once<B: AsRef<[u8]> + Sync>(
         infos,
     })
 }
+
+/// Gives every command by itself, whatever became of those before it, and closes what it made: thousands of questions in
+/// one message. `tell` gets the kernel's answer (0 for a descriptor) and the log of what was refused.
+///
+/// # Errors
+/// A malformed plan; then no command was given.
+///
+/// # Safety
+/// As for `replay`.
+pub unsafe fn each<B: AsRef<[u8]> + Sync>(
+    steps: &[Step<B>],
+    slots: usize,
+    given: &[(u32, RawFd)],
+    log_level: u32,
+    log_limit: usize,
+    tell: &mut dyn FnMut(i64, &str),
+) -> Result<(), PlanError> {
+    validate(steps, slots, given)?;
+    let fds = Slots {
+        own: Vec::new(),
+        given: given.to_vec(),
+    };
+    for step in steps {
+        let (answer, log) = run(step, &fds, log_level, log_limit);
+        match opened(step, answer) {
+            Some(made) => {
+                drop(made);
+                tell(0, "");
+            }
+            None if answer >= 0 => tell(answer, ""),
+            None => tell(answer, &log.unwrap_or_default()),
+        }
+    }
+    Ok(())
+}
