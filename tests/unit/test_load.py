@@ -31,7 +31,7 @@ from bpfsmith.run.load import load
 from bpfsmith.run.plan import Blob, Plan, Slot
 from bpfsmith.run.planned import Options
 from bpfsmith.run.planner import make_plan
-from bpfsmith.run.reject import _reason
+from bpfsmith.run.verifier_log import parse
 from unit.sample_programs import HEAD, XDP, commands, kernel
 
 pytestmark = pytest.mark.toolchain
@@ -394,12 +394,15 @@ def test_a_rejection(build: Callable[[str], Object]) -> None:
         ("unreachable insn 4\nprocessed 0 insns\n", "unreachable insn 4", None),
         ("0: (bf) r6 = r1\n; int x = *p; @ a.c:3\n1: (85) call unknown#195896080\ninvalid func unknown#195896080\n",
          "invalid func unknown#195896080", 1),
-        ("Verification failed\nReason: R1 is no pointer\nAt: 3\n3: (61) r0 = *(u32 *)(r1 +0)\n", "R1 is no pointer", 3),
-        ("Verification failed\nReason:\n  R1 is no pointer\n", "R1 is no pointer", None),
+        ("3: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\n\nVerification failed: Type: wrong\n\nReason:\n"
+         "  R1 is no pointer\n\nAt:\n  f @ a.c:3\n\nprocessed 4 insns (limit 1000000)\n",
+         "R1 invalid mem access 'scalar'", 3),
+        ("Verification failed: Type: wrong\n\nReason:\n  R1 is no pointer\n", "R1 is no pointer", None),
     ],
 )  # fmt: skip
 def test_reasons(log: str, reason: str, slot: int | None) -> None:
-    assert _reason(log) == (reason, slot)
+    told = parse(log)
+    assert (told.message, told.instruction) == (reason, slot)
 
 
 def test_pins_of_somebody_faster(build: Callable[[str], Object]) -> None:

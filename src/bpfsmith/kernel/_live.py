@@ -68,7 +68,7 @@ class LiveKernel(Kernel):
                     "a kernel built with CONFIG_DEBUG_INFO_BTF=y has them, or give its types with `btf=`",
                     "",
                     where=path,
-                ) from None
+                ).lacking("btf") from None
         return self._vmlinux
 
     @property

@@ -31,6 +31,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
 __all__ = [
     "BadRecord",
@@ -58,15 +59,24 @@ REPORT = "this is a bug in bpfsmith; report it with the command, its output unde
 
 
 class BpfsmithError(Exception):
-    """Base of every error raised on purpose; `message` is one lower-case sentence without a full stop."""
+    """Base of every error raised on purpose; `message` is one lower-case sentence without a full stop.
+
+    `lacks`: what an object that cannot be loaded lacks, in the words of `verify`: `prog-type`, `map`, `attach-target`,
+    `kfunc`, `btf`, `config`, `loader`, `no-target-given`, `memory`; "" when nobody said."""
 
     exit_code = 4
+    lacks = ""
 
     def __init__(self, message: str, where: str = "", hint: str = "") -> None:
         super().__init__(message, where, hint)
         self.message = message
         self.where = where
         self.hint = hint
+
+    def lacking(self, what: str) -> Self:
+        """Itself, with `lacks` set."""
+        self.lacks = what
+        return self
 
     def __str__(self) -> str:
         text = self.message
@@ -166,9 +176,9 @@ class VerifierRejected(KernelError):
 
 
 class GuestFailed(KernelError):
-    """A lab guest did not live to answer. `what`: `crash` (oops, BUG, lockup, panic), `hang` (a time limit of the host),
-    `memory` (out of memory), `boot` (it never came up), `lost` (its process ended); `console`: the last lines its kernel
-    printed. The guest is thrown away."""
+    """A lab guest did not live to answer. `what`: `crash` (oops, BUG, lockup, panic), `hang` (a time limit of the
+    host), `memory` (out of memory), `boot` (it never came up), `lost` (its process ended); `console`: the last lines
+    its kernel printed. The guest is thrown away."""
 
     def __init__(self, message: str, what: str, console: str = "", where: str = "", hint: str = "") -> None:
         super().__init__(message, "", 0, where, hint)

@@ -65,7 +65,9 @@ class Kernel:
         if self._btf is None:
             from bpfsmith.model.errors import EnvironmentMissing
 
-            raise EnvironmentMissing(f"kernel `{self.name}` has no BTF: give its types", "", where=self.name)
+            raise EnvironmentMissing(f"kernel `{self.name}` has no BTF: give its types", "", where=self.name).lacking(
+                "btf"
+            )
         return self._btf
 
     @property

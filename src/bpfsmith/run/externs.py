@@ -124,7 +124,7 @@ class Externs:
                 where=self.object.path,
                 hint="declare it as the kernel does (`bpftool btf dump file /sys/kernel/btf/vmlinux format c`), or "
                 "give it a flavour of its own: `name___flavour`",
-            )
+            ).lacking("kfunc" if extern.kind == "kfunc" else "btf")
         return ("type", number, module)
 
     def _missing(self, extern: Extern, program: str) -> None:
@@ -139,7 +139,7 @@ class Externs:
             f"program `{program}` needs {what} `{extern.name}`, which kernel `{self.kernel.name}` does not have",
             where=self.object.path,
             hint=hint,
-        )
+        ).lacking("kfunc" if extern.kind == "kfunc" else "btf")
 
 
 def _in_types(kernel: Kernel, name: str, kind: str) -> tuple[int | None, str]:
@@ -209,13 +209,13 @@ def attach_target(planned: PlannedProgram, kernel: Kernel, path: str) -> tuple[i
             f"section `{section}` of program `{planned.name}` does not say what to attach to",
             where=path,
             hint=f"write `{section}/NAME`, or pass `programs={{'{planned.name}': {{'attach_to': 'NAME'}}}}`",
-        )
+        ).lacking("no-target-given")
     if planned.type == 28:  # ext
         raise InputError(
             f"program `{planned.name}` replaces `{wanted}` of another program, which was not given",
             where=path,
             hint=f"pass `programs={{'{planned.name}': {{'attach_prog': PROGRAM}}}}`",
-        )
+        ).lacking("no-target-given")
     module, colon, name = wanted.rpartition(":")
     prefix, kind = _PREFIXES.get(planned.attach_type, ("", "FUNC"))
     if not colon or module == "vmlinux":
@@ -235,7 +235,7 @@ def attach_target(planned: PlannedProgram, kernel: Kernel, path: str) -> tuple[i
         f"program `{planned.name}` attaches to {called} `{wanted}`, which kernel `{kernel.name}` does not have",
         where=path,
         hint=hint or f"its types name no {called} like that; it may be inlined, renamed or built as a module",
-    )
+    ).lacking("attach-target")
 
 
 def _near_types(btf: Btf, name: str, kind: str, prefix: str = "") -> str:
@@ -315,19 +315,19 @@ def _not_configured(name: str, kernel: Kernel, path: str) -> None:
     if not name.startswith("CONFIG_"):
         raise InputError(
             f"`{name}` is no configuration value", where=path, hint="those known start with `CONFIG_` or `LINUX_`"
-        )
+        ).lacking("config")
     if not kernel.has_config:
         raise EnvironmentMissing(
             f"`{name}` is needed, and this machine does not tell its kernel's configuration: neither /proc/config.gz "
             f"nor /boot/config-* is there; pass `kconfig={{'{name}': ...}}`",
             "modprobe configs",
             where=path,
-        )
+        ).lacking("config")
     raise TargetMissing(
         f"`{name}` is not set in the configuration of kernel `{kernel.name}`",
         where=path,
         hint=f"declare it `__weak`, or pass `kconfig={{'{name}': ...}}`",
-    )
+    ).lacking("config")
 
 
 class _Variable:
@@ -384,4 +384,4 @@ class _Variable:
         wants = "tristate" if self.tristate else "bool" if self.bool else f"{self.size}-byte {self.kind.lower()}"
         raise ValueMismatch(
             f"`{name}` is `{value}` in the kernel's configuration, which does not fit the declared {wants}", where=path
-        )
+        ).lacking("config")

@@ -226,69 +226,31 @@ def _options(
 
 
 def _execute(obj: Object, kernel: Kernel, options: Options, log_level: int, token: str | None, own: bool) -> Loaded:
+    from bpfsmith.run.attempt import attempt
+
     door = door_of.door()
     fixed: dict[str, Any] = {}
     if token is not None:
         from bpfsmith.run.pins import open_bpffs
 
         fixed["bpffs"] = open_bpffs(token)
-    planned = None
-    while True:
-        pinned: dict[str, Fd] = {}
-        if options.pins:
-            from bpfsmith.run.pins import existing
+    fds: list[Fd | None] = []
+    told: dict[str, str] = {}
 
-            pinned = existing(options)
-        former = planned
-        try:
-            planned = plan_object(obj, kernel, options)
-            if options.given:
-                from bpfsmith.run.pins import check
+    def replay(planned: Planned, given: list[tuple[int, int]]) -> tuple[int, int, str] | None:
+        plan = planned.plan
+        fds[:], failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
+        told.update((plan.commands[at].what, log) for at, log in logs)
+        return failure
 
-                check(planned, options)
-            plan = planned.plan
-            given = _given(planned, options, fixed) if plan.given else []
-            fds, failure, logs = door.replay(plan.steps(), len(plan.slots), given, log_level)
-            if failure is None:
-                break
-            if plan.commands[failure[0]].name == "BPF_OBJ_PIN":
-                from bpfsmith.run.pins import take_back
+    planned, failure, pinned = attempt(obj, kernel, options, replay, fixed)
+    if failure is not None:
+        from bpfsmith.run.reject import meaning
 
-                take_back(plan.commands[: failure[0]])
-            from bpfsmith.run.reject import again
-
-            # Either it knows what to change (and has changed it), or it raises.
-            again(obj, kernel, options, planned, failure, former)
-        except BaseException:
-            _close(pinned, options)
-            raise
-        _close(pinned, options)
+        raise meaning(obj, kernel, planned, failure)
     for fd in fixed.values():
         fd.close()
-    told = {plan.commands[at].what: log for at, log in logs}
     for name, fd in pinned.items():
-        fds[plan.slot(planned.maps[name].slot)] = fd
+        fds[planned.plan.slot(planned.maps[name].slot)] = fd
         del options.given[name]
     return Loaded(obj, kernel, planned, fds, dict(options.given), told, own)
-
-
-def _close(pinned: dict[str, Fd], options: Options) -> None:
-    """Lets go of pins that were opened for a try that failed."""
-    for name, fd in pinned.items():
-        fd.close()
-        options.given.pop(name, None)
-
-
-def _given(planned: Planned, options: Options, fixed: dict[str, Any]) -> list[tuple[int, int]]:
-    """(slot, descriptor) of what the caller hands over."""
-    slots = []
-    for slot in planned.plan.given:
-        kind, _, name = slot.partition(":")
-        if kind == "map":
-            value = options.given[name]
-        elif kind == "target":
-            value = options.programs[name]["attach_prog"]
-        else:
-            value = fixed[slot]
-        slots.append((planned.plan.slot(slot), value if isinstance(value, int) else value.fileno()))
-    return slots

@@ -21,6 +21,7 @@ __all__ = ["MapPlanner", "kernel_name"]
 
 PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, STRUCT_OPS, ARENA = 3, 4, 12, 13, 26, 33
 _RINGS = frozenset((27, 31))  # ringbuf, user_ringbuf
+_NO_ENTRIES = frozenset((19, 21, 24, 26, 28, 29, 32))  # the storages, struct_ops: theirs is not a number of entries
 # The value may hold a program besides the target since 5.8 (devmap, devmap_hash) and 5.9 (cpumap).
 _VALUE_WITH_PROGRAM = {14: "devmap_prog", 25: "devmap_prog", 16: "cpumap_prog"}
 # Kernels refuse types for these: perf_event_array, stack_trace, cgroup_array, maps of maps, devmap, sockmap, cpumap,
@@ -57,8 +58,8 @@ class MapPlanner:
         """Every map of the object, in its order; contents that refer to other maps come last."""
         for source in self.object.maps:
             native = source.native
-            if native.origin == "struct_ops" and source.section.startswith("?") and native.name not in programs.forced:
-                self.by_index.append(None)  # optional: only when one of its programs was asked for
+            if native.origin == "struct_ops" and self._left_out(source, programs):
+                self.by_index.append(None)
                 continue
             if native.origin in ("data", "kconfig") and not self.kernel.has("global_data"):
                 self.by_index.append(None)  # programs that use it are refused where they are planned
@@ -69,6 +70,16 @@ class MapPlanner:
             for index, name in one.source.values:
                 if name in by_name:
                     self._store(one, index, Slot(by_name[name].slot), f"`{name}` into slot {index} of map `{one.name}`")
+
+    def _left_out(self, source: Map, programs: ProgramPlanner) -> bool:
+        """struct_ops maps that are optional exist when one of their programs was asked for; beside a program that is
+        judged alone, those it is a member of or uses."""
+        native = source.native
+        alone = self.options.alone
+        if alone and all(name != alone for _, name in native.values):
+            judged = programs.programs.get(alone)
+            return judged is None or len(self.by_index) not in judged.source.native.map_refs()
+        return source.section.startswith("?") and native.name not in programs.forced
 
     def _plan(self, source: Map, programs: ProgramPlanner) -> PlannedMap:
         name = source.native.name
@@ -109,13 +120,17 @@ class MapPlanner:
 
     def _size(self, planned: PlannedMap) -> None:
         """Adjusts what kernels want otherwise than objects say."""
+        planned.value_size = self.options.value_sizes.get(planned.name, planned.value_size)
         wanted = self.options.map_sizes.get(planned.name)
         if wanted is not None:
             planned.max_entries = wanted
         kind = planned.type
         if kind == PERF_EVENT_ARRAY and not planned.max_entries:
             planned.max_entries = self.kernel.possible_cpus
-        elif kind in _RINGS:
+        elif self.options.alone and not planned.max_entries and kind not in _NO_ENTRIES:
+            planned.max_entries = 1
+            self.plan.note(f"map `{planned.name}`", "its size is left to whoever loads it: created with one entry")
+        if kind in _RINGS:
             # A declared value type says what its records are; kernels want no sizes.
             planned.key_size = planned.value_size = 0
             rounded = _ring_size(planned.max_entries, self.kernel.page_size)
@@ -239,13 +254,13 @@ class MapPlanner:
                 f"map `{planned.name}` declares no type",
                 where=self.object.path,
                 hint="`__uint(type, BPF_MAP_TYPE_HASH);` in C says which",
-            )
+            ).lacking("map")
         raise InputError(
             f"`{section}` has no BTF, which alone says what map `{planned.name}` is",
             where=self.object.path,
             hint="compile with `-g`, and strip with `llvm-strip -g`; Aya: `debug = 2` in the kernel crate's profile, "
             "and bpf-linker with `--btf`",
-        )
+        ).lacking("loader")
 
     def _no_template(self, planned: PlannedMap) -> None:
         from bpfsmith.model.errors import InputError
@@ -255,7 +270,7 @@ class MapPlanner:
             where=self.object.path,
             hint="declare the inner map's type (`__array(values, ...)` in C, a BTF map in Aya), or hand over a ready "
             f"map with `maps={{'{planned.name}': ...}}`",
-        )
+        ).lacking("map")
 
     def _fill(self, planned: PlannedMap) -> None:
         data = planned.data or b""

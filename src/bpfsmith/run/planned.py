@@ -96,14 +96,16 @@ class Options:
     `attach_btf_id`, `attach_prog`, `flags`, `ifindex`); `selected`: names to load, None: what the sections say;
     `autoload`: exceptions to that; `pins`: path by map to pin it at afterwards; `kconfig`: values by name; `targets`:
     types to relocate against instead of the kernel's; `arena`: where the next arena without an address is mapped;
-    `token`: whether the slots `bpffs` and `token` are used.
+    `token`: whether the slots `bpffs` and `token` are used; `license`, `value_sizes` (by map): instead of the
+    object's, where another loader gives others; `alone`: the one program that is judged, "" when the object is loaded:
+    what only others need is left out.
 
     What a refusal taught: `no_btf`: leave the object's types away; `no_bind`: do not bind `.rodata` maps to programs;
     `plain_maps`: maps to create without types."""
 
     __slots__ = (
-        "arena", "autoload", "data", "given", "kconfig", "map_sizes", "no_bind", "no_btf", "pins", "plain_maps",
-        "programs", "selected", "targets", "token",
+        "alone", "arena", "autoload", "data", "given", "kconfig", "license", "map_sizes", "no_bind", "no_btf", "pins",
+        "plain_maps", "programs", "selected", "targets", "token", "value_sizes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -119,6 +121,9 @@ class Options:
         self.kconfig: dict[str, Any] = {}
         self.targets: list[Btf] | None = None
         self.token = False
+        self.license: str | None = None
+        self.value_sizes: dict[str, int] = {}
+        self.alone = ""
         self.no_bind = False
         self.no_btf = False
         self.plain_maps: set[str] = set()

@@ -87,7 +87,7 @@ def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan) -> None:
                 "btf",
                 "4.18",
                 where=obj.path,
-            )
+            ).lacking("btf")
         plan.note("btf", "this kernel takes no types: maps and programs are loaded without")
         return
     lacking = [word for feature, word in _KINDS if not kernel.has(feature)]

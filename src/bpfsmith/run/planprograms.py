@@ -44,7 +44,7 @@ class ProgramPlanner:
         self._named = kernel.has("prog_name")
         self._version = obj.kernel_version or kernel.version_code
         self._described = False  # whether programs are loaded with function and line information
-        self._license = (obj.license or "").encode() + b"\0"
+        self._license = (options.license if options.license is not None else obj.license or "").encode() + b"\0"
 
     # ------------------------------------------------------------ which ones
 
@@ -259,7 +259,7 @@ class ProgramPlanner:
                     f"the types of kernel module `{module}` are needed, but kernel `{self.kernel.name}` has none",
                     where=self.object.path,
                     hint=f"load the module: `modprobe {module}`",
-                )
+                ).lacking("btf")
             self.plan.add("BPF_BTF_GET_FD_BY_ID", f"the types of module `{module}`", {"btf_id": number}, slot)
         return slot
 
@@ -272,7 +272,7 @@ class ProgramPlanner:
             f"program `{planned.name}` cannot be linked: {why}",
             where=self.object.path,
             hint="leave it out with `select=`, or see `bpfsmith check`",
-        )
+        ).lacking("loader")
 
     def _unknown_section(self, planned: PlannedProgram) -> None:
         from bpfsmith.model.errors import InputError
@@ -284,7 +284,7 @@ class ProgramPlanner:
             f"section `{section}` of program `{planned.name}` names no program type",
             where=self.object.path,
             hint=did_you_mean(section.partition("/")[0], sections.known(), otherwise),
-        )
+        ).lacking("loader")
 
     def _no_struct_ops(self, planned: PlannedProgram) -> None:
         from bpfsmith.model.errors import InputError
@@ -293,7 +293,7 @@ class ProgramPlanner:
             f"struct_ops program `{planned.name}` is a member of no struct_ops map",
             where=self.object.path,
             hint="set it as a member of the struct in `.struct_ops`, or leave it out with `select=`",
-        )
+        ).lacking("no-target-given")
 
     def _no_map(self, planned: PlannedProgram, index: int) -> None:
         from bpfsmith.model.errors import Unsupported
@@ -306,11 +306,11 @@ class ProgramPlanner:
             raise InputError(
                 f"program `{planned.name}` uses map `{name}`, which is optional and was not asked for",
                 where=self.object.path,
-            )
+            ).lacking("map")
         raise Unsupported(
             f"program `{planned.name}` uses globals of `{name}`, and this kernel has no global data",
             "global_data",
             "5.2",
             "pass the values in a map",
             where=self.object.path,
-        )
+        ).lacking("map")

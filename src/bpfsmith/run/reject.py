@@ -11,19 +11,13 @@ if TYPE_CHECKING:
     from bpfsmith.run.planned import Options
     from bpfsmith.run.planner import Planned
 
-__all__ = ["again", "meaning", "rejected"]
+__all__ = ["again", "explained", "meaning", "rejected"]
 
 EPERM, EEXIST, EACCES, EINVAL, E2BIG = 1, 17, 13, 22, 7
 TRACING, LSM, EXT = 26, 29, 28
 SYS_ADMIN, PERFMON = 21, 38
 CORE_POISON = 0xBAD2310
 KFUNC_POISON = 2002000000
-
-# What a log ends with that says nothing about the program.
-_COUNTS = (
-    "processed ", "verification time", "stack depth", "mark_precise", "max_states_per_insn", "insns (limit",
-    "peak_states", "; ", "cur state:", "old state:",
-)  # fmt: skip
 
 
 def again(
@@ -33,8 +27,8 @@ def again(
     planned: Planned,
     failure: tuple[int, int, str],
     former: Planned | None,
-) -> None:
-    """Changes `options` (or settles the kernel) so that another plan comes out; raises when there is none to try."""
+) -> bool:
+    """Changes `options` (or settles the kernel) so that another plan comes out; False when there is none to try."""
     at, errno, _ = failure
     command = planned.plan.commands[at]
     if errno == EPERM and not options.token:
@@ -42,28 +36,27 @@ def again(
 
         if missing(command.name, command.fields):
             # Without the right to ask, a probe would tell of what is forbidden here, not of what the kernel has.
-            raise meaning(obj, kernel, planned, failure)
+            return False
     if not kernel.settled:
         # From here on the kernel answers for itself. An equal plan fails again, and then the error is raised.
         kernel.settle()
         from bpfsmith.run.planner import plan_object
 
         if plan_object(obj, kernel, options).plan != planned.plan:
-            return
+            return True
     if command.name == "BPF_BTF_LOAD" and not options.no_btf and not _needs_types(planned):
         options.no_btf = True  # types are a comfort: as in libbpf, what loads without them is loaded without
-        return
+        return True
     if command.name == "BPF_MAP_CREATE" and "btf_key_type_id" in command.fields and errno != EPERM:
         name = command.out.removeprefix("map:").removesuffix(".inner")
         if name not in options.plain_maps and not _needs_types(planned, name):
             options.plain_maps.add(name)
-            return
+            return True
     if command.name == "BPF_PROG_BIND_MAP" and not options.no_bind:
         options.no_bind = True  # libbpf only warns here; the kernel side of the program is complete without
-        return
-    if command.name == "BPF_OBJ_PIN" and errno == EEXIST and (former is None or former.plan != planned.plan):
-        return  # somebody was faster: what is pinned there now is looked at
-    raise meaning(obj, kernel, planned, failure)
+        return True
+    # Somebody was faster: what is pinned there now is looked at.
+    return command.name == "BPF_OBJ_PIN" and errno == EEXIST and (former is None or former.plan != planned.plan)
 
 
 def _needs_types(planned: Planned, name: str = "") -> bool:
@@ -78,7 +71,9 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
     command = planned.plan.commands[at]
     if command.name == "BPF_PROG_LOAD":
         program = planned.programs[command.out.removeprefix("program:")]
-        if _verdict(log):
+        from bpfsmith.run.verifier_log import parse
+
+        if parse(log).message:
             return rejected(program.source, log, errno, kernel)
         if errno == EPERM and program.type in (TRACING, LSM, EXT) and _capable(SYS_ADMIN):
             from bpfsmith.model.errors import Unsupported
@@ -135,24 +130,16 @@ def _map_hint(fields: dict[str, object]) -> str:
 # ---------------------------------------------------------------- the verifier
 
 
-def _verdict(log: str) -> bool:
-    return any(line.strip() and not line.startswith(_COUNTS) for line in log.splitlines())
-
-
 def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> BpfsmithError:
     """`VerifierRejected`: the last thing the log says, and the source line of the last instruction it names."""
     from bpfsmith.model.errors import VerifierRejected
+    from bpfsmith.run.verifier_log import parse
 
-    reason, slot = _reason(log)
-    hint = ""
-    if str(CORE_POISON) in reason:
-        reason, hint = _core(program, slot, kernel, reason)
-    elif "invalid func unknown#" in reason and str(KFUNC_POISON)[:6] in reason:
-        number = int(reason.rpartition("#")[2].split()[0]) - KFUNC_POISON
-        externs = program.owner.externs
-        if 0 <= number < len(externs):
-            reason = f"calls kernel function `{externs[number].name}`, which this kernel does not have"
-            hint = "ask with `bpf_ksym_exists()` before the call"
+    told = parse(log)
+    slot = told.instruction
+    reason, hint = explained(program, told.message, slot, kernel)
+    reason = reason or told.message
+    hint = hint or " ".join(filter(None, (told.report.get("Reason"), told.report.get("Suggestion"))))
     if not hint and "pointer" in reason and not _capable(PERFMON):
         hint = "without CAP_PERFMON the verifier allows less with pointers"
     path, line = "", 0
@@ -175,55 +162,34 @@ def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> Bpfsmith
     )
 
 
-def _reason(log: str) -> tuple[str, int | None]:
-    """(last line that is neither a count nor a state, slot of the last instruction before it)."""
-    lines = log.splitlines()
-    # Linux 7.3 and later say it in words of their own.
-    for index, line in enumerate(lines):
-        if line.startswith("Reason:"):
-            text = line[7:].strip() or next((one.strip() for one in lines[index + 1 :] if one.strip()), "")
-            return text, _last_slot(lines)
-    last = None
-    for index in range(len(lines) - 1, -1, -1):
-        line = lines[index]
-        if line.strip() and not line.startswith(_COUNTS):
-            last = index
-            break
-    if last is None:
-        return "", None
-    text = lines[last].strip()
-    if "insns (limit" in text:
-        text = text.rpartition("processed ")[0]  # some messages lack their line end
-    if _slot_of(text) is not None:
-        # The log ends with an instruction: what follows it on that line is a state, not a reason.
-        return text, _slot_of(text)
-    return text, _last_slot(lines[:last])
+def explained(program: Program, message: str, slot: int | None, kernel: Kernel) -> tuple[str, str]:
+    """(what a message means that only the loader can read, what to do): calls of numbers no helper has are what loaders
+    put where a relocation or a kernel function could not be resolved. "" for every other message."""
+    if f"#{CORE_POISON}" in message:
+        return _core(program, slot, kernel)
+    number = message.rpartition("invalid func unknown#")[2].split(" ")[0]
+    if number.isdigit() and number.startswith(str(KFUNC_POISON)[:6]):
+        index = int(number) - KFUNC_POISON
+        externs = program.owner.externs
+        if 0 <= index < len(externs):
+            return (
+                f"calls kernel function `{externs[index].name}`, which this kernel does not have",
+                "ask with `bpf_ksym_exists()` before the call",
+            )
+    return "", ""
 
 
-def _last_slot(lines: list[str]) -> int | None:
-    for line in reversed(lines):
-        slot = _slot_of(line)
-        if slot is not None:
-            return slot
-    return None
-
-
-def _slot_of(line: str) -> int | None:
-    """The slot of `12: (85) call bpf_map_lookup_elem#1`, else None."""
-    number, colon, rest = line.partition(": (")
-    return int(number) if colon and number.isdigit() and rest[2:3] == ")" else None
-
-
-def _core(program: Program, slot: int | None, kernel: Kernel, reason: str) -> tuple[str, str]:
+def _core(program: Program, slot: int | None, kernel: Kernel) -> tuple[str, str]:
     """A poisoned instruction was reached: which relocation it is."""
     try:
         rows = program.native.image(kernel.targets).poisoned
     except Exception:
-        return reason, ""
-    for at, what in rows:
-        if slot is None or at == slot:
-            return (
-                f"uses {what}, which kernel `{kernel.name}` does not have",
-                "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it",
-            )
-    return reason, ""
+        return "", ""
+    here = [what for at, what in rows if at == slot] or list(dict.fromkeys(what for _, what in rows))
+    if not here:
+        return "", ""
+    others = f" or {len(here) - 1} more" if len(here) > 1 else ""
+    return (
+        f"uses {here[0]}{others}, which kernel `{kernel.name}` does not have",
+        "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it",
+    )

@@ -40,7 +40,9 @@ def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None)
 
     local = obj.btf
     if local is None:
-        raise InputError(f"struct_ops map `{source.name}` has no types", where=obj.path, hint="compile with `-g`")
+        raise InputError(
+            f"struct_ops map `{source.name}` has no types", where=obj.path, hint="compile with `-g`"
+        ).lacking("map")
     struct: dict[str, Any] = local.type(local.resolve(source.value_type))
     name = essential(str(struct["name"]))
     wrapper = f"bpf_struct_ops_{name}"
@@ -54,12 +56,14 @@ def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None)
             f"struct_ops:{name}",
             instead=_offered(kernel),
             where=obj.path,
-        )
+        ).lacking("attach-target")
     ops_id = btf.find(name, "STRUCT")
     holder: dict[str, Any] = btf.type(type_id)
     place = next((one for one in _members(holder) if one["type"] == ops_id), None)
     if ops_id is None or place is None:
-        raise TargetMissing(f"`{wrapper}` of kernel `{kernel.name}` holds no `{name}`", where=obj.path)
+        raise TargetMissing(f"`{wrapper}` of kernel `{kernel.name}` holds no `{name}`", where=obj.path).lacking(
+            "attach-target"
+        )
     value = Value(module, type_id, ops_id)
     out = bytearray(int(holder["size"]))
     start = int(place["bits_offset"]) // 8
@@ -104,20 +108,20 @@ def _copy(
                 f"struct_ops map `{map_name}` sets member `{name}`, which this kernel's struct does not have",
                 f"struct_ops:{name}",
                 where=path,
-            )
+            ).lacking("attach-target")
         if program is not None:
             value.dropped.append(program)
             value.notes.append(f"this kernel's struct has no member `{name}`: program `{program}` is not loaded")
         return
     index, kernel_member = theirs
     if member.get("bitfield_size") or kernel_member.get("bitfield_size"):
-        raise Unsupported(f"member `{name}` of struct_ops map `{map_name}` is a bit field", where=path)
+        raise Unsupported(f"member `{name}` of struct_ops map `{map_name}` is a bit field", where=path).lacking("map")
     place = start + int(kernel_member["bits_offset"]) // 8
     ours, kind = local.kind(local.resolve(member["type"])), btf.kind(btf.resolve(kernel_member["type"]))
     if ours != kind:
         raise Unsupported(
             f"member `{name}` of struct_ops map `{map_name}` is {ours}, the kernel's is {kind}", where=path
-        )
+        ).lacking("attach-target")
     if ours == "PTR":
         if program is not None:
             value.members[program] = index
@@ -128,7 +132,7 @@ def _copy(
             f"member `{name}` of struct_ops map `{map_name}` has {size} bytes, the kernel's "
             f"{btf.size_of(kernel_member['type'])}",
             where=path,
-        )
+        ).lacking("attach-target")
     out[place : place + size] = given[at : at + size]
 
 
