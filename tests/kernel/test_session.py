@@ -380,3 +380,30 @@ def test_large_maps_are_shown_without_reading_them(bpf_object: Callable[..., Pat
         assert (dict(whole.entries), whole.more) == ({number: number * 2 for number in range(30)}, False)
         assert sorted(whole.entries) == sorted(show_map(table, None).entries)
         assert few.entries == whole.entries[:10]
+
+
+# ------------------------------------------------------------ a workload
+
+SYSCALLS = Path(__file__).resolve().parents[2] / "examples/toolbox/prebuilt/syscall-latency.bpf.o"
+
+
+def test_a_run_ends_with_its_workload(capfd: Any) -> None:
+    command = "echo from the workload; ls / >/dev/null; exit 3"
+    report = bpfsmith.run(SYSCALLS, workload=command, duration=WAIT)
+    assert (report.stopped, report.exit_code) == ("workload", 1)
+    assert report.to_json()["workload"] == {"command": command, "status": 3}
+    assert any(one.runs for one in report.programs)
+    assert capfd.readouterr() == ("", "from the workload\n")
+
+
+def test_a_workload_ends_with_the_run(tmp_path: Path) -> None:
+    # What the shell started goes too, and what ended it is no failure of its own.
+    report = bpfsmith.run(SYSCALLS, workload=f"sleep 100 & echo $! > {tmp_path}/pid; sleep 100", duration=0.5)
+    assert (report.stopped, report.exit_code, report.to_json()["workload"]["status"]) == ("time", 0, None)
+    stat = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_workload_that_says_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="`--workload` is empty"):
+        bpfsmith.run(SYSCALLS, workload=" ")

@@ -59,6 +59,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     values.add_argument("--btf", metavar="FILE", help="types to relocate against (default: the running kernel's)")
     values.add_argument("--pin-path", metavar="DIR", help="where maps pinned by name are (default: /sys/fs/bpf)")
+    meanwhile = parser.add_argument_group("meanwhile")
+    meanwhile.add_argument(
+        "--workload", metavar="COMMAND", help="run it in a shell once all is attached; the run ends with it"
+    )
+    meanwhile.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="in a guest of the lab with this kernel (`bpfsmith lab list` shows them)",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--for", dest="duration", metavar="TIME", help="stop after 500ms, 10s, 2m, 1h (default: Ctrl-C)"
@@ -123,6 +132,7 @@ def run(args: argparse.Namespace) -> int:
             watch=args.watch,
             interval=_interval(args),
             maps=args.maps,
+            workload=args.workload,
             sink=sink,
         )
     except VerifierRejected as error:

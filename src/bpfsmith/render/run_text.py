@@ -79,6 +79,9 @@ def render(report: RunReport, *, color: bool = False) -> str:
 
 def _lines(report: RunReport, paint: Paint) -> Iterator[str]:
     ended = {"time": "", "end": "", "caller": ""}.get(report.stopped, f", ended by {report.stopped}")
+    if report.workload is not None and report.stopped == "workload":
+        failed = f", which failed with status {report.workload.status}" if report.workload.status else ""
+        ended = f", ended with the workload{failed}"
     yield ""
     yield paint(f"{_seconds(report.seconds)}{ended}", "bold")
     span = report.seconds if report.seconds > 1e-3 else 1e-15

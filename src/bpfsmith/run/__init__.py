@@ -6,7 +6,7 @@ from bpfsmith._verbs import make_callable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
     from typing import Any
 
@@ -40,6 +40,7 @@ def run(
     maps: str = "few",
     stats: bool = True,
     log_level: int = 0,
+    workload: str | Sequence[str] | None = None,
     sink: Any = None,
 ) -> RunReport:
     """Loads an object, attaches what its sections say, and reads its events until `duration` is over or SIGINT, SIGTERM
@@ -59,6 +60,8 @@ def run(
     on_event: called with (map, record) in this thread; an exception of it ends the run and is passed on.
     watch: maps shown every `interval` (to a `sink`). maps: entries of maps in the report, `none`, `few` (10) or `all`.
     stats: count and time the runs of every program meanwhile (Linux 5.8+, CAP_SYS_ADMIN; a note says when it cannot).
+    workload: a command (text for `sh`, or words) that runs once everything is attached; the run ends with it, or it
+        with the run. Its output goes to standard error.
     sink: a `run.session.Sink`, in place of `on_event`.
 
     Errors are those of `bpfsmith.load` and of attaching; after one nothing stays attached or loaded. Nothing outlives a
@@ -70,6 +73,7 @@ def run(
     from bpfsmith.run.aim import Aim
     from bpfsmith.run.session import Calls, Sink, run_session
     from bpfsmith.run.words import seconds_of
+    from bpfsmith.run.workload import Workload
 
     if maps not in ("none", "few", "all"):
         raise InputError(f"`maps={maps!r}`", hint="`none`, `few` or `all`")
@@ -93,6 +97,7 @@ def run(
         interval=max(0.01, every),
         shown=maps,
         records=records,
+        workload=None if workload is None else Workload(workload),
         entries=entries,
     )
 

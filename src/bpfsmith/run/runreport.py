@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith.run.workload import Workload
+
 __all__ = ["MapShown", "ProgramRun", "RunReport", "StreamRun", "plain"]
 
 
@@ -100,12 +102,11 @@ class MapShown:
 
 class RunReport:
     """What happened from attaching to detaching. `seconds`: how long; `stopped`: `time`, `SIGINT`, `SIGTERM`, `SIGHUP`,
-    `end` (nothing more could come) or `caller`; `logs`: how many records of aya-log; `maps`, `globals`: what they held
+    `end` (nothing more could come), `workload` (it ended) or `caller`; `workload`: the command that ran meanwhile, or
+    None; `exit_code`: 1 where that failed; `logs`: how many records of aya-log; `maps`, `globals`: what they held
     at the end; `notes`: sentences about what was done otherwise than the object says."""
 
-    exit_code = 0
-
-    __slots__ = ("globals", "logs", "maps", "notes", "path", "programs", "seconds", "stopped", "streams")
+    __slots__ = ("globals", "logs", "maps", "notes", "path", "programs", "seconds", "stopped", "streams", "workload")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -117,6 +118,11 @@ class RunReport:
         self.globals: dict[str, Any] = {}
         self.logs = 0
         self.notes: list[str] = []
+        self.workload: Workload | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.workload is not None and self.workload.status else 0
 
     def to_json(self) -> dict[str, Any]:
         """The last line of `bpfsmith run --format json`, described in docs/json.md."""
@@ -131,7 +137,10 @@ class RunReport:
             "maps": [one.to_json() for one in self.maps],
             "globals": {name: plain(value) for name, value in self.globals.items()},
             "notes": self.notes,
-        }
+            "workload": None if self.workload is None else {
+                "command": self.workload.command, "status": self.workload.status,
+            },
+        }  # fmt: skip
 
     def __repr__(self) -> str:
         events = sum(one.count for one in self.streams)

@@ -53,13 +53,14 @@ def schema() -> dict[str, Any]:
         "summary": {
             "path": _TEXT,
             "seconds": _TIME,
-            "stopped": {"enum": ["time", "end", "caller", "SIGINT", "SIGTERM", "SIGHUP"]},
+            "stopped": {"enum": ["time", "end", "caller", "SIGINT", "SIGTERM", "SIGHUP", "workload"]},
             "programs": {"type": "array", "items": _object(program | counted)},
             "streams": {"type": "array", "items": _object(stream | {"count": _COUNT, "lost": _KNOWN, "bad": _COUNT})},
             "logs": _COUNT,
             "maps": {"type": "array", "items": _object(shown)},
             "globals": {"type": "object"},
             "notes": _TEXTS,
+            "workload": _object({"command": _TEXT, "status": _KNOWN}) | {"type": ["object", "null"]},
         },
     }
     return {

@@ -8,6 +8,7 @@ would keep (clsact, XDP by netlink) is in the journal of `bpfsmith doctor --clea
 from __future__ import annotations
 
 from itertools import islice
+from posix import close
 from time import monotonic
 
 from bpfsmith.model.errors import BpfsmithError, InputError, TargetGone, Unsupported, ValueMismatch
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bpfsmith.run.arrange import Arranged
     from bpfsmith.run.loaded import Loaded
     from bpfsmith.run.runreport import MapShown
+    from bpfsmith.run.workload import Workload
 
 __all__ = ["Session", "Sink", "run_session"]
 
@@ -130,9 +132,11 @@ class Session:
         interval: float = 1.0,
         shown: str = "few",
         records: Mapping[str, Any] | None = None,
+        workload: Workload | None = None,
     ) -> None:
         self.loaded = loaded
         self.report = RunReport(loaded.object.path)
+        self.report.workload = workload
         self._arranged = arranged
         self.counted = False
         self._sink = sink
@@ -148,6 +152,7 @@ class Session:
         self._links: list[Any] = []
         self._sockets: list[Any] = []
         self._stopping = False
+        self._work_fd = -1
         self._poller: Any = None
         self._start = 0.0
         for name in (*self._watch, *self._records, *self._entries):
@@ -248,6 +253,13 @@ class Session:
     def go(self) -> None:
         """Passes on what comes until the time is up or somebody stops it."""
         self._start = monotonic()
+        work = self.report.workload
+        if work is not None:
+            from bpfsmith.kernel import streams
+
+            work.start()
+            self._work_fd = work.fd()
+            streams.watch(self._poller, self._work_fd, 0, "the workload")
         end = None if self._duration is None else self._start + self._duration
         show = self._start + self._interval if self._watch else None
         while not self._stopping:
@@ -255,6 +267,9 @@ class Session:
             now = monotonic()
             if end is not None and now >= end:
                 self.report.stopped = self.report.stopped or "time"
+                break
+            if work is not None and work.ended and not busy:
+                self.report.stopped = self.report.stopped or "workload"
                 break
             if show is not None and now >= show:
                 self._show(now)
@@ -304,6 +319,9 @@ class Session:
     def finish(self) -> RunReport:
         """Detaches, reads what is left in rings and maps, and how often programs ran."""
         report = self.report
+        work = report.workload
+        if work is not None:
+            work.stop()
         for name, link in self._texts:
             self._iterate(name, link)
         self._mark_gone()
@@ -340,6 +358,11 @@ class Session:
 
     def close(self) -> None:
         """Gives up what is not the loaded object's; that detaches and unloads by itself."""
+        if self.report.workload is not None:
+            self.report.workload.stop()
+        if self._work_fd >= 0:
+            close(self._work_fd)
+            self._work_fd = -1
         for socket in self._sockets:
             socket.close()
 
