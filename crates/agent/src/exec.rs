@@ -70,7 +70,11 @@ fn terminal() -> io::Result<(OwnedFd, OwnedFd)> {
     unsafe {
         let ours = owned(libc::open(c"/dev/ptmx".as_ptr(), flags))?;
         let unlock: libc::c_int = 0;
-        checked(libc::ioctl(ours.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock))?;
+        checked(libc::ioctl(
+            ours.as_raw_fd(),
+            libc::TIOCSPTLCK,
+            &raw const unlock,
+        ))?;
         let theirs = owned(libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER as _, flags))?;
         Ok((ours, theirs))
     }
@@ -259,7 +263,12 @@ pub fn wait(channel: RawFd, jobs: &[Job]) -> bool {
     let mut fds = vec![poll(channel, libc::POLLIN)];
     let mut timeout = -1;
     for job in jobs {
-        fds.extend(job.outputs.iter().flatten().map(|fd| poll(fd.as_raw_fd(), libc::POLLIN)));
+        fds.extend(
+            job.outputs
+                .iter()
+                .flatten()
+                .map(|fd| poll(fd.as_raw_fd(), libc::POLLIN)),
+        );
         match (&job.pidfd, job.status) {
             (_, Some(_)) => timeout = 0,
             (Some(fd), None) => fds.push(poll(fd.as_raw_fd(), libc::POLLIN)),

@@ -147,8 +147,7 @@ impl Inbox {
         // SAFETY: `stat` is plain numbers, and lives during the call.
         unsafe {
             let mut told: libc::stat = std::mem::zeroed();
-            libc::fstat(self.fd, &raw mut told) == 0
-                && told.st_mode & libc::S_IFMT == libc::S_IFCHR
+            libc::fstat(self.fd, &raw mut told) == 0 && told.st_mode & libc::S_IFMT == libc::S_IFCHR
         }
     }
 

@@ -57,7 +57,11 @@ fn mount(folder: &str, kind: &str, options: &str) -> io::Result<()> {
             data.as_ptr().cast(),
         )
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn mounts(facts: &mut Facts) {
@@ -135,7 +139,11 @@ fn port() -> Option<String> {
 }
 
 fn serial(line: &str) -> Option<RawFd> {
-    let file = fs::OpenOptions::new().read(true).write(true).open(line).ok()?;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(line)
+        .ok()?;
     let fd = file.into_raw_fd();
     // SAFETY: plain numbers; the structure lives during the calls.
     unsafe {
@@ -171,7 +179,12 @@ fn channel(facts: &mut Facts) -> Option<RawFd> {
 }
 
 fn about(facts: &mut Facts) {
-    let file = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let file = |path: &str| {
+        fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     fact("release", file("/proc/sys/kernel/osrelease"));
     fact("version", file("/proc/sys/kernel/version"));
@@ -200,7 +213,9 @@ fn about(facts: &mut Facts) {
 /// Bytes of a line of /proc/meminfo.
 fn memory(name: &str) -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     number.unwrap_or(0_u64).saturating_mul(1024)
 }
@@ -208,7 +223,8 @@ fn memory(name: &str) -> u64 {
 fn counted_kills() -> u64 {
     let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    line.and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn serve(inbox: &mut Inbox, facts: Facts, guest: bool) -> i32 {
@@ -218,7 +234,11 @@ fn serve(inbox: &mut Inbox, facts: Facts, guest: bool) -> i32 {
     // A request lies in memory once or twice, and what it makes does too.
     let room = memory("MemAvailable") / 3;
     let limit = usize::try_from(room).unwrap_or(usize::MAX).max(1 << 20);
-    let mut worker = Worker { facts, limit, guest };
+    let mut worker = Worker {
+        facts,
+        limit,
+        guest,
+    };
     let Gone(errno) = serve::serve(inbox, limit, &mut worker);
     say(&format!("the channel is gone: errno {errno}"));
     errno
@@ -277,7 +297,9 @@ pub fn run() -> ! {
     let mut inbox = match inbox {
         Ok(inbox) => inbox,
         Err(errno) => {
-            say(&format!("no channel to the host (errno {errno}): no virtio port was found"));
+            say(&format!(
+                "no channel to the host (errno {errno}): no virtio port was found"
+            ));
             power_off()
         }
     };
@@ -297,7 +319,9 @@ pub fn run() -> ! {
         let memory = libc::WIFSIGNALED(status)
             && libc::WTERMSIG(status) == libc::SIGKILL
             && counted_kills() > kills;
-        say(&format!("the worker ended: status {status:#x}, out of memory: {memory}"));
+        say(&format!(
+            "the worker ended: status {status:#x}, out of memory: {memory}"
+        ));
         if report(&mut inbox, status, memory).is_err() {
             power_off();
         }

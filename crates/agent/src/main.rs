@@ -15,7 +15,9 @@ fn main() {
         Some("keep") => keep::run(words),
         Some("serve") => serve(words.next()),
         _ => {
-            eprintln!("bpfsmith-agent: `init` (in a guest), `keep -- COMMAND...` (on the host), `serve FD`");
+            eprintln!(
+                "bpfsmith-agent: `init` (in a guest), `keep -- COMMAND...` (on the host), `serve FD`"
+            );
             2
         }
     };

@@ -68,7 +68,9 @@ fn put64(bytes: &mut [u8], at: usize, value: u64) {
 }
 
 fn get64(bytes: &[u8], at: usize) -> u64 {
-    let place = bytes.get(at..at + 8).and_then(|place| place.try_into().ok());
+    let place = bytes
+        .get(at..at + 8)
+        .and_then(|place| place.try_into().ok());
     place.map_or(0, u64::from_ne_bytes)
 }
 
@@ -113,12 +115,19 @@ fn bpf(mut out: Out<'_>, command: u32, given: &[u8], buffers: &[Buffer<'_>]) -> 
     for (buffer, bytes) in buffers.iter().zip(&memory).filter(|(one, _)| one.writable) {
         let mut body = Body::new();
         // What it began with, then zeros: only the part that may differ is compared.
-        let (head, tail) = bytes.split_at_checked(buffer.head.len()).unwrap_or_default();
+        let (head, tail) = bytes
+            .split_at_checked(buffer.head.len())
+            .unwrap_or_default();
         let zeros = tail.iter().rev().take_while(|byte| **byte == 0).count();
         if tail.len() > zeros {
-            let first = head.iter().zip(buffer.head).take_while(|(a, b)| a == b).count();
+            let first = head
+                .iter()
+                .zip(buffer.head)
+                .take_while(|(a, b)| a == b)
+                .count();
             let end = bytes.len() - zeros;
-            body.u32(first as u32).bytes(bytes.get(first..end).unwrap_or_default());
+            body.u32(first as u32)
+                .bytes(bytes.get(first..end).unwrap_or_default());
         } else {
             body.changes(buffer.head, head);
         }
@@ -153,7 +162,9 @@ fn outcome(
 fn run(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
     let (steps, slots) = &told.plan;
     // A log lies in memory up to three times before it is sent.
-    let limit = usize::try_from(told.limit).unwrap_or(usize::MAX).min(most / 4);
+    let limit = usize::try_from(told.limit)
+        .unwrap_or(usize::MAX)
+        .min(most / 4);
     let mut body = Body::new();
     let wrong = if told.once {
         // SAFETY: lengths are the planner's promise, who speaks through the host; nothing but this guest can be harmed.
@@ -193,7 +204,9 @@ fn run(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
 /// Every step by itself; what it makes is closed again.
 fn each(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
     let (steps, slots) = &told.plan;
-    let limit = usize::try_from(told.limit).unwrap_or(usize::MAX).min(most / 4);
+    let limit = usize::try_from(told.limit)
+        .unwrap_or(usize::MAX)
+        .min(most / 4);
     let mut tell = |answer: i64, log: &str| {
         let mut body = Body::new();
         body.i64(answer).bytes(log.as_bytes());
@@ -216,7 +229,15 @@ fn dump(mut out: Out<'_>, told: &Dump) -> Result<(), Gone> {
     let found = if told.command == 0 {
         batch::dump_each(told.fd, layout, told.flags, told.most)
     } else {
-        let Dump { fd, command, flags, chunk, most, unique, .. } = *told;
+        let Dump {
+            fd,
+            command,
+            flags,
+            chunk,
+            most,
+            unique,
+            ..
+        } = *told;
         batch::dump(fd, command, layout, flags, chunk, most, unique)
     };
     let mut body = Body::new();
@@ -326,7 +347,11 @@ fn open(flags: u32, mode: u32, path: &[u8]) -> i64 {
 }
 
 fn failed() -> i64 {
-    -i64::from(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    -i64::from(
+        io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO),
+    )
 }
 
 fn read_fd(mut out: Out<'_>, fd: i32, most: usize) -> Result<(), Gone> {
@@ -369,7 +394,10 @@ impl Worker {
         pair("limit", &self.limit.to_string());
         pair("generation", &out.generation().to_string());
         let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        pair("uptime", file("/proc/uptime").split(' ').next().unwrap_or_default());
+        pair(
+            "uptime",
+            file("/proc/uptime").split(' ').next().unwrap_or_default(),
+        );
         out.put(&body.0);
         out.done()
     }
@@ -389,17 +417,28 @@ impl Worker {
             Request::SymLink { target, path } => {
                 std::os::unix::fs::symlink(files::path(target), files::path(path))
             }
-            Request::Mount { flags, source, kind, data, path } => {
-                mount(*flags, source, kind, data, path)
-            }
+            Request::Mount {
+                flags,
+                source,
+                kind,
+                data,
+                path,
+            } => mount(*flags, source, kind, data, path),
             Request::Umount { flags, path } => text(path).and_then(|path| {
                 // SAFETY: a C string that lives during the call.
                 checked(libc::c_long::from(unsafe {
                     libc::umount2(path.as_ptr(), *flags as i32)
                 }))
             }),
-            Request::Module { parameters, module: data } => module(parameters, data),
-            Request::Clock { seconds, nanoseconds, seed } => clock(*seconds, *nanoseconds, seed),
+            Request::Module {
+                parameters,
+                module: data,
+            } => module(parameters, data),
+            Request::Clock {
+                seconds,
+                nanoseconds,
+                seed,
+            } => clock(*seconds, *nanoseconds, seed),
             Request::PossibleCpus => {
                 procfs::possible_cpus().map(|count| out.put(&(count as u32).to_le_bytes()))
             }
@@ -415,13 +454,22 @@ impl Worker {
 }
 
 impl Hands for Worker {
-    fn work(&mut self, request: Request<'_>, out: Out<'_>, jobs: &mut Vec<Job>) -> Result<(), Gone> {
+    fn work(
+        &mut self,
+        request: Request<'_>,
+        out: Out<'_>,
+        jobs: &mut Vec<Job>,
+    ) -> Result<(), Gone> {
         if !self.guest && of_machine(&request) {
             return out.error(libc::EPERM, "");
         }
         match request {
             Request::Hello => self.hello(out),
-            Request::Bpf { command, attr, buffers } => bpf(out, command, attr, &buffers),
+            Request::Bpf {
+                command,
+                attr,
+                buffers,
+            } => bpf(out, command, attr, &buffers),
             Request::Replay(told) => run(out, &told, self.limit),
             Request::Each(told) => each(out, &told, self.limit),
             Request::Close(fds) => {
@@ -431,7 +479,14 @@ impl Hands for Worker {
                 Ok(())
             }
             Request::Dup(fd) => value(out, call::dup(fd)),
-            Request::PerfEventOpen { pid, cpu, group, flags, attr, buffers } => {
+            Request::PerfEventOpen {
+                pid,
+                cpu,
+                group,
+                flags,
+                attr,
+                buffers,
+            } => {
                 let mut attr = attr.to_vec();
                 let held: Vec<Vec<u8>> = buffers.iter().map(|one| one.head.to_vec()).collect();
                 for (buffer, bytes) in buffers.iter().zip(&held) {
@@ -441,7 +496,11 @@ impl Hands for Worker {
                 drop(held);
                 value(out, answer)
             }
-            Request::Ioctl { fd, request, argument } => value(out, call::ioctl(fd, request, argument)),
+            Request::Ioctl {
+                fd,
+                request,
+                argument,
+            } => value(out, call::ioctl(fd, request, argument)),
             Request::IoctlBuffer { fd, request, data } => {
                 let (mut out, mut data) = (out, data.to_vec());
                 // SAFETY: as long as the request takes it to be is the host's promise; only this guest can be harmed.
@@ -450,7 +509,12 @@ impl Hands for Worker {
                 out.put(&data);
                 out.done()
             }
-            Request::MapRead { fd, flags, size, key } => {
+            Request::MapRead {
+                fd,
+                flags,
+                size,
+                key,
+            } => {
                 let mut out = out;
                 let Some(mut bytes) = zeros(size.min(self.limit)) else {
                     return out.error(libc::ENOMEM, "");
@@ -462,9 +526,12 @@ impl Hands for Worker {
                 }
                 out.done()
             }
-            Request::MapWrite { fd, flags, key, value: data } => {
-                value(out, -i64::from(batch::write(fd, key, data, flags)))
-            }
+            Request::MapWrite {
+                fd,
+                flags,
+                key,
+                value: data,
+            } => value(out, -i64::from(batch::write(fd, key, data, flags))),
             Request::MapDump(told) => dump(out, &told),
             Request::MapUpdate(told) => change(out, &told, false),
             Request::MapDelete(told) => change(out, &told, true),

@@ -81,41 +81,115 @@ pub struct Replay<'a> {
 #[allow(missing_docs, reason = "the table in `lib.rs` says it")]
 pub enum Request<'a> {
     Hello,
-    Clock { seconds: i64, nanoseconds: u32, seed: &'a [u8] },
-    Bpf { command: u32, attr: &'a [u8], buffers: Vec<Buffer<'a>> },
+    Clock {
+        seconds: i64,
+        nanoseconds: u32,
+        seed: &'a [u8],
+    },
+    Bpf {
+        command: u32,
+        attr: &'a [u8],
+        buffers: Vec<Buffer<'a>>,
+    },
     Replay(Replay<'a>),
     Each(Replay<'a>),
     Close(Vec<i32>),
     Dup(i32),
-    PerfEventOpen { pid: i32, cpu: i32, group: i32, flags: u64, attr: &'a [u8], buffers: Vec<Buffer<'a>> },
-    Ioctl { fd: i32, request: u64, argument: u64 },
-    IoctlBuffer { fd: i32, request: u64, data: &'a [u8] },
-    MapRead { fd: i32, flags: u64, size: usize, key: &'a [u8] },
-    MapWrite { fd: i32, flags: u64, key: &'a [u8], value: &'a [u8] },
+    PerfEventOpen {
+        pid: i32,
+        cpu: i32,
+        group: i32,
+        flags: u64,
+        attr: &'a [u8],
+        buffers: Vec<Buffer<'a>>,
+    },
+    Ioctl {
+        fd: i32,
+        request: u64,
+        argument: u64,
+    },
+    IoctlBuffer {
+        fd: i32,
+        request: u64,
+        data: &'a [u8],
+    },
+    MapRead {
+        fd: i32,
+        flags: u64,
+        size: usize,
+        key: &'a [u8],
+    },
+    MapWrite {
+        fd: i32,
+        flags: u64,
+        key: &'a [u8],
+        value: &'a [u8],
+    },
     MapDump(Dump),
     MapUpdate(Change<'a>),
     MapDelete(Change<'a>),
     ReadFile(&'a [u8]),
     WriteFile(Write<'a>),
     List(&'a [u8]),
-    Stat { follow: bool, path: &'a [u8] },
+    Stat {
+        follow: bool,
+        path: &'a [u8],
+    },
     ReadLink(&'a [u8]),
-    Open { flags: u32, mode: u32, path: &'a [u8] },
+    Open {
+        flags: u32,
+        mode: u32,
+        path: &'a [u8],
+    },
     MkDirs(&'a [u8]),
     Unlink(&'a [u8]),
     RmDir(&'a [u8]),
-    SymLink { target: &'a [u8], path: &'a [u8] },
-    ReadFd { fd: i32, most: usize },
-    Symbols { module: Option<&'a [u8]>, names: Vec<&'a [u8]> },
-    PidFdOpen { pid: i32, flags: u32 },
+    SymLink {
+        target: &'a [u8],
+        path: &'a [u8],
+    },
+    ReadFd {
+        fd: i32,
+        most: usize,
+    },
+    Symbols {
+        module: Option<&'a [u8]>,
+        names: Vec<&'a [u8]>,
+    },
+    PidFdOpen {
+        pid: i32,
+        flags: u32,
+    },
     PossibleCpus,
-    Mount { flags: u64, source: &'a [u8], kind: &'a [u8], data: &'a [u8], path: &'a [u8] },
-    Umount { flags: u32, path: &'a [u8] },
-    Module { parameters: &'a [u8], module: &'a [u8] },
+    Mount {
+        flags: u64,
+        source: &'a [u8],
+        kind: &'a [u8],
+        data: &'a [u8],
+        path: &'a [u8],
+    },
+    Umount {
+        flags: u32,
+        path: &'a [u8],
+    },
+    Module {
+        parameters: &'a [u8],
+        module: &'a [u8],
+    },
     Exec(Exec<'a>),
-    Input { job: u32, data: &'a [u8] },
-    Signal { job: u32, signal: i32 },
-    Resize { job: u32, rows: u16, columns: u16 },
+    Input {
+        job: u32,
+        data: &'a [u8],
+    },
+    Signal {
+        job: u32,
+        signal: i32,
+    },
+    Resize {
+        job: u32,
+        rows: u16,
+        columns: u16,
+    },
     Sync,
     PowerOff,
 }
@@ -123,7 +197,10 @@ pub enum Request<'a> {
 /// Whether the host waits for an answer.
 #[must_use]
 pub fn answered(kind: u8) -> bool {
-    !matches!(kind, kind::CLOSE | kind::INPUT | kind::SIGNAL | kind::RESIZE)
+    !matches!(
+        kind,
+        kind::CLOSE | kind::INPUT | kind::SIGNAL | kind::RESIZE
+    )
 }
 
 /// More bytes of arrays are in no command.
@@ -147,7 +224,11 @@ fn buffer<'a>(body: &mut Reader<'a>, attr: usize) -> Result<Buffer<'a>, Malforme
     let pointers = (0..body.count(4)?)
         .map(|_| body.u32())
         .collect::<Result<Vec<_>, _>>()?;
-    let fits = |offset: &u32| (*offset as usize).checked_add(8).is_some_and(|end| end <= length);
+    let fits = |offset: &u32| {
+        (*offset as usize)
+            .checked_add(8)
+            .is_some_and(|end| end <= length)
+    };
     if !pointers.iter().all(fits) {
         return Err(Malformed("no address fits there in the buffer"));
     }
@@ -266,8 +347,7 @@ impl<'a> Request<'a> {
             }
             kind::DUP => Self::Dup(body.i32()?),
             kind::PERF_EVENT_OPEN => {
-                let (pid, cpu, group, flags) =
-                    (body.i32()?, body.i32()?, body.i32()?, body.u64()?);
+                let (pid, cpu, group, flags) = (body.i32()?, body.i32()?, body.i32()?, body.u64()?);
                 let attr = body.bytes()?;
                 Self::PerfEventOpen {
                     pid,

@@ -90,7 +90,8 @@ impl<'a> Out<'a> {
 pub trait Hands {
     /// # Errors
     /// The channel is gone.
-    fn work(&mut self, request: Request<'_>, out: Out<'_>, jobs: &mut Vec<Job>) -> Result<(), Gone>;
+    fn work(&mut self, request: Request<'_>, out: Out<'_>, jobs: &mut Vec<Job>)
+    -> Result<(), Gone>;
 }
 
 /// Serves until the channel is gone.
@@ -98,7 +99,10 @@ pub trait Hands {
 /// `limit`: bytes of the longest body that is taken.
 pub fn serve(inbox: &mut Inbox, limit: usize, hands: &mut dyn Hands) -> Gone {
     let mut jobs = Vec::new();
-    match inbox.skip().and_then(|()| round(inbox, limit, hands, &mut jobs)) {
+    match inbox
+        .skip()
+        .and_then(|()| round(inbox, limit, hands, &mut jobs))
+    {
         Ok(()) => Gone(0),
         Err(gone) => gone,
     }
@@ -122,7 +126,11 @@ fn round(
         let (kind, length, id) = match wire::parse(inbox.header()?) {
             Ok(told) => told,
             // Whoever writes this is no host of ours; where the next frame begins cannot be known.
-            Err(why) => return Out::new(inbox, 0).unreadable(why).and(Err(Gone(libc::EPROTO))),
+            Err(why) => {
+                return Out::new(inbox, 0)
+                    .unreadable(why)
+                    .and(Err(Gone(libc::EPROTO)));
+            }
         };
         inbox.begin(id, length);
         if length > limit {
