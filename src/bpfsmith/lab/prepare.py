@@ -1,5 +1,5 @@
-"""A kernel's files made into a `Prepared` kernel: image unpacked to what boots, types kept compressed, needed modules
-in load order, configuration. What else was in its packages is not kept."""
+"""A kernel's files made into a `Prepared` kernel: image unpacked to what boots, with where its types are in it (or
+those given beside it, compressed), needed modules in load order, configuration. The rest is not kept."""
 
 from __future__ import annotations
 
@@ -98,7 +98,10 @@ def _make(source: Source, new: str, more: Callable[[set[str]], None] | None) -> 
             out.write(source.config)
     else:
         lacks["config"] = NO_CONFIG
-    has_btf = _write_btf(source, image, new)
+    btf_at = None if source.btf or boot == "bzimage" else elf.section_at(image.kernel, ".BTF")
+    if btf_at is not None and sum(btf_at) > os.path.getsize(os.path.join(new, "vmlinux")):
+        btf_at = None  # older tools put it behind what is loaded, which is not kept
+    has_btf = btf_at is not None or _write_btf(source, image, new)
     if not has_btf:
         lacks["btf"] = NO_BTF + (f" ({image.why})" if image.why else "")
     release = source.release or image.banner.partition(" ")[0]
@@ -115,7 +118,7 @@ def _make(source: Source, new: str, more: Callable[[set[str]], None] | None) -> 
     return {
         "format": store.FORMAT, "release": release, "version": _version(source, image, release),
         "package": source.package, "packages": source.packages, "arch": image.arch, "origin": source.origin,
-        "boot": boot, "btf": has_btf, "config": bool(source.config), "modules": names, "lacks": lacks,
+        "boot": boot, "btf": has_btf, "btf_at": btf_at, "config": bool(source.config), "modules": names, "lacks": lacks,
     }  # fmt: skip
 
 

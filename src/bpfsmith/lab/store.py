@@ -2,7 +2,7 @@
 
     $BPFSMITH_CACHE or $XDG_CACHE_HOME/bpfsmith or ~/.cache/bpfsmith
     `- lab/
-       |- kernels/KEY/      one prepared kernel: kernel.json vmlinux modules/*.ko config btf.z
+       |- kernels/KEY/      one prepared kernel: kernel.json vmlinux modules/*.ko config [btf.z]
        |- downloads/        packages while they are needed, partial ones to be resumed
        `- index/            what the archives offer, as last read
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "all", "find", "folder", "locked", "remove", "size_of"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def folder(*names: str) -> str:
@@ -48,15 +48,15 @@ class Prepared:
     """One kernel, ready to be booted. Everything but the types and the configuration is in memory.
 
     `name`: how it is called in reports (`6.12`, or what `lab add --name` said); `release`: what `uname -r` answers in
-    it; `version`: its numbers (`5.10.262` where the release says `5.10.0-46-cloud-amd64`); `package`: the version of the
-    package it came in ("" for a bare image); `arch`: `x86_64`, `aarch64`; `origin`: where it came from, for people;
+    it; `version`: its numbers (`5.10.262` where the release says `5.10.0-46-cloud-amd64`); `package`: the version of
+    the package it came in ("" for a bare image); `arch`: `x86_64`, `aarch64`; `origin`: where it came from, for people;
     `added`: when, seconds since 1970; `folder`: where its files are; `boot`: `pvh`, `bzimage` or `image`, what
     `vmlinux` is; `lacks`: word -> what is lost, empty for a kernel that has everything.
     """
 
     __slots__ = (
-        "_config", "added", "arch", "boot", "folder", "has_btf", "has_config", "lacks", "module_names", "name",
-        "origin", "package", "packages", "release", "series_named", "size", "version",
+        "_btf_at", "_config", "added", "arch", "boot", "folder", "has_btf", "has_config", "lacks", "module_names",
+        "name", "origin", "package", "packages", "release", "series_named", "size", "version",
     )  # fmt: skip
 
     def __init__(self, folder: str, told: dict[str, Any]) -> None:
@@ -76,6 +76,7 @@ class Prepared:
         self.module_names: list[str] = told["modules"]
         self.series_named: bool = told["series_named"]
         self.size: int = told["size"]
+        self._btf_at: tuple[int, int] | None = told["btf_at"]
         self._config: dict[str, str] | None = None
 
     @property
@@ -116,6 +117,11 @@ class Prepared:
             raise EnvironmentMissing(
                 f"kernel `{self.name}` has no BTF", f"bpfsmith lab add --btf FILE {self.name}", where=self.name
             )
+        if self._btf_at is not None:
+            offset, size = self._btf_at
+            with open(self.vmlinux, "rb") as file:
+                file.seek(offset)
+                return file.read(size)
         from zlib import decompress
 
         with open(os.path.join(self.folder, "btf.z"), "rb") as file:

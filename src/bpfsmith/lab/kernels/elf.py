@@ -6,7 +6,7 @@ from __future__ import annotations
 from struct import error as struct_error
 from struct import unpack_from
 
-__all__ = ["MACHINES", "machine", "pvh_entry", "section", "without_debug"]
+__all__ = ["MACHINES", "machine", "pvh_entry", "section", "section_at", "without_debug"]
 
 # e_machine -> as `uname -m` says.
 MACHINES: dict[int, str] = {
@@ -58,6 +58,12 @@ def pvh_entry(data: bytes) -> int | None:
 
 def section(data: bytes, name: str) -> bytes | None:
     """The bytes of a section of a 64 bit little endian file; None: there is none."""
+    place = section_at(data, name)
+    return place and data[place[0] : place[0] + place[1]]
+
+
+def section_at(data: bytes, name: str) -> tuple[int, int] | None:
+    """(offset, size) of it."""
     wanted = name.encode() + b"\0"
     try:
         start = unpack_from("<Q", data, 40)[0]
@@ -69,7 +75,7 @@ def section(data: bytes, name: str) -> bytes | None:
         text = data[base : base + length]
         for at, kind, _, _, offset, size in headers:
             if kind != 8 and text[at : at + len(wanted)] == wanted and offset + size <= len(data):
-                return bytes(data[offset : offset + size])
+                return offset, size
     except (struct_error, IndexError):
         return None
     return None
