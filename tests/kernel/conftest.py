@@ -273,7 +273,11 @@ def bpf_object(request: pytest.FixtureRequest) -> Callable[..., Path]:
         code = text if file is None else file.read_text()
         if clang is None:
             stem = "inline" if file is None else file.name.removesuffix(".bpf.c")
-            made = _built_elsewhere(Path(str(elsewhere)), stem, code, *flags)
+            from bpfsmith import kernel
+
+            # What clang makes of `__sync_fetch_and_add` by default takes Linux 5.12.
+            old = not kernel.live().probe("atomics") and not any(flag.startswith("-mcpu") for flag in flags)
+            made = _built_elsewhere(Path(str(elsewhere)), stem, code, *flags, *["-mcpu=v2"] * old)
             named = made.with_name(made.stem) / f"{stem}.bpf.o"
             if not named.exists():
                 named.parent.mkdir(exist_ok=True)
