@@ -184,6 +184,9 @@ class Program:
 class Image:
     insns: bytes  # slots in the object's byte order
     maps: list[tuple[int, int]]  # (byte offset of the u32 where the map's descriptor goes, index into `Object.maps`)
+    jump_tables: list[
+        tuple[int, int, list[int]]
+    ]  # (byte offset of the u32 where the instruction array's descriptor goes, offset in `.jumptables`, slots it leads to)
     externs: list[
         tuple[int, int]
     ]  # (slot, index into `Object.externs`): kfunc calls, typed and untyped ksyms to fill in
@@ -300,6 +303,16 @@ def replay(
     loaded without a log; a rejected one again with one that grows on ENOSPC up to `log_limit`. With `log_level` > 0 each
     program's log is asked for and answered as (index of the step, text). EAGAIN and EINTR are tried again.
     """
+
+def replay_once(
+    steps: Sequence[Step],
+    slots: int,
+    given: Sequence[tuple[int, int]] = (),
+    log_level: int = 0,
+    log_limit: int = 1 << 30,
+) -> tuple[tuple[int, int, str] | None, list[tuple[int, str]], list[tuple[int, bytes]]]:
+    """As `replay`, and everything is closed again: (failure, logs, (step, `struct bpf_prog_info` as long as this kernel
+    knows it) of every program a slot took)."""
 
 def encode_plan(steps: Sequence[Step], slots: int) -> bytes:
     """The same as one message for a guest; `crates/sys` documents the layout."""

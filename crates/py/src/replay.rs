@@ -81,6 +81,42 @@ fn replay_(
     Ok((fds, failure, outcome.logs))
 }
 
+type Once<'py> = (
+    Option<(usize, i32, String)>,
+    Vec<(usize, String)>,
+    Vec<(usize, Bound<'py, PyBytes>)>,
+);
+
+#[pyfunction]
+#[pyo3(signature = (steps, slots, given = Vec::new(), log_level = 0, log_limit = 1 << 30))]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands over what it converted"
+)]
+fn replay_once(
+    py: Python<'_>,
+    steps: Vec<PyStep>,
+    slots: usize,
+    given: Vec<(u32, i32)>,
+    log_level: u32,
+    log_limit: usize,
+) -> PyResult<Once<'_>> {
+    let steps = steps_of(steps);
+    // SAFETY: the steps own what their attrs point to; lengths are `bpfsmith.run`'s promise.
+    let once =
+        py.detach(|| unsafe { replay::replay_once(&steps, slots, &given, log_level, log_limit) });
+    let once = once.map_err(|error| raise(&error))?;
+    let failure = once
+        .failure
+        .map(|failure| (failure.step, failure.errno, failure.log));
+    let infos = once
+        .infos
+        .into_iter()
+        .map(|(step, info)| (step, PyBytes::new(py, &info)))
+        .collect();
+    Ok((failure, once.logs, infos))
+}
+
 #[pyfunction]
 fn encode_plan(py: Python<'_>, steps: Vec<PyStep>, slots: usize) -> Bound<'_, PyBytes> {
     let steps = steps_of(steps);
@@ -125,6 +161,7 @@ fn decode_plan(py: Python<'_>, data: PyBackedBytes) -> PyResult<(Vec<Decoded<'_>
 
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(replay_, m)?)?;
+    m.add_function(wrap_pyfunction!(replay_once, m)?)?;
     m.add_function(wrap_pyfunction!(encode_plan, m)?)?;
     m.add_function(wrap_pyfunction!(decode_plan, m)?)?;
     Ok(())

@@ -27,10 +27,34 @@ class Door:
     def bpf_fd(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Fd | int:
         return _native.bpf_fd(cmd, attr, buffers)
 
+    def pointers(self, texts: Sequence[bytes]) -> Any:
+        """A buffer for bpf(2) that begins with as many addresses: of the texts, which follow and end with NUL."""
+        from array import array  # tells the address of what it holds
+
+        made = array("B", bytes(8 * len(texts)) + b"".join(text + b"\0" for text in texts))
+        at = self._base(made) + 8 * len(texts)
+        view = memoryview(made)
+        for number, text in enumerate(texts):
+            view[8 * number : 8 * number + 8] = at.to_bytes(8, byteorder)
+            at += len(text) + 1
+        return made
+
+    def _base(self, buffer: Any) -> int:
+        """What stands for the address of a buffer in that buffer itself."""
+        address: int = buffer.buffer_info()[0]
+        return address
+
     def replay(
         self, steps: Sequence[Step], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0
     ) -> tuple[list[Fd | None], tuple[int, int, str] | None, list[tuple[int, str]]]:
         return _native.replay(steps, slots, given, log_level)
+
+    def replay_once(
+        self, steps: Sequence[Step], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0,
+        log_limit: int = 1 << 30,
+    ) -> tuple[tuple[int, int, str] | None, list[tuple[int, str]], list[tuple[int, bytes]]]:  # fmt: skip
+        """As `replay`, and everything is closed again: (failure, logs, (step, `struct bpf_prog_info`) of programs)."""
+        return _native.replay_once(steps, slots, given, log_level, log_limit)
 
     def perf_event_open(
         self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8,

@@ -53,14 +53,8 @@ def kprobe_multi(attach: int = 42) -> int:
 
     from .attrs import encode
 
-    name = b"bpfsmith_no_such_function\0"
-
     def ask(fd: Fd) -> int:
-        from ctypes import addressof, create_string_buffer
-        from struct import pack
-
-        text = create_string_buffer(name)
-        names = pack("=Q", addressof(text))
+        names = kernel.door().pointers([b"bpfsmith_no_such_function"])
         given = encode("BPF_LINK_CREATE", prog_fd=fd, attach_type=attach, kprobe_multi_cnt=1, kprobe_multi_syms=names)
         return answers(closed(kernel.door().bpf_fd(*given)), 3, 2)
 

@@ -47,13 +47,20 @@ class Answer:
 class Channel:
     """`sock` becomes the channel's own. `name`: how messages call the guest."""
 
-    __slots__ = ("_dead", "_frames", "_lock", "_next", "_open", "_reading", "_sending", "failed", "generation", "limit", "name", "sock")  # fmt: skip
+    __slots__ = (
+        "_dead", "_frames", "_lock", "_next", "_open", "_reading", "_sending", "console", "failed", "generation",
+        "limit", "name", "sock",
+    )  # fmt: skip
 
-    def __init__(self, sock: socket, name: str, failed: Callable[[str, float | None], BpfsmithError]) -> None:
+    def __init__(
+        self, sock: socket, name: str, failed: Callable[[str, float | None], BpfsmithError],
+        console: Callable[[], str] = str,
+    ) -> None:  # fmt: skip
         sock.setblocking(False)
         self.sock = sock
         self.name = name
         self.failed = failed
+        self.console = console
         self.limit = 1 << 30  # bytes of a request; `hello` says how many really
         self.generation = 0
         # Re-entrant: the garbage collector may close a descriptor while its thread is in here.
@@ -175,7 +182,7 @@ class Channel:
         if kind == wire.ENDED:
             how, code, _, text = wire.ended(body)
             told = {1: f": signal {code}", 3: f": exit status {code}"}.get(how, "")
-            raise GuestFailed(f"{text} while {answer.doing}{told}", _HOW.get(how, "crash"), "", self.name)
+            raise GuestFailed(f"{text} while {answer.doing}{told}", _HOW.get(how, "crash"), self.console(), self.name)
         raise ToolError(f"the guest sent an answer of kind {kind} while {answer.doing}")
 
     def _too_large(self, size: int, doing: str) -> GuestFailed:

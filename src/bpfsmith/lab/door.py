@@ -135,11 +135,14 @@ class GuestDoor(Door):
 
     # ------------------------------------------------------------ bpf
 
+    def _base(self, buffer: Any) -> int:  # noqa: ARG002
+        return wire.NESTED
+
     def bpf(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> int:
         from bpfsmith.kernel.attrs import name_of
 
         body = self.ask(wire.BPF, wire.bpf(cmd, attr, buffers), name_of(cmd))
-        return wire.bpf_answer(body, attr, buffers)
+        return wire.bpf_answer(cmd, body, attr, buffers)
 
     def bpf_fd(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Any:
         return self._fd(self.bpf(cmd, attr, buffers))

@@ -106,9 +106,9 @@ class Running:
         channel.wait(self._answer, timeout, output=True)  # type: ignore[arg-type]
         return channel.output(self._answer)  # type: ignore[arg-type]
 
-    def result(self) -> int:
+    def result(self, timeout: float = 1.0) -> int:
         """Its wait status; call it when `done`. `OSError`: it could not be started."""
-        body = self._guest.channel.finish(self._answer)  # type: ignore[arg-type]
+        body = self._guest.channel.finish(self._answer, timeout)  # type: ignore[arg-type]
         reader = wire.Reader(body, "a command")
         status = reader.i32()
         reader.end()
@@ -126,7 +126,7 @@ class Guest:
     def __init__(self, machine: Machine, name: str, *, timeout: float = 60.0, kernel: Kernel | None = None) -> None:
         self.machine = machine
         self.name = name
-        self.channel = Channel(machine.channel, name, machine.failure)
+        self.channel = Channel(machine.channel, name, machine.failure, machine.console)
         self.kernel = kernel
         try:
             self.hello = self.channel.hello(timeout)
@@ -153,11 +153,13 @@ class Guest:
     # ------------------------------------------------------------ commands
 
     def start(
-        self, argv: Iterable[str], *, env: Mapping[str, str] | None = None, cwd: str = "/", terminal: tuple[int, int] | None = None,
-        stdin: bool = False,
+        self, argv: Iterable[str], *, env: Mapping[str, str] | None = None, cwd: str = "/",
+        terminal: tuple[int, int] | None = None, stdin: bool = False,
     ) -> Running:  # fmt: skip
-        """Starts a command and leaves it running. `stdin`: it gets input by `Running.feed`, else none; `terminal`: (rows,
-        columns) of a terminal of its own, on which standard output and error are one and input is expected."""
+        """Starts a command and leaves it running.
+
+        stdin: it gets input by `Running.feed`, else none. terminal: (rows, columns) of a terminal of its own, on which
+        standard output and error are one and input is expected."""
         words = list(argv)
         told = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "linux"} if env is None else env
         flags = wire.TERMINAL if terminal else 0 if stdin else wire.NO_INPUT
@@ -193,7 +195,7 @@ class Guest:
                     sinks[stream](data)
                 if until is not None and not running.done and time.monotonic() >= until:
                     if timed_out:
-                        raise self.machine.failure(f"ending `{running.argv[0]}`", AFTERWARDS)
+                        break  # not even that ends it: `result` says so
                     timed_out = True
                     running.signal(KILL)
                     until = time.monotonic() + AFTERWARDS

@@ -1,7 +1,7 @@
 """The protocol of host and guest, as bytes: frames, bodies of requests, bodies of answers. No sockets here.
 
-The table of kinds and bodies is the documentation of `crates/agent`. An answer that is not what its kind says is a bug of
-ours (`ToolError`), for the agent comes from this very package.
+The table of kinds and bodies is the documentation of `crates/agent`. An answer that is not what its kind says is a bug
+of ours (`ToolError`), for the agent comes from this very package.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MOST_FRAME = 32 << 10  # of the guest
 # Answers.
 DONE, ERROR, PART, OUTPUT, ENDED, UNREADABLE, TOO_LARGE = range(7)
 # Requests.
-(HELLO, CLOCK, BPF, REPLAY, REPLAY_ONCE, CLOSE, DUP, PERF_EVENT_OPEN, IOCTL, IOCTL_BUFFER, MAP_READ, MAP_WRITE, MAP_DUMP,
- MAP_UPDATE, MAP_DELETE, READ_FILE, WRITE_FILE, LIST, STAT, READLINK, OPEN, MKDIRS, UNLINK, RMDIR, SYMLINK, READ_FD,
- SYMBOLS, PIDFD_OPEN, POSSIBLE_CPUS, MOUNT, UMOUNT, MODULE) = range(1, 33)  # fmt: skip
+(HELLO, CLOCK, BPF, REPLAY, REPLAY_ONCE, CLOSE, DUP, PERF_EVENT_OPEN, IOCTL, IOCTL_BUFFER, MAP_READ, MAP_WRITE,
+ MAP_DUMP, MAP_UPDATE, MAP_DELETE, READ_FILE, WRITE_FILE, LIST, STAT, READLINK, OPEN, MKDIRS, UNLINK, RMDIR, SYMLINK,
+ READ_FD, SYMBOLS, PIDFD_OPEN, POSSIBLE_CPUS, MOUNT, UMOUNT, MODULE) = range(1, 33)  # fmt: skip
 EXEC, INPUT, SIGNAL, RESIZE = range(40, 44)
 SYNC, POWEROFF = 50, 51
 
@@ -36,6 +36,7 @@ TERMINAL, NO_INPUT = 1, 2
 # A number in a buffer from here on is a position in that same buffer: no address of a process is as high.
 NESTED = 0x7EAF_0000_0000_0000
 _MOST_NESTED = 1 << 32
+_TOP = NESTED.to_bytes(8, "little")[6:]
 # Commands whose buffers may hold such numbers: BPF_OBJ_GET_INFO_BY_FD and BPF_LINK_CREATE.
 _NESTING = (15, 28)
 
@@ -126,7 +127,7 @@ class Reader:
     def i64(self) -> int:
         return self._number(_I64)
 
-    def bytes(self) -> bytes:
+    def data(self) -> bytes:
         length = self.u32()
         end = self._at + length
         if end > len(self._data):
@@ -136,10 +137,10 @@ class Reader:
         return found
 
     def text(self) -> str:
-        return self.bytes().decode("utf-8", "replace")
+        return self.data().decode("utf-8", "replace")
 
     def name(self) -> str:
-        return self.bytes().decode("utf-8", "surrogateescape")
+        return self.data().decode("utf-8", "surrogateescape")
 
     def rest(self) -> bytes:
         found = self._data[self._at :]
@@ -190,23 +191,30 @@ def _nested(data: bytes) -> list[int]:
     return [at * 8 for at, word in enumerate(words) if 0 <= word - NESTED < _MOST_NESTED]
 
 
-def bpf_answer(body: bytes, attr: bytearray, buffers: Iterable[tuple[int, Any]]) -> int:
+def bpf_answer(command: int, body: bytes, attr: bytearray, buffers: Iterable[tuple[int, Any]]) -> int:
     """Writes what changed into the attr and the buffers; the value or `-errno`."""
     reader = Reader(body, "bpf")
     value = reader.i64()
-    _apply(reader, memoryview(attr), False)
+    _apply(reader, memoryview(attr))
     for at, data in buffers:
         view = memoryview(data).cast("B")
         # Who looks there learns where the buffer lies: for the guest's buffers that is `NESTED`.
         attr[at : at + 8] = _U64.pack(NESTED)
-        if not view.readonly:
-            _apply(reader, view, True)
+        if view.readonly:
+            continue
+        nested = _nested(bytes(view)) if command in _NESTING else []
+        for place in nested:
+            view[place + 6 : place + 8] = b"\0\0"  # as it was sent
+        _apply(reader, view)
+        for place in nested:
+            if any(view[place : place + 8]):  # else the kernel says that there is nothing
+                view[place + 6 : place + 8] = _TOP
     reader.end()
     return value
 
 
-def _apply(reader: Reader, view: memoryview, nesting: bool) -> None:
-    at, data = reader.u32(), reader.bytes()
+def _apply(reader: Reader, view: memoryview) -> None:
+    at, data = reader.u32(), reader.data()
     if not data:
         return
     if at + len(data) > len(view):
@@ -239,7 +247,7 @@ def outcome(
     step, errno, log = reader.i32(), reader.i32(), reader.text()
     fds = [reader.i32() for _ in range(reader.u32())]
     logs = [(reader.u32(), reader.text()) for _ in range(reader.u32())]
-    told = [(reader.u32(), reader.bytes()) for _ in range(reader.u32())] if infos else []
+    told = [(reader.u32(), reader.data()) for _ in range(reader.u32())] if infos else []
     reader.end()
     return fds, None if step < 0 else (step, errno, log), logs, told
 
