@@ -1,5 +1,75 @@
-"""Real kernels on demand: QEMU guests that boot once and are copied in a tenth of a second, without root."""
+"""Real kernels on demand: QEMU guests that boot once and are copied in a tenth of a second, without root.
+
+    from bpfsmith import lab
+    with lab.kernel("6.1") as k:            # this thread is inside the guest
+        print(k.verify("prog.o"))           # name -> verdict
+        with k.load("prog.o") as bpf: ...
+    guest = lab.open("6.12")                # the same by hand; `guest.close()` ends it
+    for at, value in lab.each(["5.10", "6.1", "6.12"], job): ...    # in parallel, a guest each
+
+`bpfsmith lab get` prepares kernels; `lab.describe` answers what one can do without booting it. Importing this opens
+nothing.
+"""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from .guest import Guest
+    from .kernel import LabKernel
+    from .session import Session
+    from .store import Prepared
+
+__all__ = ["describe", "each", "kernel", "open"]
+
+
+def open(  # noqa: A001 - it opens a kernel
+    kernel: str | Prepared, *, image: str = "base", memory: int | None = None, timeout: float | None = None,
+    fresh: bool = False, report: Callable[[str], None] = lambda _: None,
+) -> Guest:  # fmt: skip
+    """A guest of a prepared kernel (`6.12`, a release, or an added name): a copy of its template, which is made by the
+    first call. Close it, or use it as a context manager.
+
+    image: `base` (the agent alone) or `tools` (busybox, Python, bpftool ...). memory: MiB, 256 unless said. timeout:
+    seconds it may take to come up. fresh: boots anew, not from a template. report: told what takes seconds.
+
+    `UnknownName`; `EnvironmentMissing`: the kernel is not prepared, QEMU is missing or too old, no memory;
+    `GuestFailed`: it did not come up."""
+    from .start import start
+
+    return start(kernel, image=image, memory=memory, timeout=timeout, fresh=fresh, report=report)
+
+
+def kernel(
+    kernel: str | Prepared, *, image: str = "base", memory: int | None = None, timeout: float | None = None,
+    fresh: bool = False, report: Callable[[str], None] = lambda _: None,
+) -> Session:  # fmt: skip
+    """A context manager: inside the block, this thread's loads, maps and links are those of a guest. As `open`."""
+    from .session import Session
+
+    return Session(
+        kernel, {"image": image, "memory": memory, "timeout": timeout, "fresh": fresh, "report": report}
+    )  # fmt: skip
+
+
+def each(
+    kernels: Sequence[str | Prepared], job: Callable[[Guest], Any], *, image: str = "base", memory: int | None = None,
+    timeout: float | None = None, at_once: int | None = None, report: Callable[[str], None] = lambda _: None,
+) -> Iterator[tuple[int, Any]]:  # fmt: skip
+    """`job(guest)` for several kernels in parallel, within this machine's cores (`at_once`) and memory, each inside its
+    guest: (position, result or the `BpfsmithError` it ended with) as they are ready. A guest that runs out of memory is
+    replaced once by a larger one."""
+    from .pool import each as run
+
+    return run(kernels, job, image=image, memory=memory, timeout=timeout, at_once=at_once, report=report)
+
+
+def describe(kernel: str | Prepared, *, image: str = "base") -> LabKernel:
+    """A prepared kernel as plans need it, without booting it: types, features, symbols. Before its first boot here its
+    features are not known and count as there."""
+    from .start import describe as known
+
+    return known(kernel, image=image)

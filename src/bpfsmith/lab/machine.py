@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from .snapshot import Template
 
-__all__ = ["Machine", "Spec", "keeper"]
+__all__ = ["SHARED", "Machine", "Spec", "keeper"]
 
 # As QMP speaks; written before QEMU reads them, so that a clone costs no round trip.
 _HELLO = b'{"execute":"qmp_capabilities"}\n'
-_SHARED = (
+SHARED = (
     b'{"execute":"migrate-set-capabilities",'
     b'"arguments":{"capabilities":[{"capability":"x-ignore-shared","state":true}]}}\n'
 )
@@ -146,7 +146,7 @@ class Machine:
         given = {q.STATE: template.state}
         if template.ram >= 0:
             given[q.RAM] = template.ram
-        near.sendall(_HELLO + (_SHARED if template.ram >= 0 else b"") + _INCOMING % q.STATE)
+        near.sendall(_HELLO + (SHARED if template.ram >= 0 else b"") + _INCOMING % q.STATE)
         os.lseek(template.state, 0, os.SEEK_SET)
         return cls(template.spec, template.spec.line(incoming=True), given, near, far)
 

@@ -17,13 +17,15 @@ import os
 
 from bpfsmith.model.errors import BpfsmithError
 
-from .machine import Machine, Spec
+from .machine import SHARED, Machine, Spec
 from .qemu import boot_id, unlink, write_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    Warm = Callable[[Machine], tuple[dict[str, Any], dict[str, bytes]]]
 
 __all__ = ["Template", "Untrusted"]
 
@@ -41,14 +43,19 @@ class Template:
     """An opened template. `state` and `ram` are descriptors (`ram` -1: its state holds the memory); `about` what was
     learnt when it was made; `folder` "" when it lives in this process only. A context manager."""
 
-    __slots__ = ("about", "folder", "ram", "spec", "state")
+    __slots__ = ("_large", "_sums", "about", "folder", "ram", "spec", "state")
 
-    def __init__(self, spec: Spec, folder: str, state: int, ram: int, about: dict[str, Any]) -> None:
+    def __init__(
+        self, spec: Spec, folder: str, state: int, ram: int, about: dict[str, Any], sums: dict[str, int],
+        large: dict[str, bytes] | None = None,
+    ) -> None:  # fmt: skip
         self.spec = spec
         self.folder = folder
         self.state = state
         self.ram = ram
         self.about = about
+        self._sums = sums
+        self._large = large or {}
 
     # ------------------------------------------------------------ finding one
 
@@ -83,7 +90,7 @@ class Template:
                 for name, row in files.items():
                     row["stamp"] = _stamp(fds[name])
                 write_file(os.path.join(folder, "about.json"), json.dumps(told).encode())
-            return cls(spec, folder, fds["state"], fds["ram"], told["about"])
+            return cls(spec, folder, fds["state"], fds["ram"], told["about"], told["large"])
         except BaseException as error:
             for fd in fds.values():
                 if fd >= 0:
@@ -95,9 +102,10 @@ class Template:
     # ------------------------------------------------------------ making one
 
     @classmethod
-    def make(cls, spec: Spec, base: str, warm: Callable[[Machine], dict[str, Any]], *, anew: bool = False) -> Template:
-        """Boots the machine, lets `warm` wait for it and learn about it (what it answers is kept as `about`), and saves
-        it. Another process that makes the same one is waited for and its template taken; with `anew` what is kept goes.
+    def make(cls, spec: Spec, base: str, warm: Warm, *, anew: bool = False) -> Template:
+        """Boots the machine, lets `warm` wait for it and learn about it (what is small is kept as `about`, what is
+        large for `extra`), and saves it. Another process that makes the same one is waited for and its template taken;
+        with `anew` what is kept goes.
 
         `Untrusted` when this QEMU cannot save; what `warm` raises."""
         folder = _folder(spec, base)
@@ -115,18 +123,18 @@ class Template:
                 os.close(lock)
 
     @classmethod
-    def _made(cls, spec: Spec, folder: str, warm: Callable[[Machine], dict[str, Any]]) -> Template:
+    def _made(cls, spec: Spec, folder: str, warm: Warm) -> Template:
         ram = os.memfd_create("bpfsmith-ram", os.MFD_CLOEXEC)
         state = -1
         try:
             state = os.memfd_create("bpfsmith-state", os.MFD_CLOEXEC)
             with Machine.boot(spec, ram=ram) as machine:
-                about = warm(machine)
+                about, large = warm(machine)
                 shared = _save(machine, state)
             if not shared:
                 os.close(ram)
                 ram = -1
-            made = cls(spec, "", state, ram, about)
+            made = cls(spec, "", state, ram, about, {}, large)
         except BaseException:
             for fd in (ram, state):
                 if fd >= 0:
@@ -144,6 +152,7 @@ class Template:
     def _keep(self, folder: str) -> None:
         """Writes it down; files first, `about.json` last."""
         import json
+        from zlib import crc32
 
         _clear(folder)
         files = {}
@@ -160,19 +169,32 @@ class Template:
             # From here on clones map the file: its pages are shared with every other process.
             os.dup2(copy, fd, inheritable=False)
             os.close(copy)
-        told = {"format": FORMAT, "key": self.spec.key(), "boot": boot_id(), "files": files, "about": self.about}
+        for name, data in self._large.items():
+            write_file(os.path.join(folder, name), data)
+            self._sums[name] = crc32(data)
+        told = {
+            "format": FORMAT, "key": self.spec.key(), "boot": boot_id(), "files": files, "about": self.about,
+            "large": self._sums,
+        }  # fmt: skip
         write_file(os.path.join(folder, "about.json"), json.dumps(told).encode())
         self.folder = folder
 
     # ------------------------------------------------------------ keeping one
 
     def extra(self, name: str) -> bytes | None:
-        """A file kept beside it (`add`); None when there is none."""
-        try:
-            with open(os.path.join(self.folder, name), "rb") as file:
-                return file.read()
-        except OSError:
-            return None
+        """One of the larger things learnt in its boot; None when there is no such, or not any more."""
+        data = self._large.get(name)
+        if data is None and self.folder and name in self._sums:
+            from zlib import crc32
+
+            try:
+                with open(os.path.join(self.folder, name), "rb") as file:
+                    data = file.read()
+            except OSError:
+                return None
+            if crc32(data) != self._sums[name]:
+                return None
+        return data
 
     def close(self) -> None:
         for fd in (self.state, self.ram):
@@ -208,7 +230,7 @@ def _save(machine: Machine, state: int) -> bool:
     talk = _Monitor(machine)
     talk.ask(b'{"execute":"qmp_capabilities"}')
     shared = talk.ask(
-        b'{"execute":"migrate-set-capabilities","arguments":{"capabilities":[{"capability":"x-ignore-shared","state":true}]}}',
+        SHARED.rstrip(),
         may_fail=True,
     )
     talk.ask(b'{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":100000000000}}', may_fail=True)

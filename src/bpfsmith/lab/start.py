@@ -1,0 +1,232 @@
+"""From a kernel's name to a guest that answers: its template on demand, a clone of it, and what to do when it fails."""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed, InputError
+
+from . import qemu, snapshot, store
+from .kernel import LabKernel
+from .machine import Machine, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .guest import Guest
+    from .snapshot import Template
+    from .store import Prepared
+
+__all__ = ["LARGER", "available", "describe", "larger", "spec_of", "start", "within"]
+
+LARGER = 4
+"""How many times the memory a guest gets that ran out of it, once."""
+# Seconds: an emulated boot takes 3 on a quiet machine and 30 on a busy one; a clone 0.2 and 3.
+BOOT, CLONE, KVM_BOOT = 180.0, 60.0, 30.0
+
+
+class _Process:
+    """What one process keeps: descriptions of kernels by the key of their machine, and templates that live in memory
+    only (a full disk). Both are small beside the guests themselves, and there are as many as kernels."""
+
+    kernels: dict[str, LabKernel] = {}  # noqa: RUF012 - one per process on purpose
+    held: dict[str, Template] = {}  # noqa: RUF012
+
+
+def start(
+    kernel: str | Prepared, *, image: str = "base", memory: int | None = None, timeout: float | None = None,
+    fresh: bool = False, report: Callable[[str], None] = lambda _: None,
+) -> Guest:  # fmt: skip
+    """See `lab.open`. `report` is told what takes seconds, in a few words."""
+    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    spec = spec_of(prepared, image, memory)
+    while True:
+        try:
+            return _started(spec, prepared, timeout, fresh, report)
+        except GuestFailed as error:
+            if spec.accel == "tcg" or error.what == "memory":
+                raise
+            # KVM that runs a few instructions and no kernel: nested or restricted hosts have it.
+            spec.qemu.doubt_kvm(store.folder())
+            spec = spec_of(prepared, image, memory)
+            if spec.accel != "tcg":
+                raise
+
+
+def _started(
+    spec: Spec, prepared: Prepared, timeout: float | None, fresh: bool, report: Callable[[str], None]
+) -> Guest:
+    if fresh:
+        return _booted(spec, prepared, timeout, report)
+    key = spec.key()
+    base = os.path.join(prepared.folder, "templates")
+    template = _Process.held.get(key) or snapshot.Template.find(spec, base)
+
+    def warm(machine: Machine) -> tuple[dict[str, Any], dict[str, bytes]]:
+        return _warm(machine, prepared, timeout, report)
+
+    for anew in (False, True):
+        if template is None:
+            try:
+                template = snapshot.Template.make(spec, base, warm, anew=anew)
+            except snapshot.Untrusted:
+                break
+            if not template.folder:
+                _Process.held[key] = template
+        try:
+            return _cloned(template, prepared, key, timeout)
+        except GuestFailed as error:
+            # Whatever it was, a boot is the cure: a damaged snapshot, a QEMU that restores wrongly, a busy host.
+            report(f"a copy of kernel {spec.name} did not start ({error.what}): booting it anew")
+        finally:
+            if template.folder:
+                template.close()
+        _Process.held.pop(key, None)
+        template = None
+    return _booted(spec, prepared, timeout, report)
+
+
+def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | None) -> Guest:
+    from .guest import Guest
+
+    known = _Process.kernels.get(key)
+    if known is None:
+        known = _Process.kernels[key] = LabKernel(prepared, template.about, template.extra)
+    machine = Machine.clone(template)
+    try:
+        return Guest.of(machine, prepared.name, timeout=timeout or CLONE, kernel=known)
+    except BaseException:
+        machine.kill()
+        raise
+
+
+def _booted(spec: Spec, prepared: Prepared, timeout: float | None, report: Callable[[str], None]) -> Guest:
+    """Without a template: what is learnt is learnt for this guest alone."""
+    from .describe import learn
+    from .guest import Guest
+
+    report(f"booting kernel {spec.name}")
+    machine = Machine.boot(spec)
+    try:
+        guest = Guest.of(machine, prepared.name, timeout=timeout or _boot_limit(spec), kernel=LabKernel(prepared, {}))
+        about, large = learn(guest, prepared)
+        guest.kernel = LabKernel(prepared, about, large.get)
+    except BaseException:
+        machine.kill()
+        raise
+    return guest
+
+
+def _warm(
+    machine: Machine, prepared: Prepared, timeout: float | None, report: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    from .describe import learn
+    from .guest import Guest
+
+    report(f"booting kernel {prepared.name} once")
+    limit = timeout or _boot_limit(machine.spec)
+    guest = Guest.of(machine, prepared.name, timeout=limit, kernel=LabKernel(prepared, {}))
+    return learn(guest, prepared)
+
+
+def _boot_limit(spec: Spec) -> float:
+    return KVM_BOOT if spec.accel == "kvm" else BOOT
+
+
+# ------------------------------------------------------------ what a machine is made of
+
+
+def spec_of(prepared: Prepared, image: str = "base", memory: int | None = None) -> Spec:
+    """The machine for a prepared kernel. `EnvironmentMissing` without a QEMU that can run it."""
+    folder = store.folder()
+    found = qemu.find(prepared.arch, folder)
+    make, key = _image(prepared, image)
+    least = found.arch.memory * (2 if image != "base" else 1)
+    if memory is not None and not 64 <= memory <= 1 << 20:
+        raise InputError(f"a guest of {memory} MiB", hint="memory is in MiB, 64 and more")
+    return Spec(
+        prepared.name, found, found.accel(folder), prepared.vmlinux, make, key, label=image, memory=memory or least
+    )
+
+
+def _image(prepared: Prepared, image: str) -> tuple[Callable[[], bytes], str]:
+    from .image import base, base_key
+
+    if image == "base":
+        return lambda: base(prepared.arch, prepared.modules), base_key(prepared.arch, prepared.modules)
+    if image == "tools":
+        from . import pyimage
+
+        return (
+            lambda: base(prepared.arch, prepared.modules) + pyimage.build(),
+            f"{base_key(prepared.arch, prepared.modules)}\n{pyimage.key()}",
+        )
+    raise InputError(f"no image `{image}`", hint="there are `base` and `tools`")
+
+
+def larger(spec: Spec) -> int:
+    """The memory (MiB) to try once more with; `EnvironmentMissing` when this machine has not that much."""
+    wanted = spec.memory * LARGER
+    free = available()
+    if free and wanted > free:
+        told = f"a guest of {spec.memory} MiB ran out of memory, and this machine has no {wanted} MiB for a larger one"
+        raise EnvironmentMissing(told, "", spec.name)
+    return wanted
+
+
+def available() -> int:
+    """MiB of memory this machine has free; 0 when it does not say."""
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            for line in file:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) >> 10
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
+
+
+def within(
+    kernel: str | Prepared, job: Callable[[Guest], Any], *, image: str = "base", memory: int | None = None,
+    timeout: float | None = None, report: Callable[[str], None] = lambda _: None,
+    opened: Callable[[Guest], object] = lambda _: None,
+) -> Any:  # fmt: skip
+    """`job(guest)` in a guest of its own, inside `kernel.through` it; a job that ran out of the guest's memory is done
+    once more in a larger one, whose template is made on demand. `opened`: told each guest before the job."""
+    from bpfsmith import kernel as door_of
+
+    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    for last in (False, True):
+        with start(prepared, image=image, memory=memory, timeout=timeout, report=report) as guest:
+            opened(guest)
+            try:
+                with door_of.through(guest.door, guest.kernel or LabKernel(prepared, {})):
+                    return job(guest)
+            except GuestFailed as error:
+                if last or error.what != "memory":
+                    raise
+        spec = spec_of(prepared, image, memory)
+        memory = larger(spec)
+        report(f"kernel {spec.name} ran out of {spec.memory} MiB: once more with {memory} MiB")
+    raise AssertionError
+
+
+def describe(kernel: str | Prepared, *, image: str = "base") -> LabKernel:
+    """A prepared kernel as the planner sees it, without a guest: exact once it booted here, hopeful (as for a kernel
+    that has everything) before."""
+    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    try:
+        spec = spec_of(prepared, image)
+    except BpfsmithError:
+        return LabKernel(prepared, {})
+    key = spec.key()
+    known = _Process.kernels.get(key)
+    if known is None:
+        template = snapshot.Template.find(spec, os.path.join(prepared.folder, "templates"))
+        if template is None:
+            return LabKernel(prepared, {})
+        known = _Process.kernels[key] = LabKernel(prepared, template.about, template.extra)
+        template.close()
+    return known
