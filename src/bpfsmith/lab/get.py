@@ -35,7 +35,7 @@ if TYPE_CHECKING:
             """Brings a package."""
 
 
-__all__ = ["get", "open_archive"]
+__all__ = ["get", "open_archive", "refresh_indexes"]
 
 # How long an index is good, in seconds; one that names files which are gone is read again at once.
 FRESH = 6 * 3600
@@ -79,6 +79,15 @@ def get(
     return job.run([_checked(one) for one in wanted], update)
 
 
+def refresh_indexes(progress: Progress | None = None, arch: str = "x86_64") -> None:
+    """Reads the indexes of all suites that hold kernels, however fresh those kept are."""
+    from bpfsmith.lab.kernels.matrix import SUITES
+
+    job = _Job(arch, "cloud", [], "")
+    job.progress = progress or Progress()
+    job.read(list(dict.fromkeys(suite for found in SUITES.values() for suite in found)), again=True)
+
+
 def _series_of(name: str) -> str:
     return name.strip().removeprefix("v").removesuffix("-arm64").removesuffix("-amd64")
 
@@ -114,6 +123,7 @@ class _Job:
         return self._archive
 
     def run(self, wanted: list[str], update: bool) -> list[Prepared]:
+        store.sweep()
         here = {name: one for name in wanted if (one := self._here(name)) is not None}
         absent = [name for name in wanted if update or name not in here]
         for name in wanted:
@@ -151,7 +161,7 @@ class _Job:
             if not todo:
                 break
             tried.update(todo)
-            self._suites(todo)
+            self.read(todo)
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         return tuple(self.suites) or suites_for(".".join(name.split(".")[:2]).partition("-")[0])
@@ -170,7 +180,7 @@ class _Job:
             hint=f"near ones are {near}; a vendor's kernel joins by `bpfsmith lab add FILE...`",
         )
 
-    def _suites(self, todo: list[str], *, again: bool = False) -> None:
+    def read(self, todo: list[str], *, again: bool = False) -> None:
         """Indexes of these suites, from disk while they are fresh."""
         unread = [suite for suite in todo if again or not self._kept(suite)]
         if not unread:
@@ -232,7 +242,7 @@ class _Job:
                     gone = gone or error
                     self.progress.say(f"{name}: {offer.package} is in the index but gone; trying an older build")
             if not again:
-                self._suites(list(dict.fromkeys(one.suite for one in choices)), again=True)
+                self.read(list(dict.fromkeys(one.suite for one in choices)), again=True)
                 choices = self._choices(name)
         raise EnvironmentMissing(f"no build of {name} in the index can be fetched: {gone}", "", where=name)
 
@@ -267,7 +277,7 @@ class _Job:
             os.unlink(path)
         self.progress.say(f"{name}: ready ({one.release}, {one.package}, {one.size // 1_000_000} MB)")
         for lost in one.lacks.values():
-            self.progress.say(f"{name}: lacks {lost}")
+            self.progress.say(f"{name}: {lost}")
         return one
 
     def _fetch(self, offer: Offer, file: File) -> str:

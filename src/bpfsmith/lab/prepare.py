@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "no_space", "prepare"]
 
-NO_BTF = "CO-RE, fentry, LSM, struct_ops, tp_btf, kfuncs and iterators cannot be loaded or told; `--btf FILE` gives it"
+NO_BTF = "no BTF: CO-RE, fentry, LSM, struct_ops, tp_btf, kfuncs and iterators cannot be loaded; `--btf FILE` gives it"
 NO_CHANNEL = "no guest of this kernel can be talked to; give its modules with `--modules` or add their package too"
 NO_TRAFFIC = "no classic tc and no veth pairs in its guests (XDP and tcx work on lo)"
-NO_CONFIG = "whether something is missing by configuration cannot be told"
-NO_PVH = "it boots by its boot image, which takes about a second longer"
+NO_CONFIG = "configuration not known: whether something is missing because of it cannot be told"
+NO_PVH = "no PVH entry: it boots by its boot image, which takes about a second longer"
 
 
 class Source:
@@ -114,7 +114,7 @@ def _make(source: Source, new: str, more: Callable[[set[str]], None] | None) -> 
     for word, needed, lost in (("virtio", modules.CHANNEL, NO_CHANNEL), ("traffic", modules.TRAFFIC, NO_TRAFFIC)):
         absent = [one for one in needed if one not in there]
         if absent:
-            lacks[word] = f"{', '.join(absent)}: {lost}"
+            lacks[word] = f"no {', '.join(absent)}: {lost}"
     return {
         "format": store.FORMAT, "release": release, "version": _version(source, image, release),
         "package": source.package, "packages": source.packages, "arch": image.arch, "origin": source.origin,
@@ -134,7 +134,7 @@ def _write_image(image: Image, data: bytes, new: str, lacks: dict[str, str]) -> 
                     hint="add its bzImage instead: `arch/x86/boot/bzImage`",
                 )
             boot, kept = "bzimage", data
-            lacks["pvh"] = image.why or NO_PVH
+            lacks["pvh"] = f"{NO_PVH} ({image.why})" if image.why else NO_PVH
     with open(os.path.join(new, "vmlinux"), "wb") as out:
         out.write(kept)
     return boot
@@ -270,4 +270,7 @@ def _keep(new: str, told: dict[str, Any], name: str, series_named: bool) -> stor
         from shutil import rmtree
 
         rmtree(old, ignore_errors=True)
+        for one in store.all():
+            if not series_named and not one.series_named and one.name == told["name"] and one.folder != path:
+                store.discard(one)  # the same name given to another kernel
     return store.Prepared(path, told)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from bpfsmith._native import Btf
 
-__all__ = ["Prepared", "all", "find", "folder", "locked", "remove", "size_of"]
+__all__ = ["Prepared", "all", "discard", "find", "folder", "locked", "remove", "size_of"]
 
+# Of what `lab.prepare` writes: a kernel kept in another format is not seen, and is got anew.
 FORMAT = 2
 
 
@@ -115,7 +116,7 @@ class Prepared:
         """Its vmlinux BTF as it is in the kernel. `EnvironmentMissing` without."""
         if not self.has_btf:
             raise EnvironmentMissing(
-                f"kernel `{self.name}` has no BTF", f"bpfsmith lab add --btf FILE {self.name}", where=self.name
+                f"kernel `{self.name}` has no BTF", "bpfsmith lab add IMAGE --btf FILE", where=self.name
             )
         if self._btf_at is not None:
             offset, size = self._btf_at
@@ -191,10 +192,16 @@ def find(name: str) -> Prepared:
 
 
 def remove(name: str) -> Prepared:
-    """Deletes the kernel that `find(name)` gives, what was made of it by others too (its templates are below it)."""
+    """Deletes the kernel that `find(name)` gives, with the templates below it."""
+    one = find(name)
+    discard(one)
+    return one
+
+
+def discard(one: Prepared) -> None:
+    """Deletes its folder: out of sight by one rename, then file by file."""
     from shutil import rmtree
 
-    one = find(name)
     gone = os.path.join(folder("kernels"), f".gone-{os.getpid()}-{one.key}")
     try:
         os.rename(one.folder, gone)
@@ -202,7 +209,6 @@ def remove(name: str) -> Prepared:
         why = (error.strerror or str(error)).lower()
         raise InputError(f"cannot remove kernel `{one.name}`: {why}", where=one.folder) from None
     rmtree(gone, ignore_errors=True)
-    return one
 
 
 class locked:  # noqa: N801 - a context manager, used as a word

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
             """(path, reader) of its regular files."""
 
 
-__all__ = ["from_packages", "installed"]
+__all__ = ["fetch", "from_packages", "installed", "modules_below"]
 
 # A file of a package that is larger is none of a kernel's.
 _LIMIT = 1 << 30
@@ -45,10 +45,18 @@ class _Place:
         self.seen: set[str] = set()  # modules that were passed over
 
 
-def from_packages(archives: Sequence[Archive], folder: str, origin: str) -> tuple[Source, dict[str, Archive]]:
+def from_packages(
+    archives: Sequence[Archive], folder: str, origin: str, image: str = ""
+) -> tuple[Source, dict[str, Archive]]:
     """Unpacks into `folder` what of the packages belongs to a kernel. (source, where modules passed over are: pass it
-    to `fetch`). `InputError` when no package has an image, or when they are of several kernels."""
+    to `fetch`). `image`: one that is in none of them. `InputError` when there is no image, or when they are of several
+    kernels."""
     found: dict[str, _Place] = {}
+    if image:
+        from bpfsmith.lab.kernels.bzimage import open_image
+
+        with open(image, "rb") as whole:
+            found.setdefault(open_image(whole.read(), image).banner.partition(" ")[0], _Place()).image = image
     passed: dict[str, Archive] = {}
     for archive in archives:
         for path, file in archive.files():
@@ -150,6 +158,18 @@ def builtin(text: str) -> set[str]:
     return {stem(line) for line in text.split("\n") if line}
 
 
+def modules_below(path: str) -> dict[str, str]:
+    """Name as of lsmod -> path, of a folder or of one file."""
+    if os.path.isfile(path):
+        return {stem(path): path}
+    return {
+        stem(name): os.path.join(found, name)
+        for found, _, names in os.walk(path)
+        for name in names
+        if name.endswith((".ko", ".ko.xz", ".ko.zst", ".ko.gz"))
+    }
+
+
 def _text(path: str) -> str:
     if not path:
         return ""
@@ -166,10 +186,7 @@ def installed(image: str, release: str, folders: Iterable[str]) -> Source:
     source.release = release
     beside = os.path.dirname(image)
     for base in (*folders, f"/lib/modules/{release}", f"/usr/lib/modules/{release}"):
-        for found, _, names in os.walk(base):
-            for name in names:
-                if name.endswith((".ko", ".ko.xz", ".ko.zst", ".ko.gz")):
-                    source.modules.setdefault(stem(name), os.path.join(found, name))
+        source.modules = {**modules_below(base), **source.modules}
         source.builtin |= builtin(_text(os.path.join(base, "modules.builtin")))
         source.config = source.config or _text(os.path.join(base, "config"))
     for path in (os.path.join(beside, f"config-{release}"), f"/boot/config-{release}"):
