@@ -27,7 +27,7 @@ from toolchain import Clang, clangs
 ROOT = Path(__file__).resolve().parents[1]
 FULL = os.environ.get("BPFSMITH_FULL") == "1"
 REQUIRED = frozenset(word for word in os.environ.get("BPFSMITH_REQUIRE", "").split(",") if word)
-SKIPPABLE = frozenset({"root", "toolchain", "corpus"})
+SKIPPABLE = frozenset({"root", "toolchain", "corpus", "lab"})
 
 sys.path.append(str(ROOT / "tools/dev"))
 
@@ -102,7 +102,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what this machine cannot do, with the reason and the command that changes it."""
     if item.get_closest_marker("full") and not FULL:
         pytest.skip("runs only with ./dev test --full")
-    for name, reason in (("root", _no_root), ("corpus", _no_corpus)):
+    for name, reason in (("root", _no_root), ("corpus", _no_corpus), ("lab", _no_lab)):
         if item.get_closest_marker(name) and (why := reason()):
             pytest.skip(why)
     for marker in item.iter_markers("toolchain"):
@@ -135,6 +135,20 @@ def _no_root() -> str:
     if os.geteuid() != 0:
         return "needs root: run `sudo ./dev test`"
     return _no_kernel()
+
+
+@cache
+def _no_lab() -> str:
+    """Why no kernel can be booted here; empty when one can."""
+    from bpfsmith.lab import qemu, store
+    from bpfsmith.model.errors import BpfsmithError
+
+    try:
+        qemu.find(folder=store.folder())
+        here = [one for one in store.all() if one.arch == os.uname().machine]
+    except BpfsmithError as error:
+        return str(error)
+    return "" if here else "no kernel is prepared: run `bpfsmith lab get`"
 
 
 @cache
