@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import apt
+import guest_agent
 import rust
 from shell import BIN, BUILD, ROOT, VENV, Stamp, content_hash, fail, run
 
@@ -57,6 +58,7 @@ def build_wheel(out: Path, *options: str) -> Path:
     """Builds the wheel into `out`, which then holds only it."""
     compiler = rust.for_host()
     require("build")
+    guest_agent.build()
     shutil.rmtree(out, ignore_errors=True)
     words: list[str | Path] = [BIN / "maturin", "build", "--release", "--locked", "--out", out, *options]
     run(words, env=compiler.env, quiet=True, about="compiles bpfsmith, 1 to 2 minutes the first time")

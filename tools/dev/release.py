@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def build_and_prove() -> Path:
     if "-abi3-" not in wheel.name:
         fail(f"`{wheel.name}` is not an abi3 wheel")
     names = zipfile.ZipFile(wheel).namelist()
-    for part in ("bpfsmith/_native.abi3.so", "bpfsmith/_native.pyi", "bpfsmith/py.typed"):
+    agent = f"bpfsmith/lab/_agent/{platform.machine()}"
+    for part in ("bpfsmith/_native.abi3.so", "bpfsmith/_native.pyi", "bpfsmith/py.typed", agent):
         if names.count(part) != 1:
             fail(f"the wheel has `{part}` {names.count(part)} times, not once")
     with tempfile.TemporaryDirectory() as folder:
@@ -44,6 +46,10 @@ def prove(wheel: Path, folder: Path) -> None:
     if any(shutil.which(tool, path=bare["PATH"]) for tool in ("cc", "clang", "rustc", "cargo")):
         fail("a compiler is in the PATH of the proof")
     said = capture([home / "bin/bpfsmith", "--version"], env=bare).strip()
+    agent = next(home.glob("lib/python3*/site-packages/bpfsmith/lab/_agent/*"))
+    status = subprocess.run([agent], env=bare, check=False, stderr=subprocess.DEVNULL).returncode
+    if status != 2:  # it says how it is used
+        fail(f"the guest agent of the wheel does not run: it ended with {status}")
     say(f"  bpfsmith --version: {said or 'nothing'}")
     if not said:
         fail("the installed command does not start")

@@ -18,7 +18,10 @@ BIN = VENV / "bin"
 BUILD = ROOT / "build"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bpfsmith"
 
-NOT_CONTENT = frozenset({"__pycache__", "target", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+# `_agent` is built from `crates`, which count.
+NOT_CONTENT = frozenset({
+    "__pycache__", "target", "_agent", ".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache",
+})  # fmt: skip
 
 
 class Missing(Exception):
