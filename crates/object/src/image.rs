@@ -7,10 +7,11 @@ use bpfsmith_btf::core::{Patched, patch};
 use bpfsmith_btf::ext::{BtfExt, FuncInfo};
 use bpfsmith_btf::{Btf, Kind};
 
-use crate::elf::Elf;
+use crate::elf::{Elf, u64_at};
 use crate::ext::{moved, sections_by_name, within};
 use crate::kernel::{POISONED_KFUNC, btf_error};
-use crate::{ExternKind, Linked, Object, Result, Target};
+use crate::linked::LinkedFunction;
+use crate::{Error, ExternKind, Linked, Object, Result, Target};
 
 /// Bytes of the record the kernel calls `struct bpf_func_info`.
 pub const FUNC_INFO: usize = 8;
@@ -27,12 +28,25 @@ pub struct Image {
     /// Where the kernel's ids and addresses go: (slot, index into `Object::externs`); `.kconfig` is a map, and weak
     /// externs the targets lack are dealt with.
     pub externs: Vec<(usize, usize)>,
+    /// Where descriptors of instruction arrays go.
+    pub jump_tables: Vec<InsnArray>,
     /// Records of [`FUNC_INFO`] bytes: slot, type id. Empty when libbpf passes none.
     pub func_info: Vec<u8>,
     /// Records of [`LINE_INFO`] bytes: slot, file name, line text, line and column.
     pub line_info: Vec<u8>,
     /// Slots the verifier refuses when it reaches them, and why.
     pub poisoned: Vec<(usize, String)>,
+}
+
+/// A jump table as a map of its own: its entries are places in the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InsnArray {
+    /// Byte offset of the `imm` its descriptor goes to.
+    pub at: usize,
+    /// Byte offset in `.jumptables`: loads of one table share one map.
+    pub offset: u64,
+    /// Slots of the linked program.
+    pub targets: Vec<u32>,
 }
 
 /// Function records sorted by offset per section.
@@ -59,6 +73,8 @@ impl FuncIndex {
 
 /// The second half of an instruction's first slot.
 const IMM: usize = 4;
+/// Bytes of an entry of a jump table.
+const ENTRY: u64 = 8;
 
 impl Object {
     /// The program `index` as a kernel with these types loads it; without `targets`, CO-RE relocations are poisoned.
@@ -122,12 +138,58 @@ impl Object {
                     };
                     absent(raw, imm, call, self.elf.big);
                 }
-                Target::Function(_) | Target::JumpTable(..) => {}
+                Target::JumpTable(offset, size) => {
+                    let targets = self.insn_array(&linked, slot, offset, size)?;
+                    let at = slot * 8 + IMM;
+                    out.jump_tables.push(InsnArray {
+                        at,
+                        offset,
+                        targets,
+                    });
+                }
+                Target::Function(_) => {}
             }
         }
         out.poisoned.sort_by_key(|(slot, _)| *slot);
         (out.func_info, out.line_info) = self.records(&linked, index)?;
         Ok(out)
+    }
+
+    /// The entries of a jump table whose load stands at `slot`, as places in the linked program: libbpf's arithmetic.
+    fn insn_array(&self, linked: &Linked, slot: usize, offset: u64, size: u64) -> Result<Vec<u32>> {
+        let fail = |what: &str| {
+            let place = format!("section `.jumptables`, offset {offset:#x}");
+            Err(Error::new(format!("a jump table {what}"), place))
+        };
+        if !offset.is_multiple_of(ENTRY) || !size.is_multiple_of(ENTRY) {
+            return fail("is no row of 8-byte entries");
+        }
+        let section = self.jump_table_section.unwrap_or_default();
+        let data = self.elf.section_data(section);
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+        let Some(table) = data.get(start..end) else {
+            return fail("ends past its section");
+        };
+        let inside = |place: &&LinkedFunction| place.range().contains(&slot);
+        let place = linked.functions.iter().find(inside);
+        let moved = place.and_then(|place| {
+            let function = self.functions.get(place.function)?;
+            Some((function.first_slot() as u64, place.start as u64))
+        });
+        let Some((old, new)) = moved else {
+            return fail("is used outside of any function");
+        };
+        let mut targets = Vec::with_capacity(table.len() / 8);
+        for entry in table.chunks_exact(8) {
+            let value = u64_at(entry, 0, self.elf.big).unwrap_or_default();
+            let target = (value / 8).wrapping_sub(old).wrapping_add(new);
+            match u32::try_from(target) {
+                Ok(target) => targets.push(target),
+                Err(_) => return fail("leads out of its function"),
+            }
+        }
+        Ok(targets)
     }
 
     /// `func_info` and `line_info`: both whole or empty. libbpf refuses programs with a record missing for a

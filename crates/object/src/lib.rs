@@ -26,7 +26,7 @@ mod sections;
 
 pub use dwarf::{Frame, Inlined};
 pub use error::{Error, Result};
-pub use image::{FUNC_INFO, Image, LINE_INFO};
+pub use image::{FUNC_INFO, Image, InsnArray, LINE_INFO};
 pub use kernel::Against;
 pub use linked::{CoreSlot, Line, Linked, LinkedFunction, SlotRef, Target};
 pub use model::{Extern, ExternKind, Function, Global, Map, Note, Origin, Program};

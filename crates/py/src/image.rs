@@ -29,6 +29,14 @@ impl PyImage {
     }
 
     #[getter]
+    fn jump_tables(&self) -> Vec<(usize, u64, Vec<u32>)> {
+        let tables = self.image.jump_tables.iter();
+        tables
+            .map(|one| (one.at, one.offset, one.targets.clone()))
+            .collect()
+    }
+
+    #[getter]
     fn externs(&self) -> Vec<(usize, usize)> {
         self.image.externs.clone()
     }
