@@ -65,7 +65,7 @@ def plan_object(obj: Object, kernel: Kernel, options: Options | None = None) -> 
     programs = ProgramPlanner(obj, kernel, options, plan)
     maps = MapPlanner(obj, kernel, options, plan)
     programs.choose()
-    _types(obj, kernel, options, plan)
+    _types(obj, kernel, options, plan, programs)
     maps.plan_all(programs)
     programs.plan_all(maps)
     maps.fill_program_arrays(programs)
@@ -73,7 +73,7 @@ def plan_object(obj: Object, kernel: Kernel, options: Options | None = None) -> 
     return Planned(obj, plan, maps.maps, programs.programs)
 
 
-def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan) -> None:
+def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan, programs: ProgramPlanner) -> None:
     """BPF_BTF_LOAD, unless the kernel or the object has no types."""
     native = obj.native
     if options.no_btf or not native.has_btf:
@@ -99,6 +99,8 @@ def _types(obj: Object, kernel: Kernel, options: Options, plan: Plan) -> None:
     replaced = [word for word in lacking if word != "long_names"]
     if replaced:
         plan.note("btf", f"kinds of types this kernel does not know are replaced: {', '.join(replaced)}")
+    if b"arg:ctx" in data and not kernel.has("arg_ctx_tag") and "func" not in lacking:
+        data = programs.tag_contexts(data, "decl_tag" not in lacking)
     fields: dict[str, object] = {"btf": data, "btf_size": len(data)}
     if options.token:
         fields["btf_flags"] = F_TOKEN_FD

@@ -44,6 +44,7 @@ class ProgramPlanner:
         self._named = kernel.has("prog_name")
         self._version = obj.kernel_version or kernel.version_code
         self._described = False  # whether programs are loaded with function and line information
+        self._contexts: dict[str, dict[int, int]] = {}  # program -> its functions' types that are clones
         self._license = (options.license if options.license is not None else obj.license or "").encode() + b"\0"
 
     # ------------------------------------------------------------ which ones
@@ -91,6 +92,26 @@ class ProgramPlanner:
                 )
         for program in value.dropped:
             self.programs.pop(program, None)
+
+    def tag_contexts(self, data: bytes, tags: bool) -> bytes:
+        """The types with what `__arg_ctx` means spelled out, for kernels that do not know the tag."""
+        from bpfsmith.run.argctx import clones, functions_of
+
+        rows = []
+        for planned in self.programs.values():
+            native = planned.source.native
+            row = sections.match(native.section)
+            kind = self.options.programs.get(planned.name, {}).get("type", row[0] if row else 0)
+            if not native.link_error:
+                rows.append((planned.name, kind, functions_of(native.image(()).func_info)))
+        btf = self.object.btf
+        if btf is None:
+            return data
+        data, made = clones(btf, data, rows, self.kernel.arch, tags)
+        self._contexts = {name: told for (name, _, _), told in zip(rows, made, strict=True) if told}
+        if self._contexts:
+            self.plan.note("btf", "this kernel does not know `__arg_ctx`: the arguments get the context's type")
+        return data
 
     # ------------------------------------------------------------ what they are
 
@@ -220,6 +241,10 @@ class ProgramPlanner:
         fields["insn_cnt"] = len(insns) // 8
         if self._described:
             functions, lines = image.func_info, image.line_info
+            if planned.name in self._contexts:
+                from bpfsmith.run.argctx import renumbered
+
+                functions = renumbered(functions, self._contexts[planned.name])
             # Without records the kernel needs no types of the program.
             fields["prog_btf_fd"] = Slot("btf")
             if functions:
