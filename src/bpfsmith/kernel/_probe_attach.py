@@ -132,6 +132,10 @@ _SPECIAL: dict[int, Callable[[], int]] = {
     56: lambda: kprobe_multi(56),
     57: lambda: uprobe_multi(57),
     58: lambda: _tracing(58, "vfs_read"),
+    # Of several functions: none is named when the program is loaded.
+    59: lambda: loads(TRACING, expected_attach_type=59),
+    60: lambda: loads(TRACING, expected_attach_type=60),
+    61: lambda: loads(TRACING, expected_attach_type=61),
 }
 
 LINKS: dict[str, Callable[[], int]] = {

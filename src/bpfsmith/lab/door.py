@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["GuestDoor", "GuestFd"]
 
 LOG_LIMIT = 1 << 30
+# Commands in one message: a slow guest needs milliseconds for each.
+_AT_ONCE = 2000
 _LOOKUP_BATCH, _LOOKUP_AND_DELETE_BATCH = 24, 25
 
 
@@ -162,6 +164,14 @@ class GuestDoor(Door):
         body = wire.replay(encode_plan(steps, slots), given, log_level, log_limit)
         _, failure, logs, infos = wire.outcome(self.ask(wire.REPLAY_ONCE, body, "loading"), True)
         return failure, logs, infos
+
+    def each(self, steps: Sequence[Step], log_level: int = 0, log_limit: int = 1 << 14) -> list[tuple[int, str]]:
+        answers: list[tuple[int, str]] = []
+        for first in range(0, len(steps), _AT_ONCE):
+            plan = encode_plan(steps[first : first + _AT_ONCE], 0)
+            body = wire.replay(plan, (), log_level, log_limit)
+            answers += wire.answers(self.ask(wire.EACH, body, "giving many commands"))
+        return answers
 
     def perf_event_open(
         self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8,

@@ -25,7 +25,8 @@ DONE, ERROR, PART, OUTPUT, ENDED, UNREADABLE, TOO_LARGE = range(7)
 # Requests.
 (HELLO, CLOCK, BPF, REPLAY, REPLAY_ONCE, CLOSE, DUP, PERF_EVENT_OPEN, IOCTL, IOCTL_BUFFER, MAP_READ, MAP_WRITE,
  MAP_DUMP, MAP_UPDATE, MAP_DELETE, READ_FILE, WRITE_FILE, LIST, STAT, READLINK, OPEN, MKDIRS, UNLINK, RMDIR, SYMLINK,
- READ_FD, SYMBOLS, PIDFD_OPEN, POSSIBLE_CPUS, MOUNT, UMOUNT, MODULE) = range(1, 33)  # fmt: skip
+ READ_FD, SYMBOLS, PIDFD_OPEN, POSSIBLE_CPUS, MOUNT, UMOUNT, MODULE,
+ EACH) = range(1, 34)  # fmt: skip
 EXEC, INPUT, SIGNAL, RESIZE = range(40, 44)
 SYNC, POWEROFF = 50, 51
 
@@ -250,6 +251,15 @@ def outcome(
     told = [(reader.u32(), reader.data()) for _ in range(reader.u32())] if infos else []
     reader.end()
     return fds, None if step < 0 else (step, errno, log), logs, told
+
+
+def answers(body: bytes) -> list[tuple[int, str]]:
+    """(value or `-errno`, log) of each command."""
+    reader = Reader(body, "many commands")
+    out = []
+    while reader.more:
+        out.append((reader.i64(), reader.text()))
+    return out
 
 
 def numbers(layout: str, *values: int) -> bytes:
