@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from bpfsmith.run.plan import Plan as Plan
     from bpfsmith.run.runreport import RunReport as RunReport
     from bpfsmith.skill import skill as skill
+    from bpfsmith.verify import verify as verify
+    from bpfsmith.verify.report import VerifyReport as VerifyReport
 
 __version__ = "0.1.0"
 
@@ -107,6 +109,7 @@ _PUBLIC = {
     "Unsupported": "model.errors",
     "ValueMismatch": "model.errors",
     "VerifierRejected": "model.errors",
+    "VerifyReport": "verify.report",
     "aya_logs": "run.events",
     "check": "check",
     "events": "run.events",
@@ -126,6 +129,7 @@ _PUBLIC = {
     "run": "run",
     "skill": "skill",
     "stats_enabled": "run.measure",
+    "verify": "verify",
 }
 
 __all__ = [
@@ -162,6 +166,7 @@ __all__ = [
     "Unsupported",
     "ValueMismatch",
     "VerifierRejected",
+    "VerifyReport",
     "__version__",
     "aya_logs",
     "check",
@@ -182,6 +187,7 @@ __all__ = [
     "run",
     "skill",
     "stats_enabled",
+    "verify",
 ]
 
 

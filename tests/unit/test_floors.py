@@ -48,6 +48,7 @@ WITHIN = {
     ("lab", "run"),  # the host plans, the guest replays
     ("lab", "verdict"),  # `k.verify(obj)` of a lab kernel
     ("render", "rules"),  # SARIF carries the rules' documentation
+    ("verify", "check"),  # verdicts are findings too, for the formats that print those
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }
 # Helpers of the package itself, below everything.

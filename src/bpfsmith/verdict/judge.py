@@ -152,9 +152,9 @@ class _Judge:
         if at is None:
             return None
         steps, slots, limit = plan.steps()[: at + 1], len(plan.slots), self.request.log_limit
-        once = self.door.replay_once(steps, slots, self.given, level, limit)
-        self.log = next((log for step, log in once.logs if step == at), "")
-        return once.failure
+        failure, logs, _ = self.door.replay_once(steps, slots, self.given, level, limit)
+        self.log = next((log for step, log in logs if step == at), "")
+        return failure
 
     # ------------------------------------------------------------ refused by the verifier, or without a word
 
@@ -200,8 +200,8 @@ class _Judge:
 
     def _wordless(self, command: Command, errno: int) -> Judged:
         """BPF_PROG_LOAD failed, and the verifier said nothing: it did not run, or did not say why."""
+        from bpfsmith.kernel._tiny import loads
         from bpfsmith.kernel.failures import errno_name
-        from bpfsmith.kernel.probe import loads
 
         word = _type_word(command.fields["prog_type"])
         if errno == ENOMEM:
@@ -279,7 +279,7 @@ def _lacks(kernel: Any, feature: str) -> bool:
 
 def _smallest(fields: dict[str, Any]) -> dict[str, Any] | None:
     """What a program of that kind needs besides its code; None where that stands in a slot."""
-    kept = {
+    kept: dict[str, Any] = {
         name: fields[name]
         for name in ("prog_flags", "expected_attach_type", "attach_btf_id", "prog_ifindex", "license", "kern_version")
         if name in fields

@@ -1,0 +1,222 @@
+"""`bpfsmith verify PATH...`."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bpfsmith.verify.report import VerifyReport
+
+SUMMARY = "which kernels take it: the verdicts of real verifiers, program by program"
+EPILOG = """\
+examples:
+  bpfsmith verify prog.o                       every prepared kernel, and the running one
+  bpfsmith verify . --kernels 5.10..,host      a folder of objects
+  bpfsmith verify new.o --against old.o        what got worse where
+  bpfsmith verify prog.o --effort --kernels 6.12 --program packet_filter
+exit codes: 0 all accepted, 1 any rejected, 3 nothing could be tried; 2 wrong usage or a file that could not be read
+"""
+FORMATS = ("text", "json", "markdown", "sarif", "github")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `verify`."""
+    from bpfsmith.cli._parser import add_color
+
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="objects, or folders with objects")
+    add(
+        "--kernels",
+        metavar="SET",
+        help="series (6.12), ranges (5.10..: what is prepared of the default matrix), `host`, releases, added names; a "
+        "comma list (default: every prepared kernel, and the running one where it may be used)",
+    )
+    add("--program", action="append", metavar="NAME", help="only these programs (names or patterns)")
+    add("--against", metavar="OLD.o", help="an older version: what got worse where")
+    add("--yes", action="store_true", help="fetch kernels that are missing without asking")
+    add("--strict", action="store_true", help="what cannot be tried counts as rejected")
+    given = parser.add_argument_group("what is not in the object")
+    given.add_argument(
+        "--attach-to",
+        action="append",
+        default=[],
+        metavar="PROGRAM=TARGET",
+        help="what a program is bound to when it is loaded: a kernel function, hook or tracepoint; for freplace "
+        "[FILE:]PROGRAM[/FUNCTION]",
+    )
+    given.add_argument(
+        "--global", action="append", default=[], dest="values", metavar="NAME=VALUE", help="a global variable"
+    )
+    given.add_argument("--map-size", action="append", default=[], metavar="NAME=N", help="max_entries; 64k, 1M")
+    given.add_argument("--loader", choices=("aya", "libbpf"), help="whose rules hold (default: by the object)")
+    more = parser.add_argument_group("more about it")
+    more.add_argument("--effort", action="store_true", help="where the verifier's effort goes, to the source line")
+    more.add_argument(
+        "--prove", action="store_true", help="hold what the facts say of each program against what the kernels did"
+    )
+    more.add_argument("--log", action="store_true", help="show the verifier's log of what was rejected")
+    more.add_argument("--log-level", type=int, default=0, metavar="N", help="1, 2 (more), 4 (statistics), or a sum")
+    more.add_argument("--log-dir", metavar="DIR", help="write every whole log to a file there")
+    more.add_argument("--timeout", metavar="TIME", help="a guest may take this long for one program (default: 2m)")
+    add("--format", choices=FORMATS, default="text", help="how to print it (default: text)")
+    add_color(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judges and prints; the exit code of the report."""
+    from bpfsmith.verify._kernels import KernelsMissing
+
+    try:
+        report = _verify(args)
+    except KernelsMissing as missing:
+        if not _fetched(missing.series, args.yes, missing.message):
+            raise
+        report = _verify(args)
+    _print(args, report)
+    return report.exit_code
+
+
+def _verify(args: argparse.Namespace) -> VerifyReport:
+    from bpfsmith.run.words import pairs, seconds_of, sizes, value_of
+    from bpfsmith.verify import verify
+
+    if args.yes and args.kernels is None and (series := _nothing_prepared()):
+        _fetch(series)
+    with _Progress(args) as progress:
+        return verify(
+            args.paths,
+            kernels=args.kernels,
+            programs=args.program,
+            against=args.against,
+            attach_to=pairs(args.attach_to, "--attach-to"),
+            globals={name: value_of(text) for name, text in pairs(args.values, "--global").items()},
+            map_sizes=sizes(args.map_size),
+            loader=args.loader,
+            effort=args.effort,
+            prove=args.prove,
+            log=args.log,
+            log_level=args.log_level,
+            log_dir=args.log_dir,
+            timeout=None if args.timeout is None else seconds_of(args.timeout, "--timeout"),
+            strict=args.strict,
+            progress=progress,
+        )
+
+
+def _print(args: argparse.Namespace, report: VerifyReport) -> None:
+    from bpfsmith.cli._failure import say
+    from bpfsmith.cli._parser import use_color, utf8_output
+
+    if args.format in ("sarif", "github"):
+        from bpfsmith.render import renderer
+
+        utf8_output()
+        text = renderer(args.format).render(report.as_check())
+    elif args.format == "json":
+        from bpfsmith.render._base import json_text
+
+        utf8_output()
+        text = json_text(report.to_json())
+    elif args.format == "markdown":
+        from bpfsmith.render.verify_markdown import render as markdown
+
+        utf8_output()
+        text = markdown(report)
+    else:
+        from bpfsmith.render.verify_text import render
+
+        text = render(report, color=use_color(args.color), width=_width(), logs=args.log)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    for error in report.errors:
+        say(error)
+    if args.format == "text" and args.kernels is None and (series := _nothing_prepared()):
+        _offer_more(series, args.yes)
+
+
+def _width() -> int:
+    from shutil import get_terminal_size
+
+    return max(60, get_terminal_size((120, 24)).columns)
+
+
+# ------------------------------------------------------------ kernels that are not there
+
+
+def _nothing_prepared() -> Sequence[str]:
+    """The default matrix when no kernel is prepared at all, else nothing."""
+    from bpfsmith.lab import store
+
+    if store.all():
+        return ()
+    from bpfsmith.lab.kernels.matrix import DEFAULT
+
+    return DEFAULT
+
+
+def _terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _offer_more(series: Sequence[str], yes: bool) -> None:
+    """The running kernel has answered: what it takes to ask the others, once."""
+    del yes
+    sys.stderr.write(f"other kernels ({', '.join(series)}) can be asked too: `bpfsmith lab get` fetches them\n")
+
+
+def _fetched(series: Sequence[str], yes: bool, why: str) -> bool:
+    if not yes:
+        if not _terminal():
+            return False
+        megabytes = 40 * len(series)
+        sys.stderr.write(
+            f"{why}\nfetch {', '.join(series)} now? about {megabytes} MB, half a minute each on a quiet machine [y/N] "
+        )
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            return False
+    _fetch(series)
+    return True
+
+
+def _fetch(series: Sequence[str]) -> None:
+    from bpfsmith.cli._progress import Lines
+    from bpfsmith.lab.get import get
+
+    get(series, progress=Lines(sys.stderr, sys.stderr))
+
+
+class _Progress:
+    """A line on a terminal that says how far it is; nothing where nobody watches, or it is done at once."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.on = sys.stderr.isatty() and args.format == "text"
+        self.shown = False
+        self.at = 0.0
+
+    def __call__(self, done: int, cells: int) -> None:
+        if not self.on or done >= cells:
+            return
+        from time import monotonic
+
+        now = monotonic()
+        if now - self.at > 0.2:
+            self.at, self.shown = now, True
+            sys.stderr.write(f"\r\x1b[K{done} of {cells} verdicts")
+            sys.stderr.flush()
+
+    def __enter__(self) -> Any:
+        from time import monotonic
+
+        self.at = monotonic() + 0.8
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,211 @@
+"""`verify` for a person: programs by kernels, then what was not accepted, each thing said once."""
+
+from __future__ import annotations
+
+from bpfsmith.render._cells import cells as width_of
+from bpfsmith.render.inspect_table import Paint, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+__all__ = ["render"]
+
+_NAMES = 6  # of programs of which the same is said
+
+
+def render(report: Any, *, color: bool = False, width: int = 120, logs: bool = False) -> str:
+    """The text for a whole `VerifyReport`."""
+    paint = Paint(color)
+    out: list[str] = []
+    if report.programs:
+        out += _table(report, paint, width)
+    else:
+        out.append("no programs")
+    out += _said(report, paint, width, logs)
+    if report.changes is not None:
+        out += ["", *_changes(report, paint)]
+    for row in report.programs:
+        for one in row.results:
+            if one.effort is not None:
+                out += ["", *_effort(row, one, paint, width)]
+    if report.notes:
+        out += ["", *(f"note: {printable(one)}" for one in report.notes)]
+    out += ["", _summary(report, paint)]
+    return "\n".join(out) + "\n"
+
+
+# ------------------------------------------------------------ the table
+
+
+def _cell(one: Any) -> tuple[str, str]:
+    """(text, style) of a verdict: the count of an accepted program says more than a word."""
+    if one.verdict == "accepted":
+        return (f"ok {_short(one.processed)}" if one.processed is not None else "ok"), "green"
+    if one.verdict == "rejected":
+        return "REJECTED", "red"
+    return f"- {one.reason}", "yellow"
+
+
+def _short(count: int) -> str:
+    """`204`, `12.3k`, `1.0M`: how much it was, in five cells."""
+    if count < 10_000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1e6:.1f}M"
+
+
+def _table(report: Any, paint: Paint, width: int) -> list[str]:
+    names = [one.name for one in report.kernels]
+    several = len({row.object for row in report.programs}) > 1
+    head = [_kernel(name, report) for name in names]
+    labels = [printable(row.program) for row in report.programs]
+    grid = [[_cell(one) for one in row.results] for row in report.programs]
+    first = min(max([len("program"), *map(len, labels)]), max(20, width // 3))
+    columns = [max([len(head[at]), *(len(row[at][0]) for row in grid if at < len(row))]) for at in range(len(names))]
+    # As many kernels side by side as fit; the rest below, so that nothing is cut.
+    blocks: list[list[int]] = [[]]
+    used = first
+    for at, size in enumerate(columns):
+        if used + 2 + size > width and blocks[-1]:
+            blocks.append([])
+            used = first
+        blocks[-1].append(at)
+        used += 2 + size
+    lines: list[str] = []
+    for block in blocks:
+        if lines:
+            lines.append("")
+        title = "program".ljust(first) + "".join(f"  {head[at].ljust(columns[at])}" for at in block)
+        lines.append(paint(title.rstrip(), "dim"))
+        before = ""
+        for row, label, cells in zip(report.programs, labels, grid, strict=True):
+            if several and row.object != before:
+                before = row.object
+                lines.append(paint(printable(row.object), "dim"))
+            shown = label if len(label) <= first else label[: first - 2] + ".."
+            line = paint(shown.ljust(first), "bold")
+            for at in block:
+                if at < len(cells):
+                    text, style = cells[at]
+                    line += "  " + paint(text, style) + " " * (columns[at] - len(text))
+            lines.append(line.rstrip())
+    return lines
+
+
+def _kernel(name: str, report: Any) -> str:
+    """`host` says which series it is."""
+    if name != "host":
+        return name
+    release = next((one.release for one in report.kernels if one.name == name), "")
+    series = ".".join(release.split(".")[:2])
+    return f"host ({series})" if series else name
+
+
+# ------------------------------------------------------------ what was not accepted
+
+
+def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
+    """Each thing once: by the kernels that say it, and by the programs of an object they say it of."""
+    out: list[str] = []
+    several = len({one.object for one in report.programs}) > 1
+    told: dict[tuple[object, ...], tuple[list[Any], list[Any]]] = {}
+    for row in report.programs:
+        for group in grouped(row.results):
+            first = group[0]
+            kernels = tuple(one.kernel for one in group)
+            key = (row.object, kernels, first.verdict, first.reason, first.message, first.path, first.line)
+            told.setdefault(key, ([], group))[0].append(row)
+    for rows, group in told.values():
+        first = group[0]
+        kernels = ", ".join(one.kernel for one in group)
+        word = paint("rejected", "red") if first.verdict == "rejected" else paint(f"cannot ({first.reason})", "yellow")
+        names = ", ".join(paint(printable(row.program), "bold") for row in rows[:_NAMES])
+        more = f" and {len(rows) - _NAMES} more" if len(rows) > _NAMES else ""
+        where = f"  ({printable(rows[0].object)})" if several else ""
+        out += ["", f"{names}{more}  {word} on {kernels}{where}"]
+        out += _wrapped(printable(first.message or "without a word"), width, "  ")
+        places: dict[str, list[str]] = {}
+        for one in group:
+            place = f"{printable(one.path)}:{one.line}" if one.path else ""
+            if one.instruction is not None:
+                place += f"{', ' if place else ''}instruction {one.instruction}"
+            if place:
+                places.setdefault(place, []).append(one.kernel)
+        for place, names in places.items():
+            where = f" ({', '.join(names)})" if len(places) > 1 else ""
+            out.append(paint(f"  --> {place}{where}", "dim"))
+        if first.why:
+            out += _wrapped(f"= {printable(first.why)}", width, "  ")
+        if logs:
+            out += [f"  | {printable(line)}" for line in (first.log or "").splitlines()]
+    return out
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    out, line = [], ""
+    for word in text.split(" "):
+        if line and width_of(line) + 1 + width_of(word) > width - len(indent):
+            out.append(indent + line)
+            line = f"  {word}" if text.startswith("= ") else word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*out, indent + line]
+
+
+# ------------------------------------------------------------ versions, effort, the end
+
+
+def _changes(report: Any, paint: Paint) -> list[str]:
+    if not report.changes:
+        return [f"against {printable(report.old)}: the same verdicts, counts and stacks"]
+    out = [f"against {printable(report.old)}:"]
+    for one in report.changes:
+        where = f" on {one.kernel}" if one.kernel else ""
+        if one.what == "program":
+            text = "is new" if one.old is None else "is gone"
+        elif one.what == "verdict":
+            text = f"was {one.old}, is {one.new}"
+        else:
+            by = f" ({(one.new - one.old) / one.old:+.0%})" if one.old else ""
+            what = "instructions" if one.what == "processed" else "bytes of stack"
+            text = f"{one.old} -> {one.new} {what}{by}"
+        word = paint("worse ", "red") if one.worse else paint("better", "green") if one.what != "program" else "      "
+        out.append(f"  {word}  {printable(one.program)}{where}: {text}")
+    return out
+
+
+def _effort(row: Any, one: Any, paint: Paint, width: int) -> list[str]:
+    effort = one.effort
+    share = f", {effort.share:.1%} of {effort.limit}" if effort.share is not None else ""
+    states = f", {effort.states} states ({effort.peak} at once)" if effort.states is not None else ""
+    took = f", {one.ns / 1e6:.1f} ms" if one.ns is not None else ""
+    out = [
+        f"{paint(printable(row.program), 'bold')} on {one.kernel}: "
+        f"{effort.processed} instructions processed{share}{states}{took}"
+    ]
+    for name, own, stack in effort.functions:
+        did = f", {own} instructions" if own is not None else ""
+        out.append(f"  {printable(name)}: {stack} bytes of stack{did}")
+    if effort.lines:
+        partly = f" of {effort.counted} that the log holds" if effort.processed not in (None, effort.counted) else ""
+        out.append(paint(f"  instructions followed{partly}, by source line:", "dim"))
+        most = len(str(effort.lines[0].count))
+        for line in effort.lines:
+            place = f"{printable(line.path.rpartition('/')[2])}:{line.line}"
+            text = f"  {str(line.count).rjust(most)}  {place}  {printable(line.text)}"
+            out.append(text[: max(width, 40)].rstrip())
+    return out
+
+
+def _summary(report: Any, paint: Paint) -> str:
+    counts: Mapping[str, int] = {word: report.count(word) for word in ("accepted", "rejected", "cannot")}
+    styles = {"accepted": "green", "rejected": "red", "cannot": "yellow"}
+    told: Sequence[str] = [
+        paint(f"{count} {'cannot be tried' if word == 'cannot' else word}", styles[word])
+        for word, count in counts.items()
+        if count
+    ]
+    programs, kernels = len(report.programs), len(report.kernels)
+    size = f"{programs} program{'s' * (programs != 1)} on {kernels} kernel{'s' * (kernels != 1)}"
+    return f"{size}: {', '.join(told) or 'no verdict'}"

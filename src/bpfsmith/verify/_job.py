@@ -1,0 +1,299 @@
+"""What `bpfsmith.verify` does: files and kernels to cells, verdicts to a report."""
+
+from __future__ import annotations
+
+from os import fspath
+from os.path import isdir
+
+from bpfsmith.model.errors import BpfsmithError, InputError
+from bpfsmith.model.object import Object
+from bpfsmith.verdict import Judged, Request
+from bpfsmith.verify import loaders
+from bpfsmith.verify._kernels import targets
+from bpfsmith.verify._work import Item, Work
+from bpfsmith.verify.report import JudgedKernel, Result, Row, VerifyReport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bpfsmith.model.program import Program
+
+__all__ = ["run"]
+
+EXT = 28
+
+
+def run(
+    paths: Any, kernels: Any, programs: Any, against: Any, attach_to: Mapping[str, Any] | None,
+    values: Mapping[str, Any] | None, map_sizes: Mapping[str, int] | None, loader: str | None, effort: bool,
+    prove: bool, log: bool, log_level: int, log_dir: Any, timeout: float | None, strict: bool, progress: Any,
+) -> VerifyReport:  # fmt: skip
+    """See `verify`."""
+    _check(loader, log_level, timeout)
+    objects, errors = _objects(paths)
+    old, old_errors = _objects(against) if against is not None else ([], [])
+    if old_errors:
+        raise old_errors[0]
+    asked = targets(kernels)
+    given = _Given(attach_to or {}, values or {}, map_sizes or {}, loader, log_level)
+    notes: list[str] = []
+    items = given.items([(obj, program) for obj in objects for program in _chosen(obj, programs)], notes)
+    given.check(objects)
+    if programs is not None and not items and not errors:
+        raise _no_such(programs, objects)
+    earlier = given.items([(obj, program) for obj in old for program in _chosen(obj, programs)], []) if old else []
+    work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=_effort if effort else None)
+    work.run()
+    columns = _columns(work, asked)
+    writer = _Writer(log_dir) if log_dir is not None else None
+    rows = _rows(work, items, 0, columns, log, writer)
+    old_rows = _rows(work, earlier, len(items), columns, log, None)
+    if prove:
+        from bpfsmith.verify.claims import claims
+
+        notes += claims(items, rows)
+    changes = None
+    if old:
+        from bpfsmith.verify.against import changes as compared
+
+        changes = compared(old_rows, rows)
+    return VerifyReport(
+        [JudgedKernel(asked[at].name, asked[at].release) for at in columns],
+        rows,
+        errors=[*errors, *(error for at, error in work.errors.items() if at not in columns)],
+        notes=notes,
+        changes=changes,
+        old=fspath(against) if isinstance(against, str) or hasattr(against, "__fspath__") else "",
+        strict=strict,
+    )
+
+
+def _check(loader: str | None, log_level: int, timeout: float | None) -> None:
+    if loader is not None and loader not in loaders.LOADERS:
+        raise InputError(f"unknown loader `{loader}`", hint=f"known are {' and '.join(loaders.LOADERS)}")
+    if not isinstance(log_level, int) or not 0 <= log_level < 8:
+        raise InputError(f"`log_level={log_level}`", hint="1, 2 (more), 4 (statistics), or a sum of them")
+    if timeout is not None and not 0 < timeout < 1e6:
+        raise InputError(f"`timeout={timeout}`", hint="seconds a guest may take for one program")
+
+
+# ------------------------------------------------------------ which programs
+
+
+def _objects(paths: Any) -> tuple[list[Object], list[BpfsmithError]]:
+    """Objects in the order of the paths, folders walked; what is wrong with others."""
+    from bpfsmith.read import find_objects, read_many
+
+    told = [paths] if isinstance(paths, str | Object) or hasattr(paths, "__fspath__") else list(paths)
+    found: list[Any] = []
+    errors: list[BpfsmithError] = []
+    for one in told:
+        if isinstance(one, Object):
+            found.append(one)
+            continue
+        path = fspath(one)
+        inside = find_objects(path) if isdir(path) else [path]
+        if not inside:
+            errors.append(
+                InputError(f"no eBPF object in `{path}`", path, "build the programs first, or name an object")
+            )
+        found += inside
+    names = list(dict.fromkeys(one for one in found if not isinstance(one, Object)))
+    read = dict(zip(names, read_many(names), strict=True)) if names else {}
+    objects: list[Object] = []
+    for one in found:
+        made = one if isinstance(one, Object) else read.pop(one, None)
+        if isinstance(made, Object):
+            objects.append(made)
+        elif made is not None:
+            errors.append(made)
+    if not objects and errors:
+        raise errors[0]
+    return objects, errors
+
+
+def _chosen(obj: Object, patterns: Any) -> list[Program]:
+    if patterns is None:
+        return list(obj.programs)
+    from fnmatch import fnmatchcase
+
+    words = [patterns] if isinstance(patterns, str) else list(patterns)
+    return [one for one in obj.programs if any(fnmatchcase(one.name, word) for word in words)]
+
+
+def _no_such(patterns: Any, objects: list[Object]) -> BpfsmithError:
+    from bpfsmith.run.options import unknown
+
+    word = patterns if isinstance(patterns, str) else ", ".join(map(str, patterns))
+    return unknown("program", word, [one.name for obj in objects for one in obj.programs], objects[0].path)
+
+
+class _Given:
+    """What the caller said that decides verdicts; each name must be of some object."""
+
+    def __init__(
+        self, attach_to: Mapping[str, Any], values: Mapping[str, Any], sizes: Mapping[str, int], loader: str | None,
+        log_level: int,
+    ) -> None:  # fmt: skip
+        self.attach_to = attach_to
+        self.values = values
+        self.sizes = sizes
+        self.loader = loader
+        self.log_level = log_level
+
+    def items(self, programs: list[tuple[Object, Program]], notes: list[str]) -> list[Item]:
+        made = []
+        requests: dict[int, tuple[Request, str]] = {}
+        for obj, program in programs:
+            if id(obj) not in requests:
+                requests[id(obj)] = self._request(obj, notes)
+            request, loader = requests[id(obj)]
+            item = Item(obj, program, request)
+            said, hint = loaders.refusal(obj, program, loader)
+            if said:
+                item.refused = Judged("cannot", "loader", said, hint)
+            target = self.attach_to.get(program.name)
+            if isinstance(target, str) and program.type == "ext":
+                item.request = self._request(obj, [])[0]
+                item.request.attach_to.pop(program.name)
+                item.replaced = _replaced(obj, target)
+            made.append(item)
+        return made
+
+    def _request(self, obj: Object, notes: list[str]) -> tuple[Request, str]:
+        names = {one.name for one in obj.programs}
+        variables = {one.name for one in obj.globals}
+        maps = {one.name for one in obj.maps}
+        request = Request(
+            attach_to={name: to for name, to in self.attach_to.items() if name in names},
+            globals={name: value for name, value in self.values.items() if name in variables},
+            map_sizes={name: size for name, size in self.sizes.items() if name.removesuffix(".inner") in maps},
+            log_level=self.log_level,
+        )
+        loader = self.loader or loaders.style(obj)
+        notes += loaders.adjust(request, obj, loader)
+        return request, loader
+
+    def check(self, objects: list[Object]) -> None:
+        from bpfsmith.run.options import unknown
+
+        for kind, told, known in (
+            ("program", self.attach_to, [one.name for obj in objects for one in obj.programs]),
+            ("global variable", self.values, [one.name for obj in objects for one in obj.globals]),
+            ("map", self.sizes, [one.name for obj in objects for one in obj.maps]),
+        ):
+            for name in told:
+                if name.removesuffix(".inner") not in known and objects:
+                    raise unknown(kind, name, known, objects[0].path)
+
+
+def _replaced(obj: Object, target: str) -> tuple[Object, str, str]:
+    """`PROGRAM[/FUNCTION]` of the same object, or `FILE:PROGRAM[/FUNCTION]`."""
+    from bpfsmith.run.options import unknown
+
+    file, _, word = target.rpartition(":")
+    program, _, function = word.partition("/")
+    if file:
+        from bpfsmith.read import read
+
+        obj = read(file)
+    if obj.program(program) is None:
+        raise unknown("program", program, [one.name for one in obj.programs], obj.path)
+    return obj, program, function
+
+
+# ------------------------------------------------------------ what came of it
+
+
+def _columns(work: Work, asked: list[Any]) -> list[int]:
+    """The kernels that could be asked. When none could, the first error is raised."""
+    kept = [at for at in range(len(asked)) if at not in work.errors or work.errors[at].exit_code != 3]
+    if not kept and work.errors:
+        raise next(iter(work.errors.values()))
+    return kept
+
+
+def _rows(
+    work: Work, items: list[Item], first: int, columns: list[int], whole: bool, writer: _Writer | None
+) -> list[Row]:
+    rows = []
+    for number, item in enumerate(items, first):
+        row = Row(item.object.path, item.program.name, _section(item.program), _style(item))
+        for at in columns:
+            judged = work.cells[number][at]
+            if judged is None:
+                continue
+            result = Result(work.targets[at].name, judged, whole=whole)
+            result.effort = work.extras.get((number, at))
+            if writer is not None:
+                result.log = writer.write(row, result, judged.log)
+            row.results.append(result)
+        rows.append(row)
+    return rows
+
+
+def _section(program: Program) -> str:
+    return program.section if program.autoload else f"?{program.section}"
+
+
+def _style(item: Item) -> str:
+    return loaders.style(item.object)
+
+
+class _Writer:
+    """Logs as files of a folder: OBJECT.PROGRAM.KERNEL.log."""
+
+    def __init__(self, folder: Any) -> None:
+        from os import makedirs
+
+        self.folder = fspath(folder)
+        try:
+            makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise self._failed(error) from None
+        self._taken: set[str] = set()
+
+    def write(self, row: Row, result: Result, log: str) -> str | None:
+        """Its path; None without a log."""
+        from os.path import basename, join
+
+        if not log:
+            return None
+        stem = "".join(
+            one if one.isalnum() or one in "._-" else "_"
+            for one in f"{basename(row.object).partition('.')[0]}.{row.program}.{result.kernel}"
+        )
+        name, number = stem, 1
+        while name in self._taken:
+            number += 1
+            name = f"{stem}.{number}"
+        self._taken.add(name)
+        path = join(self.folder, f"{name}.log")
+        try:
+            with open(path, "w", encoding="utf-8", errors="replace") as file:
+                file.write(log)
+        except OSError as error:
+            raise self._failed(error) from None
+        return path
+
+    def _failed(self, error: OSError) -> InputError:
+        why = (error.strerror or str(error)).lower()
+        return InputError(f"cannot write logs to `{self.folder}`: {why}", self.folder, "give another `--log-dir`")
+
+
+def _effort(item: Item, judged: Judged) -> Any:
+    """Once more, with every instruction the verifier follows."""
+    if judged.verdict == "cannot":
+        return None
+    from bpfsmith.verdict import judge
+    from bpfsmith.verify.effort import Effort
+
+    request = item.request
+    level, request.log_level = request.log_level, 2
+    try:
+        traced = judge(item.object, item.program, request)
+    finally:
+        request.log_level = level
+    return Effort(item.program, judged, traced.log)

@@ -1,0 +1,53 @@
+"""Verdicts as findings, for the formats that print those: SARIF, GitHub, and whoever reads findings already."""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Evidence, Finding, Fix, Span
+from bpfsmith.render._groups import grouped
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.report import Result, Row, VerifyReport
+
+__all__ = ["findings"]
+
+
+def findings(report: VerifyReport) -> list[Finding]:
+    """One per program and thing said of it, with the kernels that say it."""
+    found = []
+    for row in report.programs:
+        for group in grouped(row.results):
+            first = group[0]
+            rejected = first.verdict == "rejected"
+            code, name = ("CHK006", "rejected-by-kernel") if rejected else ("CHK007", "cannot-be-loaded")
+            severity = "error" if rejected or report.strict else "note"
+            found.append(Finding(code, name, severity, _message(row, group), **_place(row, group)))
+    return sorted(found)
+
+
+def _message(row: Row, group: list[Result]) -> str:
+    first = group[0]
+    kernels = ", ".join(one.kernel for one in group)
+    if first.verdict == "rejected":
+        return f"{kernels}: the verifier rejects `{row.program}`: {first.message}"
+    return f"{kernels}: `{row.program}` cannot be loaded ({first.reason}): {first.message}"
+
+
+def _place(row: Row, group: list[Result]) -> dict[str, Any]:
+    first = group[0]
+    evidence = [
+        Evidence(
+            "kernel", f"{one.kernel}: instruction {one.instruction}" if one.instruction is not None else one.kernel
+        )
+        for one in group
+    ]
+    return {
+        "span": Span(first.path, first.line) if first.path and first.line else None,
+        "object": row.object,
+        "program": row.program,
+        "evidence": evidence,
+        "fixes": [Fix("display", first.why)] if first.why else [],
+        "kernels": [one.kernel for one in group],
+    }
