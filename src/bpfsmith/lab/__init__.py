@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from .described import LabKernel
     from .guest import Guest
-    from .kernel import LabKernel
     from .session import Session
     from .store import Prepared
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from bpfsmith.run.loaded import Loaded
     from bpfsmith.verdict import Judged, Request
 
+    from .described import LabKernel
     from .door import GuestDoor
     from .guest import Completed, Guest
-    from .kernel import LabKernel
     from .store import Prepared
 
 __all__ = ["Session"]

@@ -7,7 +7,7 @@ import os
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed, InputError
 
 from . import qemu, snapshot, store
-from .kernel import LabKernel
+from .described import LabKernel
 from .machine import Machine, Spec
 
 TYPE_CHECKING = False
@@ -104,8 +104,8 @@ def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | N
 
 def _booted(spec: Spec, prepared: Prepared, timeout: float | None, report: Callable[[str], None]) -> Guest:
     """Without a template: what is learnt is learnt for this guest alone."""
-    from .describe import learn
     from .guest import Guest
+    from .learn import learn
 
     report(f"booting kernel {spec.name}")
     machine = Machine.boot(spec)
@@ -122,8 +122,8 @@ def _booted(spec: Spec, prepared: Prepared, timeout: float | None, report: Calla
 def _warm(
     machine: Machine, prepared: Prepared, timeout: float | None, report: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
-    from .describe import learn
     from .guest import Guest
+    from .learn import learn
 
     report(f"booting kernel {prepared.name} once")
     limit = timeout or _boot_limit(machine.spec)

@@ -17,7 +17,7 @@ __all__ = ["LabKernel"]
 
 
 class LabKernel(Kernel):
-    """One kernel of the lab. `prepared`: its files; `about`: what `describe.learn` found in its first boot;
+    """One kernel of the lab. `prepared`: its files; `about`: what `learn.learn` found in its first boot;
     `kept(name)`: the bytes of a larger thing learnt then (`symbols`, `modules`), None when it is not kept.
 
     Everything is known at once, so the first plan for it is the right one (`settled`). Features nobody asked about then
@@ -181,7 +181,7 @@ def _address(lines: bytes, name: str) -> int | None:
 
 
 def _unpacked(packed: bytes | None) -> list[tuple[str, bytes]]:
-    """What `describe.packed` made one of."""
+    """What `learn.packed` made one of."""
     if packed is None:
         return []
     from zlib import decompress

@@ -18,7 +18,7 @@ def learn(guest: Guest, prepared: Prepared) -> tuple[dict[str, Any], dict[str, b
     an answer for every feature a loader chooses by and for every program and map type; symbols and modules' BTF."""
     from bpfsmith import kernel
 
-    from .kernel import LabKernel
+    from .described import LabKernel
 
     with kernel.through(guest.door, LabKernel(prepared, {})):
         about = {**_small(), "hello": guest.hello}
