@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.render._cells import cells as width_of
+from bpfsmith.render._groups import grouped
 from bpfsmith.render.inspect_table import Paint, printable
 
 TYPE_CHECKING = False
@@ -113,8 +114,8 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
     for row in report.programs:
         for group in grouped(row.results):
             first = group[0]
-            kernels = tuple(one.kernel for one in group)
-            key = (row.object, kernels, first.verdict, first.reason, first.message, first.path, first.line)
+            asked = tuple(one.kernel for one in group)
+            key = (row.object, asked, first.verdict, first.reason, first.message, first.path, first.line)
             told.setdefault(key, ([], group))[0].append(row)
     for rows, group in told.values():
         first = group[0]
@@ -122,8 +123,8 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
         word = paint("rejected", "red") if first.verdict == "rejected" else paint(f"cannot ({first.reason})", "yellow")
         names = ", ".join(paint(printable(row.program), "bold") for row in rows[:_NAMES])
         more = f" and {len(rows) - _NAMES} more" if len(rows) > _NAMES else ""
-        where = f"  ({printable(rows[0].object)})" if several else ""
-        out += ["", f"{names}{more}  {word} on {kernels}{where}"]
+        file = f"  ({printable(rows[0].object)})" if several else ""
+        out += ["", f"{names}{more}  {word} on {kernels}{file}"]
         out += _wrapped(printable(first.message or "without a word"), width, "  ")
         places: dict[str, list[str]] = {}
         for one in group:
@@ -132,8 +133,8 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
                 place += f"{', ' if place else ''}instruction {one.instruction}"
             if place:
                 places.setdefault(place, []).append(one.kernel)
-        for place, names in places.items():
-            where = f" ({', '.join(names)})" if len(places) > 1 else ""
+        for place, some in places.items():
+            where = f" ({', '.join(some)})" if len(places) > 1 else ""
             out.append(paint(f"  --> {place}{where}", "dim"))
         if first.why:
             out += _wrapped(f"= {printable(first.why)}", width, "  ")
