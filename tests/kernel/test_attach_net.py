@@ -334,11 +334,61 @@ def test_the_last_filter_takes_the_qdisc_with_it(bpf: Any, netns: Any, order_of_
     assert not netlink.has_clsact(netns.ifindex) and not [line for line in journal._Own.lines if "clsact" in line]
 
 
-def test_netkit_is_refused_by_type(bpf_object: Callable[..., Path], netns: Any) -> None:
-    with load(bpf_object("attach_net"), select=["primary"]) as bpf:
-        program = bpf.programs["primary"]
+def new_netkit(name: str, peer: str) -> None:
+    """A pair of netkit devices that pass packets on as they are (older `ip` cannot make them)."""
+
+    def attribute(kind: int, data: bytes) -> bytes:
+        return struct.pack("=HH", len(data) + 4, kind) + data + bytes(-len(data) % 4)
+
+    def named(text: str) -> bytes:
+        return attribute(3, text.encode() + b"\0")  # IFLA_IFNAME
+
+    other = attribute(1, bytes(16) + named(peer))  # IFLA_NETKIT_PEER_INFO
+    info = attribute(1, b"netkit\0") + attribute(2, other)  # IFLA_INFO_KIND, IFLA_INFO_DATA
+    body = bytes(16) + named(name) + attribute(18, info)  # IFLA_LINKINFO
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as route:
+        # RTM_NEWLINK; NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE
+        route.send(struct.pack("=IHHII", 16 + len(body), 16, 0x605, 1, 0) + body)
+        error = int.from_bytes(route.recv(4096)[16:20], sys.byteorder, signed=True)
+    if error:
+        pytest.skip(f"kernel: no netkit devices: {os.strerror(-error)}")
+
+
+def test_netkit(bpf_object: Callable[..., Path], netns: Any) -> None:
+    with load(bpf_object("attach_net"), select=["primary", "leaving"]) as bpf:
+        program, other = bpf.programs["primary"], bpf.programs["leaving"]
         with pytest.raises((Unsupported, InputError), match="netkit"):
             program.attach(netns.device)
+        new_netkit("nk0", "nk1")
+        for device in ("nk0", "nk1"):
+            subprocess.run(["ip", "link", "set", device, "up"], check=True)
+        subprocess.run(["ip", "addr", "add", "10.98.0.1/24", "dev", "nk0"], check=True)
+
+        def send() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+                one.sendto(b"x", ("10.98.0.2", 9))
+
+        def seen(name: str) -> int:
+            before = bpf.globals[f"{name}_hits"]
+            send()
+            return int(bpf.globals[f"{name}_hits"] - before)
+
+        with program.attach("nk0") as link:
+            assert seen("primary") >= 1
+            told = link.info()
+            assert (told["kind"], told["ifindex"]) == ("netkit", socket.if_nametoindex("nk0"))
+            link.update(program)
+            with pytest.raises(InputError, match="is attached to `nk0` primary already"):
+                program.attach("nk0")
+            with pytest.raises(InputError, match="is the peer"):
+                program.attach("nk1")
+            with other.attach_netkit("nk0", "primary", before=link):
+                send()
+        assert seen("primary") == 0
+        with program.attach_netkit("nk0", "peer"):
+            assert seen("primary") == 0, "it sees what the other end sends"
+        with pytest.raises(InputError, match="there is no side of a netkit device `netkit_both`"):
+            program.attach_netkit("nk0", "both")
         assert program.links == []
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import bpfsmith
-from bpfsmith import Unsupported, kernel
+from bpfsmith import kernel
 
 pytestmark = [pytest.mark.root, pytest.mark.toolchain]
 
@@ -154,18 +154,6 @@ SEC("xdp") int there(void *ctx) { __u32 key = 1; return bpf_map_lookup_elem(&xsk
         assert bpf.programs["there"].test_run(bytes(64)).verdict == "XDP_PASS"
         del bpf.maps["xsks"][1]
         assert bpf.programs["there"].test_run(bytes(64)).verdict == "XDP_DROP"
-
-
-@pytest.mark.parametrize("section", ["fentry/do_unlinkat", "fexit/do_unlinkat", "fmod_ret/bpf_modify_return_test",
-                                     "lsm/file_open", "freplace/other"])  # fmt: skip
-def test_what_this_version_does_not_attach_is_said(bpf_object: Callable[..., Path], section: str) -> None:
-    code = f'SEC("{section}") int refused(void *ctx) {{ return 0; }}\nSEC("xdp") int other(void *ctx) {{ return 2; }}'
-    path = str(bpf_object(HEAD + code))
-    with bpfsmith.load(path, select="other") as bpf, pytest.raises(bpfsmith.BpfsmithError) as caught:
-        target = {"attach_prog": bpf.programs["other"]} if section.startswith("freplace") else {}
-        with bpfsmith.load(path, select="refused", programs={"refused": target}) as loaded:
-            loaded.programs["refused"].attach()
-    assert isinstance(caught.value, Unsupported), repr(caught.value)
 
 
 def test_a_value_of_a_cgroup_for_each_cpu(bpf_object: Callable[..., Path], cgroup: Any) -> None:

@@ -58,7 +58,17 @@ NESTED = {
     "BPF_PROG_BIND_MAP": "prog_bind_map", "BPF_LINK_CREATE": "link_create", "BPF_TOKEN_CREATE": "token_create",
     "BPF_PROG_STREAM_READ_BY_FD": "prog_stream_read", "BPF_PROG_ASSOC_STRUCT_OPS": "prog_assoc_struct_ops",
 }  # fmt: skip
-GROUPS = ("perf_event", "kprobe_multi", "uprobe_multi", "tracing", "netfilter", "tcx", "netkit", "cgroup")
+GROUPS = (
+    "perf_event",
+    "kprobe_multi",
+    "uprobe_multi",
+    "tracing_multi",
+    "tracing",
+    "netfilter",
+    "tcx",
+    "netkit",
+    "cgroup",
+)
 
 
 def _c_path(command: str, field: str) -> str:

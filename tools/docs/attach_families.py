@@ -13,8 +13,8 @@ from bpfsmith.run.attach import Family, families
 PAGE = Path(__file__).resolve().parents[2] / "docs/guide/attach-families.md"
 
 STATES = {
-    "fires": "attached; the tests see it run on a real kernel (6.18)",
-    "refused": "checked and planned; attaching is a typed `Unsupported`, as nobody has seen it fire here yet",
+    "fires": "attached; the tests see it run on every kernel of 5.10, 6.1, 6.12, 6.18 and 7.3 that has it",
+    "untried": "attached, but no kernel of the tests has what it is attached to",
     "none": "nothing to attach to: the note says what runs it",
 }
 HEAD = """# Families of programs, and how each is attached

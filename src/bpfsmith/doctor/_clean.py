@@ -49,6 +49,8 @@ def _words(left: Left) -> str:
         "xdp": f"XDP {program}on {where}",
         "filter": f"tc filter {program}on {where}",
         "clsact": f"clsact qdisc on {where}",
+        "kprobe": f"kprobe `{left.where}` of tracefs",
+        "lirc": f"{program}on {left.where}",
         "cgroup": f"{program}on cgroup {left.where.rpartition(':')[0]}",
     }.get(left.kind, f"{left.kind} {left.where}")
 
@@ -130,10 +132,31 @@ def _cgroup(left: Left) -> str:
     return "removed"
 
 
+def _kprobe(left: Left) -> str:
+    from bpfsmith.kernel.targets import tracefs
+    from bpfsmith.run.attach.kprobe import remove_event
+
+    file, event = f"{tracefs()}/kprobe_events", left.where.rpartition("/")[2]
+    if f"{left.where} " not in door().read_text(file):
+        return "gone"
+    return "removed" if remove_event(file, event) else "something still uses it"
+
+
+def _lirc(left: Left) -> str:
+    fd = door().open_fd(left.where)
+    if isinstance(fd, int):
+        return "gone"
+    with fd, open_id("prog", left.program) as ours:
+        value = try_call("BPF_PROG_DETACH", target_fd=fd, attach_bpf_fd=ours, attach_type=16)
+    return "gone" if value < 0 else "removed"
+
+
 _REMOVERS: dict[str, Callable[[Left], str]] = {
     "pin": _pin,
     "xdp": _xdp,
     "filter": _filter,
     "clsact": _clsact,
     "cgroup": _cgroup,
+    "kprobe": _kprobe,
+    "lirc": _lirc,
 }

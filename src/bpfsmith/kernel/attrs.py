@@ -80,7 +80,8 @@ _LINK: Fields = {
     "uprobe_multi_cookies": (40, 8), "uprobe_multi_cnt": (48, 4), "uprobe_multi_flags": (52, 4),
     "uprobe_multi_pid": (56, 4), "netkit_relative_fd": (16, 4), "netkit_relative_id": (16, 4),
     "netkit_expected_revision": (24, 8), "cgroup_relative_fd": (16, 4), "cgroup_relative_id": (16, 4),
-    "cgroup_expected_revision": (24, 8),
+    "cgroup_expected_revision": (24, 8), "tracing_multi_ids": (16, 8), "tracing_multi_cookies": (24, 8),
+    "tracing_multi_cnt": (32, 4),
 }
 _UPDATE: Fields = {
     "link_fd": (0, 4), "new_prog_fd": (4, 4), "new_map_fd": (4, 4), "flags": (8, 4), "old_prog_fd": (12, 4),

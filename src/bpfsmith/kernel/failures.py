@@ -279,30 +279,36 @@ def _lacking(command: str, errno: int, about: str, given: Mapping[str, Any]) -> 
             f"{start}: this type of map has no such batch operation in this kernel", "batch operations", "5.6",
             "entry by entry works", about,
         )  # fmt: skip
-    asked = _asked(command, given)
-    if asked is None or _known(asked):
+    asked = next((one for one in _asked(command, given) if not _known(one)), None)
+    if asked is None:
         return None
     since, what = _since(asked)
     return Unsupported(f"{start}: this kernel has no {what}", asked, since, _configured(since), about)
 
 
-def _asked(command: str, given: Mapping[str, Any]) -> str | None:
-    """The feature a command stands for, if its number may be what the kernel does not know."""
+def _asked(command: str, given: Mapping[str, Any]) -> list[str]:
+    """The features a command stands for, where a number may be what the kernel does not know."""
     from bpfsmith.facts import attach_types, map_types, program_types
 
     if command == "BPF_MAP_CREATE":
         kind = map_types.get(given.get("map_type", 0))
-        return f"map_type:{kind.name}" if kind else None
+        return [f"map_type:{kind.name}"] if kind else []
     if command == "BPF_PROG_LOAD":
         program = program_types.get(given.get("prog_type", 0))
-        return f"program_type:{program.name}" if program else None
+        attach = attach_types.get(given.get("expected_attach_type", 0)) if given.get("prog_type") in _BOUND else None
+        bound = [f"attach_type:{attach.name}"] if attach else []
+        return [f"program_type:{program.name}", *bound] if program else []
     if command in ("BPF_LINK_CREATE", "BPF_PROG_ATTACH"):
         attach = attach_types.get(given.get("attach_type", 0))
-        return f"attach_type:{attach.name}" if attach else None
+        return [f"attach_type:{attach.name}"] if attach else []
     if command in ("BPF_TOKEN_CREATE", "BPF_PROG_STREAM_READ_BY_FD", "BPF_ITER_CREATE", "BPF_PROG_BIND_MAP",
                    "BPF_LINK_DETACH", "BPF_LINK_UPDATE", "BPF_MAP_FREEZE", "BPF_PROG_ASSOC_STRUCT_OPS"):  # fmt: skip
-        return f"command:{command}"
-    return None
+        return [f"command:{command}"]
+    return []
+
+
+# Programs whose attach type decides when they are loaded: tracing, LSM.
+_BOUND = (26, 29)
 
 
 def _known(feature: str) -> bool:

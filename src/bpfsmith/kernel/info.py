@@ -78,6 +78,8 @@ _LINKS: dict[int, tuple[str, dict[str, tuple[int, int]], tuple[tuple[int, int, i
          ((16, 48, 0, "path"), (24, 52, 8, "offsets"), (32, 52, 8, "ref_ctr_offsets"), (40, 52, 8, "cookies"))),
     13: ("netkit", {"ifindex": (16, 4), "attach_type": (20, 4)}, ()),
     14: ("sockmap", {"map_id": (16, 4), "attach_type": (20, 4)}, ()),
+    15: ("tracing_multi", {"attach_type": (16, 4), "btf_obj_id": (24, 4)},
+         ((32, 20, 4, "ids"), (40, 20, 8, "addrs"), (48, 20, 8, "cookies"))),
 }
 # Of a link to a perf event, by `enum bpf_perf_event_type`.
 _EVENTS: dict[int, tuple[str, dict[str, tuple[int, int]], tuple[tuple[int, int, int, str], ...]]] = {

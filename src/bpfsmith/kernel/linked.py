@@ -68,6 +68,9 @@ class Targets:
         hook = _HOOKS[told["hooknum"]] if told["hooknum"] < len(_HOOKS) else str(told["hooknum"])
         return f"{family} {hook}, priority {told['priority']}"
 
+    def _tracing_multi(self, told: dict[str, Any]) -> str:
+        return f"{told['count']} functions" if told.get("count") else ""
+
     def _kprobe_multi(self, told: dict[str, Any]) -> str:
         return f"{len(told.get('addrs', ()))} functions"
 
@@ -94,16 +97,31 @@ class Targets:
     def _tracing(self, told: dict[str, Any]) -> str:
         if told.get("attach_type") == 0:
             return f"program {told.get('target_obj_id', 0)}"
-        from bpfsmith.kernel import live
-        from bpfsmith.kernel.info import kernel_btf_ids
-        from bpfsmith.model.errors import EnvironmentMissing
-
-        if told.get("target_obj_id") != kernel_btf_ids().get("vmlinux"):
-            return ""
+        whose = told.get("target_obj_id")
+        types = self._kernel_types()
+        if whose not in types:
+            return f"program {whose}" if whose else ""
+        module, btf = types[whose]
         try:
-            return live().btf.name(told["target_btf_id"]).removeprefix("btf_trace_")
-        except (EnvironmentMissing, ValueError):
-            return ""
+            name = btf.name(told["target_btf_id"]).removeprefix("btf_trace_")
+        except (AttributeError, ValueError, IndexError):
+            return module
+        return f"{module}:{name}" if module else name
+
+    def _kernel_types(self) -> dict[int, tuple[str, Any]]:
+        """Id -> (module or "", types) of the kernel and its modules."""
+        if self._types is None:
+            from bpfsmith.kernel import live
+            from bpfsmith.kernel.info import kernel_btf_ids
+            from bpfsmith.model.errors import EnvironmentMissing
+
+            try:
+                known: dict[str, Any] = {"vmlinux": live().btf, **dict(live().modules)}
+            except EnvironmentMissing:
+                known = {}
+            self._types = {number: ("" if name == "vmlinux" else name, known.get(name))
+                           for name, number in kernel_btf_ids().items()}  # fmt: skip
+        return self._types  # type: ignore[no-any-return]
 
     # ---- tables
 
@@ -156,11 +174,10 @@ class Targets:
 
 def _name_with(told: dict[str, Any]) -> str:
     """Name of the interface of the calling thread's network namespace with the link's number and program, else ""."""
-    from _socket import if_indextoname
+    from bpfsmith import kernel
 
-    try:
-        name = str(if_indextoname(told["ifindex"]))
-    except OSError:
+    name = dict(kernel.door().interfaces()).get(told["ifindex"])
+    if name is None:
         return ""
     return name if told["prog_id"] in _programs_at(told) else ""
 

@@ -6,7 +6,7 @@ Nothing is loaded here: it is decided from the object and from what the caller s
 
 from __future__ import annotations
 
-from bpfsmith.model.errors import BpfsmithError, InputError, TargetMissing, Unsupported
+from bpfsmith.model.errors import BpfsmithError, InputError, TargetMissing
 from bpfsmith.run.aim import blame
 from bpfsmith.run.attach import family_of
 
@@ -57,7 +57,8 @@ def arrange(
     words = [select] if isinstance(select, str) else [one for one in select or () if isinstance(one, str)]
     told = {name: dict(values) for name, values in (entries or {}).items()}
     found = Arranged(dict(options), told, {*words, *aim.given})
-    refused = _refused(obj, found.named, words)
+    # A plan asks the kernel nothing.
+    refused = [] if lenient else _refused(obj, found.named, words)
     found.left += refused
     found.options |= _without(obj, words, select is not None, refused)
     found.planned = load_plan(obj, **{name: value for name, value in found.options.items() if name != "log_level"})
@@ -111,7 +112,7 @@ def reached(obj: Any, entries: Mapping[str, Mapping[Any, Any]]) -> set[str]:
 
 
 def _refused(obj: Any, named: set[str], words: list[str]) -> list[tuple[Any, BpfsmithError]]:
-    """Programs of families that are not attached here and that nobody named; none when there are no others."""
+    """Programs of families this kernel lacks or refuses and that nobody named; none when there are no others."""
     found: list[tuple[Any, BpfsmithError]] = []
     others = False
     for program in obj.programs:
@@ -120,21 +121,14 @@ def _refused(obj: Any, named: set[str], words: list[str]) -> list[tuple[Any, Bpf
         try:
             family = family_of(program)
         except InputError:
-            family = None
-        if family is None or family.state != "refused" or program.name in named:
             others = True
             continue
-        if family.module == "kernel_function":
-            from bpfsmith.run.attach.kernel_function import unsupported
-
-            error = unsupported(family.name, program.name)
+        lacking = getattr(family.load(), "lacking", None)
+        error = lacking(family.name, program.name) if lacking is not None and program.name not in named else None
+        if error is None:
+            others = True
         else:
-            error = Unsupported(
-                f"`{program.name}` cannot be attached: this version of bpfsmith checks and plans {family.name} "
-                "programs, no more",
-                family.name, family.since, "",
-            )  # fmt: skip
-        found.append((program, error))
+            found.append((program, error))
     return found if others else []
 
 

@@ -304,7 +304,7 @@ class LinkFd(Link):
 
 
 # What BPF_LINK_UPDATE works for (struct_ops takes another map: see its own class).
-_UPDATABLE = {"xdp", "tc", "cgroup", "netkit", "sk_lookup", "flow_dissector", "iter", "sockmap"}
+_UPDATABLE = {"xdp", "tc", "cgroup", "lsm_cgroup", "netkit", "sk_lookup", "flow_dissector", "iter", "sockmap"}
 
 
 class Held(Link):
@@ -458,7 +458,7 @@ class _Found(LinkFd):
 def _found(fd: Fd, what: str, pin: str) -> LinkFd:
     number = int.from_bytes(raw_info(fd)[:4], _order())
     names = ("unknown", "raw_tracepoint", "tracing", "cgroup", "iter", "netns", "xdp", "perf_event", "kprobe_multi",
-             "struct_ops", "netfilter", "tcx", "uprobe_multi", "netkit", "sockmap")  # fmt: skip
+             "struct_ops", "netfilter", "tcx", "uprobe_multi", "netkit", "sockmap", "tracing_multi")  # fmt: skip
     return _Found(None, names[number] if number < len(names) else f"type {number}", what, fd, pin)
 
 
@@ -489,11 +489,9 @@ def program_fd(program: Any) -> tuple[int, Any]:
 
 def duplicate(fd: int) -> Fd:
     """Another descriptor of the same thing."""
-    from os import dup
+    from bpfsmith import kernel
 
-    from bpfsmith._native import Fd
-
-    return Fd(dup(fd))
+    return kernel.door().dup(fd)
 
 
 def _order() -> Any:

@@ -39,14 +39,8 @@ class Preview:
         lines = [self.load.text().rstrip("\n")]
         for row in self.attach:
             said = ", ".join(row["targets"]) or "nothing"
-            state = (
-                ""
-                if row["state"] != "refused" or not row["targets"]
-                else ": checked only, attaching it is not supported"
-            )
             lines.append(
-                f"attach {row['program']} ({row['family']}) to {said}{state}"
-                + (f": {row['note']}" if row["note"] else "")
+                f"attach {row['program']} ({row['family']}) to {said}" + (f": {row['note']}" if row["note"] else "")
             )
             for command in row["commands"]:
                 shown = ", ".join(

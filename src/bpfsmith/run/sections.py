@@ -84,6 +84,11 @@ _AYA: dict[str, tuple[int, int, int]] = {
     (20, 16, 16), "perf_event": (7, -1, 0), "flow_dissector": (22, 17, 16), "sk_lookup": (30, 36, 0),
     "sk_reuseport/migrate": (21, 40, 0),
 }
+# What libbpf 1.7 does not know yet.
+_LATER: dict[str, tuple[int, int, int]] = {
+    "fentry.multi": (26, 59, 0), "fexit.multi": (26, 60, 0), "fsession.multi": (26, 61, 0), "fentry.multi.s": (26, 59,
+    1), "fexit.multi.s": (26, 60, 1), "fsession.multi.s": (26, 61, 1),
+}
 # fmt: on
 
 
@@ -102,12 +107,14 @@ def match(name: str) -> tuple[int, int, int, str] | None:
             if row is not None and (table is _OPEN or longer < 0 or table.get(name[:longer]) is None):
                 return (*row, name[at + 1 :])
             at = longer
-    return None
+    word, _, rest = name.partition("/")
+    row = _LATER.get(word)
+    return (*row, rest) if row is not None else None
 
 
 def known() -> list[str]:
     """Every pattern's bare name, for near matches."""
-    return [*_EXACT, *_OPEN, *_AYA]
+    return [*_EXACT, *_OPEN, *_AYA, *_LATER]
 
 
 def program_type(word: str) -> int:

@@ -4,9 +4,8 @@
     for row in families(): print(row.name, row.state, row.needs)
 
 A row says which programs belong to it, which module attaches them, which kernel has it, which capability it needs, and
-its state: `fires` (attached and seen to run by this project's tests), `refused` (what a plan and target checks exist
-for, and attaching is a typed `Unsupported`, because nobody has seen it fire), `none` (nothing to attach: it is run
-otherwise).
+its state: `fires` (attached and seen to run by this project's tests), `untried` (attached, but no machine of the tests
+has what it is attached to), `none` (nothing to attach: it is run otherwise).
 """
 
 from __future__ import annotations

@@ -76,11 +76,24 @@ class AttachMethods:
             handle=handle, priority=priority,
         )  # fmt: skip
 
-    def attach_netkit(self, iface: str | int, **order: Any) -> Link:
-        """To a netkit interface (6.7+): the interface is checked; attaching is `Unsupported` in this version."""
+    def attach_netkit(
+        self,
+        iface: str | int,
+        side: str | None = None,
+        *,
+        before: Any = None,
+        after: Any = None,
+        first: bool = False,
+        last: bool = False,
+        replace: Any = None,
+    ) -> Link:
+        """To a netkit device, given by its primary end: `side` `primary` or `peer` (default: the section's word) says
+        whose outgoing packets are seen. Order and `replace` as `attach_tc`. Linux 6.7+; CAP_NET_ADMIN."""
         from .tc import attach_netkit
 
-        return attach_netkit(self, iface, **order)
+        return attach_netkit(
+            self, iface, side, before=before, after=after, first=first, last=last, replace=replace
+        )  # fmt: skip
 
     def attach_netns(self, netns: str | int | None = None) -> Link:
         """`sk_lookup` and `flow_dissector` programs: to a network namespace (path such as `/run/netns/NAME`, its bare
@@ -312,42 +325,95 @@ class AttachMethods:
 
         return attach(self, map)
 
-    # ------------------------------------------------------------ checked and planned, attached elsewhere
+    # ------------------------------------------------------------ functions of the kernel
 
     def attach_kprobe(
-        self, function: str | None = None, *, offset: int = 0, ret: bool | None = None, **options: Any
+        self,
+        function: str | None = None,
+        *,
+        offset: int = 0,
+        address: int = 0,
+        ret: bool | None = None,
+        cookie: int = 0,
+        via: str | None = None,
     ) -> Link:
-        """To a kernel function: a missing one is `TargetMissing`; attaching is `Unsupported` in this version."""
-        from .kernel_function import attach
+        """To a kernel function (`do_unlinkat`, `nf_tables:nft_do_chain` of a module), `offset` bytes into it, or to an
+        `address` (for one of several functions of a name).
 
-        return attach(self, function, offset=offset, ret=ret, **options)
+        `ret`: when it returns (default: the section's word); `cookie`: 5.15+. `via`: `perf` (4.17+), `tracefs` (an
+        event that stays until detached), None for the first this kernel has. A link from 5.15 on. CAP_PERFMON."""
+        from .kprobe import attach
 
-    def attach_kprobe_multi(self, pattern: str | None = None, **options: Any) -> Link:
-        """To many kernel functions: as `attach_kprobe`."""
-        from .kernel_function import attach
+        return attach(self, function, offset=offset, address=address, ret=ret, cookie=cookie, via=via)
 
-        return attach(self, pattern, **options)
+    def attach_kprobe_multi(
+        self,
+        pattern: str | None = None,
+        *,
+        symbols: Sequence[str] = (),
+        addresses: Sequence[int] = (),
+        cookies: Sequence[int] = (),
+        ret: bool | None = None,
+        session: bool = False,
+    ) -> Link:
+        """To many kernel functions by one link: those a pattern matches that can be traced (`tcp_v4_*`,
+        `nf_tables:nft_*`), those named, or addresses; `cookies`: one each, in their order (a pattern's: by address).
 
-    def attach_ksyscall(self, name: str | None = None, **options: Any) -> Link:
-        """To a system call: as `attach_kprobe`."""
-        from .kernel_function import attach
+        `ret`: at their return (default: the section's word); sessions (6.10+) run at both. The program is loaded for
+        it (section `kprobe.multi`). Linux 5.18+ with CONFIG_FPROBE; CAP_PERFMON."""
+        from .kprobe_multi import attach
 
-        return attach(self, name, **options)
+        return attach(
+            self, pattern, symbols=symbols, addresses=addresses, cookies=cookies, ret=ret, session=session
+        )  # fmt: skip
 
-    def attach_trace(self, **options: Any) -> Link:
-        """`fentry`, `fexit`, `fmod_ret` and `fsession`: as `attach_kprobe`."""
-        from .kernel_function import attach
+    def attach_ksyscall(
+        self, name: str | None = None, *, ret: bool | None = None, cookie: int = 0, via: str | None = None
+    ) -> Link:
+        """To a system call by its name (`unlinkat`), whatever this architecture calls its function; `ret`, `cookie` and
+        `via` as `attach_kprobe`. Linux 4.17+; CAP_PERFMON."""
+        from .kprobe import attach_syscall
 
-        return attach(self, **options)
+        return attach_syscall(self, name, ret=ret, cookie=cookie, via=via)
 
-    def attach_lsm(self, **options: Any) -> Link:
-        """`lsm` and `lsm_cgroup`: as `attach_kprobe`."""
-        from .kernel_function import attach
+    def attach_trace(self, *, cookie: int = 0) -> Link:
+        """`fentry`, `fexit`, `fmod_ret` and `fsession` (7.0+): to the function of the kernel, a module or a program it
+        was loaded for. `cookie`: 5.19+. Linux 5.5+ (`fmod_ret` 5.7+); CAP_PERFMON."""
+        from .trace import attach
 
-        return attach(self, **options)
+        return attach(self, cookie=cookie)
 
-    def attach_freplace(self, program: Any = None, function: str | None = None, **options: Any) -> Link:
-        """To a function of a loaded program: as `attach_kprobe`."""
-        from .kernel_function import attach
+    def attach_trace_multi(
+        self, pattern: str | None = None, *, symbols: Sequence[str] = (), cookies: Sequence[int] = ()
+    ) -> Link:
+        """`fentry.multi`, `fexit.multi` and `fsession.multi`: to many kernel functions by one link, those a pattern
+        matches that can be traced or those named; `cookies`: one each, by ascending type id. Linux 7.2+;
+        CAP_PERFMON."""
+        from .trace import attach_multi
 
-        return attach(self, function, target_program=program, **options)
+        return attach_multi(self, pattern, symbols=symbols, cookies=cookies)
+
+    def attach_lsm(self, cgroup: str | None = None, *, cookie: int = 0) -> Link:
+        """To the LSM hook it was loaded for, for everyone, or (`lsm_cgroup`, 6.0+) for the processes of a cgroup2
+        folder. `bpf` must be among the security modules in force. `cookie`: 5.19+. Linux 5.7+; CAP_MAC_ADMIN
+        (`lsm_cgroup`: CAP_NET_ADMIN)."""
+        from .lsm import attach
+
+        return attach(self, cgroup, cookie=cookie)
+
+    def attach_freplace(self, target: Any = None, function: str | None = None, *, cookie: int = 0) -> Link:
+        """In the place of a global function of a loaded program. Without `target` of the one it was loaded for (5.6+),
+        which works once; else of `target`, a program of the same type whose `function` (default: the section's) has
+        the same types (5.10+). The target keeps its own attachments. `cookie`: 5.19+."""
+        from .trace import attach_freplace
+
+        return attach_freplace(self, target, function, cookie=cookie)
+
+    # ------------------------------------------------------------ devices
+
+    def attach_lirc(self, device: str) -> Link:
+        """To an infrared receiver (`/dev/lirc0`); it stays until detached or the device is gone. Linux 4.18+;
+        CAP_NET_ADMIN."""
+        from .lirc import attach
+
+        return attach(self, device)

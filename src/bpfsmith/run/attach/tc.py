@@ -12,6 +12,7 @@ from bpfsmith.model.errors import InputError, TargetGone, Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd, duplicate, from_id
 
 from ._base import (
+    EACCES,
     EEXIST,
     EINVAL,
     ENODEV,
@@ -31,11 +32,12 @@ from ._order import order_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 # direction -> (TCX attach type, parent of clsact filters)
 DIRECTIONS = {"ingress": (46, netlink.INGRESS), "egress": (47, netlink.EGRESS)}
 NETKIT = {"netkit_primary": 54, "netkit_peer": 55}
+ENXIO = 6
 VIA = {"": None, "tcx": "tcx", "clsact": "clsact"}
 
 
@@ -85,16 +87,53 @@ def attach(
     return _by_filter(program, index, target, parent, handle, priority, replace)
 
 
-def attach_netkit(program: Any, iface: str | int, **_: Any) -> NoReturn:
+def attach_netkit(
+    program: Any, iface: str | int, side: str | None = None, *, before: Any = None, after: Any = None,
+    first: bool = False, last: bool = False, replace: Any = None,
+) -> Link:  # fmt: skip
     """See `AttachMethods.attach_netkit`."""
     require(program, ("sched_cls",), "attach_netkit")
-    name = netlink.interface(iface)[1]
-    lacking = "this kernel has no netkit devices (CONFIG_NETKIT)"
-    if kernel.live().probe("netkit"):
-        lacking = (
-            f"`{program.name}` is not attached to `{name}`: this version checks and plans netkit programs, no more"
+    if side is None and program.attach_type not in NETKIT:
+        raise InputError(
+            f"`{program.name}` (section `{program.section}`) says no side", program.name, 'pass `"primary"` or `"peer"`'
         )
-    raise Unsupported(lacking, "netkit", "6.7", "use `attach_tc`")
+    word = str(program.attach_type) if side is None else f"netkit_{side}"
+    number = choice("side of a netkit device", word, NETKIT)
+    index, name = netlink.interface(iface)
+    target = f"`{name}` {word.removeprefix('netkit_')}"
+    ours = replace if isinstance(replace, Link) else own_link(replace, "netkit", target, netns_here())
+    if ours is not None:
+        ours.update(program)
+        return ours
+    if replace is not None and (found := _replaced_link(program, index, number, replace)):
+        return found
+    with order_fields("netkit", before, after, first, last, replace) as fields:
+        fd = link_create(program, number, target_ifindex=index, **fields)
+    if isinstance(fd, int):
+        raise _netkit_refused(program, name, target, fd)
+    link = LinkFd(program, "netkit", target, fd)
+    link.place = netns_here()
+    return link
+
+
+def _netkit_refused(program: Any, name: str, target: str, errno: int) -> Exception:
+    if errno in UNKNOWN and (told := lacking("netkit", program.name)) is not None:
+        return told
+    if errno == -EACCES:
+        return InputError(f"`{name}` is the peer: programs are attached through the primary device", target,
+                          "its other end is a netkit device too, perhaps in another network namespace")  # fmt: skip
+    if errno in {-ENXIO, -EINVAL}:
+        return InputError(f"`{name}` is no netkit device, or has no such place", target,
+                          "use `attach_tc`, or make one: `ip link add NAME type netkit`")  # fmt: skip
+    return _refused(program, target, errno)
+
+
+def lacking(family: str, name: str) -> Unsupported | None:
+    """What is told where this kernel has no netkit devices; None where it has them, and for tc."""
+    if family != "netkit" or not kernel.live().lacks("netkit"):
+        return None
+    return Unsupported(f"`{name}` cannot be attached: this kernel has no netkit devices (CONFIG_NETKIT)", "netkit",
+                       "6.7", "use `attach_tc`")  # fmt: skip
 
 
 def by_section(program: Any, iface: str | int | None = None, *where: Any, **options: Any) -> Link:
@@ -102,7 +141,7 @@ def by_section(program: Any, iface: str | int | None = None, *where: Any, **opti
     if iface is None:
         raise needs(program, "iface", '"eth0"')
     if program.attach_type in NETKIT:
-        return attach_netkit(program, iface, **options)
+        return attach_netkit(program, iface, *where, **options)
     return attach(program, iface, *where, **options)
 
 
