@@ -15,6 +15,8 @@ examples:
   bpfsmith lab add /boot/vmlinuz-$(uname -r)
   bpfsmith lab add linux-image-*.deb linux-modules-*.deb --name ubuntu
   bpfsmith lab remove ubuntu
+  bpfsmith lab exec 6.1 -- uname -r     a command in a guest
+  bpfsmith lab shell 6.1                a shell in a guest
 """
 
 # action -> the module that has `configure_ACTION(parser)` and `run_ACTION(args)`, and its one line
@@ -23,6 +25,8 @@ ACTIONS = {
     "get": ("_lab_kernels", "prepare kernels of Debian's archive (default: 5.10 6.1 6.12 6.18 7.3)"),
     "add": ("_lab_kernels", "prepare a kernel of your own: an image, or all packages of one kernel"),
     "remove": ("_lab_kernels", "delete prepared kernels"),
+    "exec": ("_lab_inside", "run a command in a guest, with the current folder's files"),
+    "shell": ("_lab_inside", "a shell in a guest, with the current folder's files"),
 }
 
 
