@@ -159,13 +159,8 @@ class Template:
         for name, fd in (("state", self.state), ("ram", self.ram)):
             if fd < 0:
                 continue
-            copy = os.open(os.path.join(folder, name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                crc = _copy_sparse(fd, copy)
-                files[name] = {"size": os.fstat(copy).st_size, "crc": crc, "stamp": _stamp(copy)}
-            except BaseException:
-                os.close(copy)
-                raise
+            copy, crc = _copied(fd, os.path.join(folder, name))
+            files[name] = {"size": os.fstat(copy).st_size, "crc": crc, "stamp": _stamp(copy)}
             # From here on clones map the file: its pages are shared with every other process.
             os.dup2(copy, fd, inheritable=False)
             os.close(copy)
@@ -402,6 +397,25 @@ def _runs(data: bytes) -> Any:
         piece = data[start : start + PAGE]
         if piece != _EMPTY[: len(piece)]:
             yield start, piece
+
+
+def _copied(source: int, path: str) -> tuple[int, int]:
+    """(descriptor, checksum) of a copy with holes for zeros. It gets its name when it is complete, where the file system
+    can do that."""
+    try:
+        copy = os.open(os.path.dirname(path), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        named = False
+    except OSError:
+        copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        named = True
+    try:
+        crc = _copy_sparse(source, copy)
+        if not named:
+            os.link(f"/proc/self/fd/{copy}", path, follow_symlinks=True)
+    except BaseException:
+        os.close(copy)
+        raise
+    return copy, crc
 
 
 def _copy_sparse(source: int, target: int) -> int:
