@@ -77,6 +77,14 @@ class Externs:
         insns[at + 2 : at + 4] = offset.to_bytes(2, _ORDER)
         insns[at + 4 : at + 8] = number.to_bytes(4, _ORDER)
 
+    def check(self) -> None:
+        """All of them, whichever program uses them: loaders that take an object as a whole refuse it for any."""
+        externs = self.object.externs
+        self._addresses(list(range(len(externs))))
+        for index, extern in enumerate(externs):
+            if extern.kind in ("kfunc", "ksym"):
+                self._find(index, "")
+
     # ------------------------------------------------------------ looking up
 
     def _addresses(self, indices: list[int]) -> None:
@@ -135,8 +143,9 @@ class Externs:
         if extern.typed:
             near = _near_types(self.kernel.btf, essential(extern.name), "FUNC" if extern.kind == "kfunc" else "VAR")
             hint = near or hint
+        who = f"program `{program}`" if program else "another program of the object"
         raise TargetMissing(
-            f"program `{program}` needs {what} `{extern.name}`, which kernel `{self.kernel.name}` does not have",
+            f"{who} needs {what} `{extern.name}`, which kernel `{self.kernel.name}` does not have",
             where=self.object.path,
             hint=hint,
         ).lacking("kfunc" if extern.kind == "kfunc" else "btf")

@@ -73,10 +73,10 @@ class MapPlanner:
 
     def _left_out(self, source: Map, programs: ProgramPlanner) -> bool:
         """struct_ops maps that are optional exist when one of their programs was asked for; beside a program that is
-        judged alone, those it is a member of or uses."""
+        judged alone, those it is a member of or uses, unless the object counts as a whole."""
         native = source.native
         alone = self.options.alone
-        if alone and all(name != alone for _, name in native.values):
+        if alone and not self.options.whole and all(name != alone for _, name in native.values):
             judged = programs.programs.get(alone)
             return judged is None or len(self.by_index) not in judged.source.native.map_refs()
         return source.section.startswith("?") and native.name not in programs.forced

@@ -68,6 +68,8 @@ def plan_object(obj: Object, kernel: Kernel, options: Options | None = None) -> 
     _types(obj, kernel, options, plan, programs)
     maps.plan_all(programs)
     programs.plan_all(maps)
+    if options.whole:
+        programs.check_externs()
     maps.fill_program_arrays(programs)
     maps.pin()
     return Planned(obj, plan, maps.maps, programs.programs)

@@ -80,7 +80,10 @@ class ProgramPlanner:
     def bind_struct_ops(self, name: str, value: Value) -> None:
         """Members of struct_ops maps are bound to the kernel's type by their position in it."""
         module = self.module_slot(value.module) if value.module else ""
+        alone = self.options.alone
         for program, member in value.members.items():
+            if alone and program != alone:
+                continue  # as if that member were not set
             bound = (value.ops_id, member, module)
             if self._bound.setdefault(program, bound) != bound:
                 from bpfsmith.model.errors import InputError
@@ -271,6 +274,15 @@ class ProgramPlanner:
             places = tuple((4 * at, self.module_slot(name)) for at, name in enumerate(modules, 1))
             fields["fd_array"] = Blob(bytes(4 * len(modules) + 4), places)
         return insns
+
+    def check_externs(self) -> None:
+        """Those of all programs, also of those that are not loaded."""
+        if self.object.externs:
+            if self._externs is None:
+                from bpfsmith.run.externs import Externs
+
+                self._externs = Externs(self.object, self.kernel)
+            self._externs.check()
 
     def module_slot(self, module: str) -> str:
         """The slot of a kernel module's types; the command that opens them comes with its first use."""

@@ -21,9 +21,10 @@ class Request:
     """How to judge. `attach_to`: program -> what it is bound to when it is loaded (a kernel function, tracepoint or
     hook), or a loaded program with the function to replace or trace; `globals`, `map_sizes`: as for `load`; `license`:
     instead of the object's; `value_sizes`: by map, what a loader makes of them; `log_level`: 1, 2 and 4 as the kernel
-    counts them, asked for in any case; `log_limit`: bytes."""
+    counts them, asked for in any case; `log_limit`: bytes; `whole`: a kernel function or struct_ops map that only other
+    programs of the object need must be there too, for the loader takes an object as a whole."""
 
-    __slots__ = ("attach_to", "globals", "license", "log_level", "log_limit", "map_sizes", "value_sizes")
+    __slots__ = ("attach_to", "globals", "license", "log_level", "log_limit", "map_sizes", "value_sizes", "whole")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Request:
         value_sizes: Mapping[str, int] | None = None,
         log_level: int = 0,
         log_limit: int = LOG_LIMIT,
+        whole: bool = False,
     ) -> None:
         self.attach_to = dict(attach_to or {})
         self.globals = dict(globals or {})
@@ -43,6 +45,7 @@ class Request:
         self.value_sizes = dict(value_sizes or {})
         self.log_level = log_level
         self.log_limit = log_limit
+        self.whole = whole
 
     def options(self, obj: Object, program: Program) -> Options:
         """Of a load of this program alone: nothing is pinned, the others are left out, `?` sections are not."""
@@ -52,6 +55,7 @@ class Request:
         options.selected = frozenset((program.name,))
         options.alone = program.name
         options.license = self.license
+        options.whole = self.whole
         options.value_sizes = self.value_sizes
         target = self.attach_to.get(program.name)
         settings: dict[str, dict[str, Any]] = {}

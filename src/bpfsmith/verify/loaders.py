@@ -37,6 +37,7 @@ def refusal(obj: Object, program: Program, loader: str) -> tuple[str, str]:
 def adjust(request: Request, obj: Object, loader: str) -> list[str]:
     """Makes the request as that loader would load; answers what a person should know of it."""
     notes = []
+    request.whole = loader == "libbpf"
     if loader == "aya":
         if obj.license is None:
             request.license = "GPL"
@@ -55,6 +56,15 @@ def _libbpf(obj: Object, program: Program) -> tuple[str, str]:
             f"libbpf 1.0 and later refuse the object: map `{legacy[0]}` is declared in section `maps`",
             "declare maps in `.maps`, or judge it with `--loader aya`",
         )
+    for extern in obj.externs:
+        if extern.kind in ("func", "unknown"):
+            return (
+                f"libbpf refuses the object: `{extern.name}` is declared, and nothing says where it comes from",
+                "link it with the object that defines it (`bpftool gen object`), or mark it `__ksym`",
+            )
+    wrong = [one.name for one in obj.maps if one.native.pinning not in (0, 1)]
+    if wrong:
+        return f"libbpf refuses the object: map `{wrong[0]}` has an unknown `pinning`", "`LIBBPF_PIN_BY_NAME` is 1"
     meaning = program.meaning
     if meaning is not None and "libbpf" not in meaning.loaders:
         return f"libbpf does not know section `{program.section}`", "judge it with `--loader aya`"
