@@ -69,6 +69,10 @@
 //! | 31 `UMOUNT` | u32 flags, path -> (nothing) |
 //! | 32 `MODULE` | bytes parameters, the module -> (nothing) |
 //! | 33 `EACH` | as `REPLAY`, of steps that need nothing of each other -> (i64, bytes log) each; all is closed again |
+//! | 34 `SOCKET` | u32 family, u32 type, u32 protocol -> i64 |
+//! | 35 `BIND` | i32 fd, bytes address -> i64 |
+//! | 36 `SETSOCKOPT` | i32 fd, i32 level, i32 option, bytes value -> i64 |
+//! | 37 `WRITE_FD` | i32 fd, bytes until the end -> i64 |
 //! | 40 `EXEC` | u8 flags, u16 rows, u16 columns, bytes folder, u32 count, arguments, u32 count, variables -> i32 wait status |
 //! | 41 `INPUT` | u32 the exec's id, bytes until the end (none: its end); no answer |
 //! | 42 `SIGNAL` | u32 the exec's id, i32 signal, to all of its process group; no answer |

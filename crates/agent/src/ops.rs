@@ -381,6 +381,42 @@ fn of_machine(request: &Request<'_>) -> bool {
     )
 }
 
+/// Sockets, as far as the host needs some: the kernel's answer.
+fn socket(request: &Request<'_>) -> i64 {
+    // SAFETY: buffers are readable for the lengths given.
+    let answer = unsafe {
+        match request {
+            Request::Socket {
+                family,
+                kind,
+                protocol,
+            } => i64::from(libc::socket(*family as i32, *kind as i32, *protocol as i32)),
+            Request::Bind { fd, address } => i64::from(libc::bind(
+                *fd,
+                address.as_ptr().cast(),
+                address.len() as libc::socklen_t,
+            )),
+            Request::SetSockOpt {
+                fd,
+                level,
+                option,
+                value,
+            } => i64::from(libc::setsockopt(
+                *fd,
+                *level,
+                *option,
+                value.as_ptr().cast(),
+                value.len() as libc::socklen_t,
+            )),
+            Request::WriteFd { fd, data } => {
+                libc::write(*fd, data.as_ptr().cast(), data.len()) as i64
+            }
+            _ => return -i64::from(libc::ENOSYS),
+        }
+    };
+    if answer < 0 { failed() } else { answer }
+}
+
 impl Worker {
     fn hello(&self, mut out: Out<'_>) -> Result<(), Gone> {
         let mut body = Body::new();
@@ -570,6 +606,10 @@ impl Hands for Worker {
                 }
                 Ok(())
             }
+            Request::Socket { .. }
+            | Request::Bind { .. }
+            | Request::SetSockOpt { .. }
+            | Request::WriteFd { .. } => value(out, socket(&request)),
             Request::PowerOff => {
                 out.done()?;
                 // SAFETY: no memory is touched.

@@ -176,6 +176,25 @@ pub enum Request<'a> {
         parameters: &'a [u8],
         module: &'a [u8],
     },
+    Socket {
+        family: u32,
+        kind: u32,
+        protocol: u32,
+    },
+    Bind {
+        fd: i32,
+        address: &'a [u8],
+    },
+    SetSockOpt {
+        fd: i32,
+        level: i32,
+        option: i32,
+        value: &'a [u8],
+    },
+    WriteFd {
+        fd: i32,
+        data: &'a [u8],
+    },
     Exec(Exec<'a>),
     Input {
         job: u32,
@@ -443,6 +462,25 @@ impl<'a> Request<'a> {
             kind::MODULE => Self::Module {
                 parameters: body.bytes()?,
                 module: body.rest(),
+            },
+            kind::SOCKET => Self::Socket {
+                family: body.u32()?,
+                kind: body.u32()?,
+                protocol: body.u32()?,
+            },
+            kind::BIND => Self::Bind {
+                fd: body.i32()?,
+                address: body.bytes()?,
+            },
+            kind::SETSOCKOPT => Self::SetSockOpt {
+                fd: body.i32()?,
+                level: body.i32()?,
+                option: body.i32()?,
+                value: body.bytes()?,
+            },
+            kind::WRITE_FD => Self::WriteFd {
+                fd: body.i32()?,
+                data: body.rest(),
             },
             kind::EXEC => Self::Exec(Exec {
                 flags: body.u8()?,

@@ -21,6 +21,9 @@ class Door:
 
     __slots__ = ()
 
+    # Whether it is this machine's kernel: what concerns processes and files of this machine is left alone otherwise.
+    local = True
+
     def bpf(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> int:
         return _native.bpf(cmd, attr, buffers)
 
@@ -128,6 +131,31 @@ class Door:
 
     def poller(self) -> Poller | int:
         return _native.Poller.open()
+
+    def dup(self, fd: int) -> Fd:
+        """Another descriptor of the same thing."""
+        return _native.Fd(os.dup(fd))
+
+    def inode(self, fd: int) -> int:
+        return os.fstat(fd).st_ino
+
+    def netlink(self) -> Any:
+        """A raw NETLINK_ROUTE socket of the calling thread's network namespace, not bound."""
+        from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket  # `socket` makes enums of its constants, 4 ms
+
+        return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
+
+    def interfaces(self) -> list[tuple[int, str]]:
+        """(index, name) of the interfaces of the calling thread's network namespace."""
+        from _socket import if_nameindex
+
+        return if_nameindex()
+
+    def interface_index(self, name: str) -> int:
+        """`OSError` when there is none of that name (other names of it count)."""
+        from _socket import if_nametoindex
+
+        return if_nametoindex(name)
 
     def read_fd(self, fd: int, length: int) -> bytes:
         return os.read(fd, length)

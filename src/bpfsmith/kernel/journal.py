@@ -75,6 +75,10 @@ class _Own:
 def record(kind: str, where: str, program: int = 0) -> Entry:
     """Notes that something of that kind exists from now on. `where` says how to find it again (`doctor` knows
     each kind), `program` the id of the program attached there, so that nobody else's is removed."""
+    from bpfsmith import kernel
+
+    if not kernel.door().local:
+        return Entry(kind, where)  # a guest ends with all that is in it
     own = _Own
     if own.pid != os.getpid():
         _begin()
@@ -87,8 +91,10 @@ def record(kind: str, where: str, program: int = 0) -> Entry:
 
 def forget(kind: str, where: str) -> None:
     """It is gone; nothing happens when it was never recorded."""
+    from bpfsmith import kernel
+
     own = _Own
-    if own.pid != os.getpid():
+    if own.pid != os.getpid() or not kernel.door().local:
         return
     start = f"{kind}\t{_escape(where)}\t"
     for line in [line for line in own.lines if line.startswith(start)]:

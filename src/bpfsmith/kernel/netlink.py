@@ -7,16 +7,15 @@ CAP_NET_ADMIN.
 
 from __future__ import annotations
 
-# `socket` makes an enum of every constant it knows, 4 ms; what it stands on is all that is needed here.
-from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, if_nameindex, if_nametoindex
-from _socket import socket as new_socket
 from struct import pack, unpack_from
 
+from bpfsmith.kernel import door
 from bpfsmith.model.errors import KernelError, PermissionMissing, TargetGone, TargetMissing, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 __all__ = [
     "EGRESS",
@@ -76,7 +75,7 @@ class NetlinkRefused(KernelError):
 
 def interfaces() -> list[tuple[int, str]]:
     """(index, name) of the interfaces of this network namespace."""
-    return if_nameindex()
+    return door().interfaces()
 
 
 def interface(which: str | int) -> tuple[int, str]:
@@ -84,16 +83,16 @@ def interface(which: str | int) -> tuple[int, str]:
     if isinstance(which, bool) or not isinstance(which, (int, str)):
         raise TargetMissing(f"an interface is a name or an index, not {type(which).__name__}", "interface")
     if isinstance(which, int):
-        for index, name in if_nameindex():
+        for index, name in interfaces():
             if index == which:
                 return index, name
         raise TargetMissing(f"there is no interface with index {which} in this network namespace", hint=_those_there())
     try:
-        return if_nametoindex(which), which
+        return door().interface_index(which), which
     except (OSError, ValueError):
         from bpfsmith.model.near import did_you_mean
 
-        names = [name for _, name in if_nameindex()]
+        names = [name for _, name in interfaces()]
         raise TargetMissing(
             f"there is no interface `{which if which.isprintable() else ascii(which)}` in this network namespace",
             hint=did_you_mean(which, names) or _those_there(),
@@ -101,7 +100,7 @@ def interface(which: str | int) -> tuple[int, str]:
 
 
 def _those_there() -> str:
-    names = [name for _, name in if_nameindex()]
+    names = [name for _, name in interfaces()]
     shown = ", ".join(f"`{name}`" for name in names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"there are {shown}; `ip link` lists them" if names else "it has none"
 
@@ -123,32 +122,32 @@ def _attributes(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
-def route() -> new_socket:
+def route() -> Any:
     """A socket to the network namespace the calling thread is in now; through it that namespace is meant for ever. A
     caller who keeps it closes it."""
-    door = new_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)
+    made = door().netlink()
     for option in (_NETLINK_EXT_ACK, _NETLINK_CAP_ACK):
         # Before 4.12 there are no reasons, only numbers.
         try:
-            door.setsockopt(_SOL_NETLINK, option, 1)
+            made.setsockopt(_SOL_NETLINK, option, 1)
         except OSError:
             break
-    door.bind((0, 0))
-    return door
+    made.bind((0, 0))
+    return made
 
 
-def exchange(kind: int, flags: int, body: bytes, through: new_socket | None = None) -> tuple[int, str, list[bytes]]:
+def exchange(kind: int, flags: int, body: bytes, through: Any | None = None) -> tuple[int, str, list[bytes]]:
     """(errno or 0, the kernel's reason, bodies of the answers) of one rtnetlink request."""
     answers: list[bytes] = []
-    door = through or route()
+    ask = through or route()
     try:
         dump = flags & _NLM_DUMP == _NLM_DUMP and kind in {_RTM_GETLINK, _RTM_GETQDISC, _RTM_GETTFILTER}
-        door.send(pack("=IHHII", 16 + len(body), kind, flags | _NLM_REQUEST | (0 if dump else _NLM_ACK), 1, 0) + body)
-        while (done := _read(door.recv(1 << 17), answers)) is None:
+        ask.send(pack("=IHHII", 16 + len(body), kind, flags | _NLM_REQUEST | (0 if dump else _NLM_ACK), 1, 0) + body)
+        while (done := _read(ask.recv(1 << 17), answers)) is None:
             pass
     finally:
         if through is None:
-            door.close()
+            ask.close()
     return *done, answers
 
 
@@ -178,9 +177,7 @@ def _refusal(part: bytes, flags: int) -> tuple[int, str]:
     return -number, told.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _ask(
-    command: str, where: str, kind: int, flags: int, body: bytes, through: new_socket | None = None
-) -> list[bytes]:
+def _ask(command: str, where: str, kind: int, flags: int, body: bytes, through: Any | None = None) -> list[bytes]:
     number, reason, answers = exchange(kind, flags, body, through)
     if not number:
         return answers
@@ -198,7 +195,7 @@ def _ask(
 # ------------------------------------------------------------ XDP
 
 
-def xdp_state(index: int, through: new_socket | None = None) -> tuple[str, dict[str, int]]:
+def xdp_state(index: int, through: Any | None = None) -> tuple[str, dict[str, int]]:
     """(mode, {mode: program id}) of the XDP programs on an interface; modes `native`, `skb`, `hardware`, `several`, "".
 
     `TargetGone` when it is not there. Needs no privilege; Linux 4.8+ (ids 4.15+)."""
@@ -228,7 +225,7 @@ def set_xdp(
     mode: int = 0,
     expected: int | None = None,
     fresh: bool = True,
-    through: new_socket | None = None,
+    through: Any | None = None,
 ) -> None:
     """Sets (or with `fd` -1 removes) the XDP program of an interface, without a link: it stays until it is removed.
 
@@ -275,7 +272,7 @@ def add_clsact(index: int) -> bool:
     return True
 
 
-def delete_clsact(index: int, through: new_socket | None = None) -> None:
+def delete_clsact(index: int, through: Any | None = None) -> None:
     """Removes the clsact qdisc and with it every filter on it; none there is no error."""
     body = _tcm(index, _CLSACT_HANDLE, _CLSACT_PARENT, 0) + _attribute(_TCA_KIND, b"clsact\0")
     try:
@@ -295,7 +292,7 @@ def add_filter(
     handle: int = 0,
     priority: int = 0,
     replace: bool = False,
-    through: new_socket | None = None,
+    through: Any | None = None,
 ) -> tuple[int, int]:
     """Adds a direct-action bpf filter; (handle, priority), both chosen by the kernel where 0 was given."""
     options = _attribute(6, pack("=I", fd)) + _attribute(7, name.encode()[:63] + b"\0") + _attribute(8, pack("=I", 1))
@@ -311,7 +308,7 @@ def add_filter(
     return handle, priority
 
 
-def delete_filter(index: int, parent: int, handle: int, priority: int, through: new_socket | None = None) -> bool:
+def delete_filter(index: int, parent: int, handle: int, priority: int, through: Any | None = None) -> bool:
     """Removes one bpf filter; False when it was not there any more."""
     body = _tcm(index, handle, parent, (priority << 16) | _swapped(_ETH_P_ALL)) + _attribute(_TCA_KIND, b"bpf\0")
     try:
@@ -325,7 +322,7 @@ def delete_filter(index: int, parent: int, handle: int, priority: int, through: 
     return True
 
 
-def filters(index: int, parent: int, through: new_socket | None = None) -> list[tuple[int, int, int, str]]:
+def filters(index: int, parent: int, through: Any | None = None) -> list[tuple[int, int, int, str]]:
     """(priority, handle, program id, name) of the bpf filters at `INGRESS`, `EGRESS` or another parent."""
     found = []
     body = _tcm(index, 0, parent, 0)

@@ -16,7 +16,9 @@ CLONE_NEWNET = 0x40000000
 
 def here() -> int:
     """Inode of the calling thread's network namespace."""
-    return os.stat("/proc/thread-self/ns/net").st_ino
+    from bpfsmith import kernel
+
+    return kernel.door().stat("/proc/thread-self/ns/net").st_ino
 
 
 def find(inode: int) -> str | None:
@@ -65,11 +67,11 @@ def interface(index: int, inode: int) -> str:
     is known of where, when its name cannot be told."""
     from _socket import if_indextoname
 
-    if inode in (0, here()):
-        try:
-            return str(if_indextoname(index))
-        except OSError:
-            return f"interface {index}"
+    from bpfsmith import kernel
+
+    door = kernel.door()
+    if inode in (0, here()) or not door.local:
+        return dict(door.interfaces()).get(index) or f"interface {index}"
     path = find(inode)
     words = next((words for where, words in others() if where == path), f"network namespace net:[{inode}]")
     if path is not None:

@@ -16,6 +16,10 @@ DETACH_FILTER, ATTACH_BPF, ATTACH_REUSEPORT_EBPF, DETACH_REUSEPORT_BPF = 27, 50,
 
 def hold(fd: int) -> new_socket | None:
     """Another descriptor of the same socket, None when it is no socket."""
+    from bpfsmith import kernel
+
+    if not kernel.door().local:
+        return None  # a socket of this machine takes no program of another kernel
     copy = -1
     try:
         copy = os.dup(fd)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from errno import EOPNOTSUPP
+from errno import ENODEV, EOPNOTSUPP
 
 from bpfsmith._native import encode_plan
 from bpfsmith.kernel._door import Door
@@ -64,10 +64,8 @@ class GuestFd:
             self._door.flush()
 
     def dup(self) -> GuestFd:
-        answer = self._door.call(wire.DUP, wire.numbers("i", self.fileno()), "copying a descriptor")
-        if answer < 0:
-            raise OSError(-answer, os.strerror(-answer))
-        return GuestFd(self._door, answer)
+        copy: GuestFd = self._door.dup(self.fileno())
+        return copy
 
     def __enter__(self) -> GuestFd:
         return self
@@ -89,6 +87,8 @@ class GuestDoor(Door):
     """`told`: what the guest said about itself (`Channel.hello`)."""
 
     __slots__ = ("_cpus", "_going", "channel", "patience", "told")
+
+    local = False
 
     def __init__(self, channel: Channel, told: dict[str, str]) -> None:
         self.channel = channel
@@ -256,6 +256,34 @@ class GuestDoor(Door):
     def poller(self) -> int:
         return -EOPNOTSUPP
 
+    # ------------------------------------------------------------ descriptors
+
+    def dup(self, fd: int) -> Any:
+        answer = self.call(wire.DUP, wire.numbers("i", fd), "copying a descriptor")
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return GuestFd(self, answer)
+
+    def inode(self, fd: int) -> int:
+        return self.stat(f"/proc/self/fd/{fd}").st_ino
+
+    def netlink(self) -> GuestSocket:
+        return GuestSocket(self, 16, 3, 0)  # AF_NETLINK, SOCK_RAW, NETLINK_ROUTE
+
+    def interfaces(self) -> list[tuple[int, str]]:
+        found = []
+        for name in self.listdir("/sys/class/net"):
+            try:
+                found.append((int(self.read_text(f"/sys/class/net/{name}/ifindex")), name))
+            except (OSError, ValueError):
+                continue  # no interface (`bonding_masters`), or gone meanwhile
+        return sorted(found)
+
+    def interface_index(self, name: str) -> int:
+        if "/" in name:
+            raise OSError(ENODEV, os.strerror(ENODEV))
+        return int(self.read_text(f"/sys/class/net/{name}/ifindex"))
+
     # ------------------------------------------------------------ files
 
     def read_fd(self, fd: int, length: int) -> bytes:
@@ -344,6 +372,42 @@ class GuestDoor(Door):
 
     def getuid(self) -> int:
         return 0
+
+
+class GuestSocket:
+    """A socket in a guest, as far as netlink needs one."""
+
+    __slots__ = ("_door", "fd")
+
+    def __init__(self, door: GuestDoor, family: int, kind: int, protocol: int) -> None:
+        self._door = door
+        cloexec = 0o2000000
+        number = self._call(wire.SOCKET, wire.numbers("III", family, kind | cloexec, protocol))
+        self.fd = GuestFd(door, number)
+
+    def _call(self, kind: int, body: bytes) -> int:
+        answer = self._door.call(kind, body, "a socket")
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return answer
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        body = wire.numbers("iii", self.fd.fileno(), level, option) + wire.counted(value.to_bytes(4, "little"))
+        self._call(wire.SETSOCKOPT, body)
+
+    def bind(self, address: tuple[int, int]) -> None:
+        """(port, groups) of netlink."""
+        told = wire.numbers("HHII", 16, 0, *address)
+        self._call(wire.BIND, wire.numbers("i", self.fd.fileno()) + wire.counted(told))
+
+    def send(self, data: bytes) -> int:
+        return self._call(wire.WRITE_FD, wire.numbers("i", self.fd.fileno()) + data)
+
+    def recv(self, most: int) -> bytes:
+        return self._door.read_fd(self.fd.fileno(), most)
+
+    def close(self) -> None:
+        self.fd.close()
 
 
 def _column(items: Any, count: int) -> tuple[int, bytes]:

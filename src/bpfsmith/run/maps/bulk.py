@@ -4,7 +4,6 @@ the first refusal of each type, once per process."""
 from __future__ import annotations
 
 from bpfsmith import kernel
-from bpfsmith._native import Fd
 from bpfsmith.model.errors import KernelError, MapFull
 from bpfsmith.run.link import duplicate
 from bpfsmith.run.maps.base import E2BIG, EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, F_LOCK
@@ -13,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith._native import Fd
     from bpfsmith.run.maps.base import Map
 
 __all__ = ["Layout", "delete", "dump", "forget", "full", "update"]
@@ -56,7 +56,7 @@ def _held(source: Map) -> Fd:
     number may be that of a map with larger values, which would be written beyond our memory."""
     source.fileno()  # says when it is closed
     try:
-        return source._fd.dup() if isinstance(source._fd, Fd) else duplicate(source.fileno())
+        return source._fd.dup() if hasattr(source._fd, "dup") else duplicate(source.fileno())
     except ValueError:
         source.fileno()
         raise

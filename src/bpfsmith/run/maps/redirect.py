@@ -85,12 +85,13 @@ class _Devices(_Targets):
 
     def _target(self, value: Any) -> int:
         if isinstance(value, str):
-            import socket
+            from bpfsmith import kernel
 
+            door = kernel.door()
             try:
-                return socket.if_nametoindex(value)
+                return door.interface_index(value)
             except OSError:
-                names = [name for _, name in socket.if_nameindex()]
+                names = [name for _, name in door.interfaces()]
                 hint = did_you_mean(value, names, f"there are {', '.join(names)}")
                 raise TargetMissing(f"no interface `{value}`", where=self._where, hint=hint) from None
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 31:

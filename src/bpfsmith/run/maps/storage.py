@@ -183,7 +183,7 @@ class PerCpuCgroupLocal(CgroupLocal, PerCpuTable):
 
 def _cgroup_id(path: str) -> int:
     """The kernel's number of a cgroup: the inode of its folder."""
-    with open_cgroup(path) as fd:
-        import os
+    from bpfsmith import kernel
 
-        return os.fstat(fd.fileno()).st_ino
+    with open_cgroup(path) as fd:
+        return kernel.door().inode(fd.fileno())
