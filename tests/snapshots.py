@@ -126,6 +126,7 @@ SNAPSHOTS = {
     "finding.schema.json": finding_schema,
     "doctor.schema.json": schema_of("doctor"),
     "inspect.schema.json": schema_of("inspect"),
+    "lab.schema.json": schema_of("lab"),
     "ps.schema.json": schema_of("ps"),
     "run.schema.json": schema_of("run"),
 }

@@ -7,7 +7,7 @@ import os
 from bpfsmith.lab import store
 from bpfsmith.lab.kernels.fetch import Gone, fetch_to
 from bpfsmith.lab.kernels.index import newest_first
-from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, suites_for
+from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, SUITES, suites_for
 from bpfsmith.lab.progress import Progress
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, InputError, UnknownName
 
@@ -81,8 +81,6 @@ def get(
 
 def refresh_indexes(progress: Progress | None = None, arch: str = "x86_64") -> None:
     """Reads the indexes of all suites that hold kernels, however fresh those kept are."""
-    from bpfsmith.lab.kernels.matrix import SUITES
-
     job = _Job(arch, "cloud", [], "")
     job.progress = progress or Progress()
     job.read(list(dict.fromkeys(suite for found in SUITES.values() for suite in found)), again=True)
@@ -130,6 +128,9 @@ class _Job:
             if name not in absent:
                 self.progress.say(f"{name}: here ({here[name].release}, {here[name].package})")
         if absent:
+            for name in absent:
+                # A newer suite than ours may have it; a typing mistake is not worth reading ten indexes for.
+                self._plausible(name)
             self._index(absent)
             for name in absent:
                 here[name] = self._one(name, here.get(name))
@@ -146,12 +147,12 @@ class _Job:
     # ------------------------------------------------------------ indexes
 
     def _index(self, wanted: list[str]) -> None:
-        """Reads suites until each series is found: of all those still missing the next suite at once."""
-        tried: set[str] = set()
-        for name in wanted:
-            if not self._choices(name):
-                # A newer suite than ours may have it; a typing mistake is not worth reading ten indexes for.
-                self._plausible(name)
+        """Reads suites until each series is found: first what is on disk and the small ones of its row (a point release
+        comes to several at a time), then, of all series still missing, the next suite at once."""
+        first = [suite for name in wanted for suite in self._candidates(name) if suite in self._own(name)]
+        small = [suite for suite in first if suite.endswith(("-security", "-backports"))]
+        self.read(list(dict.fromkeys(suite for suite in first if suite in small or self._kept(suite))))
+        tried = set(self._read)
         while True:
             missing = [name for name in wanted if not self._choices(name)]
             todo: list[str] = []
@@ -162,6 +163,9 @@ class _Job:
                 break
             tried.update(todo)
             self.read(todo)
+
+    def _own(self, name: str) -> tuple[str, ...]:
+        return tuple(self.suites) or SUITES.get(".".join(name.split(".")[:2]).partition("-")[0], ())
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         return tuple(self.suites) or suites_for(".".join(name.split(".")[:2]).partition("-")[0])
@@ -237,7 +241,9 @@ class _Job:
         for again in (False, True):
             for offer in choices:
                 try:
-                    return self._prepare(name, offer)
+                    # One process fetches and prepares a build, and those that waited for it find it done.
+                    with store.locked(f"get-{offer.release}"):
+                        return self._done(offer, have) or self._prepare(name, offer)
                 except Gone as error:
                     gone = gone or error
                     self.progress.say(f"{name}: {offer.package} is in the index but gone; trying an older build")
@@ -245,6 +251,10 @@ class _Job:
                 self.read(list(dict.fromkeys(one.suite for one in choices)), again=True)
                 choices = self._choices(name)
         raise EnvironmentMissing(f"no build of {name} in the index can be fetched: {gone}", "", where=name)
+
+    def _done(self, offer: Offer, have: Prepared | None) -> Prepared | None:
+        found = self._here(offer.release) if have is None or have.release != offer.release else None
+        return found if found is not None and found.package == offer.package else None
 
     def _nothing(self, name: str) -> None:
         offered = sorted({one.series for found in self._read.values() for one in found if one.flavour == self.flavour})
@@ -285,16 +295,15 @@ class _Job:
         gone: Gone | None = None
         for one in (file, *file.alternatives):
             path = os.path.join(store.folder("downloads"), one.basename)
-            with store.locked(f"fetch-{one.basename}"):
-                if os.path.exists(path):
-                    return path  # it was verified before it got this name
-                try:
-                    fetch_to(
-                        self.archive.url(offer, one), path, one.size, one.sha256, self.progress, one.name,
-                        self.archive.transfer,
-                    )  # fmt: skip
-                except Gone as error:
-                    gone = gone or error
-                    continue
-                return path
+            if os.path.exists(path):
+                return path  # it was verified before it got this name
+            try:
+                fetch_to(
+                    self.archive.url(offer, one), path, one.size, one.sha256, self.progress, one.name,
+                    self.archive.transfer,
+                )  # fmt: skip
+            except Gone as error:
+                gone = gone or error
+                continue
+            return path
         raise gone or Gone(f"{file.name} is gone", "")
