@@ -391,7 +391,7 @@ def test_a_rejection(build: Callable[[str], Object]) -> None:
         ("7: (95) exit\nAt program exit the register R0 has smin=2 should have been in [0, 1]\n"
          "verification time 3 usec\nstack depth 8\nprocessed 4 insns (limit 1000000)\n",
          "At program exit the register R0 has smin=2 should have been in [0, 1]", 7),
-        ("unreachable insn 4\nprocessed 0 insns\n", "unreachable insn 4", None),
+        ("unreachable insn 4\nprocessed 0 insns\n", "unreachable insn 4", 4),
         ("0: (bf) r6 = r1\n; int x = *p; @ a.c:3\n1: (85) call unknown#195896080\ninvalid func unknown#195896080\n",
          "invalid func unknown#195896080", 1),
         ("3: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\n\nVerification failed: Type: wrong\n\nReason:\n"

@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     more.add_argument("--log", action="store_true", help="show the verifier's log of what was rejected")
     more.add_argument("--log-level", type=int, default=0, metavar="N", help="1, 2 (more), 4 (statistics), or a sum")
     more.add_argument("--log-dir", metavar="DIR", help="write every whole log to a file there")
-    more.add_argument("--timeout", metavar="TIME", help="a guest may take this long for one program (default: 2m)")
+    more.add_argument("--timeout", metavar="TIME", help="a guest may take this long for one program (default: 5m)")
     add("--format", choices=FORMATS, default="text", help="how to print it (default: text)")
     add_color(parser)
 

@@ -30,9 +30,10 @@ def essential(name: str) -> str:
 class Externs:
     """The externs of one object against one kernel; each is looked up once, when a program first uses it."""
 
-    def __init__(self, obj: Object, kernel: Kernel) -> None:
+    def __init__(self, obj: Object, kernel: Kernel, near: bool = True) -> None:
         self.object = obj
         self.kernel = kernel
+        self.near = near  # whether errors offer names like the one that is missing, which takes reading every type
         self._known: dict[int, tuple[str, int, str] | None] = {}
         self._typed_ok: list[bool] | None = None
 
@@ -140,7 +141,7 @@ class Externs:
 
         what = {"kfunc": "kernel function", "ksym": "kernel symbol"}.get(extern.kind, "extern")
         hint = "declare it `__weak` and ask with `bpf_ksym_exists()` before using it, or leave the program out"
-        if extern.typed:
+        if extern.typed and self.near:
             near = _near_types(self.kernel.btf, essential(extern.name), "FUNC" if extern.kind == "kfunc" else "VAR")
             hint = near or hint
         who = f"program `{program}`" if program else "another program of the object"
@@ -205,7 +206,7 @@ _PREFIXES = {
 _CALLED = {_TRACE_RAW_TP: "tracepoint", _LSM_MAC: "LSM hook", _LSM_CGROUP: "LSM hook", _TRACE_ITER: "iterator"}
 
 
-def attach_target(planned: PlannedProgram, kernel: Kernel, path: str) -> tuple[int, str]:
+def attach_target(planned: PlannedProgram, kernel: Kernel, path: str, near: bool = True) -> tuple[int, str]:
     """(type id, module or "") of what a program is bound to when it is loaded. `module:name` looks in that module only.
 
     `TargetMissing` with near matches where no such thing exists."""
@@ -237,7 +238,7 @@ def attach_target(planned: PlannedProgram, kernel: Kernel, path: str) -> tuple[i
             if number is not None and number >= btf.first_id:
                 return number, known
     called = _CALLED.get(planned.attach_type, "function")
-    hint = _near_types(kernel.btf, name, kind, prefix)
+    hint = _near_types(kernel.btf, name, kind, prefix) if near else ""
     if colon and module != "vmlinux" and module not in dict(kernel.modules):
         hint = f"module `{module}` is not loaded or has no types: `modprobe {module}`"
     raise TargetMissing(

@@ -163,7 +163,8 @@ class MapPlanner:
     def _struct_ops(self, planned: PlannedMap, programs: ProgramPlanner) -> None:
         from bpfsmith.run.structops import convert
 
-        value = convert(self.object, planned.source, self.kernel, self.options.data.get(planned.name))
+        given = self.options.data.get(planned.name)
+        value = convert(self.object, planned.source, self.kernel, given, self.options.near)
         planned.value_size = len(value.data)
         planned.data = value.data
         planned.btf_ids = (0, value.type_id)

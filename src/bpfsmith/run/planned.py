@@ -99,14 +99,14 @@ class Options:
     `token`: whether the slots `bpffs` and `token` are used; `license`, `value_sizes` (by map): instead of the
     object's, where another loader gives others; `alone`: the one program that is judged, "" when the object is loaded:
     what only others need is left out, unless `whole`: what the object asks for must be there whoever needs it, as for
-    libbpf.
+    libbpf; `near`: whether errors offer names like one that is missing, for which every type of the kernel is read.
 
     What a refusal taught: `no_btf`: leave the object's types away; `no_bind`: do not bind `.rodata` maps to programs;
     `plain_maps`: maps to create without types."""
 
     __slots__ = (
-        "alone", "arena", "autoload", "data", "given", "kconfig", "license", "map_sizes", "no_bind", "no_btf", "pins",
-        "plain_maps", "programs", "selected", "targets", "token", "value_sizes", "whole",
+        "alone", "arena", "autoload", "data", "given", "kconfig", "license", "map_sizes", "near", "no_bind", "no_btf",
+        "pins", "plain_maps", "programs", "selected", "targets", "token", "value_sizes", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -125,6 +125,7 @@ class Options:
         self.license: str | None = None
         self.value_sizes: dict[str, int] = {}
         self.alone = ""
+        self.near = True
         self.whole = False
         self.no_bind = False
         self.no_btf = False

@@ -210,7 +210,7 @@ class ProgramPlanner:
         elif flags & sections.ATTACH_BTF:
             from bpfsmith.run.externs import attach_target
 
-            number, module = attach_target(planned, self.kernel, self.object.path)
+            number, module = attach_target(planned, self.kernel, self.object.path, self.options.near)
             fields["attach_btf_id"] = number
             if module:
                 fields["attach_btf_obj_fd"] = Slot(self.module_slot(module))
@@ -267,7 +267,7 @@ class ProgramPlanner:
         if self._externs is None:
             from bpfsmith.run.externs import Externs
 
-            self._externs = Externs(self.object, self.kernel)
+            self._externs = Externs(self.object, self.kernel, self.options.near)
         insns, modules, variables = self._externs.fill(planned.name, image)
         slots.extend((at, self.module_slot(name)) for at, name in variables)
         if modules:
@@ -281,7 +281,7 @@ class ProgramPlanner:
             if self._externs is None:
                 from bpfsmith.run.externs import Externs
 
-                self._externs = Externs(self.object, self.kernel)
+                self._externs = Externs(self.object, self.kernel, self.options.near)
             self._externs.check()
 
     def module_slot(self, module: str) -> str:

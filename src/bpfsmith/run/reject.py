@@ -67,6 +67,8 @@ def _needs_types(planned: Planned, name: str = "") -> bool:
 
 def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, int, str]) -> BpfsmithError:
     """The error for a failed command."""
+    from bpfsmith.kernel import failures
+
     at, errno, log = failure
     command = planned.plan.commands[at]
     if command.name == "BPF_PROG_LOAD":
@@ -74,6 +76,10 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
         from bpfsmith.run.verifier_log import parse
 
         if parse(log).message:
+            # An attach type the kernel does not know: what the verifier says then is about something else.
+            unknown = errno == EINVAL and program.type in (TRACING, LSM)
+            if unknown and (lacking := failures.lacking(command.name, errno, command.what, command.fields)) is not None:
+                return lacking
             return rejected(program.source, log, errno, kernel)
         if errno == EPERM and program.type in (TRACING, LSM, EXT) and _capable(SYS_ADMIN):
             from bpfsmith.model.errors import Unsupported
@@ -85,9 +91,7 @@ def meaning(obj: Object, kernel: Kernel, planned: Planned, failure: tuple[int, i
                 instead=_locked(),
                 where=obj.path,
             )
-    from bpfsmith.kernel.failures import error
-
-    made = error(command.name, errno, command.what, command.fields)
+    made = failures.error(command.name, errno, command.what, command.fields)
     if command.name == "BPF_MAP_CREATE" and not made.hint:
         made.hint = _map_hint(command.fields)
     if command.fields.get("prog_ifindex") and not made.hint:
@@ -189,7 +193,8 @@ def _core(program: Program, slot: int | None, kernel: Kernel) -> tuple[str, str]
     if not here:
         return "", ""
     others = f" or {len(here) - 1} more" if len(here) > 1 else ""
+    wanted, colon, found = here[0].partition(": ")
     return (
-        f"uses {here[0]}{others}, which kernel `{kernel.name}` does not have",
+        f"needs {wanted}{others}, which kernel `{kernel.name}` does not have{f': {found}' if colon else ''}",
         "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it",
     )

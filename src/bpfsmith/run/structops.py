@@ -34,7 +34,7 @@ class Value:
         self.notes: list[str] = []
 
 
-def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None) -> Value:
+def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None, near: bool = True) -> Value:
     """Member by member by name, as libbpf does: sizes must agree, a member the kernel lacks must be zero."""
     from bpfsmith.model.errors import InputError, TargetMissing, Unsupported
 
@@ -54,7 +54,7 @@ def convert(obj: Object, source: Map, kernel: Kernel, data: bytes | None = None)
         raise Unsupported(
             f"struct_ops map `{source.name}` implements `{name}`, and kernel `{kernel.name}` takes no such struct",
             f"struct_ops:{name}",
-            instead=_offered(kernel),
+            instead=_offered(kernel) if near else "",
             where=obj.path,
         ).lacking("attach-target")
     ops_id = btf.find(name, "STRUCT")

@@ -191,8 +191,8 @@ class _Judge:
         said, hint = explained(self.program, made.message, made.instruction, self.kernel)
         report = made.told.report
         made.why = said or " ".join(filter(None, (report.get("Reason"), report.get("Suggestion"))))
-        if said and hint:
-            made.why = f"{said}: {hint}"
+        if said:
+            made.why = f"{_here(said, self.kernel)} ({hint})" if hint else _here(said, self.kernel)
         if made.instruction is not None:
             source = self.program.source_line(made.instruction)
             if source is not None:
@@ -210,11 +210,11 @@ class _Judge:
             return Judged("cannot", "prog-type", f"this kernel has no `{word}` programs{_since(word)}")
         smallest = _smallest(command.fields)
         same = smallest is not None and loads(command.fields["prog_type"], **smallest) == -errno
-        kind = f"`{self.program.section}` programs"
+        kind = f"`{self.program.section.partition('/')[0]}` programs"
         if errno == EPERM and same:
             return Judged("cannot", "prog-type", f"this kernel refuses {kind}, whatever they do (EPERM)")
         if same:
-            why = _unknown_part(command.fields)
+            why = _unknown_part(command.fields, self.kernel.series)
             return Judged("rejected", "", f"this kernel takes no {kind}: {why} ({errno_name(errno)})")
         why = {E2BIG: "it has too many instructions"}.get(errno, "without saying why")
         return Judged("rejected", "", f"the kernel refuses it {why} ({errno_name(errno)})".replace("it it", "it: it"))
@@ -249,8 +249,23 @@ class _Judge:
 
 def _cannot(error: BpfsmithError, kernel: Kernel) -> Judged:
     """PROG_LOAD was not reached; the table says which kernel it is."""
-    message = error.message.replace(f"kernel `{kernel.name}`", "this kernel")
-    return Judged("cannot", error.lacks or "loader", message, error.hint)
+    reason = error.lacks or "loader"
+    hint = _HINTS.get(reason, error.hint)
+    if reason in ("loader", "btf") and "programs={" in hint:
+        hint = ""
+    return Judged("cannot", reason, _here(error.message, kernel), hint)
+
+
+# Errors speak to callers of `load`; here other words say the same.
+_HINTS = {
+    "no-target-given": "say it with `--attach-to PROGRAM=TARGET` (`attach_to=` in Python)",
+    "config": "declare it `__weak`, or say its value with `--global NAME=VALUE`",
+}
+
+
+def _here(text: str, kernel: Kernel) -> str:
+    """Without the kernel's name: the table says which it is, and others may say the same."""
+    return text.replace(f"kernel `{kernel.name}`", "this kernel")
 
 
 def _too_large(told: Log) -> bool:
@@ -289,14 +304,20 @@ def _smallest(fields: dict[str, Any]) -> dict[str, Any] | None:
     return kept
 
 
-def _unknown_part(fields: dict[str, Any]) -> str:
+# Bits of `prog_flags` and what sections call them.
+_FLAGS = {1 << 4: ("sleepable", "5.10"), 1 << 5: ("multi-buffer (`frags`)", "5.18"), 1 << 6: ("device-bound", "6.3")}
+
+
+def _unknown_part(fields: dict[str, Any], series: str) -> str:
     """What of a load that any program of that kind fails with the kernel may not know."""
     from bpfsmith.facts import attach_types
+    from bpfsmith.model.kernels import series_key
 
     parts = []
     row = attach_types.get(fields.get("expected_attach_type", 0)) if fields.get("expected_attach_type") else None
     if row is not None:
-        parts.append(f"attach type `{row.name}`" + (f" (Linux {row.since})" if row.since else ""))
-    if fields.get("prog_flags"):
-        parts.append(f"program flags {fields['prog_flags']:#x}")
-    return f"it does not know {' or '.join(parts)}" if parts else "it refuses the smallest one too"
+        parts.append((f"attach type `{row.name}`", row.since))
+    parts += [(f"{word} programs", since) for bit, (word, since) in _FLAGS.items() if fields.get("prog_flags", 0) & bit]
+    newer = [one for one in parts if series and one[1] and series_key(one[1]) > series_key(series)]
+    told = [f"{word} (Linux {since} and later)" if since else word for word, since in newer or parts]
+    return f"it knows no {' or '.join(told)}" if told else "it refuses the smallest one too"

@@ -19,12 +19,16 @@ LOG_LIMIT = 16 << 20
 
 class Request:
     """How to judge. `attach_to`: program -> what it is bound to when it is loaded (a kernel function, tracepoint or
-    hook), or a loaded program with the function to replace or trace; `globals`, `map_sizes`: as for `load`; `license`:
-    instead of the object's; `value_sizes`: by map, what a loader makes of them; `log_level`: 1, 2 and 4 as the kernel
-    counts them, asked for in any case; `log_limit`: bytes; `whole`: a kernel function or struct_ops map that only other
-    programs of the object need must be there too, for the loader takes an object as a whole."""
+    hook), or a loaded program with the function to replace or trace; `globals`, `map_sizes`, `kconfig`: as for `load`;
+    `license`: instead of the object's; `value_sizes`: by map, what a loader makes of them; `log_level`: 1, 2 and 4 as
+    the kernel counts them, asked for in any case; `log_limit`: bytes; `whole`: a kernel function or struct_ops map that
+    only other programs of the object need must be there too, for the loader takes an object as a whole; `near`: offer
+    names like one that is missing, which takes a while."""
 
-    __slots__ = ("attach_to", "globals", "license", "log_level", "log_limit", "map_sizes", "value_sizes", "whole")
+    __slots__ = (
+        "attach_to", "globals", "kconfig", "license", "log_level", "log_limit", "map_sizes", "near", "value_sizes",
+        "whole",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -37,6 +41,8 @@ class Request:
         log_level: int = 0,
         log_limit: int = LOG_LIMIT,
         whole: bool = False,
+        kconfig: Mapping[str, Any] | None = None,
+        near: bool = False,
     ) -> None:
         self.attach_to = dict(attach_to or {})
         self.globals = dict(globals or {})
@@ -46,6 +52,8 @@ class Request:
         self.log_level = log_level
         self.log_limit = log_limit
         self.whole = whole
+        self.kconfig = dict(kconfig or {})
+        self.near = near
 
     def options(self, obj: Object, program: Program) -> Options:
         """Of a load of this program alone: nothing is pinned, the others are left out, `?` sections are not."""
@@ -54,6 +62,7 @@ class Request:
         options = Options()
         options.selected = frozenset((program.name,))
         options.alone = program.name
+        options.near = self.near
         options.license = self.license
         options.whole = self.whole
         options.value_sizes = self.value_sizes
@@ -61,10 +70,10 @@ class Request:
         settings: dict[str, dict[str, Any]] = {}
         if target is not None:
             settings[program.name] = {"attach_to": target} if isinstance(target, str) else dict(target)
-        if self.map_sizes or settings:
+        if self.map_sizes or settings or self.kconfig:
             from bpfsmith.run.options import fill
 
-            fill(options, obj, self.map_sizes, None, None, settings, None, None, None)
+            fill(options, obj, self.map_sizes, None, None, settings, None, self.kconfig, None)
         if self.globals:
             from bpfsmith.run.globals import initial
 

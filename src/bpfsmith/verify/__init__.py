@@ -58,7 +58,7 @@ def verify(
     prove: compares what the facts say of each program (the earliest kernel) with what the kernels did, in the notes.
     log: keep whole logs (else their last 16 KiB). log_level: 1, 2, 4 (statistics) or a sum, kept for all programs.
     log_dir: a folder the whole logs are written to, one file each: `Result.log` is then its path.
-    timeout: seconds a guest may take for one program (default 120).
+    timeout: seconds a guest may take for one program (default 300).
     strict: `cannot` counts as rejected. progress: called with (cells done, cells in all), from any thread.
 
     Raises `InputError` for wrong arguments and files, `EnvironmentMissing` when there is no kernel to ask, with the

@@ -165,10 +165,12 @@ class _Given:
     def _request(self, obj: Object, notes: list[str]) -> tuple[Request, str]:
         names = {one.name for one in obj.programs}
         variables = {one.name for one in obj.globals}
+        configured = {one.name for one in obj.externs if one.kind == "kconfig"}
         maps = {one.name for one in obj.maps}
         request = Request(
             attach_to={name: to for name, to in self.attach_to.items() if name in names},
             globals={name: value for name, value in self.values.items() if name in variables},
+            kconfig={name: value for name, value in self.values.items() if name in configured},
             map_sizes={name: size for name, size in self.sizes.items() if name.removesuffix(".inner") in maps},
             log_level=self.log_level,
         )
@@ -181,12 +183,17 @@ class _Given:
 
         for kind, told, known in (
             ("program", self.attach_to, [one.name for obj in objects for one in obj.programs]),
-            ("global variable", self.values, [one.name for obj in objects for one in obj.globals]),
+            ("global variable", self.values, [one.name for obj in objects for one in _settable(obj)]),
             ("map", self.sizes, [one.name for obj in objects for one in obj.maps]),
         ):
             for name in told:
                 if name.removesuffix(".inner") not in known and objects:
                     raise unknown(kind, name, known, objects[0].path)
+
+
+def _settable(obj: Object) -> list[Any]:
+    """Variables, and configuration values the object asks for."""
+    return [*obj.globals, *(one for one in obj.externs if one.kind == "kconfig")]
 
 
 def _replaced(obj: Object, target: str) -> tuple[Object, str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpfsmith.lab.guest import Guest
+    from bpfsmith.model.kernel import Kernel
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
     from bpfsmith.verdict import Request
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Item", "Work"]
 
-TIMEOUT = 120.0
-"""Seconds a guest may take for one answer: a million instructions take 8 on a quiet machine, emulated."""
+TIMEOUT = 300.0
+"""Seconds a guest may take for one answer: a million instructions take 8 on a quiet machine, emulated, and ten times
+that on a busy one."""
 # A second guest of the same kernel is worth its start when each has at least so many programs.
 SHARE = 6
 
@@ -55,6 +57,7 @@ class _Column:
         self.larger: list[int] = []  # once more, with more memory
         self.workers = 0
         self.error: BpfsmithError | None = None
+        self.kernel: Kernel | None = None
 
 
 class Work:
@@ -234,7 +237,12 @@ class Work:
 
         prepared = column.target.prepared
         assert prepared is not None
-        guest = start(prepared, memory=more(spec_of(prepared)) if larger else None)
+        memory = more(spec_of(prepared)) if larger else None
+        try:
+            guest = start(prepared, memory=memory)
+        except GuestFailed:
+            guest = start(prepared, memory=memory)  # a busy machine may be too slow for a kernel's timers, once
+        column.kernel = guest.kernel
         guest.door.patience = self.timeout
         with self._turn:
             self._guests.add(guest)

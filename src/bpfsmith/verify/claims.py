@@ -82,7 +82,11 @@ def _because(results: Sequence[Result]) -> str:
     """The reasons, each once, with its kernels when they differ."""
     reasons: dict[str, list[str]] = {}
     for one in results:
-        said = one.why.partition(": ask ")[0] if one.verdict == "rejected" and one.why.startswith("uses ") else ""
+        said = (
+            one.why.partition(" (ask ")[0]
+            if one.verdict == "rejected" and one.why.startswith(("needs ", "calls "))
+            else ""
+        )
         reasons.setdefault(said or one.message or one.reason or "it is refused", []).append(one.kernel)
     if len(reasons) == 1:
         return next(iter(reasons))
