@@ -87,6 +87,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs it; 0 when it was stopped as asked, by time or signal."""
+    if args.kernel is not None:
+        return _elsewhere(args)
     from bpfsmith.run.words import entries, pairs, seconds_of, sizes, values
 
     options: dict[str, Any] = {
@@ -145,6 +147,41 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(render(report, color=color))
     sys.stdout.flush()
     return report.exit_code
+
+
+# What is passed on to a run in a guest: the option's words as they were given.
+_EACH = {"program": "--program", "iface": "--iface", "attach": "--attach", "set": "--set", "put": "--put",
+         "map_size": "--map-size", "record": "--record", "watch": "--watch"}  # fmt: skip
+_ONCE = {"direction": "--direction", "pid": "--pid", "cgroup": "--cgroup", "func": "--func", "btf": "--btf",
+         "pin_path": "--pin-path", "duration": "--for", "interval": "--interval", "maps": "--maps",
+         "format": "--format", "workload": "--workload"}  # fmt: skip
+_FLAGS = {"quiet": "--quiet", "plan": "--plan", "log": "--log"}
+
+
+def _elsewhere(args: argparse.Namespace) -> int:
+    """The same run in a guest of the lab."""
+    from bpfsmith.cli._parser import use_color
+    from bpfsmith.lab.workload import run_in_guest
+
+    words = [args.path]
+    for name, option in _EACH.items():
+        words += [f"{option}={value}" for value in getattr(args, name) or ()]
+    for name, option in _ONCE.items():
+        value = getattr(args, name)
+        words += [] if value is None else [f"{option}={value}"]
+    words += [option for name, option in _FLAGS.items() if getattr(args, name)]
+    words.append(f"--color={'always' if args.format == 'text' and use_color(args.color) else 'never'}")
+    # Executables whose functions are attached to are as much part of the run as the object is.
+    named = [args.path, *([args.btf] if args.btf else [])]
+    for text in (args.func or "", *(one.partition("=")[2] for one in args.attach)):
+        path = text.removeprefix("uprobe:").partition(":")[0]
+        named += [path] if "/" in path else []
+    return run_in_guest(args.kernel, words, named, folder=args.workload is not None, report=_say)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _interval(args: argparse.Namespace) -> float:

@@ -90,10 +90,14 @@ def collect() -> Files:
     files["/etc/group"] = (FILE, b"root:x:0:\nnogroup:x:65534:\n")
     files["/etc/hosts"] = (FILE, b"127.0.0.1 localhost\n::1 localhost\n")
     files["/etc/profile"] = (FILE, PROFILE.encode())
-    files["/usr/bin/peer"] = (PROGRAM, b'#!/bin/sh\nexec /bin/busybox nsenter --net=/run/netns/peer -- "$@"\n')
+    files["/usr/bin/peer"] = (PROGRAM, IN_PEER)
     return dict(sorted(files.items()))
 
 
+# A shell between them: what busybox starts is its own program where it has one of that name.
+IN_PEER = b"""#!/bin/sh
+exec /bin/busybox nsenter --net=/run/netns/peer -- /bin/sh -c 'exec "$0" "$@"' "$@"
+"""
 PROFILE = """\
 # What `bpfsmith lab shell` reads.
 export PS1='\\u@\\h:\\w\\$ '

@@ -105,13 +105,12 @@ def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | N
 def _booted(spec: Spec, prepared: Prepared, timeout: float | None, report: Callable[[str], None]) -> Guest:
     """Without a template: what is learnt is learnt for this guest alone."""
     from .guest import Guest
-    from .learn import learn
 
     report(f"booting kernel {spec.name}")
     machine = Machine.boot(spec)
     try:
         guest = Guest.of(machine, prepared.name, timeout=timeout or _boot_limit(spec), kernel=LabKernel(prepared, {}))
-        about, large = learn(guest, prepared)
+        about, large = _learnt(guest, prepared, spec)
         guest.kernel = LabKernel(prepared, about, large.get)
     except BaseException:
         machine.kill()
@@ -123,12 +122,22 @@ def _warm(
     machine: Machine, prepared: Prepared, timeout: float | None, report: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     from .guest import Guest
-    from .learn import learn
 
     report(f"booting kernel {prepared.name} once")
     limit = timeout or _boot_limit(machine.spec)
     guest = Guest.of(machine, prepared.name, timeout=limit, kernel=LabKernel(prepared, {}))
-    return learn(guest, prepared)
+    return _learnt(guest, prepared, machine.spec)
+
+
+def _learnt(guest: Guest, prepared: Prepared, spec: Spec) -> tuple[dict[str, Any], dict[str, bytes]]:
+    from .learn import learn
+
+    about, large = learn(guest, prepared)
+    if spec.label == "tools":
+        from .workload import get_ready
+
+        about["tools"] = get_ready(guest, prepared)
+    return about, large
 
 
 def _boot_limit(spec: Spec) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from bpfsmith.run.workload import Workload
@@ -141,6 +142,31 @@ class RunReport:
                 "command": self.workload.command, "status": self.workload.status,
             },
         }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> RunReport:
+        """The report of a run somewhere else, from its `to_json`; values in maps and globals are as JSON has them."""
+        report = cls(told["path"])
+        for name in ("seconds", "stopped", "globals", "logs", "notes"):
+            setattr(report, name, told[name])
+        for row in told["programs"]:
+            one = ProgramRun(row["name"], row["type"], row["targets"], row["note"] or "")
+            one.runs, one.ns, one.missed = row["runs"], row["run_time_ns"], row["recursion_misses"]
+            report.programs.append(one)
+        for row in told["streams"]:
+            stream = StreamRun(row["name"], row["type"], row["record"] or "")
+            stream.count, stream.lost, stream.bad = row["count"], row["lost"], row["bad"]
+            report.streams.append(stream)
+        report.maps = [
+            MapShown(row["name"], row["type"], [(one["key"], one["value"]) for one in row["entries"]], row["more"])
+            for row in told["maps"]
+        ]
+        if told["workload"] is not None:
+            from bpfsmith.run.workload import Workload
+
+            report.workload = Workload(told["workload"]["command"])
+            report.workload.status = told["workload"]["status"]
+        return report
 
     def __repr__(self) -> str:
         events = sum(one.count for one in self.streams)
