@@ -16,11 +16,11 @@ import pytest
 
 from bpfsmith.cli import main
 from bpfsmith.lab import store
-from bpfsmith.lab.get import get
+from bpfsmith.lab.catalogue import listing
+from bpfsmith.lab.getting import get
 from bpfsmith.lab.kernels.fetch import fetch_to, hash_of
 from bpfsmith.lab.kernels.index import newest_first, offers
 from bpfsmith.lab.kernels.versions import numbers, version_key
-from bpfsmith.lab.listing import listing
 from bpfsmith.lab.progress import Progress
 from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
 from unit import lab_files as made

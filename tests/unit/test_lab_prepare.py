@@ -14,13 +14,13 @@ from jsonschema import Draft202012Validator
 from bpfsmith._native import ReadError, Unpacker, compression, decompress
 from bpfsmith.cli import main
 from bpfsmith.lab import store
-from bpfsmith.lab.add import add
+from bpfsmith.lab.adding import add
+from bpfsmith.lab.catalogue import listing
 from bpfsmith.lab.kernels import elf, modules
 from bpfsmith.lab.kernels.bzimage import open_image
 from bpfsmith.lab.kernels.config import parse
 from bpfsmith.lab.kernels.deb import Deb
 from bpfsmith.lab.kernels.rpm import Rpm
-from bpfsmith.lab.listing import listing
 from bpfsmith.lab.schema import schema
 from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
 from unit import lab_files as made

@@ -27,7 +27,7 @@ def configure_list(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     from bpfsmith.cli._parser import use_color
-    from bpfsmith.lab.listing import listing
+    from bpfsmith.lab.catalogue import listing
 
     found = listing(refresh=args.refresh, progress=_progress(args.format))
     if args.format == "json":
@@ -52,7 +52,7 @@ def configure_get(parser: argparse.ArgumentParser) -> None:
 
 
 def run_get(args: argparse.Namespace) -> int:
-    from bpfsmith.lab.get import get
+    from bpfsmith.lab.getting import get
 
     found = get(
         args.names, arch=args.arch, flavour=args.flavour, mirror=args.mirror, keyring=args.keyring, suites=args.suite,
@@ -71,7 +71,7 @@ def configure_add(parser: argparse.ArgumentParser) -> None:
 
 
 def run_add(args: argparse.Namespace) -> int:
-    from bpfsmith.lab.add import add
+    from bpfsmith.lab.adding import add
 
     one = add(args.paths, btf=args.btf, modules=args.modules, name=args.name, progress=_progress(args.format))
     return _told([one], args.format)
@@ -92,7 +92,7 @@ def run_remove(args: argparse.Namespace) -> int:
         if args.format == "text":
             sys.stdout.write(f"{one.name}: removed ({one.release}, {size // 1_000_000} MB)\n")
     if args.format == "json":
-        from bpfsmith.lab.listing import listing
+        from bpfsmith.lab.catalogue import listing
 
         _json(listing().to_json())
     return 0
@@ -100,7 +100,7 @@ def run_remove(args: argparse.Namespace) -> int:
 
 def _told(found: list[Prepared], format_: str) -> int:
     if format_ == "json":
-        from bpfsmith.lab.listing import kernel_json
+        from bpfsmith.lab.catalogue import kernel_json
 
         _json({"version": 1, "kernels": [kernel_json(one) for one in found]})
     return 0

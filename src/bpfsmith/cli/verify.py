@@ -186,7 +186,7 @@ def _fetched(series: Sequence[str], yes: bool, why: str) -> bool:
 
 def _fetch(series: Sequence[str]) -> None:
     from bpfsmith.cli._progress import Lines
-    from bpfsmith.lab.get import get
+    from bpfsmith.lab.getting import get
 
     get(series, progress=Lines(sys.stderr, sys.stderr))
 

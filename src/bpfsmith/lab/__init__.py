@@ -15,15 +15,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
+    from .catalogue import Listing
     from .described import LabKernel
     from .guest import Guest
+    from .progress import Progress
     from .session import Session
     from .store import Prepared
 
-__all__ = ["describe", "each", "kernel", "open"]
+__all__ = ["add", "describe", "each", "get", "kernel", "listing", "open", "remove"]
 
 
 def open(  # noqa: A001 - it opens a kernel
@@ -73,3 +75,57 @@ def describe(kernel: str | Prepared, *, image: str = "base") -> LabKernel:
     from .start import describe as known
 
     return known(kernel, image=image)
+
+
+def get(
+    names: str | Iterable[str] = (), *, arch: str = "x86_64", flavour: str = "cloud", mirror: str | Iterable[str] = (),
+    keyring: str = "", suites: Iterable[str] = (), update: bool = False, progress: Progress | None = None,
+) -> list[Prepared]:  # fmt: skip
+    """Prepares kernels of Debian's archive and answers them in the order asked for; those that are here already cost
+    nothing. Needs no root; the system's apt is asked where the archive is, and not changed.
+
+    names: series (`6.12`: the newest build), versions (`6.12.117`) or releases; without any the default matrix. arch:
+    as `uname -m` says; flavour: `cloud`, `full`. mirror, keyring: addresses of a Debian mirror, and the file of keys
+    that sign its index, instead of this machine's apt; suites: only these. update: looks for newer builds of what is
+    here. progress: told what happens.
+
+    `UnknownName` for a series nobody has (near ones in the hint); `EnvironmentMissing` without apt, network or space.
+    An interrupted download goes on where it was."""
+    from .getting import get as run
+
+    return run(
+        [names] if isinstance(names, str) else names, arch=arch, flavour=flavour, mirror=mirror, keyring=keyring,
+        suites=suites, update=update, progress=progress,
+    )  # fmt: skip
+
+
+def add(
+    paths: str | Iterable[str], *, btf: str = "", modules: str | Iterable[str] = (), name: str = "",
+    progress: Progress | None = None,
+) -> Prepared:  # fmt: skip
+    """Prepares a kernel from files and keeps it under `name` (default: its release).
+
+    paths: one image (bzImage, `/boot/vmlinuz-...`, vmlinux ELF file, arm64 Image), all packages of one kernel (`.deb`,
+    `.rpm`), or an image and the packages of its modules. btf: types beside it (raw BTF or an ELF file with `.BTF`);
+    modules: folders or files of modules, searched before `/lib/modules/RELEASE`.
+
+    What it lacks is in `lacks` of the answer. `InputError` for files that are no kernel, are cut off, are of several
+    kernels, or for another machine."""
+    from .adding import add as run
+
+    return run(paths, btf=btf, modules=modules, name=name, progress=progress)
+
+
+def listing(*, refresh: bool = False, progress: Progress | None = None) -> Listing:
+    """The kernels here (`kernels`) and those that can be had (`offered`), from the indexes read last; `refresh` reads
+    them anew."""
+    from .catalogue import listing as run
+
+    return run(refresh=refresh, progress=progress)
+
+
+def remove(name: str) -> Prepared:
+    """Deletes a prepared kernel and the memory of its guests; answers what it was. As `open` for names."""
+    from .store import remove as run
+
+    return run(name)

@@ -92,7 +92,7 @@ def listing(*, refresh: bool = False, progress: Progress | None = None) -> Listi
     """What is here and what could be had, from the indexes read last; nothing is fetched but with `refresh`, which
     reads the indexes of all suites that hold kernels through this machine's apt."""
     if refresh:
-        from bpfsmith.lab.get import refresh_indexes
+        from bpfsmith.lab.getting import refresh_indexes
 
         refresh_indexes(progress)
     found = Listing()
