@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.errors import BpfsmithError
 
-__all__ = ["errno_name", "error"]
+__all__ = ["errno_name", "error", "lacking"]
 
 
 def errno_name(errno: int) -> str:
@@ -62,8 +62,8 @@ def error(command: str, errno: int, where: str = "", fields: Mapping[str, Any] |
         return told
     if command == "BPF_OBJ_PIN" and errno == ENOENT and (told := _in_sysfs(errno, about, given)):
         return told
-    if errno in (EINVAL, EOPNOTSUPP, ENOTSUPP, ENOSYS) and (lacking := _lacking(command, errno, about, given)):
-        return lacking
+    if errno in (EINVAL, EOPNOTSUPP, ENOTSUPP, ENOSYS) and (told := lacking(command, errno, about, given)):
+        return told
     if command == "BPF_MAP_CREATE" and errno in (EINVAL, E2BIG, ENOMEM, ENOTSUPP):
         return _bad_map(errno, about, given)
     return _by_number(command, errno, about)
@@ -264,7 +264,7 @@ _REFUSED = {
 # ------------------------------------------------------------ kernels without it
 
 
-def _lacking(command: str, errno: int, about: str, given: Mapping[str, Any]) -> BpfsmithError | None:
+def lacking(command: str, errno: int, about: str, given: Mapping[str, Any]) -> BpfsmithError | None:
     """`Unsupported` when this kernel does not have what was asked for; None when it does, or nobody knows."""
     from bpfsmith.model.errors import Unsupported
 
