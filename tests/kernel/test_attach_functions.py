@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ def one(bpf_object: Callable[..., Path]) -> Iterator[Callable[..., Any]]:
                 bpf = stack.enter_context(load(bpf_object(path), select=list(names), **options))
             except Unsupported as error:
                 pytest.skip(f"kernel: {error}")
+            except VerifierRejected as error:
+                if "unknown func" in str(error):
+                    pytest.skip(f"kernel: no cookies: {error}")
+                raise
             return bpf.programs[names[0]]
 
         yield get
@@ -378,6 +383,9 @@ def test_links_are_pinned_and_listed(one: Callable[..., Any]) -> None:
         again = from_pin(path)
         again.detach()
         assert not kernel.door().exists(path)
+        until = time.monotonic() + 5
+        while hits(program) and time.monotonic() < until:  # the kernel frees what was pinned a little later
+            time.sleep(0.01)
         assert hits(program) == 0
 
 
@@ -401,7 +409,11 @@ def test_a_hook_decides(one: Callable[..., Any]) -> None:
 
 
 def test_a_sleepable_hook(one: Callable[..., Any]) -> None:
-    program = one("hook_sleeping")
+    try:
+        program = one("hook_sleeping")
+    except VerifierRejected as error:
+        assert "is not sleepable" in str(error)
+        pytest.skip(f"kernel: {error}")
     with attached(program):
         assert hits(program, lambda: open("/proc/self/comm").close()) >= 1
 

@@ -2,7 +2,7 @@
 // Attaches one program of an object with libbpf, says which link that made, and keeps it until standard input ends:
 //
 //     attach OBJECT PROGRAM HOW [WORDS...]
-//     link <tab> ID      spec <tab> the first entry of map __bpf_usdt_specs in hexadecimal      failed <tab> ERRNO
+//     link <tab> ID      info <tab> its `struct bpf_link_info` in hexadecimal, with ATTACH_INFO=1      spec <tab> the first entry of map __bpf_usdt_specs in hexadecimal      failed <tab> ERRNO
 //
 // HOW and its words are those of `attach()` below.
 #include <bpf/bpf.h>
@@ -134,6 +134,12 @@ int main(int count, char **word)
 				printf("%02x", spec[at]);
 			printf("\n");
 		}
+	}
+	if (getenv("ATTACH_INFO")) {
+		printf("info\t");
+		for (unsigned at = 0; at < sizeof(info); at++)
+			printf("%02x", ((unsigned char *)&info)[at]);
+		printf("\n");
 	}
 	printf("link\t%u\n", info.id);
 	fflush(stdout);

@@ -4,7 +4,13 @@
 #include <bpf/bpf_tracing.h>
 
 #define HITS(name) __u64 name##_hits
-#define HIT(name) __sync_fetch_and_add(&name##_hits, 1)
+/* The one atomic instruction that kernels before 5.12 have too; compilers make newer ones of the builtin. */
+#define HIT(name)                                                                                                      \
+	({                                                                                                             \
+		__u64 one_more = 1;                                                                                    \
+		asm volatile("lock *(u64 *)(%[at] + 0) += %[more]" ::[at] "r"(&name##_hits), [more] "r"(one_more)      \
+			     : "memory");                                                                              \
+	})
 #define COUNTS(section, name, verdict)                                                                                 \
 	HITS(name);                                                                                                    \
 	SEC(section) int name(void *ctx)                                                                               \
