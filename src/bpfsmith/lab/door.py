@@ -143,7 +143,10 @@ class GuestDoor(Door):
     def bpf(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> int:
         from bpfsmith.kernel.attrs import name_of
 
-        body = self.ask(wire.BPF, wire.bpf(cmd, attr, buffers), name_of(cmd))
+        try:
+            body = self.ask(wire.BPF, wire.bpf(cmd, attr, buffers), name_of(cmd))
+        except OSError as error:
+            return -(error.errno or 5)  # the guest has no memory for the buffers
         return wire.bpf_answer(cmd, body, attr, buffers)
 
     def bpf_fd(self, cmd: int, attr: bytearray, buffers: Sequence[tuple[int, Any]] = ()) -> Any:
@@ -195,7 +198,10 @@ class GuestDoor(Door):
 
     def map_read(self, fd: int, key: bytes, size: int, flags: int = 0) -> bytes | int:
         body = wire.numbers("iQI", fd, flags, size) + wire.counted(key)
-        reader = wire.Reader(self.ask(wire.MAP_READ, body, "reading a map"), "reading a map")
+        try:
+            reader = wire.Reader(self.ask(wire.MAP_READ, body, "reading a map"), "reading a map")
+        except OSError as error:
+            return -(error.errno or 5)
         value = reader.i64()
         return value if value < 0 else reader.rest()
 
