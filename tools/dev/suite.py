@@ -11,6 +11,7 @@ from pathlib import Path
 import apt
 import bpf_toolchain
 import installed
+import lab_kernels
 import rust
 from shell import BIN, CACHE, ROOT, Failed, Missing, Timer, capture, environment, relative, run, say
 
@@ -131,6 +132,13 @@ def everything(*, full: bool) -> None:
             lacking = toolchains()
             for text in lacking:
                 say(f"  tests that need it will be skipped: {text}")
+        with timer.part("kernels of the lab"):
+            try:
+                lab_kernels.prepare()
+            except (Missing, Failed) as error:
+                if "lab" in _required():
+                    raise
+                say(f"  tests that need it will be skipped: {error}")
         with timer.part("corpus"):
             try:
                 corpus(full=full)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.doctor._checks import checks
 from bpfsmith.doctor._clean import left_behind
+from bpfsmith.doctor._lab import lab_checks
 from bpfsmith.doctor.report import DoctorReport, Feature
 from bpfsmith.facts import attach_types, helpers, map_types, program_types, series_key
 from bpfsmith.kernel import live, privilege, probe
@@ -66,7 +67,7 @@ def run(with_helpers: bool, clean: bool) -> DoctorReport:
     _without_programs(report)
     report.features += [_ask("link_type", word, since) for word, since in _LINK_SINCE.items()]
     report.features += [_ask("feature", word, "") for word in probe.FEATURES]
-    report.checks = checks(report)
+    report.checks = [*checks(report), *lab_checks()]
     if with_helpers:
         report.helpers = {row.name: _helpers(row.number) for row in program_types.all()}
     report.left = left_behind(clean)

@@ -10,7 +10,7 @@ __all__ = ["Check", "DoctorReport", "Feature", "LeftBehind"]
 
 
 class Check:
-    """One thing about the machine. `group`: `kernel`, `rights`, `mounts` or `tracing`; `status`: `ok`, `missing`
+    """One thing about the machine. `group`: `kernel`, `rights`, `mounts`, `tracing` or `lab`; `status`: `ok`, `missing`
     (something does not work without it) or `note`; `detail`: what was found; `command`: what changes it ("" = nothing
     to do)."""
 

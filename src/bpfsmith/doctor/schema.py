@@ -28,7 +28,7 @@ def schema() -> dict[str, Any]:
                 "checks": _array(
                     _object(
                         {
-                            "group": {"enum": ["kernel", "rights", "mounts", "tracing"]},
+                            "group": {"enum": ["kernel", "rights", "mounts", "tracing", "lab"]},
                             "name": _TEXT,
                             "status": {"enum": ["ok", "missing", "note"]},
                             "detail": _TEXT,

@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
     from bpfsmith._native import Btf
 
-__all__ = ["Prepared", "all", "discard", "find", "folder", "locked", "remove", "size_of"]
+__all__ = ["Prepared", "all", "discard", "find", "folder", "locked", "place", "remove", "size_of"]
 
 # Of what `lab.prepare` writes: a kernel kept in another format is not seen, and is got anew.
 FORMAT = 2
 
 
-def folder(*names: str) -> str:
-    """The lab's folder or one below it, made when missing. `InputError` when it cannot be made."""
+def place(*names: str) -> str:
+    """The lab's folder or one below it, whether it is there or not."""
     cache = os.environ.get("BPFSMITH_CACHE")
     if not cache:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         cache = os.path.join(home, "bpfsmith")
-    path = os.path.join(cache, "lab", *names)
+    return os.path.join(cache, "lab", *names)
+
+
+def folder(*names: str) -> str:
+    """The same, made when missing. `InputError` when it cannot be made."""
+    path = place(*names)
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -152,8 +157,9 @@ def _read(path: str) -> Prepared | None:
 
 def all() -> list[Prepared]:  # noqa: A001 - as the fact tables call it
     """Every prepared kernel, oldest series first; of one series the newest build last."""
-    base = folder("kernels")
-    found = [_read(os.path.join(base, name)) for name in sorted(os.listdir(base)) if not name.startswith(".")]
+    base = place("kernels")
+    names = sorted(os.listdir(base)) if os.path.isdir(base) else []
+    found = [_read(os.path.join(base, name)) for name in names if not name.startswith(".")]
     return sorted((one for one in found if one is not None), key=_order)
 
 
