@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.root, pytest.mark.toolchain]
 
 
 @pytest.fixture
-def bpf(netns: Any, bpf_object: Callable[..., Path]) -> Iterator[Any]:
-    with load(bpf_object("attach_net"), select=[*ALL]) as loaded:
+def bpf(netns: Any, load_known: Callable[..., Any], bpf_object: Callable[..., Path]) -> Iterator[Any]:
+    with load_known(bpf_object("attach_net"), select=[*ALL]) as loaded:
         yield loaded
 
 

@@ -24,8 +24,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture
-def bpf(bpf_object: Callable[..., Path]) -> Iterator[Any]:
-    with load(bpf_object("attach_trace")) as loaded:
+def bpf(load_known: Callable[..., Any], bpf_object: Callable[..., Path]) -> Iterator[Any]:
+    with load_known(bpf_object("attach_trace")) as loaded:
         yield loaded
 
 

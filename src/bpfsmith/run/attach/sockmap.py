@@ -6,7 +6,7 @@ By a link (6.13+), or attached to the map until detached or the map is gone.
 from __future__ import annotations
 
 from bpfsmith import kernel
-from bpfsmith.model.errors import InputError, KernelError
+from bpfsmith.model.errors import InputError, KernelError, Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd, duplicate
 
 from ._base import EBUSY, EINVAL, EOPNOTSUPP, UNKNOWN, choice, link_create, needs, number_of, refusal, require
@@ -36,7 +36,13 @@ def attach(program: Any, sockets: Any, *, via: str | None = None) -> Link:
         made = link_create(program, number, target_fd=fd)
         if not isinstance(made, int):
             return LinkFd(program, program.type, target, made)
-        if via == "link" or not (made in UNKNOWN and not kernel.live().probe("sockmap_link")):
+        linkless = made in UNKNOWN and not kernel.live().probe("sockmap_link")
+        if linkless and via == "link":
+            raise Unsupported(
+                f"this kernel has no links to sockmaps (for {target})", "link_type:sockmap", "6.13",
+                "`via=\"map\"` attaches to the map", program.name,
+            )  # fmt: skip
+        if not linkless:
             raise _refused("BPF_LINK_CREATE", made, program, target, word)
     answer = kernel.try_call("BPF_PROG_ATTACH", target_fd=fd, attach_bpf_fd=program.fd, attach_type=number)
     if answer < 0:
@@ -62,6 +68,11 @@ def attach(program: Any, sockets: Any, *, via: str | None = None) -> Link:
 
 
 def _refused(command: str, errno: int, program: Any, target: str, word: str) -> Exception:
+    if errno in (EINVAL, -EINVAL) and word == "sk_skb_verdict" and kernel.live().lacks(f"attach_type:{word}"):
+        return Unsupported(
+            f"this kernel has no `{word}` programs of sockmaps", f"attach_type:{word}", "5.13",
+            "`sk_skb/stream_verdict` beside an `sk_skb/stream_parser` does the same", program.name,
+        )  # fmt: skip
     told: dict[int, Any] = {
         EBUSY: KernelError(
             f"{target} has a program as `{word}` already", command, EBUSY, target, "detach that one first"
