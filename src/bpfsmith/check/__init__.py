@@ -28,13 +28,15 @@ def check(
     fail_on: str | None = None,
     config: str | os.PathLike[str] | None = None,
     baseline: str | os.PathLike[str] | None = None,
+    prove: bool = False,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
     `kernels` is a set in the grammar of `--kernels` (`5.10..`); without it (and without one in `bpfsmith.toml`) nothing
     is too new. `select` and `ignore` name rules by code, name, prefix or group. `btf` are BTF files of kernels to
     resolve CO-RE relocations against. One of a kind needs no list. Nothing of a project is executed unless `build` is
-    true.
+    true. `prove`: real kernels judge the programs (as `verify` has them), and back or contradict what is said of
+    kernels; without it none is booted or asked.
 
     Raises `InputError` when the arguments or the configuration cannot be used at all; a single bad file is in
     `Report.errors` instead, and the others are still checked.
@@ -64,6 +66,7 @@ def check(
         fail_on=fail_on,
         config=None if config is None else fspath(config),
         baseline=None if baseline is None else fspath(baseline),
+        prove=prove,
     )
     return run(listed, options)
 

@@ -34,7 +34,7 @@ __all__ = ["Options", "run"]
 class Options:
     """The arguments of `check`, as given; configuration fills what is None."""
 
-    __slots__ = ("baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "loaders", "select")
+    __slots__ = ("baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "loaders", "prove", "select")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Options:
         fail_on: str | None = None,
         config: str | None = None,
         baseline: str | None = None,
+        prove: bool = False,
     ) -> None:
         self.kernels = kernels
         self.select = select
@@ -57,6 +58,7 @@ class Options:
         self.fail_on = fail_on
         self.config = config
         self.baseline = baseline
+        self.prove = prove
 
     def validate(self) -> None:
         """Wrong words fail before any file is read."""
@@ -79,6 +81,7 @@ class _Run:
         self.errors: list[BpfsmithError] = []
         self.notes: list[str] = []
         self.loads: list[str] = []
+        self.judged: list[Object] = []  # for `prove`: those with programs
         self.files: set[str] = set()
         self.named: list[str] = []  # objects given by name
         self.suppressed = 0
@@ -141,6 +144,8 @@ def run(paths: list[str], options: Options) -> Report:
             _Pass(state, one).run()
         except BpfsmithError as error:
             state.errors.append(error)
+    if options.prove:
+        _prove(state)
     findings = _after(state)
     return Report(
         findings,
@@ -152,6 +157,19 @@ def run(paths: list[str], options: Options) -> Report:
         fail_on=options.fail_on or strictest(state.bars),
         sources=state.sources,
     )
+
+
+def _prove(state: _Run) -> None:
+    """Real kernels have the last word on what was said of kernels."""
+    from bpfsmith.check.prove import prove
+
+    if not state.judged:
+        state.notes.append("no object was checked, so there is nothing for kernels to prove: build it first")
+        return
+    told = prove(state.judged, state.findings, state.options.kernels)
+    state.findings = told.findings
+    state.loads = told.loads or state.loads
+    state.errors += told.errors
 
 
 def _batches(state: _Run, inputs: list[Input]) -> list[Input]:
@@ -285,6 +303,8 @@ class _Pass:
         yield from self._link_errors(obj)
         if obj.programs:
             self._loads(obj)
+            if self.state.options.prove:
+                self.state.judged.append(obj)
         for rule in chosen:
             yield from self._guarded(rule, rule.check, obj, obj.path)
         codes = {rule.code for rule in chosen}

@@ -44,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", metavar="FILE", help="report only what this earlier `--format json` output does not hold"
     )
+    parser.add_argument(
+        "--prove", action="store_true", help="have real kernels judge the programs, and hold the report against them"
+    )
     add_color(parser)
 
 
@@ -73,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         fail_on=args.fail_on,
         config=args.config,
         baseline=args.baseline,
+        prove=args.prove,
     )
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:

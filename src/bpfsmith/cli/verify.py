@@ -113,10 +113,11 @@ def _print(args: argparse.Namespace, report: VerifyReport) -> None:
     from bpfsmith.cli._parser import use_color, utf8_output
 
     if args.format in ("sarif", "github"):
+        from bpfsmith.check.report import Report
         from bpfsmith.render import renderer
 
         utf8_output()
-        text = renderer(args.format).render(report.as_check())
+        text = renderer(args.format).render(Report(report.findings(), errors=report.errors, notes=report.notes))
     elif args.format == "json":
         from bpfsmith.render._base import json_text
 

@@ -16,7 +16,8 @@ _MARKS = {"accepted": "✅", "rejected": "❌", "cannot": "➖"}
 def render(report: Any) -> str:
     """The text for a whole `VerifyReport`."""
     counts = ", ".join(f"{report.count(word)} {word}" for word in ("accepted", "rejected", "cannot"))
-    out = [f"### Verdicts of {len(report.kernels)} kernels: {counts}", ""]
+    several = "s" * (len(report.kernels) != 1)
+    out = [f"### Verdicts of {len(report.kernels)} kernel{several}: {counts}", ""]
     if report.programs:
         out += _table(report)
     for row in report.programs:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 _NAMES = 6  # of programs of which the same is said
+_SHORT = {"prog-type": "type", "attach-target": "target", "no-target-given": "no target"}  # the whole word is below
 
 
 def render(report: Any, *, color: bool = False, width: int = 120, logs: bool = False) -> str:
@@ -46,7 +47,7 @@ def _cell(one: Any) -> tuple[str, str]:
         return (f"ok {_short(one.processed)}" if one.processed is not None else "ok"), "green"
     if one.verdict == "rejected":
         return "REJECTED", "red"
-    return f"- {one.reason}", "yellow"
+    return f"- {_SHORT.get(one.reason, one.reason)}", "yellow"
 
 
 def _short(count: int) -> str:
@@ -178,7 +179,7 @@ def _changes(report: Any, paint: Paint) -> list[str]:
 
 def _effort(row: Any, one: Any, paint: Paint, width: int) -> list[str]:
     effort = one.effort
-    share = f", {effort.share:.1%} of {effort.limit}" if effort.share is not None else ""
+    share = f", {_percent(effort.share)} of {effort.limit}" if effort.share is not None else ""
     states = f", {effort.states} states ({effort.peak} at once)" if effort.states is not None else ""
     took = f", {one.ns / 1e6:.1f} ms" if one.ns is not None else ""
     out = [
@@ -189,7 +190,8 @@ def _effort(row: Any, one: Any, paint: Paint, width: int) -> list[str]:
         did = f", {own} instructions" if own is not None else ""
         out.append(f"  {printable(name)}: {stack} bytes of stack{did}")
     if effort.lines:
-        partly = f" of {effort.counted} that the log holds" if effort.processed not in (None, effort.counted) else ""
+        cut = effort.processed is not None and effort.counted < effort.processed * 0.8
+        partly = f" ({effort.counted} of them, what the log holds)" if cut else ""
         out.append(paint(f"  instructions followed{partly}, by source line:", "dim"))
         most = len(str(effort.lines[0].count))
         for line in effort.lines:
@@ -197,6 +199,10 @@ def _effort(row: Any, one: Any, paint: Paint, width: int) -> list[str]:
             text = f"  {str(line.count).rjust(most)}  {place}  {printable(line.text)}"
             out.append(text[: max(width, 40)].rstrip())
     return out
+
+
+def _percent(share: float) -> str:
+    return "less than 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
 
 
 def _summary(report: Any, paint: Paint) -> str:

@@ -194,7 +194,26 @@ def _core(program: Program, slot: int | None, kernel: Kernel) -> tuple[str, str]
         return "", ""
     others = f" or {len(here) - 1} more" if len(here) > 1 else ""
     wanted, colon, found = here[0].partition(": ")
+    kind, _, name = wanted.partition(" ")
+    what = f"{_RELOCATED.get(kind, kind)} `{name}`" if name else wanted
     return (
-        f"needs {wanted}{others}, which kernel `{kernel.name}` does not have{f': {found}' if colon else ''}",
+        f"needs {what}{others}, which kernel `{kernel.name}` does not have{f': {_plainly(found)}' if colon else ''}",
         "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it",
     )
+
+
+# Kinds of CO-RE relocations as a person would call them; others under their own names.
+_RELOCATED = {
+    "byte_off": "field", "byte_sz": "field", "field_exists": "field", "signed": "field", "lshift_u64": "bit field",
+    "rshift_u64": "bit field", "local_type_id": "type", "target_type_id": "type", "type_exists": "type",
+    "type_matches": "type", "type_size": "type", "enumval_exists": "enum value", "enumval_value": "enum value",
+}  # fmt: skip
+
+
+def _plainly(found: str) -> str:
+    """Without type numbers: `struct task_struct` [132] has no member `x`."""
+    out: list[str] = []
+    for part in found.split(" ["):
+        number, closed, rest = part.partition("]")
+        out.append(rest if closed and number.isdigit() else f" [{part}" if out else part)
+    return "".join(out)

@@ -44,10 +44,30 @@ def _place(row: Row, group: list[Result]) -> dict[str, Any]:
         for one in group
     ]
     return {
-        "span": Span(first.path, first.line) if first.path and first.line else None,
+        "span": Span(_shown(first.path), first.line) if first.path and first.line else None,
         "object": row.object,
         "program": row.program,
         "evidence": evidence,
         "fixes": [Fix("display", first.why)] if first.why else [],
-        "kernels": [one.kernel for one in group],
+        # Names and `host` are in the message; findings hold series.
+        "kernels": [one.kernel for one in group if _is_series(one.kernel)],
     }
+
+
+def _is_series(name: str) -> bool:
+    from bpfsmith.model.kernels import series_key
+
+    try:
+        series_key(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(path: str) -> str:
+    """As code hosts want it: relative to the current folder where it lies below, without `./`."""
+    import os
+
+    plain = os.path.normpath(path)
+    here = os.path.join(os.getcwd(), "")
+    return plain.removeprefix(here)

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from bpfsmith.check.report import Report
     from bpfsmith.model.errors import BpfsmithError
     from bpfsmith.model.finding import Finding
     from bpfsmith.verdict import Judged
@@ -219,13 +218,6 @@ class VerifyReport:
         from bpfsmith.verify.findings import findings
 
         return findings(self)
-
-    def as_check(self) -> Report:
-        """The same as a report of findings, for the formats that print those."""
-        from bpfsmith.check.report import Report
-
-        files = len({row.object for row in self.programs})
-        return Report(self.findings(), files=files, errors=self.errors, notes=self.notes)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.count(one)} {one}" for one in ("accepted", "rejected", "cannot"))
