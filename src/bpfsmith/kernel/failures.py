@@ -279,6 +279,12 @@ def lacking(command: str, errno: int, about: str, given: Mapping[str, Any]) -> B
             f"{start}: this type of map has no such batch operation in this kernel", "batch operations", "5.6",
             "entry by entry works", about,
         )  # fmt: skip
+    linked = command == "BPF_MAP_CREATE" and given.get("map_type") == _STRUCT_OPS and given.get("map_flags", 0) & _F_LINK
+    if linked and not _known("struct_ops_link"):
+        return Unsupported(
+            f"{start}: this kernel has no links of struct_ops", "struct_ops_link", "6.4",
+            "a struct in section `.struct_ops` is registered without one", about,
+        )  # fmt: skip
     asked = next((one for one in _asked(command, given) if not _known(one)), None)
     if asked is None:
         return None
@@ -307,6 +313,7 @@ def _asked(command: str, given: Mapping[str, Any]) -> list[str]:
     return []
 
 
+_STRUCT_OPS, _F_LINK = 26, 1 << 13
 # Programs whose attach type decides when they are loaded: tracing, LSM.
 _BOUND = (26, 29)
 

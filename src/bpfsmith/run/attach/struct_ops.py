@@ -7,7 +7,7 @@ in a `.struct_ops.link` section), or registered until it is taken back.
 from __future__ import annotations
 
 from bpfsmith import kernel
-from bpfsmith.model.errors import InputError, KernelError, Unsupported
+from bpfsmith.model.errors import InputError, KernelError, UnknownName, Unsupported
 from bpfsmith.run.link import Held, Link, LinkFd, duplicate
 
 from ._base import EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, refusal, require
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ATTACH_TYPE = 44
 _F_LINK, _F_REPLACE = 1 << 13, 4
 _KEY = bytes(4)
+_STRUCT_OPS = 26
 
 
 class StructOpsLink(LinkFd):
@@ -61,6 +62,12 @@ def attach(program: Any, map: Any = None) -> Link:  # noqa: A002 - the word of t
 
 def attach_map(loaded: Any, name: str, program: Any = None) -> Link:
     """Registers struct_ops map `name` of a loaded object."""
+    known = [one.name for one in loaded._planned.maps.values() if one.type == _STRUCT_OPS]
+    if name not in known:
+        from bpfsmith.model.near import did_you_mean
+
+        listed = ", ".join(f"`{one}`" for one in known) or "none"
+        raise UnknownName(f"there is no struct_ops map `{name}`", hint=did_you_mean(name, known, f"there are {listed}"))
     fd = loaded._fd_of(name)
     value = loaded.struct_ops_value(name)
     target = f"struct_ops `{name}`"
