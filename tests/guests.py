@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,13 +82,17 @@ def resident() -> int:
     return 0
 
 
-def cache_of_its_own(folder: Path, kernel_folder: Path) -> Path:
-    """A cache with one prepared kernel and no template; its large files are links to those of the user's cache."""
+def cache_of_its_own(folder: Path, kernel_folder: Path, templates: bool = False) -> Path:
+    """A cache with one prepared kernel; its large files are links to those of the user's cache. `templates`: with
+    copies of those that were made there."""
     own = folder / "lab/kernels" / kernel_folder.name
     own.mkdir(parents=True)
     for path in kernel_folder.iterdir():
         if path.name == "kernel.json":
             shutil.copy(path, own)
-        elif path.name != "templates":
+        elif path.name == "templates":
+            if templates:
+                subprocess.run(["cp", "-a", "--sparse=always", path, own], check=True)
+        else:
             (own / path.name).symlink_to(path)
     return own

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import guests
+from bpfsmith import lab
 from bpfsmith.lab import store
 
 
@@ -40,6 +41,16 @@ def token(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def own_cache(tmp_path: Path, middle: store.Prepared, monkeypatch: pytest.MonkeyPatch) -> store.Prepared:
     """The kernel `middle` in a cache of the test's own, where it has never booted."""
     guests.cache_of_its_own(tmp_path / "cache", Path(middle.folder))
+    monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
+    return store.find(middle.name)
+
+
+@pytest.fixture
+def copied_cache(tmp_path: Path, middle: store.Prepared, monkeypatch: pytest.MonkeyPatch) -> store.Prepared:
+    """The same with copies of its templates, to be damaged."""
+    with lab.open(middle):
+        pass
+    guests.cache_of_its_own(tmp_path / "cache", Path(middle.folder), templates=True)
     monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
     return store.find(middle.name)
 

@@ -33,6 +33,8 @@ SHARED = (
     b'{"execute":"migrate-set-capabilities",'
     b'"arguments":{"capabilities":[{"capability":"x-ignore-shared","state":true}]}}\n'
 )
+# How QEMU says that this machine has not the memory for a guest.
+NO_MEMORY = ("annot allocate memory", "annot set up guest memory", "phys-bits too low")
 _INCOMING = b'{"execute":"migrate-incoming","arguments":{"uri":"fd:%d"}}\n'
 
 
@@ -70,8 +72,11 @@ class Spec:
         from hashlib import blake2b
 
         status = os.stat(self.kernel)
-        parts = [self.qemu.stamp, self.qemu.told, *self.line(shared=True), f"{status.st_size} {status.st_mtime_ns}"]
-        return blake2b("\0".join([*parts, self.image_key]).encode(), digest_size=12).hexdigest()
+        parts = [
+            self.qemu.stamp, self.qemu.told, *self.line(incoming=True), self.append,
+            f"{status.st_size} {status.st_mtime_ns}", self.image_key,
+        ]  # fmt: skip
+        return blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
     def at(self, memory: int) -> Spec:
         """The same machine with more memory (MiB)."""
@@ -84,15 +89,17 @@ class Spec:
 
 
 class Machine:
-    """A running QEMU. `channel`: the socket to the agent; `pid`: the keeper's; `qmp`: QEMU's own socket, or None."""
+    """A running QEMU. `channel`: the socket to the agent; `pid`: the keeper's; `qmp`: QEMU's own socket, or None;
+    `cold`: it was booted, not copied."""
 
-    __slots__ = ("_console", "_leash", "_messages", "_owner", "_status", "channel", "pid", "qmp", "spec")
+    __slots__ = ("_console", "_leash", "_messages", "_owner", "_status", "channel", "cold", "pid", "qmp", "spec")
 
     def __init__(
         self, spec: Spec, line: list[str], given: dict[int, int], qmp: socket | None, far: socket | None
     ) -> None:
         """Starts it. `given`: number inside -> our descriptor, which stays ours; `far`: QEMU's end of `qmp`."""
         self.spec = spec
+        self.cold = q.INITRD in given
         self.qmp = qmp
         self._status: int | None = None
         self._console = Console()
@@ -188,17 +195,16 @@ class Machine:
             word = {"crash": "crashed", "lockup": "locked up", "memory": "ran out of memory"}[said[0]]
             what = "crash" if said[0] == "lockup" else said[0]
             return GuestFailed(f"the guest of kernel `{name}` {word} while {doing}: {said[1]}", what, console, name)
-        if "annot allocate memory" in messages or "annot set up guest memory" in messages:
+        if any(text in messages for text in NO_MEMORY):
             return EnvironmentMissing(f"no memory for a guest of {self.spec.memory} MiB: {_last(messages)}", "", name)
+        never_up = self.cold and doing == "starting"
         if ended:
-            return GuestFailed(
-                f"the machine of kernel `{name}` ended while {doing}" + (f": {_last(messages)}" if messages else ""),
-                "lost", console or messages, name,
-            )  # fmt: skip
+            told = f"the machine of kernel `{name}` ended while {doing}" + (f": {_last(messages)}" if messages else "")
+            return GuestFailed(told, "boot" if never_up else "lost", console or messages, name)
         if limit is None:
             return GuestFailed(f"the guest of kernel `{name}` hung up while {doing}", "lost", console, name)
-        said_nothing = f"the guest of kernel `{name}` did not answer for {limit:g} s while {doing}"
-        return GuestFailed(said_nothing, "hang", console, name)
+        told = f"the guest of kernel `{name}` did not answer for {limit:g} s while {doing}"
+        return GuestFailed(told, "boot" if never_up else "hang", console, name)
 
     def _settle(self, ending: bool) -> None:
         """A guest that ends says why on its console; its last bytes come with its end: that is waited for shortly."""

@@ -47,13 +47,15 @@ class Arch:
 
 
 # `la57=off`: five-level page tables cost an emulated walk a fifth more and BPF nothing. `lsm=` is the kernel's own
-# default with `bpf` added: 5.10 has it compiled in and not switched on.
+# default with `bpf` added: 5.10 has it compiled in and not switched on. `no_timer_check`: on a busy host the emulated
+# timer is too slow for the kernel's check of it, which ends in a panic.
 ARCHES = {
     arch.name: arch
     for arch in (
         Arch(
             "x86_64", ("qemu-system-x86_64", "qemu-kvm", "/usr/libexec/qemu-kvm"), "qemu-system-x86", "q35",
-            (("tcg", "max,la57=off"), ("kvm", "host")), "ttyS0", "lsm=lockdown,yama,apparmor,bpf", "pci", 256,
+            (("tcg", "max,la57=off"), ("kvm", "host")), "ttyS0",
+            "no_timer_check lsm=lockdown,yama,apparmor,bpf", "pci", 256,
             bytes.fromhex("b010e6f4f4f4"),  # at the reset vector: mov al, 0x10; out 0xf4, al; hlt
         ),
         Arch(

@@ -33,6 +33,7 @@ FORMAT = 1
 CHUNK = 1 << 20
 PAGE = 4096
 LIMIT = 60.0  # seconds QEMU may take to save
+PATIENCE = 300.0  # seconds for another process that makes the same one
 
 
 class Untrusted(BpfsmithError):
@@ -41,9 +42,10 @@ class Untrusted(BpfsmithError):
 
 class Template:
     """An opened template. `state` and `ram` are descriptors (`ram` -1: its state holds the memory); `about` what was
-    learnt when it was made; `folder` "" when it lives in this process only. A context manager."""
+    learnt when it was made; `folder` "" when it lives in this process only, `unkept` then says why. A context
+    manager."""
 
-    __slots__ = ("_large", "_sums", "about", "folder", "ram", "spec", "state")
+    __slots__ = ("_large", "_sums", "about", "folder", "ram", "spec", "state", "unkept")
 
     def __init__(
         self, spec: Spec, folder: str, state: int, ram: int, about: dict[str, Any], sums: dict[str, int],
@@ -54,6 +56,7 @@ class Template:
         self.state = state
         self.ram = ram
         self.about = about
+        self.unkept = ""
         self._sums = sums
         self._large = large or {}
 
@@ -143,8 +146,9 @@ class Template:
         if folder:
             try:
                 made._keep(folder)
-            except (OSError, ValueError):
+            except (OSError, ValueError) as error:
                 _clear(folder)  # a full disk, mostly: this process goes on with what it has in memory
+                made.unkept = (getattr(error, "strerror", "") or str(error)).lower()
             else:
                 _forget_others(folder)
         return made
@@ -288,8 +292,6 @@ def _folder(spec: Spec, base: str) -> str:
 
 def _locked(folder: str) -> int:
     """The folder, made and held against other processes: its descriptor (closing lets go); -1: nothing can be kept."""
-    from fcntl import LOCK_EX, flock
-
     while True:
         try:
             os.makedirs(folder, exist_ok=True)
@@ -297,7 +299,7 @@ def _locked(folder: str) -> int:
         except OSError:
             return -1
         try:
-            flock(fd, LOCK_EX)
+            _lock(fd)
             # Whoever held it may have removed the folder: a lock on that one is worth nothing.
             if os.path.samestat(os.fstat(fd), os.stat(folder)):
                 return fd
@@ -307,6 +309,23 @@ def _locked(folder: str) -> int:
             os.close(fd)
             return -1
         os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    """`OSError` when whoever holds it does not let go in the time a boot may take: better a template nobody keeps."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
+    from time import monotonic, sleep
+
+    end = monotonic() + PATIENCE
+    while True:
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > end:
+                raise
+            sleep(0.02)
+        else:
+            return
 
 
 def _clear(folder: str) -> None:
@@ -400,8 +419,8 @@ def _runs(data: bytes) -> Any:
 
 
 def _copied(source: int, path: str) -> tuple[int, int]:
-    """(descriptor, checksum) of a copy with holes for zeros. It gets its name when it is complete, where the file system
-    can do that."""
+    """(descriptor, checksum) of a copy with holes for zeros. It gets its name when it is complete, where the file
+    system can do that."""
     try:
         copy = os.open(os.path.dirname(path), os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         named = False
@@ -411,7 +430,8 @@ def _copied(source: int, path: str) -> tuple[int, int]:
     try:
         crc = _copy_sparse(source, copy)
         if not named:
-            os.link(f"/proc/self/fd/{copy}", path, follow_symlinks=True)
+            # With a folder's descriptor it is linkat(2), which follows the link; Python's plain one does not.
+            os.link(f"/proc/self/fd/{copy}", path, src_dir_fd=copy, follow_symlinks=True)
     except BaseException:
         os.close(copy)
         raise

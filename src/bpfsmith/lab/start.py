@@ -32,7 +32,7 @@ class _Process:
     only (a full disk). Both are small beside the guests themselves, and there are as many as kernels."""
 
     kernels: dict[str, LabKernel] = {}  # noqa: RUF012 - one per process on purpose
-    held: dict[str, Template] = {}  # noqa: RUF012
+    held: dict[tuple[str, str], Template] = {}  # noqa: RUF012
 
 
 def start(
@@ -62,7 +62,7 @@ def _started(
         return _booted(spec, prepared, timeout, report)
     key = spec.key()
     base = os.path.join(prepared.folder, "templates")
-    template = _Process.held.get(key) or snapshot.Template.find(spec, base)
+    template = snapshot.Template.find(spec, base) or _Process.held.get((base, key))
 
     def warm(machine: Machine) -> tuple[dict[str, Any], dict[str, bytes]]:
         return _warm(machine, prepared, timeout, report)
@@ -70,11 +70,13 @@ def _started(
     for anew in (False, True):
         if template is None:
             try:
-                template = snapshot.Template.make(spec, base, warm, anew=anew)
+                template = _made(spec, base, warm, anew, report)
             except snapshot.Untrusted:
                 break
             if not template.folder:
-                _Process.held[key] = template
+                _Process.held[base, key] = template
+                if template.unkept:
+                    report(f"the copy of kernel {spec.name} is not kept: {template.unkept}")
         try:
             return _cloned(template, prepared, key, timeout)
         except GuestFailed as error:
@@ -83,9 +85,20 @@ def _started(
         finally:
             if template.folder:
                 template.close()
-        _Process.held.pop(key, None)
+        _Process.held.pop((base, key), None)
         template = None
     return _booted(spec, prepared, timeout, report)
+
+
+def _made(spec: Spec, base: str, warm: snapshot.Warm, anew: bool, report: Callable[[str], None]) -> Template:
+    """A boot that fails is tried once more: on a busy machine an emulated kernel may find its timer too slow."""
+    try:
+        return snapshot.Template.make(spec, base, warm, anew=anew)
+    except GuestFailed as error:
+        if error.what == "boot" or spec.accel != "tcg":
+            raise  # it had its time, or never began
+        report(f"kernel {spec.name} did not come up ({error.what}): once more")
+    return snapshot.Template.make(spec, base, warm, anew=anew)
 
 
 def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | None) -> Guest:
@@ -153,8 +166,12 @@ def spec_of(prepared: Prepared, image: str = "base", memory: int | None = None) 
     found = qemu.find(prepared.arch, folder)
     make, key = _image(prepared, image)
     least = found.arch.memory * (2 if image != "base" else 1)
-    if memory is not None and not 64 <= memory <= 1 << 20:
+    if memory is not None and memory < 64:
         raise InputError(f"a guest of {memory} MiB", hint="memory is in MiB, 64 and more")
+    if memory is not None and memory > total():
+        raise EnvironmentMissing(
+            f"no memory for a guest of {memory} MiB: this machine has {total()}", "", prepared.name
+        )
     return Spec(
         prepared.name, found, found.accel(folder), prepared.vmlinux, make, key, label=image, memory=memory or least
     )
@@ -187,10 +204,19 @@ def larger(spec: Spec) -> int:
 
 def available() -> int:
     """MiB of memory this machine has free; 0 when it does not say."""
+    return _meminfo(b"MemAvailable:")
+
+
+def total() -> int:
+    """MiB of memory this machine has, swap too."""
+    return _meminfo(b"MemTotal:") + _meminfo(b"SwapTotal:") or 1 << 30
+
+
+def _meminfo(name: bytes) -> int:
     try:
         with open("/proc/meminfo", "rb") as file:
             for line in file:
-                if line.startswith(b"MemAvailable:"):
+                if line.startswith(name):
                     return int(line.split()[1]) >> 10
     except (OSError, ValueError, IndexError):
         pass
