@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MapPlanner", "kernel_name"]
 
-PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, STRUCT_OPS, ARENA = 3, 4, 12, 13, 26, 33
+PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, STRUCT_OPS, ARENA, INSN_ARRAY = 3, 4, 12, 13, 26, 33, 34
 _RINGS = frozenset((27, 31))  # ringbuf, user_ringbuf
 _NO_ENTRIES = frozenset((19, 21, 24, 26, 28, 29, 32))  # the storages, struct_ops: theirs is not a number of entries
 # The value may hold a program besides the target since 5.8 (devmap, devmap_hash) and 5.9 (cpumap).
@@ -291,6 +291,26 @@ class MapPlanner:
             what,
             {"map_fd": Slot(planned.slot), "key": key, "value": Blob(bytes(4), ((0, value.name),))},
         )
+
+    def jump_tables(self, program: str, tables: list[tuple[int, int, list[int]]]) -> list[tuple[int, str]]:
+        """Instruction arrays (Linux 6.19) for the jump tables of one program, each made once: (place of a descriptor in
+        its instructions, slot)."""
+        places = []
+        for at, offset, targets in tables:
+            slot = f"jumps:{program}:{offset}"
+            if not self.plan.has(slot):
+                what = f"jump table {offset // 8} of program `{program}`"
+                fields: dict[str, Any] = {"map_type": INSN_ARRAY, "key_size": 4, "value_size": 16, "map_flags": 0}
+                fields["max_entries"] = len(targets)
+                if self._shared["names"]:
+                    fields["map_name"] = ".jumptables"
+                self.plan.add("BPF_MAP_CREATE", what, fields, slot)
+                for index, target in enumerate(targets):
+                    entry = {"key": index.to_bytes(4, _ORDER), "value": target.to_bytes(4, _ORDER) + bytes(12)}
+                    self.plan.add("BPF_MAP_UPDATE_ELEM", f"entry {index} of {what}", {"map_fd": Slot(slot), **entry})
+                self.plan.add("BPF_MAP_FREEZE", what, {"map_fd": Slot(slot)})
+            places.append((at, slot))
+        return places
 
     # ------------------------------------------------------------ after the programs
 

@@ -240,6 +240,8 @@ class ProgramPlanner:
                 self._no_map(planned, index)
             else:
                 slots.append((at, one.slot))
+        if image.jump_tables:
+            slots.extend(maps.jump_tables(planned.name, image.jump_tables))
         fields["insns"] = Blob(insns, tuple(slots)) if slots else insns
         fields["insn_cnt"] = len(insns) // 8
         if self._described:

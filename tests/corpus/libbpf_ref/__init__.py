@@ -98,9 +98,14 @@ def read(paths: list[Path], kernel_btf: Path, lacks: str = "") -> dict[Path, Ref
     return found
 
 
-def compiled(source: Path, name: str) -> Path:
+# What a static libelf needs besides itself differs between Debian's releases.
+_STATIC = (["-lelf", "-lz"], ["-lelf", "-lz", "-lzstd"], ["-lelf", "-lz", "-lzstd", "-llzma", "-lbz2"])
+
+
+def compiled(source: Path, name: str, *, wrapped: tuple[str, ...] = (), static: bool = False) -> Path:
     """The C program `source` on the libbpf that `build` fetched, as `name` in the cache, anew when the source changed.
-    Raises `CannotBuild`."""
+    `wrapped`: functions of libbpf and libc that it replaces (`__wrap_...`); `static`: it runs anywhere. Raises
+    `CannotBuild`."""
     build()
     folder = home() / "libbpf_ref"
     binary = folder / name
@@ -114,9 +119,13 @@ def compiled(source: Path, name: str) -> Path:
     include = [f"-I{path}" for path in (folder / "include", libbpf / "include", libbpf / "include/uapi")]
     scratch = binary.with_suffix(f".{os.getpid()}")
     sources = [source, *sorted((libbpf / "src").glob("*.c"))]
-    command: list[str | Path] = ["cc", "-O1", "-w", *include, *sources, "-lelf", "-lz", "-o", scratch]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    options = ["-O1", "-w", *(f"-Wl,--wrap={one}" for one in wrapped), *(["-static"] if static else [])]
+    for libraries in _STATIC if static else _STATIC[:1]:
+        command: list[str | Path] = ["cc", *options, *include, *sources, *libraries, "-o", scratch]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            break
+    else:
         raise CannotBuild(f"`{source.name}` does not build: {done.stderr.strip().splitlines()[-1:]}")
     scratch.replace(binary)
     return binary
