@@ -258,6 +258,25 @@ def _built_elsewhere(folder: Path, *words: str) -> Path:
     return made
 
 
+# Kinds of maps that programs do without where a guest's kernel has none, and what is missing then.
+OPTIONAL = {
+    "USER_RINGBUF": ("commands", "drain"), "BLOOM_FILTER": ("seen",), "TASK_STORAGE": ("by_task",),
+    "CGRP_STORAGE": ("by_cgroup",),
+}  # fmt: skip
+
+
+def _without(kind: str) -> bool:
+    """Whether this kernel has no such maps; then tests that ask for them are skipped with that reason."""
+    from bpfsmith import kernel
+    from lacking import LEFT_OUT
+
+    if kernel.live().probe(f"map_type:{kind.lower()}"):
+        return False
+    for name in OPTIONAL[kind]:
+        LEFT_OUT[name] = RuntimeError(f"this kernel has no `{kind.lower()}` maps")
+    return True
+
+
 @pytest.fixture(scope="session")
 def bpf_object(request: pytest.FixtureRequest) -> Callable[..., Path]:
     """`bpf_object("counter")` compiles `progs/counter.bpf.c`; a text with a newline is the source itself. More words
@@ -277,7 +296,8 @@ def bpf_object(request: pytest.FixtureRequest) -> Callable[..., Path]:
 
             # What clang makes of `__sync_fetch_and_add` by default takes Linux 5.12.
             old = not kernel.live().probe("atomics") and not any(flag.startswith("-mcpu") for flag in flags)
-            made = _built_elsewhere(Path(str(elsewhere)), stem, code, *flags, *["-mcpu=v2"] * old)
+            left = [f"-DNO_{kind}" for kind in OPTIONAL if f"NO_{kind}" in code and _without(kind)]
+            made = _built_elsewhere(Path(str(elsewhere)), stem, code, *flags, *["-mcpu=v2"] * old, *left)
             named = made.with_name(made.stem) / f"{stem}.bpf.o"
             if not named.exists():
                 named.parent.mkdir(exist_ok=True)

@@ -373,6 +373,9 @@ with Background(bpf.programs["live"], 20000, 1000):
 
 @pytest.mark.alone
 def test_kill_in_the_middle_of_streaming_leaves_nothing(bpf_object: Callable[..., Path]) -> None:
+    from bpfsmith.run.load import load
+
+    load(bpf_object("events"), select="live").close()
     child = subprocess.Popen(
         [sys.executable, "-c", _streaming(bpf_object("events"))], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

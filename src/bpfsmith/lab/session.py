@@ -4,13 +4,14 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
     from types import TracebackType
     from typing import Any
 
     from bpfsmith.model.object import Object
     from bpfsmith.run.loaded import Loaded
+    from bpfsmith.run.runreport import RunReport
     from bpfsmith.verdict import Judged, Request
 
     from .described import LabKernel
@@ -99,6 +100,27 @@ class Session:
     def exec(self, argv: Iterable[str], **options: Any) -> Completed:
         """Runs a command in it; the image `tools` has a shell, Python and bpftool. See `Guest.exec`."""
         return self.guest.exec(argv, **options)
+
+    def run(
+        self, source: str | PathLike[str] | Object, *, report: Callable[[str], None] = lambda _: None, **options: Any
+    ) -> RunReport:
+        """`bpfsmith.run` inside the guest: the same options as far as a command line can say them (`workload`,
+        `duration`, `iface`, `globals`, `entries`, `on_event` with each record as JSON has it ...), the same report. The
+        guest of the image `tools` that is needed is this one where it is of that image, else one of its own.
+
+        `InputError`, `EnvironmentMissing`, `KernelError` as the run in there ended."""
+        from os import fspath
+
+        from bpfsmith.model.object import Object
+
+        from .start import start
+        from .workload import run
+
+        path = source.path if isinstance(source, Object) else fspath(source)
+        if self._options.get("image") == "tools":
+            return run(self.guest, path, options, report)
+        with start(self._which, **{**self._options, "image": "tools", "memory": None}) as guest:
+            return run(guest, path, options, report)
 
     def put(self, path: str | PathLike[str], data: bytes, mode: int = 0o644) -> None:
         """Writes a file in it."""

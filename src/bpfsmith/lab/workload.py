@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from bpfsmith.run.runreport import RunReport
+
     from .guest import Guest, Running
     from .store import Prepared
 
-__all__ = ["get_ready", "run_in_guest"]
+__all__ = ["get_ready", "run", "run_in_guest"]
 
 READY = 120.0  # seconds: imports in an emulator on a busy machine
 # Far above the numbers that a copy's own requests begin with.
@@ -105,7 +107,7 @@ def _is_ours(path: str) -> bool:
 # ------------------------------------------------------------ for Python
 
 
-def run(guest: Guest, path: str, options: dict[str, Any], report: Callable[[str], None]) -> Any:
+def run(guest: Guest, path: str, options: dict[str, Any], report: Callable[[str], None]) -> RunReport:
     """As `bpfsmith.run(path, **options)`, in a guest: a `RunReport` of what its JSON lines say. `on_event` gets each
     record as JSON has it."""
     from bpfsmith.run.runreport import RunReport

@@ -49,10 +49,12 @@ struct {
 	__uint(value_size, 4);
 } perf SEC(".maps");
 
+#ifndef NO_USER_RINGBUF
 struct {
 	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
 	__uint(max_entries, 1 << 16);
 } commands SEC(".maps");
+#endif
 
 __u64 next, refused, drained, sum;
 
@@ -156,6 +158,7 @@ SEC("xdp") int samples(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+#ifndef NO_USER_RINGBUF
 static long drain_one(struct bpf_dynptr *record, void *unused)
 {
 	__u64 value = 0;
@@ -171,3 +174,4 @@ SEC("xdp") int drain(struct xdp_md *ctx)
 	bpf_user_ringbuf_drain(&commands, drain_one, 0, 0);
 	return XDP_PASS;
 }
+#endif

@@ -52,12 +52,14 @@ struct {
 	__uint(value_size, 8 * 20);
 } stacks SEC(".maps");
 
+#ifndef NO_BLOOM_FILTER
 struct {
 	__uint(type, BPF_MAP_TYPE_BLOOM_FILTER);
 	__uint(max_entries, 100);
 	__uint(map_extra, 3);
 	__type(value, __u32);
 } seen SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);

@@ -81,11 +81,13 @@ struct {
 	__type(value, __u32);
 } pile SEC(".maps");
 
+#ifndef NO_BLOOM_FILTER
 struct {
 	__uint(type, BPF_MAP_TYPE_BLOOM_FILTER);
 	__uint(max_entries, 1000);
 	__type(value, __u32);
 } seen SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -155,8 +157,12 @@ MAP(xsks, XSKMAP, __u32, __u32, 4);
 	} name SEC(".maps")
 
 STORAGE(by_socket, SK_STORAGE);
+#ifndef NO_TASK_STORAGE
 STORAGE(by_task, TASK_STORAGE);
+#endif
+#ifndef NO_CGRP_STORAGE
 STORAGE(by_cgroup, CGRP_STORAGE);
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
