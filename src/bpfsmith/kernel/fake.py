@@ -135,6 +135,16 @@ class FakeDoor(Door):
                 logs.append((at, self.logs.get(fields.get("prog_name", ""), "")))
         return made, None, logs
 
+    def replay_once(
+        self, steps: Sequence[Step], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0,
+        log_limit: int = 1 << 30,
+    ) -> tuple[tuple[int, int, str] | None, list[tuple[int, str]], list[tuple[int, bytes]]]:  # fmt: skip
+        fds, failure, logs = self.replay(steps, slots, given, log_level)
+        for fd in fds:
+            if fd is not None:
+                fd.close()
+        return failure, logs, []
+
     def perf_event_open(
         self, attr: bytes, pid: int, cpu: int, group_fd: int = -1, flags: int = 8,
         buffers: Sequence[tuple[int, bytes]] = (),

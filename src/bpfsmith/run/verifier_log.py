@@ -84,7 +84,7 @@ def parse(text: str) -> Log:
 def slot_of(line: str) -> int | None:
     """The slot of `12: (85) call bpf_map_lookup_elem#1`, else None."""
     number, colon, rest = line.partition(": (")
-    return int(number) if colon and number.isdigit() and rest[2:3] == ")" else None
+    return int(number) if colon and _is_number(number) and rest[2:3] == ")" else None
 
 
 def _last(lines: Sequence[str]) -> int | None:
@@ -103,7 +103,7 @@ def _before(lines: Sequence[str], message: str) -> int | None:
     for stem in _PLACED:
         if message.startswith(stem):
             word = message[len(stem) :].partition(" ")[0]
-            if word.isdigit():
+            if _is_number(word):
                 return int(word)
     for line in reversed(lines):
         slot = slot_of(line)
@@ -137,12 +137,12 @@ def _counts(lines: Sequence[str], found: Log) -> None:
     depths: list[int] = []
     for line in lines:
         if line.startswith("verification time "):
-            word = line.split()[2]
-            found.ns = int(word) * 1000 if word.isdigit() else found.ns
+            word = line[len("verification time ") :].partition(" ")[0]
+            found.ns = int(word) * 1000 if _is_number(word) else found.ns
         elif line.startswith("stack depth "):
             words = line[len("stack depth ") :].split()[:1]
             parts = words[0].split("+") if words else []
-            if parts and all(part.isdigit() for part in parts):
+            if parts and all(_is_number(part) for part in parts):
                 found.stack = [int(part) for part in parts]
         elif line.startswith("subprog "):
             row = _subprogram(line)
@@ -179,4 +179,8 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 def _number(word: str | None) -> int | None:
-    return int(word) if word is not None and word.isdigit() else None
+    return int(word) if word is not None and _is_number(word) else None
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit()
