@@ -1,4 +1,5 @@
 //! What is done with bytes. Each target calls everything its part of the core offers, as the Python side does.
+mod agent;
 mod btf;
 mod core;
 mod isa;
@@ -64,6 +65,14 @@ pub const TARGETS: &[Target] = &[
         seeds: isa::text_seeds,
         mutate: mutate::text,
         budget: 2000,
+    },
+    Target {
+        name: "agent",
+        what: "requests of the host to a guest",
+        run: agent::run,
+        seeds: agent::seeds,
+        mutate: mutate::bytes,
+        budget: 5000,
     },
     Target {
         name: "plan",

@@ -1,0 +1,2 @@
+#![no_main]
+bpfsmith_libfuzzer::drive!("agent");
