@@ -111,6 +111,38 @@ def test_a_newer_build_is_taken_when_asked_for(archive: made.Archive) -> None:
     assert taken(archive, "6.12", update=True)[0].folder == new.folder
 
 
+def test_the_flavour_with_all_drivers(archive: made.Archive) -> None:
+    release = "6.12.9+deb12-amd64"
+    name = f"linux-image-{release}"
+    archive.add(SUITE, made.deb(made.kernel_files(release), name=name), name=name, version="6.12.9-1")
+    image(archive, "6.12.8")
+    archive.publish(SUITE)
+    (cloud,) = taken(archive, "6.12")
+    (full,) = taken(archive, "6.12", flavour="full")
+    assert (cloud.name, cloud.version, full.name, full.version) == ("6.12", "6.12.8", "6.12-full", "6.12.9")
+    assert store.find("6.12").folder == cloud.folder and store.find("6.12-full").folder == full.folder
+    assert taken(archive, "6.12", flavour="full", keyring="")[0].folder == full.folder
+
+
+def test_kernels_for_another_architecture(archive: made.Archive) -> None:
+    from bpfsmith.lab.kernels.matrix import ARCHES, native_arch
+
+    other = next(arch for arch in ARCHES if arch != native_arch())
+    if other != "aarch64":
+        pytest.skip("made up for arm64 on another machine")
+    release = "6.12.9+deb12-cloud-arm64"
+    name = f"linux-image-{release}"
+    kernel = bytearray(made.vmlinux(release))
+    kernel[:4], kernel[56:60] = b"MZ\0\0", b"ARM\x64"
+    content = made.deb(made.kernel_files(release, image=bytes(kernel)), name=name, arch="arm64")
+    archive.add(SUITE, content, name=name, version="6.12.9-1", arch="arm64")
+    archive.publish(SUITE, "arm64")
+    (one,) = taken(archive, "6.12", arch="arm64")
+    assert (one.name, one.arch, one.boot) == ("6.12-arm64", "aarch64", "image")
+    with pytest.raises(EnvironmentMissing):
+        store.find("6.12")  # that would be this machine's
+
+
 def test_split_packages(archive: made.Archive) -> None:
     release = "7.3.4+deb13-cloud-amd64"
     files = made.kernel_files(release)

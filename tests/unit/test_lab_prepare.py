@@ -293,6 +293,8 @@ def test_names(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentMissing) as error:
         store.find("6.18")
     assert error.value.command == "bpfsmith lab get 6.18"
+    with pytest.raises(EnvironmentMissing, match="lab get --flavour full --arch arm64 6"):
+        store.find("6.1-full-arm64")
     for name in ("6.12", "host", "a b", ".x", "../x"):
         with pytest.raises(InputError):
             add(package, name=name)

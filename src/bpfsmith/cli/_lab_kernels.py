@@ -42,7 +42,7 @@ def run_list(args: argparse.Namespace) -> int:
 def configure_get(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="KERNEL", help="series (6.12), versions (6.12.117) or releases")
-    add("--arch", default="x86_64", metavar="ARCH", help="x86_64 or aarch64 (arm64), as `uname -m` says")
+    add("--arch", default="", metavar="ARCH", help="x86_64 or aarch64, also amd64 or arm64 (default: this machine's)")
     add("--flavour", choices=("cloud", "full"), default="cloud", help="cloud has fewer drivers (default)")
     add("--update", action="store_true", help="look for newer builds of kernels that are here")
     add("--mirror", action="append", default=[], metavar="URL", help="a Debian mirror, instead of this machine's apt")

@@ -78,16 +78,16 @@ def describe(kernel: str | Prepared, *, image: str = "base") -> LabKernel:
 
 
 def get(
-    names: str | Iterable[str] = (), *, arch: str = "x86_64", flavour: str = "cloud", mirror: str | Iterable[str] = (),
+    names: str | Iterable[str] = (), *, arch: str = "", flavour: str = "cloud", mirror: str | Iterable[str] = (),
     keyring: str = "", suites: Iterable[str] = (), update: bool = False, progress: Progress | None = None,
 ) -> list[Prepared]:  # fmt: skip
     """Prepares kernels of Debian's archive and answers them in the order asked for; those that are here already cost
     nothing. Needs no root; the system's apt is asked where the archive is, and not changed.
 
     names: series (`6.12`: the newest build), versions (`6.12.117`) or releases; without any the default matrix. arch:
-    as `uname -m` says; flavour: `cloud`, `full`. mirror, keyring: addresses of a Debian mirror, and the file of keys
-    that sign its index, instead of this machine's apt; suites: only these. update: looks for newer builds of what is
-    here. progress: told what happens.
+    as `uname -m` says ("" = this machine's); flavour: `cloud`, `full` (then it is called `6.12-full`). mirror, keyring:
+    addresses of a Debian mirror, and the file of keys that sign its index, instead of this machine's apt; suites: only
+    these. update: looks for newer builds of what is here. progress: told what happens.
 
     `UnknownName` for a series nobody has (near ones in the hint); `EnvironmentMissing` without apt, network or space.
     An interrupted download goes on where it was."""

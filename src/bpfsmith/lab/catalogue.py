@@ -6,7 +6,7 @@ import os
 
 from bpfsmith.lab import store
 from bpfsmith.lab.kernels.config import BPF
-from bpfsmith.lab.kernels.matrix import DEFAULT, SERIES
+from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, native_arch
 from bpfsmith.lab.kernels.versions import numbers, version_key
 
 TYPE_CHECKING = False
@@ -119,7 +119,7 @@ def _indexed() -> list[tuple[dict[str, Any], int]]:
     base = store.folder("index")
     for name in sorted(os.listdir(base)):
         path = os.path.join(base, name)
-        if not name.endswith(".json") or "-amd64-" not in name:
+        if not name.endswith(".json") or f"-{ARCHES[native_arch()]}-" not in name:
             continue
         try:
             when = int(os.path.getmtime(path))

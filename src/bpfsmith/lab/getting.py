@@ -7,7 +7,7 @@ import os
 from bpfsmith.lab import store
 from bpfsmith.lab.kernels.fetch import Gone, fetch_to
 from bpfsmith.lab.kernels.index import newest_first
-from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, SUITES, suites_for
+from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, SUITES, native_arch, suites_for
 from bpfsmith.lab.progress import Progress
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, InputError, UnknownName
 
@@ -56,19 +56,20 @@ def open_archive(arch: str, mirrors: Sequence[str], keyring: str) -> Archive:
 
 
 def get(
-    names: Iterable[str] = (), *, arch: str = "x86_64", flavour: str = "cloud", mirror: str | Iterable[str] = (),
+    names: Iterable[str] = (), *, arch: str = "", flavour: str = "cloud", mirror: str | Iterable[str] = (),
     keyring: str = "", suites: Iterable[str] = (), update: bool = False, progress: Progress | None = None,
 ) -> list[Prepared]:  # fmt: skip
     """Prepares kernels and answers them in the order asked for; those that are here already cost nothing.
 
     `names`: series (`6.12`: the newest build), versions (`6.12.117`) or releases; without any the default matrix.
-    `arch`: as `uname -m` says; `flavour`: `cloud`, `full`. `mirror`, `keyring`: addresses of a Debian mirror and the
-    keys its index is signed with, instead of this machine's apt; `suites`: only these. `update`: looks for newer builds
-    of series that are here.
+    `arch`: as `uname -m` says ("" = this machine's); `flavour`: `cloud`, `full` (then it is called `6.12-full`).
+    `mirror`, `keyring`: addresses of a Debian mirror and the keys its index is signed with, instead of this machine's
+    apt; `suites`: only these. `update`: looks for newer builds of series that are here.
 
     `UnknownName` for a series nobody has (near ones in the hint); `EnvironmentMissing` without apt, network or space.
     Packages are dropped once prepared; an interrupted download goes on where it was."""
     wanted = list(dict.fromkeys(_series_of(name) for name in names)) or list(DEFAULT)
+    arch = arch or native_arch()
     if arch not in ARCHES:
         arch = {word: name for name, word in ARCHES.items()}.get(arch, arch)
     if arch not in ARCHES:
@@ -79,9 +80,9 @@ def get(
     return job.run([_checked(one) for one in wanted], update)
 
 
-def refresh_indexes(progress: Progress | None = None, arch: str = "x86_64") -> None:
+def refresh_indexes(progress: Progress | None = None, arch: str = "") -> None:
     """Reads the indexes of all suites that hold kernels, however fresh those kept are."""
-    job = _Job(arch, "cloud", [], "")
+    job = _Job(arch or native_arch(), "cloud", [], "")
     job.progress = progress or Progress()
     job.read(list(dict.fromkeys(suite for found in SUITES.values() for suite in found)), again=True)
 
@@ -139,7 +140,8 @@ class _Job:
     def _here(self, name: str) -> Prepared | None:
         found = None
         for one in store.all():
-            mine = one.arch == self.arch and one.series_named
+            cloud = "-cloud-" in one.release
+            mine = one.arch == self.arch and one.series_named and cloud == (self.flavour == "cloud")
             if mine and name in (one.series, one.version, one.release, one.package):
                 found = one
         return found
@@ -285,9 +287,9 @@ class _Job:
             rmtree(folder, ignore_errors=True)
         for path in paths:
             os.unlink(path)
-        self.progress.say(f"{name}: ready ({one.release}, {one.package}, {one.size // 1_000_000} MB)")
+        self.progress.say(f"{one.name}: ready ({one.release}, {one.package}, {one.size // 1_000_000} MB)")
         for lost in one.lacks.values():
-            self.progress.say(f"{name}: {lost}")
+            self.progress.say(f"{one.name}: {lost}")
         return one
 
     def _fetch(self, offer: Offer, file: File) -> str:

@@ -247,9 +247,10 @@ def _keep(new: str, told: dict[str, Any], name: str, series_named: bool) -> stor
     import json
     from time import time
 
+    from bpfsmith.lab.kernels.matrix import series_name
+
     series = ".".join(told["version"].split(".")[:2])
-    foreign = "" if told["arch"] == "x86_64" else {"aarch64": "-arm64"}.get(told["arch"], f"-{told['arch']}")
-    told["name"] = name or (f"{series}{foreign}" if series_named else told["release"])
+    told["name"] = name or (series_name(series, told["arch"], told["release"]) if series_named else told["release"])
     told["series_named"] = series_named
     told["added"] = int(time())
     told["size"] = store.size_of(new)

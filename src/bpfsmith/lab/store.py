@@ -173,22 +173,26 @@ def find(name: str) -> Prepared:
     """The kernel of that name, release, package version, version or series (the newest of several).
 
     `UnknownName` with near names; `EnvironmentMissing` with the command when such a kernel could be had."""
+    from bpfsmith.lab.kernels.matrix import ARCHES, SERIES, native_arch
+
     here = all()
+    native = native_arch()
     for fits in (
         lambda one: one.name == name,
         lambda one: name in (one.release, one.key, one.package),
-        lambda one: one.version == name or (one.series == name and one.series_named),
-        lambda one: one.series == name,
+        lambda one: one.arch == native and one.version == name,
+        lambda one: one.arch == native and one.series == name and one.series_named,
+        lambda one: one.arch == native and one.series == name,
     ):
         found = [one for one in here if fits(one)]
         if found:
             return found[-1]
-    from bpfsmith.lab.kernels.matrix import SERIES
     from bpfsmith.model.near import near_matches
 
-    series, _, arch = name.partition("-")
-    if series in SERIES and arch in ("", "arm64"):
-        wanted = f"bpfsmith lab get {'--arch arm64 ' if arch else ''}{series}"
+    series, *words = name.split("-")
+    options = {"full": "--flavour full ", **{word: f"--arch {word} " for word in ARCHES.values()}}
+    if series in SERIES and options.keys() >= set(words):
+        wanted = f"bpfsmith lab get {''.join(options[word] for word in words)}{series}"
         raise EnvironmentMissing(f"kernel `{name}` is not prepared", wanted, where=name)
     names = [one.name for one in here]
     near = near_matches(name, [*names, *(one.release for one in here), *SERIES])

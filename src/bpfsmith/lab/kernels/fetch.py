@@ -68,9 +68,14 @@ def fetch_to(
     `transfer(url, part, told)` brings the bytes into the part (default: urllib); a part that turns out wrong is fetched
     anew once. `Gone`; `EnvironmentMissing` for no network, or bytes that stay wrong."""
     part = f"{path}.part"
+
+    def told(done: int) -> None:
+        if done < size:
+            progress.amount(what, done, size)
+
     for resumed in (os.path.exists(part), False):
         if not (os.path.exists(part) and os.path.getsize(part) == size and hash_of(part) == sha256):
-            (transfer or _transfer)(url, part, lambda done: progress.amount(what, min(done, size), size))
+            (transfer or _transfer)(url, part, told)
         got = os.path.getsize(part)
         if got == size and hash_of(part) == sha256:
             progress.amount(what, size, size)

@@ -5,7 +5,9 @@ The suites are only where is looked first and last: the newest build is chosen f
 
 from __future__ import annotations
 
-__all__ = ["ARCHES", "DEFAULT", "SERIES", "SUITES", "suites_for"]
+from os import uname
+
+__all__ = ["ARCHES", "DEFAULT", "SERIES", "SUITES", "native_arch", "series_name", "suites_for"]
 
 # One long-term series after the other and the newest: all have their modules.
 DEFAULT: tuple[str, ...] = ("5.10", "6.1", "6.12", "6.18", "7.3")
@@ -32,6 +34,18 @@ _ELSEWHERE = (
 
 # `uname -m` -> Debian's word.
 ARCHES: dict[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def native_arch() -> str:
+    """The architecture whose kernels need no word: this machine's, or x86_64 where the lab has none of its own."""
+    machine = uname().machine
+    return machine if machine in ARCHES else "x86_64"
+
+
+def series_name(series: str, arch: str, release: str = "-cloud-") -> str:
+    """How a series is called: `6.12`; with all drivers `6.12-full`, of another architecture than here `6.12-arm64`."""
+    full = "" if "-cloud-" in release else "-full"
+    return f"{series}{full}" if arch == native_arch() else f"{series}{full}-{ARCHES.get(arch, arch)}"
 
 
 def suites_for(series: str) -> tuple[str, ...]:
