@@ -7,6 +7,7 @@ network and user-space families' own tests run inside of the guests.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -68,6 +69,9 @@ def objects(tmp_path_factory: pytest.TempPathFactory, clang: Any) -> tuple[Path,
     made, trigger = folder / "families.bpf.o", folder / "trigger"
     words = [clang.path, "-g", "-O2", "-target", "bpf", "-I", f"/usr/include/{os.uname().machine}-linux-gnu"]
     subprocess.run([*words, "-c", PROGS / "families.bpf.c", "-o", made], check=True)
+    for section in (".struct_ops", ".struct_ops.link"):
+        out = folder / f"{section[1:]}.bpf.o"
+        subprocess.run([*words, f'-DOPS="{section}"', "-c", PROGS / "ops.bpf.c", "-o", out], check=True)
     subprocess.run([compiler, "-static", "-O1", "-o", trigger, PROGS / "trigger.c"], check=True)
     return made, trigger.read_bytes()
 
@@ -142,6 +146,44 @@ def test_a_program_in_the_place_of_another(guest: Any, objects: tuple[Path, byte
             with other.programs["on_freplace"].attach():
                 assert target.test_run(bytes(64)).verdict == "XDP_DROP" and other.globals["on_freplace_hits"] == 1
             assert target.test_run(bytes(64)).verdict == "XDP_PASS"
+
+
+@pytest.mark.parametrize("section", [".struct_ops", ".struct_ops.link"])
+def test_a_struct_of_callbacks(guest: Any, objects: tuple[Path, bytes], section: str) -> None:
+    path = objects[0].with_name(f"{section[1:]}.bpf.o")
+    linked = section.endswith("link")
+    if linked and series_key(guest.kernel.series) < series_key("6.4"):
+        with pytest.raises(Unsupported, match=r"no links of struct_ops") as caught:
+            guest.load(path)
+        assert caught.value.since == "6.4"
+        return
+    with guest.load(path) as bpf:
+        with bpf.programs["begun"].attach() as link:
+            assert guest.exec(["/trigger"]).status == 0
+            assert bpf.globals["begun_hits"] == 3 and bool(link.id) == linked
+        guest.exec(["/trigger"])
+        assert bpf.globals["begun_hits"] == 3
+
+
+def test_every_iterator_of_the_kernel(guest: Any, objects: tuple[Path, bytes]) -> None:
+    """Each is attached and read; those of maps are given one."""
+    btf = guest.kernel.btf
+    names = set(re.findall(r"STRUCT 'bpf_iter__(\w+)'", btf.dump_raw()))
+    iterators = [name for name in sorted(names) if btf.find(f"bpf_iter_{name}", "FUNC") is not None]
+    known = {"bpf_map", "task", "task_file", "tcp", "udp", "netlink", "ipv6_route", "bpf_map_elem"}
+    read, given = [], []
+    for name in iterators:
+        with guest.load(objects[0], select=["on_iter"], programs={"on_iter": {"attach_to": name}}) as bpf:
+            where = {"cgroup": "/sys/fs/cgroup"} if name == "cgroup" else {}
+            try:
+                with bpf.programs["on_iter"].attach(**where) as link:
+                    link.read()
+                read.append(name)
+            except InputError as error:
+                assert "pass `map=`" in str(error), (name, error)
+                given.append(name)
+    assert known - {"bpf_map_elem"} <= set(read), (read, iterators)
+    assert "bpf_map_elem" in given
 
 
 def test_cookies_and_what_kernels_before_them_say(guest: Any, objects: tuple[Path, bytes]) -> None:

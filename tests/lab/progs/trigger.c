@@ -1,5 +1,6 @@
-/* Does what the programs of `families.bpf.c` look at, three times: bind(2), a packet to itself, a connection. */
+/* Does what the programs of `families.bpf.c` look at, three times: bind(2), a connection to itself. */
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -12,6 +13,8 @@ int main(void)
 		socklen_t size = sizeof(here);
 		int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
 
+		/* There while a test has it registered. */
+		setsockopt(client, IPPROTO_TCP, TCP_CONGESTION, "lab_control", 11);
 		if (bind(server, (struct sockaddr *)&here, sizeof(here)) || listen(server, 1))
 			return 1;
 		getsockname(server, (struct sockaddr *)&here, &size);

@@ -138,6 +138,8 @@ def _info(
         return pack("=IIQ", fd.fileno(), 0, 0), fd
     if kind in _OF_MAPS:
         raise InputError(f"`{program.name}` goes over the elements of a map", program.name, "pass `map=`")
+    if kind == "cgroup" and cgroup is None:
+        raise InputError(f"`{program.name}` goes over cgroups", program.name, "pass `cgroup=`, where it begins")
     if pid or tid:
         from struct import pack
 
