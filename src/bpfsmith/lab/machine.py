@@ -78,6 +78,10 @@ class Spec:
         ]  # fmt: skip
         return blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
+    def made_by(self) -> str:
+        """What makes all templates of an image stale when it changes: QEMU, the agent and the image's other parts."""
+        return f"{self.qemu.stamp}\n{self.qemu.told}\n{self.append}\n{self.image_key}"
+
     def at(self, memory: int) -> Spec:
         """The same machine with more memory (MiB)."""
         other = Spec(

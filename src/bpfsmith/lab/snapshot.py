@@ -150,7 +150,7 @@ class Template:
                 _clear(folder)  # a full disk, mostly: this process goes on with what it has in memory
                 made.unkept = (getattr(error, "strerror", "") or str(error)).lower()
             else:
-                _forget_others(folder)
+                _forget_others(folder, spec)
         return made
 
     def _keep(self, folder: str) -> None:
@@ -173,7 +173,7 @@ class Template:
             self._sums[name] = crc32(data)
         told = {
             "format": FORMAT, "key": self.spec.key(), "boot": boot_id(), "files": files, "about": self.about,
-            "large": self._sums,
+            "large": self._sums, "made_by": self.spec.made_by(),
         }  # fmt: skip
         write_file(os.path.join(folder, "about.json"), json.dumps(told).encode())
         self.folder = folder
@@ -338,17 +338,23 @@ def _clear(folder: str) -> None:
         unlink(os.path.join(folder, name))
 
 
-def _forget_others(folder: str) -> None:
-    """Removes templates of the same kernel, image and memory with another key: of an older agent or QEMU. Those that
-    somebody is making are left alone, and clones that run keep what they have mapped."""
+def _forget_others(folder: str, spec: Spec) -> None:
+    """Removes templates of the same kernel and image, of any memory, that an older agent or QEMU made. Those somebody
+    makes now are left alone, and clones that run keep what they have mapped."""
+    import json
     from fcntl import LOCK_EX, LOCK_NB, flock
 
     base, own = os.path.split(folder)
-    start = own.rpartition("-")[0] + "-"
     for name in os.listdir(base):
         path = os.path.join(base, name)
-        if name == own or not name.startswith(start) or len(name) != len(own):
+        if name == own or name.split("-")[0] != spec.label:
             continue
+        try:
+            with open(os.path.join(path, "about.json"), "rb") as file:
+                if json.loads(file.read()).get("made_by") == spec.made_by():
+                    continue
+        except (OSError, ValueError, AttributeError):
+            pass  # damaged, half made or of another format
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
