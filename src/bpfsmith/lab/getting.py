@@ -8,6 +8,7 @@ from bpfsmith.lab import store
 from bpfsmith.lab.kernels.fetch import Gone, fetch_to
 from bpfsmith.lab.kernels.index import newest_first
 from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, SUITES, native_arch, suites_for
+from bpfsmith.lab.prepare import no_space
 from bpfsmith.lab.progress import Progress
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, InputError, UnknownName
 
@@ -77,7 +78,11 @@ def get(
     job = _Job(arch, _FLAVOURS.get(flavour, flavour), [mirror] if isinstance(mirror, str) else list(mirror), keyring)
     job.suites = list(suites)
     job.progress = progress or Progress()
-    return job.run([_checked(one) for one in wanted], update)
+    checked = [_checked(one) for one in wanted]
+    try:
+        return job.run(checked, update)
+    except OSError as error:  # of our own files: what the network says is told where it is asked
+        raise no_space(error, store.place()) from None
 
 
 def refresh_indexes(progress: Progress | None = None, arch: str = "") -> None:
@@ -223,9 +228,13 @@ class _Job:
         import json
 
         path = self._path(suite)
-        with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as out:
-            json.dump([one.to_json() for one in self._read[suite]], out)
-        os.replace(f"{path}.{os.getpid()}", path)
+        text = json.dumps([one.to_json() for one in self._read[suite]])
+        try:
+            with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as out:
+                out.write(text)
+            os.replace(f"{path}.{os.getpid()}", path)
+        except OSError:  # a full disk: it is read again next time
+            os.unlink(f"{path}.{os.getpid()}")
 
     def _choices(self, name: str) -> list[Offer]:
         return newest_first([one for found in self._read.values() for one in found], name, self.flavour)
@@ -271,7 +280,7 @@ class _Job:
 
         from bpfsmith.lab.kernels import tree
         from bpfsmith.lab.kernels.deb import Deb
-        from bpfsmith.lab.prepare import no_space, prepare
+        from bpfsmith.lab.prepare import prepare
 
         paths = [self._fetch(offer, file) for file in offer.files]
         folder = os.path.join(store.folder("downloads"), f".unpacked-{os.getpid()}")
@@ -281,8 +290,6 @@ class _Job:
             source.package = offer.package
             source.arch = self.arch
             one = prepare(source, series_named=True, more=lambda names: tree.fetch(source, names, passed, folder))
-        except OSError as error:
-            raise no_space(error, folder) from None
         finally:
             rmtree(folder, ignore_errors=True)
         for path in paths:

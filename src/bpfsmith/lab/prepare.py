@@ -60,7 +60,7 @@ def prepare(
         told = _make(source, new, more)
         return _keep(new, told, name, series_named)
     except OSError as error:
-        raise no_space(error, new) from None
+        raise no_space(error, os.path.dirname(new)) from None
     finally:
         from shutil import rmtree
 
@@ -68,15 +68,15 @@ def prepare(
 
 
 def no_space(error: OSError, path: str) -> BpfsmithError:
-    """What a failed write is told as."""
+    """What a failed write below the folder `path` is told as."""
     from errno import EDQUOT, ENOSPC
 
     why = (error.strerror or str(error)).lower()
     if error.errno in (ENOSPC, EDQUOT):
         return EnvironmentMissing(
-            f"no space for the kernel in `{os.path.dirname(path)}`: it needs 250 MB", "bpfsmith lab remove NAME"
+            f"no space for the kernel in `{path}`: one takes 250 MB", "bpfsmith lab remove NAME", where=path
         )
-    return InputError(f"cannot prepare the kernel: {why}", where=error.filename or path)
+    return InputError(f"cannot prepare the kernel: {why}", where=str(error.filename or path))
 
 
 def _make(source: Source, new: str, more: Callable[[set[str]], None] | None) -> dict[str, Any]:

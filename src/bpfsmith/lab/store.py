@@ -260,10 +260,9 @@ def sweep() -> None:
     """Removes what processes that are no more left half made."""
     from shutil import rmtree
 
-    base = folder("kernels")
-    for name in os.listdir(base):
-        kind, _, rest = name.partition("-")
-        pid = rest.partition("-")[0]
-        if kind not in (".new", ".gone") or not pid.isdecimal() or os.path.exists(f"/proc/{pid}"):
-            continue
-        rmtree(os.path.join(base, name), ignore_errors=True)
+    for base in (folder("kernels"), folder("downloads")):
+        for name in os.listdir(base):
+            kind, _, rest = name.partition("-")
+            pid = rest.partition("-")[0]
+            if kind in (".new", ".gone", ".unpacked") and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+                rmtree(os.path.join(base, name), ignore_errors=True)

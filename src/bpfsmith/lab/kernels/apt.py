@@ -128,6 +128,7 @@ class AptArchive:
 
     def transfer(self, url: str, part: str, told: Callable[[int], None]) -> None:
         """Brings a file by apt's own methods; what is there of it is resumed."""
+        from errno import ENOSPC
         from subprocess import TimeoutExpired
 
         child = self._start([self._helper, "-c", self._conf, "download-file", url, part])
@@ -144,6 +145,8 @@ class AptArchive:
             why = _why(said)
             if "404" in why or "File not found" in why:
                 raise Gone(f"there is no `{url}`", "")
+            if "No space left" in said:
+                raise OSError(ENOSPC, "no space left on device", part)
             raise EnvironmentMissing(f"apt could not fetch `{url}`: {why}", "")
 
     def url(self, offer: Offer, file: File) -> str:

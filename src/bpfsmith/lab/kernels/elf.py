@@ -35,7 +35,7 @@ def _segments(data: bytes) -> list[tuple[int, int, int]]:
     try:
         start, size, count = unpack_from("<Q", data, 32)[0], *unpack_from("<HH", data, 54)
         headers = [unpack_from("<IIQQQQ", data, start + at * size) for at in range(count)]
-    except struct_error:
+    except (struct_error, OverflowError):
         return []
     return [(kind, offset, length) for kind, _, offset, _, _, length in headers]
 
@@ -76,7 +76,7 @@ def section_at(data: bytes, name: str) -> tuple[int, int] | None:
         for at, kind, _, _, offset, size in headers:
             if kind != 8 and text[at : at + len(wanted)] == wanted and offset + size <= len(data):
                 return offset, size
-    except (struct_error, IndexError):
+    except (struct_error, OverflowError, IndexError):
         return None
     return None
 

@@ -121,5 +121,5 @@ def _transfer(url: str, part: str, told: Callable[[int], None]) -> None:
         if getattr(error, "errno", None) in (ENOSPC, EDQUOT):
             from bpfsmith.lab.prepare import no_space
 
-            raise no_space(error, part) from None  # type: ignore[arg-type]
+            raise no_space(error, os.path.dirname(part)) from None  # type: ignore[arg-type]
         raise _failed(url, error) from None
