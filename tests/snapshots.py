@@ -129,6 +129,7 @@ SNAPSHOTS = {
     "lab.schema.json": schema_of("lab"),
     "ps.schema.json": schema_of("ps"),
     "run.schema.json": schema_of("run"),
+    "verify.schema.json": schema_of("verify"),
 }
 
 
