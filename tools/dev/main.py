@@ -5,6 +5,7 @@
     ./dev check                      lint, types, floors, public surface: the quick part of the suite
     ./dev test [--full] [PYTEST..]   the whole suite against the installed wheel, or only the given pytest arguments
     ./dev docs [--check]             writes what is generated from code (or compares)
+    ./dev facts [--kernels NAME..]   asks real kernels for every row of the facts, in guests, and keeps what they answer
     ./dev bench [NAME..]             measurements, side by side with peers
     ./dev wheel                      the wheel to publish, proved on a Python without compilers
 
@@ -64,6 +65,12 @@ def docs(words: Sequence[str]) -> None:
     suite.docs(check="--check" in words)
 
 
+def facts(words: Sequence[str]) -> None:
+    import suite
+
+    suite.facts(words)
+
+
 def bench(words: Sequence[str]) -> None:
     import suite
 
@@ -77,7 +84,16 @@ def wheel(words: Sequence[str]) -> None:
     say(f"ready: {relative(str(build_and_prove()))}")
 
 
-COMMANDS = {"setup": setup, "demo": demo, "check": check, "test": test, "docs": docs, "bench": bench, "wheel": wheel}
+COMMANDS = {
+    "setup": setup,
+    "demo": demo,
+    "check": check,
+    "test": test,
+    "docs": docs,
+    "facts": facts,
+    "bench": bench,
+    "wheel": wheel,
+}
 
 
 INSIDE = "BPFSMITH_DEV_INSIDE"

@@ -187,6 +187,15 @@ def docs(*, check: bool) -> None:
         raise Failed(f"what {', '.join(stale)} made is not up to date; `./dev docs` writes it")
 
 
+def facts(words: Sequence[str]) -> None:
+    """Asks the kernels of the lab's matrix (or `--kernels`) for every row of the facts; then all that follows."""
+    installed.install()
+    run([BIN / "python", ROOT / "tools/facts/prove.py", *words])
+    if "--compare" not in words:
+        run([BIN / "python", ROOT / "tools/facts/generate.py"])
+        docs(check=False)
+
+
 def bench(words: Sequence[str]) -> None:
     """Every measurement in `bench/`, or the ones named; what starts with a dash (`--write`) is theirs."""
     installed.install()

@@ -51,6 +51,11 @@ class Sources:
         self.programs: Any = tomllib.loads((DATA / "program-types.toml").read_text())
         self.maps: Any = tomllib.loads((DATA / "map-types.toml").read_text())
         self.extra: Any = tomllib.loads((DATA / "extra.toml").read_text())
+        self.mended: Any = tomllib.loads((DATA / "mended.toml").read_text())
+
+    def mends(self, kind: str) -> dict[tuple[str, str], dict[str, str]]:
+        """(name, program type) -> what real kernels taught: `since` ("" = never), `known`, `why`."""
+        return {(row["name"], word): row for row in self.mended.get(kind, ()) for word in row["types"]}
 
     def numbers(self, enum_name: str) -> list[tuple[str, int]]:
         """Every enumerator of libbpf's header and the newest kernel read, by number."""

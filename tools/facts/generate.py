@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+# The facts of this checkout, whatever else is installed: claims are judged by the tables just written.
+sys.path.insert(1, str(Path(__file__).parents[2] / "src"))
 from aya_sections import AYA_SECTIONS
 from common import (
     DOCS,
@@ -185,21 +187,42 @@ def kfunc_rows(src: Sources) -> str:
                     row["programs"].setdefault(word, "")
     for name in born:
         row_of(name)
+    rows.pop("name", None)  # a placeholder of one of the sources
+    mends = src.mends("kfunc")
+    told_born = {row["name"]: (row["since"], row["commit"]) for row in src.mended.get("born", ())}
+    gone = {name: row for row in src.mended.get("gone", ()) for name in row["names"]}
     out = []
     for name in sorted(rows):
-        since, commit = born.get(name, ("", ""))
+        since, commit = told_born.get(name) or born.get(name, ("", ""))
         row = rows[name]
+        notes = mend_kfunc(name, row["programs"], mends)
         seen = row["seen"]
+        # A source that lists it, and a later one that does not: it is gone (or moved to a test module).
+        later_sources = [k for k in KERNELS if seen and since_key(k) > since_key(seen[-1])]
         by = ""
         if not since and seen:
             before = [k for k in KERNELS if since_key(k) < since_key(seen[0])]
             since, by = (after(before[-1]) if before else ""), seen[0]
         programs = tuple(sorted((p, later(since, v)) for p, v in row["programs"].items()))
-        source = "; ".join(([f"{DOCS} {commit}"] if commit else []) + ([f"linux {', '.join(seen)}"] if seen else []))
+        last = gone.get(name, {"since": later_sources[0] if later_sources else "", "why": ""})
+        told = [f"{DOCS} {commit}" if commit else "", f"linux {', '.join(seen)}" if seen else "", *notes, last["why"]]
+        source = "; ".join(text for text in told if text)
         words, sets = tuple(sorted(row["flags"])), tuple(sorted(row["sets"]))
-        out.append((name, since, commit, by, words, programs, sets, source or DOCS))
-    columns = "name, since, commit, known at the latest in, flags, program types with since, sets, source"
+        out.append((name, since, commit, by, words, programs, sets, last["since"], source or DOCS))
+    columns = "name, since, commit, known at the latest in, flags, program types with since, sets, gone since, source"
     return table_text("kernel functions", columns, rows=out)
+
+
+def mend_kfunc(name: str, programs: dict[str, str], mends: dict[tuple[str, str], dict[str, str]]) -> list[str]:
+    """Puts right what real kernels contradicted; answers why."""
+    notes = set()
+    for (mended, word), mend in mends.items():
+        if mended == name:
+            programs.pop(word, None)
+            if mend["since"]:
+                programs[word] = mend["since"]
+            notes.add(mend["why"])
+    return sorted(notes)
 
 
 def plain(program: Any) -> str:
@@ -211,7 +234,7 @@ def lsm_rows(src: Sources) -> str:
     for kernel in src.kernels:
         for name, found in kernel["lsm_hooks"].items():
             row = hooks.setdefault(name, {"result": found["result"], "sleepable": False, "disabled": False, "seen": []})
-            row["sleepable"] |= found["sleepable"]
+            row["sleepable"] = found["sleepable"]
             row["disabled"] = found["disabled"]
             row["result"] = found["result"] if found["result"] != "int" or row["result"] != "bool" else "bool"
             row["seen"].append(kernel["version"])
@@ -233,6 +256,7 @@ def section_rows(src: Sources) -> str:
 
 
 def build() -> dict[str, str]:
+    """The tables of claims; what kernels answered about them is `seen.json`, made from these."""
     src = Sources()
     return {
         "helpers.json": helpers(src),
@@ -247,16 +271,31 @@ def build() -> dict[str, str]:
     }
 
 
+def stale(tables: dict[str, str]) -> list[str]:
+    return [name for name, text in tables.items() if not (OUT / name).exists() or (OUT / name).read_text() != text]
+
+
+def seen_tables() -> dict[str, str]:
+    """What real kernels answered, judged by the tables of claims as they are written."""
+    from seen_table import contexts, seen
+
+    return {"contexts.json": contexts(), "seen.json": seen()}
+
+
 def main() -> int:
-    stale = [name for name, text in build().items() if not (OUT / name).exists() or (OUT / name).read_text() != text]
-    if "--check" in sys.argv[1:]:
-        for name in stale:
-            print(f"stale: {OUT / name}")
-        return 1 if stale else 0
+    check = "--check" in sys.argv[1:]
+    wrong = []
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, text in build().items():
-        (OUT / name).write_text(text)
-    print(f"wrote {len(stale)} changed files to {OUT}")
+    for make in (build, seen_tables):
+        tables = make()
+        wrong += stale(tables)
+        for name, text in () if check else tables.items():
+            (OUT / name).write_text(text)
+    if check:
+        for name in wrong:
+            print(f"stale: {OUT / name}")
+        return 1 if wrong else 0
+    print(f"wrote {len(wrong)} changed files to {OUT}")
     return 0
 
 

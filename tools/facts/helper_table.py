@@ -60,10 +60,15 @@ class Permissions:
         self.docs = docs_permissions(src)
         self.banned = excluded_helpers(src)
         self.overrides = permission_overrides(src)
+        self.mended = src.mends("helper")
+        self.never = {(row["name"], word): row["never"] for row in src.mended.get("limit", ()) for word in row["types"]}
         self.born = {program_word(name): since for name, (since, _) in src.features["program_types"].items()}
 
     def since(self, program: str, name: str, helper_since: str) -> tuple[str, str] | None:
         """(first kernel, kernel it was read in where the first one is not known exactly); None: not allowed."""
+        mend = self.mended.get((name, program))
+        if mend is not None:
+            return (mend["since"], mend.get("known", "")) if mend["since"] else None
         seen = [k["version"] for k in self.src.kernels if name[4:] in k["programs"].get(program, {})]
         rule = self.docs.get(program, {}).get(name)
         if program == "ext" or (program, name) in self.banned or not (seen or rule is not None):
@@ -95,6 +100,7 @@ class Permissions:
         never = tuple(attach_word(self.src, a) for a in newest.get("not_attach", ())) if not only else ()
         if newest.get("trampoline"):
             only = tuple(sorted({*only, *TRAMPOLINE}))
+        never = tuple(sorted({*never, *self.never.get((name, program), ())}))
         sleepable = bool(rule.get("sleepable") or newest.get("sleepable"))
         limit = (only, never, sleepable, newest.get("cap", ""))
         return limit if any(limit) else None
@@ -148,6 +154,7 @@ def helpers(src: Sources) -> str:
         index = sets.setdefault(tuple(sorted(pairs.items())), len(sets))
         read = [k["version"] for k in src.kernels if any(short in p for p in k["programs"].values())]
         notes = sorted({text for (p, n), (_, text) in permissions.overrides.items() if n == name and p in pairs})
+        notes += sorted({row["why"] for (n, _), row in permissions.mended.items() if n == name})
         rows.append(
             (number, name, since, commit, bits, () if len(gpl) == len(known) else tuple(gpl),
              plain_args(first["args"]), plain_return(first["ret"]), index, limit_rows(limits), bound_rows(bounds),

@@ -57,8 +57,19 @@ def rule_page(entry: Entry) -> Page:
 
 
 def _fact_page(kind: str, row: Row) -> Page:
-    lines = [f"* {label}: {text}" for label, text in row.fields()]
-    return Page(kind, row.name, f"# {kind} {row.name}\n\n" + "\n".join(lines))
+    """A row, and what real kernels answered about it: `since: Linux 5.8 (first seen here: 5.10)`."""
+    seen = facts.seen.of_row(row)
+    told = dict(seen.fields(row.since)) if seen is not None else {}
+    first = told.pop("seen", "")
+    lines = []
+    for label, text in row.fields():
+        lines.append(f"* {label}: {text}" + (f" ({first})" if label == "since" and first else ""))
+        if label == "since":
+            first = ""
+    if first:
+        lines.append(f"* seen: {first}")
+    lines += [f"* {label}: {text}" for label, text in told.items()]
+    return Page(kind, row.name, f"# {kind} {row.name}\n\n" + "\n".join(lines), facts.seen.document(row))
 
 
 def _unknown(word: str) -> InputError:

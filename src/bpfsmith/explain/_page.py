@@ -11,14 +11,16 @@ __all__ = ["Explanation", "Page"]
 
 
 class Page:
-    """One page: `kind` is `rule`, `topic`, `list`, `index` or a fact's kind; `markdown` starts with its heading."""
+    """One page: `kind` is `rule`, `topic`, `list`, `index` or a fact's kind; `markdown` starts with its heading;
+    `facts`: of a fact, the first kernel claimed and what each kernel asked answered (`facts.seen.document`)."""
 
-    __slots__ = ("kind", "markdown", "name")
+    __slots__ = ("facts", "kind", "markdown", "name")
 
-    def __init__(self, kind: str, name: str, markdown: str) -> None:
+    def __init__(self, kind: str, name: str, markdown: str, facts: dict[str, Any] | None = None) -> None:
         self.kind = kind
         self.name = name
         self.markdown = markdown.strip() + "\n"
+        self.facts = facts
 
     def __repr__(self) -> str:
         return f"<Page {self.kind} {self.name}>"
@@ -46,9 +48,11 @@ class Explanation:
         return self.markdown
 
     def to_json(self) -> dict[str, Any]:
-        """`{"version":1,"word","pages":[{"kind","name","markdown"}]}`."""
+        """`{"version":1,"word","pages":[{"kind","name","markdown","facts"}]}`; `facts` is null but for facts."""
         return {
             "version": 1,
             "word": self.word,
-            "pages": [{"kind": one.kind, "name": one.name, "markdown": one.markdown} for one in self.pages],
+            "pages": [
+                {"kind": one.kind, "name": one.name, "markdown": one.markdown, "facts": one.facts} for one in self.pages
+            ],
         }

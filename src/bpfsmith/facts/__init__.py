@@ -1,5 +1,5 @@
 """Facts about eBPF with provenance: one row per program type, attach type, map type, helper, kernel function, flag,
-instruction feature and section name.
+instruction feature, section name and context.
 
     from bpfsmith import facts
     facts.helpers.by_name("bpf_loop").since          # "5.17"
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from . import attach_types as attach_types
+    from . import contexts as contexts
     from . import flags as flags
     from . import helpers as helpers
     from . import insn_features as insn_features
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from . import map_types as map_types
     from . import program_types as program_types
     from . import sections as sections
+    from . import seen as seen
     from ._row import Row
     from ._row import series_key as series_key
 
@@ -39,11 +41,12 @@ TABLES = (
     "insn_features",
     "sections",
     "lsm_hooks",
+    "contexts",
 )
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in TABLES:
+    if name in TABLES or name == "seen":
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

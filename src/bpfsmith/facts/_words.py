@@ -5,7 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from . import attach_types, flags, helpers, insn_features, kfuncs, lsm_hooks, map_types, program_types, sections
+from . import (
+    attach_types,
+    contexts,
+    flags,
+    helpers,
+    insn_features,
+    kfuncs,
+    lsm_hooks,
+    map_types,
+    program_types,
+    sections,
+)
 
 if TYPE_CHECKING:
     from ._row import Row
@@ -23,6 +34,8 @@ def lookup(word: str) -> list[tuple[str, Row]]:
         flags.get(word.upper()) or flags.get(f"BPF_F_{word.upper()}"),
         insn_features.get(lower),
         lsm_hooks.get(word),
+        contexts.get(word),
+        contexts.field(word),
         sections.match(word),
     ]
     return [(row.kind, row) for row in found if row is not None]
@@ -33,7 +46,7 @@ def _names() -> dict[str, str]:
     """Every name in lower case -> as it is written."""
     rows: list[Row] = [
         *program_types.all(), *map_types.all(), *attach_types.all(), *helpers.all(), *kfuncs.all(), *flags.all(),
-        *insn_features.all(), *lsm_hooks.all(), *sections.all(),
+        *insn_features.all(), *lsm_hooks.all(), *sections.all(), *contexts.all(),
     ]  # fmt: skip
     return {row.name.lower(): row.name for row in rows}
 

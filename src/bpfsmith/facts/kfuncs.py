@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 # Program types that share one set of kernel functions (`bpf_prog_type_to_kfunc_hook` in kernel/bpf/btf.c): `lsm` with
-# `tracing` since 6.0, `tracepoint` and `perf_event` since 6.12, the cgroup types with `cgroup_skb` since 6.10.
+# `tracing` since 6.0, `tracepoint` and `perf_event` since 6.12, `raw_tracepoint` after 6.18 (there in 7.3), the cgroup
+# types with `cgroup_skb` since 6.10.
 _SHARED = (
-    frozenset(("tracing", "lsm", "tracepoint", "perf_event")),
+    frozenset(("tracing", "lsm", "tracepoint", "perf_event", "raw_tracepoint")),
     frozenset((*(f"cgroup_{one}" for one in ("skb", "sock", "device", "sock_addr", "sockopt", "sysctl")), "sock_ops")),
     frozenset(("lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local")),
 )
@@ -24,10 +25,11 @@ _SHARED = (
 class Kfunc(Row):
     """One kernel function. `flags`: the kernel's `KF_` words; `program_types`: type -> series ("" where only the
     function's own first kernel is known; `unspec` stands for all types); both empty where no source lists them.
+    `gone`: first series known to have it no more ("" = the newest has it), renamed or moved to a test module.
     `known`: where `since` is only the earliest it can be, the first series read that has it, else "". Modules may add
     more functions."""
 
-    __slots__ = ("_programs", "flags", "known", "sets")
+    __slots__ = ("_programs", "flags", "gone", "known", "sets")
     kind = "kfunc"
 
     def __init__(self, row: tuple[Any, ...]) -> None:
@@ -35,8 +37,9 @@ class Kfunc(Row):
         self.sets: tuple[str, ...]
         self._programs: tuple[tuple[str, str], ...]
         self.known: str
+        self.gone: str
         (self.name, self.since, self.commit, self.known, self.flags, self._programs, self.sets,
-         self.source) = row  # fmt: skip
+         self.gone, self.source) = row  # fmt: skip
 
     @property
     def program_types(self) -> dict[str, str]:
@@ -59,6 +62,7 @@ class Kfunc(Row):
         yield "flags", ", ".join(self.flags)
         yield "program types", ", ".join(f"{word} ({since})" if since else word for word, since in self._programs)
         yield "sets", ", ".join(self.sets)
+        yield "gone", f"from Linux {self.gone} on" if self.gone else ""
 
 
 @cache

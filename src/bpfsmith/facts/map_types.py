@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ._load import frozen, index, rows
-from ._row import Row
+from ._row import Row, later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,15 @@ class MapType(Row):
     @property
     def value_size(self) -> int | None:
         return int(self.value) if self.value.isdigit() else None
+
+    def flag_since(self, name: str) -> str | None:
+        """First series in which such a map may be made with that flag; None: never."""
+        from .flags import get as flag
+
+        row = flag(name)
+        if row is None or name not in self.flags:
+            return None
+        return later(self.since, row.since)
 
     def _fields(self) -> Iterator[tuple[str, str]]:
         yield "map type", f"{self.name} ({self.kernel_name}, number {self.number})"

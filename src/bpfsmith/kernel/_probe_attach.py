@@ -97,6 +97,11 @@ def _tracing(attach: int, name: str, kind: int = TRACING, prefix: str = "") -> i
     return loads(kind, expected_attach_type=attach, attach_btf_id=found)
 
 
+def _checked(kind: int, attach: int) -> int:
+    """A type whose attach type older kernels did not look at: then it is none."""
+    return -EINVAL if loads(kind, expected_attach_type=0xFF) == 0 else loads(kind, expected_attach_type=attach)
+
+
 def _lirc() -> int:
     return loads(20, expected_attach_type=16)
 
@@ -117,12 +122,12 @@ _SPECIAL: dict[int, Callable[[], int]] = {
     35: lambda: loads(XDP, expected_attach_type=35),
     36: lambda: _link(30, 36, EBADF, target_fd=-1),
     37: _xdp_link,
-    39: lambda: loads(21, expected_attach_type=39),
-    40: lambda: loads(21, expected_attach_type=40),
+    39: lambda: _checked(21, 39),
+    40: lambda: _checked(21, 40),
     41: lambda: _link(TRACEPOINT, 41, EBADF, target_fd=-1),
     42: kprobe_multi,
     43: lambda: _tracing(43, "socket_bind", LSM, "bpf_lsm_"),
-    44: lambda: answers(closed(create(26, 4, 4, 1, 0, btf_vmlinux_value_type_id=1)), ENOTSUPP),
+    44: struct_ops_link,
     45: _netfilter,
     46: lambda: _link(SCHED_CLS, 46, ENODEV, target_ifindex=0x7FFFFFFF),
     47: lambda: _link(SCHED_CLS, 47, ENODEV, target_ifindex=0x7FFFFFFF),

@@ -1,0 +1,275 @@
+"""Facts proved: what the stored answers of real kernels say about the claims, and whether the kernels still say so.
+
+`./dev facts` asks kernels for every row and stores the answers in `tools/facts/data/seen-*.json`; `claims.py` beside it
+judges. The always part compares the stored answers with the claims and asks a fixed, stratified sample again on each
+kernel that is prepared; with `--full` everything is asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from bpfsmith import facts, kernel, lab
+from bpfsmith.facts import seen
+from bpfsmith.lab import store
+from bpfsmith.lab.kernels.matrix import DEFAULT
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / "tools/facts"
+SAMPLE = 12  # of each table and answer
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[dict[str, ModuleType]]:
+    """The modules of `tools/facts`: they are the repository's, not the wheel's."""
+    if not TOOLS.is_dir():
+        pytest.skip("needs the repository's tools/facts")
+    before = set(sys.modules)
+    sys.path.insert(0, str(TOOLS))
+    try:
+        import asking
+        import claims
+        import features
+        import probes
+        import prove
+        import variants
+
+        yield {"asking": asking, "claims": claims, "features": features, "probes": probes, "prove": prove,
+               "variants": variants}  # fmt: skip
+    finally:
+        sys.path.remove(str(TOOLS))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(TOOLS)):
+                del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def stored(tools: dict[str, ModuleType]) -> dict[str, dict[str, Any]]:
+    return {data["kernel"]["series"]: data for data in tools["claims"].stored()}
+
+
+# ---------------------------------------------------------------- the stored answers, and the claims
+
+
+def test_no_claim_is_contradicted(tools: dict[str, ModuleType]) -> None:
+    wrong = [str(one) for one in tools["claims"].judged() if one.state == "contradicted"]
+    assert not wrong, "\n".join(wrong[:40])
+
+
+def test_every_kernel_of_the_matrix_was_asked(stored: dict[str, dict[str, Any]]) -> None:
+    assert set(DEFAULT) <= set(stored)
+    for series, data in stored.items():
+        told = data["kernel"]
+        assert told["series"] == series
+        assert told["package"] and told["release"].startswith(series) and len(told["date"]) == 10, told
+        assert [one for one in seen.kernels() if one.series == series and one.package == told["package"]]
+
+
+def test_every_row_of_the_facts_was_asked(tools: dict[str, ModuleType], stored: dict[str, dict[str, Any]]) -> None:
+    """A row that no kernel was asked for would never be contradicted."""
+    claims = tools["claims"]
+    asked = {(one.kind, one.name) for one in claims.judged()}
+    helpers = {name for kind, name in asked if kind == "helper"}
+    assert helpers == {row.name for row in facts.helpers.all()}
+    for table, kind in (
+        ("program_types", "program type"), ("map_types", "map type"), ("attach_types", "attach type"),
+        ("insn_features", "feature"), ("flags", "flag"),
+    ):  # fmt: skip
+        missing = [row.name for row in getattr(facts, table).all() if (kind, row.name) not in asked]
+        assert not missing, (table, missing)
+    hooks = {name for kind, name in asked if kind == "security hook"}
+    assert not {row.name for row in facts.lsm_hooks.all() if row.kernels} - hooks
+    # Kernel functions whose first kernel no source tells claim nothing.
+    silent = {row.name for row in facts.kfuncs.all() if not row.since and not row.program_types}
+    assert not {row.name for row in facts.kfuncs.all()} - silent - {name for kind, name in asked if kind == "kfunc"}
+
+
+def test_what_is_excused_has_its_reason(tools: dict[str, ModuleType]) -> None:
+    claims = tools["claims"]
+    counts: Counter[str] = Counter()
+    for one in claims.judged():
+        counts[one.state] += 1
+        if one.state == "config":
+            assert one.without.startswith("CONFIG_"), one
+    assert set(counts) <= set(claims.STATES)
+    # Excuses are few, or they would hide what is wrong.
+    assert counts["config"] + counts["withdrawn"] + counts["unasked"] < counts["present"] / 20, counts
+
+
+def test_a_wrong_claim_is_found(tools: dict[str, ModuleType], stored: dict[str, dict[str, Any]]) -> None:
+    """Answers that were otherwise would be contradictions, of each kind."""
+    claims = tools["claims"]
+    data = json.loads(json.dumps(stored["7.3"]))
+    data["program_types"]["xdp"] = 22
+    data["map_types"]["ringbuf"] = 22
+    data["attach_types"]["tcx_ingress"] = 22
+    data["features"]["may_goto"] = False
+    data["flags"]["BPF_F_SLEEPABLE"] = False
+    data["map_flags"]["hash"].remove("BPF_F_NO_PREALLOC")
+    data["map_flags"]["array"].append("BPF_F_LINK")
+    data["hooks"].pop("file_open")
+    data["kfuncs"]["bpf_cpumask_create"].remove("syscall")
+    data["contexts"] = {
+        name: {field: "" if field == "mark" else told for field, told in fields.items()}
+        for name, fields in data["contexts"].items()
+    }
+    number = facts.helpers.by_name("bpf_loop").number  # type: ignore[union-attr]
+    for name, told in data["helpers"].items():
+        if name.split()[0] == "xdp":
+            data["helpers"][name] = tools["asking"].ranges(tools["asking"].numbers(told) - {number})
+    found = {(one.kind, one.name, one.where) for one in claims.Kernel(data).all() if one.state == "contradicted"}
+    expected = {
+        ("program type", "xdp", ""), ("map type", "ringbuf", ""), ("attach type", "tcx_ingress", ""),
+        ("feature", "may_goto", ""), ("flag", "BPF_F_SLEEPABLE", ""), ("flag", "BPF_F_NO_PREALLOC", "hash"),
+        ("flag", "BPF_F_LINK", "array"), ("security hook", "file_open", ""), ("kfunc", "bpf_cpumask_create", "syscall"),
+        ("helper", "bpf_loop", "xdp"),
+    }  # fmt: skip
+    assert expected <= found, expected - found
+
+
+def test_an_option_excuses_and_a_backport_is_no_contradiction(tools: dict[str, ModuleType]) -> None:
+    claims = tools["claims"]
+    data = {
+        "kernel": {"series": "6.1"}, "config": {"CONFIG_FPROBE": "y"}, "helpers": {}, "sleeping_helpers": {},
+    }  # fmt: skip
+    judge = claims.Kernel(data).judge
+    assert judge("x", "a", "", "5.10", False).state == "contradicted"
+    assert judge("x", "a", "", "5.10", False, ("CONFIG_FPROBE",)).state == "contradicted"
+    lacking = judge("x", "a", "", "5.10", False, ("CONFIG_FPROBE", "CONFIG_NETKIT"))
+    assert (lacking.state, lacking.without) == ("config", "CONFIG_NETKIT=n")
+    assert judge("x", "a", "", "6.2", True).state == "backport"
+    assert judge("x", "a", "", "6.2", False).state == "absent"
+    assert judge("x", "a", "", "", True).state == "contradicted"
+    assert judge("x", "a", "", "5.10", None).state == "unasked"
+    # Between the earliest it can be and the kernel from which on it is certain, both are right.
+    assert judge("x", "a", "", "5.11", False, known="6.12").state == "absent"
+
+
+# ---------------------------------------------------------------- what users see of it
+
+
+def test_explain_tells_what_was_seen(run_cli: Any) -> None:
+    ran = run_cli("explain", "bpf_loop")
+    assert "since: Linux 5.17 (e6f2dd0f8067) (first seen here: 6.1)" in ran.stdout
+    assert "program types seen on 6.1:" in ran.stdout
+    told = json.loads(run_cli("explain", "bpf_loop", "--format", "json").stdout)["pages"][0]["facts"]
+    assert told["since"] == "5.17"
+    by_kernel = {one["kernel"]: one for one in told["seen"]}
+    assert by_kernel["5.10"]["state"] == "absent" and by_kernel["6.1"]["state"] == "present"
+    assert "xdp" in by_kernel["6.1"]["types"] and by_kernel["5.10"]["types"] == []
+    assert by_kernel["6.1"]["package"] and by_kernel["6.1"]["date"]
+
+
+@pytest.mark.parametrize(
+    "word", ["ringbuf", "netfilter", "bpf_cpumask_create", "tcx_ingress", "BPF_F_LINK", "may_goto"]
+)
+def test_explain_knows_every_kind(run_cli: Any, word: str) -> None:
+    assert "first seen here: " in run_cli("explain", word).stdout
+
+
+def test_an_option_that_takes_a_thing_away_is_named(run_cli: Any) -> None:
+    assert "built with CONFIG_BPF_LIRC_MODE2=n" in run_cli("explain", "lirc_mode2").stdout.replace("\n", " ")
+
+
+def test_contexts_are_explained(run_cli: Any) -> None:
+    mark = facts.contexts.field("__sk_buff.mark")
+    assert mark is not None and (mark.offset, mark.size) == (8, 4)
+    assert mark.access("sched_cls") == "r124 w4"
+    assert mark.access("flow_dissector") == ""
+    assert "egress_ifindex" in run_cli("explain", "xdp_md").stdout
+
+
+def test_the_numbers_of_the_document_are_those_of_the_data(tools: dict[str, ModuleType]) -> None:
+    text = (ROOT / "docs/exactness.md").read_text()
+    assert tools["claims"].summary() in text, "`./dev docs` writes it"
+
+
+# ---------------------------------------------------------------- asked again
+
+
+def _prepared(series: str) -> store.Prepared:
+    for one in store.all():
+        if one.name == series:
+            return one
+    pytest.skip(f"kernel {series} is not prepared: bpfsmith lab get {series}")
+
+
+def _flat(data: dict[str, Any], tools: dict[str, ModuleType]) -> list[tuple[str, str, str, Any]]:
+    """(table, row, what, answer) of the tables that are asked program by program."""
+    numbers = tools["asking"].numbers
+    out: list[tuple[str, str, str, Any]] = []
+    for variant, told in data["helpers"].items():
+        there = numbers(told)
+        out += [("helpers", variant, str(number), number in there) for number in range(1, 212)]
+    for name, types in data["kfuncs"].items():
+        out += [("kfuncs", name, word, word in types) for word in ("xdp", "sched_cls", "tracing", "syscall", "lsm")]
+    return out
+
+
+def _sample(rows: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Of each table and answer, and of each program type, a few: the same ones every time."""
+    strata: dict[tuple[str, str, Any], list[tuple[str, str, str, Any]]] = {}
+    for row in rows:
+        key = row[1].split()[0] if row[0] == "helpers" else row[2]
+        strata.setdefault((row[0], key, row[3]), []).append(row)
+    out = []
+    for key, those in sorted(strata.items(), key=str):
+        out += random.Random(str(key)).sample(those, min(SAMPLE, len(those)))
+    return out
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("series", DEFAULT)
+def test_a_sample_is_answered_as_stored(
+    series: str, tools: dict[str, ModuleType], stored: dict[str, dict[str, Any]]
+) -> None:
+    """Types, instructions and flags all; helpers and kernel functions by a sample of each program type and answer."""
+    prepared = _prepared(series)
+    data = stored[series]
+    if prepared.package != data["kernel"]["package"]:
+        pytest.skip(f"{prepared.package} is prepared, {data['kernel']['package']} was asked: `./dev facts` asks it")
+    features, probes, variants = tools["features"], tools["probes"], tools["variants"]
+    with lab.open(prepared) as guest, kernel.through(guest.door, guest.kernel):
+        assert features.types(facts.program_types.all(), "program_type") == data["program_types"]
+        assert features.types(facts.map_types.all(), "map_type") == data["map_types"]
+        assert features.types(facts.attach_types.all(), "attach_type") == data["attach_types"]
+        assert features.features() == data["features"]
+        assert features.program_flags() | features.creation_flags() == data["flags"]
+        assert features.map_flags() == data["map_flags"]
+        every = {one.name: one for one in variants.settle(variants.all_variants())}
+        assert set(every) == set(data["helpers"])
+        held = {number for those in probes.WITH_MAP.values() for number in those}
+        rows = [row for row in _sample(_flat(data, tools)) if row[0] == "helpers" and int(row[2]) not in held]
+        answers = tools["asking"].each(
+            [every[variant].load(probes.helper_code(every[variant], int(number))) for _, variant, number, _ in rows]
+        )
+        wrong = [
+            (row, log)
+            for row, (answer, log) in zip(rows, answers, strict=True)
+            if (probes.judged(answer, log) == "yes") != row[3]
+        ]
+        assert not wrong, wrong[:5]
+
+
+@pytest.mark.lab
+@pytest.mark.full
+@pytest.mark.parametrize("series", DEFAULT)
+def test_everything_is_answered_as_stored(
+    series: str, tools: dict[str, ModuleType], stored: dict[str, dict[str, Any]]
+) -> None:
+    data = stored[series]
+    prepared = _prepared(series)
+    if prepared.package != data["kernel"]["package"]:
+        pytest.skip(f"{prepared.package} is prepared, {data['kernel']['package']} was asked: `./dev facts` asks it")
+    prove = tools["prove"]
+    again = json.loads(prove.text(prove.ask(prepared.name, data["kernel"]["date"])))
+    assert not prove.differences(data, again)
