@@ -56,6 +56,8 @@ def test_the_kernel_starting_over_loses_and_doubles_nothing(kind: str, batch: bo
                     found = door.map_dump(table.fileno(), sizes, 24, 0, 0, 16000, kind != "hash")
                 else:
                     found = door.map_dump_each(table.fileno(), sizes, 0, 4000)
+                if found[1] == 524:  # ENOTSUPP: the product reads such maps entry by entry
+                    pytest.skip(f"kernel: no batches of `{kind}` maps")
                 raw = bytes(found[0])
                 keys = [raw[at : at + size] for at in range(0, len(raw), sizes[2])]
                 assert found[1] == 0 and len(set(keys)) == len(keys)

@@ -198,7 +198,7 @@ char LICENSE[] SEC("license") = "GPL";
     with (
         bpfsmith.load(bpf_object(source)) as bpf,
         bpf.programs["ps_here"].attach_xdp(netns.device, mode="skb"),
-        bpf.programs["ps_tc"].attach_tc(netns.device),
+        bpf.programs["ps_tc"].attach_tc(netns.device, via="tcx"),
     ):
         own = {info.program(program.fd)["id"] for program in bpf.programs.values()}
         here = {one.target for one in bpfsmith.ps("links").links if one.program_id in own}

@@ -279,7 +279,9 @@ def lacking(command: str, errno: int, about: str, given: Mapping[str, Any]) -> B
             f"{start}: this type of map has no such batch operation in this kernel", "batch operations", "5.6",
             "entry by entry works", about,
         )  # fmt: skip
-    linked = command == "BPF_MAP_CREATE" and given.get("map_type") == _STRUCT_OPS and given.get("map_flags", 0) & _F_LINK
+    linked = (
+        command == "BPF_MAP_CREATE" and given.get("map_type") == _STRUCT_OPS and given.get("map_flags", 0) & _F_LINK
+    )
     if linked and not _known("struct_ops_link"):
         return Unsupported(
             f"{start}: this kernel has no links of struct_ops", "struct_ops_link", "6.4",
@@ -303,7 +305,8 @@ def _asked(command: str, given: Mapping[str, Any]) -> list[str]:
         program = program_types.get(given.get("prog_type", 0))
         attach = attach_types.get(given.get("expected_attach_type", 0)) if given.get("prog_type") in _BOUND else None
         bound = [f"attach_type:{attach.name}"] if attach else []
-        return [f"program_type:{program.name}", *bound] if program else []
+        frags = ["xdp_frags"] if given.get("prog_type") == _XDP and given.get("prog_flags", 0) & _F_XDP_FRAGS else []
+        return [f"program_type:{program.name}", *bound, *frags] if program else []
     if command in ("BPF_LINK_CREATE", "BPF_PROG_ATTACH"):
         attach = attach_types.get(given.get("attach_type", 0))
         return [f"attach_type:{attach.name}"] if attach else []
@@ -314,6 +317,7 @@ def _asked(command: str, given: Mapping[str, Any]) -> list[str]:
 
 
 _STRUCT_OPS, _F_LINK = 26, 1 << 13
+_XDP, _F_XDP_FRAGS = 6, 1 << 5
 # Programs whose attach type decides when they are loaded: tracing, LSM.
 _BOUND = (26, 29)
 
@@ -341,6 +345,8 @@ def _since(feature: str) -> tuple[str, str]:
     family, _, word = feature.partition(":")
     if family == "command":
         return _COMMAND_SINCE.get(word, ""), f"`{word}`"
+    if feature == "xdp_frags":
+        return "5.18", "XDP programs that take packets in fragments (`xdp.frags`)"
     row = {"map_type": map_types, "program_type": program_types, "attach_type": attach_types}[family].get(word)
     told = {"map_type": f"`{word}` maps", "program_type": f"`{word}` programs", "attach_type": f"attach type `{word}`"}
     return (row.since if row else ""), told[family]
