@@ -209,6 +209,8 @@ def test_wrong_targets_are_named(guest: Any, objects: tuple[Path, bytes]) -> Non
             program.attach("asm_exc_int3")
         with pytest.raises(InputError, match=r"start of an instruction|the kernel sets no kprobe"):
             program.attach("__sys_bind", offset=1)
+        with pytest.raises(InputError, match="lies outside of `__sys_bind`"):
+            program.attach("__sys_bind", offset=1 << 20)
     for name, wrong in (("on_fentry", "__sys_bindd"), ("on_lsm", "socket_bindd")):
         with pytest.raises(TargetMissing, match="did you mean"):
             guest.load(objects[0], select=[name], programs={name: {"attach_to": wrong}})

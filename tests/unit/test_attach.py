@@ -386,6 +386,12 @@ def test_kprobes_are_checked_before_the_kernel_is_asked(door: fake.FakeDoor) -> 
         program.attach("twice")
     with pytest.raises(TargetMissing, match=r"no system call `unlinkta`.*`unlinkat`"):
         Program("kprobe", None, "ksyscall/unlinkta", "unlinkta").attach()
+    door.files["/proc/kallsyms"] = "ff00 t far\nff40 t next\nff80 t last\n"
+    door.symbols["far"] = [(0xFF00, "")]
+    with pytest.raises(InputError, match="0x40 lies outside of `far`, which has 64 bytes"):
+        program.attach("far+0x40")
+    with pytest.raises(InputError, match="offset -1 lies before"):
+        program.attach_kprobe("far", offset=-1)
     assert [call for call in door.commands() if call.startswith(("BPF_LINK", "perf_event"))] == []
 
 

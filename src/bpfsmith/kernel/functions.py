@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Function", "addresses", "like", "places", "split", "untraceable"]
+__all__ = ["Function", "addresses", "like", "places", "size", "split", "untraceable"]
 
 _BLACKLIST = "/sys/kernel/debug/kprobes/blacklist"
 
@@ -47,6 +47,16 @@ def addresses(name: str) -> list[int]:
     targets.function(bare, module or None)
     found = kernel.door().kernel_symbols([bare], module or None).get(bare, [])
     return [address for address, _ in found]
+
+
+def size(address: int) -> int:
+    """Bytes up to the next symbol: the kernel takes any offset, one into the next function too. 0 where hidden."""
+    after = 0
+    for line in _kallsyms():
+        at = int(line.partition(" ")[0], 16)
+        if at > address and (not after or at < after):
+            after = at
+    return after - address if address and after else 0
 
 
 def like(pattern: str) -> list[Function]:

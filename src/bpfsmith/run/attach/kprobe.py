@@ -98,6 +98,11 @@ def _check(name: str, offset: int, ret: bool) -> None:
     same = targets.function(bare, module or None)
     if same > 1:
         raise _ambiguous(name, same)
+    if offset < 0:
+        raise InputError(f"offset {offset} lies before `{name}`", name)
+    # The kernel takes what lies in the next function, too.
+    if offset and 0 < (length := functions.size(functions.addresses(name)[0])) <= offset:
+        raise InputError(f"offset {offset:#x} lies outside of `{name}`, which has {length} bytes", name)
 
 
 def _ambiguous(name: str, count: int) -> InputError:
@@ -221,7 +226,7 @@ def refused(errno: int, target: str, name: str, offset: int = 0) -> BpfsmithErro
     if errno == _EILSEQ:
         return InputError(
             f"offset {offset:#x} of `{name}` is not the start of an instruction", name,
-            "`bpfsmith inspect` knows no kernel code: `objdump -d` of vmlinux lists the offsets",
+            "`objdump -d` of vmlinux lists the offsets",
         )  # fmt: skip
     if errno in {EINVAL, ENOENT, 95, 33}:
         why = functions.untraceable(name) if name else ""

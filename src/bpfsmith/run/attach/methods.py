@@ -395,8 +395,7 @@ class AttachMethods:
 
     def attach_lsm(self, cgroup: str | None = None, *, cookie: int = 0) -> Link:
         """To the LSM hook it was loaded for, for everyone, or (`lsm_cgroup`, 6.0+) for the processes of a cgroup2
-        folder. `bpf` must be among the security modules in force. `cookie`: 5.19+. Linux 5.7+; CAP_MAC_ADMIN
-        (`lsm_cgroup`: CAP_NET_ADMIN)."""
+        folder. `bpf` must be among the security modules in force. `cookie`: 5.19+. Linux 5.7+; CAP_PERFMON."""
         from .lsm import attach
 
         return attach(self, cgroup, cookie=cookie)
