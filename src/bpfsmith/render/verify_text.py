@@ -128,15 +128,19 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
         out += ["", f"{names}{more}  {word} on {kernels}{file}"]
         out += _wrapped(printable(first.message or "without a word"), width, "  ")
         places: dict[str, list[str]] = {}
+        lines: dict[str, str] = {}
         for one in group:
             place = f"{printable(one.path)}:{one.line}" if one.path else ""
             if one.instruction is not None:
                 place += f"{', ' if place else ''}instruction {one.instruction}"
             if place:
                 places.setdefault(place, []).append(one.kernel)
+                lines[place] = one.source
         for place, some in places.items():
             where = f" ({', '.join(some)})" if len(places) > 1 else ""
             out.append(paint(f"  --> {place}{where}", "dim"))
+            if one_source := lines.get(place):
+                out.append(f"      {printable(one_source)}"[:width])
         if first.why:
             out += _wrapped(f"= {printable(first.why)}", width, "  ")
         if logs:

@@ -233,12 +233,26 @@ def _rows(
             if judged is None:
                 continue
             result = Result(work.targets[at].name, judged, whole=whole)
+            if result.path and result.instruction is not None:
+                _own_line(item.program, result)
             result.effort = work.extras.get((number, at))
             if writer is not None:
                 result.log = writer.write(row, result, judged.log)
             row.results.append(result)
         rows.append(row)
     return rows
+
+
+def _own_line(program: Program, result: Result) -> None:
+    from bpfsmith.verify.places import own, text
+
+    assert result.path is not None
+    assert result.instruction is not None
+    path, line = own(program, result.instruction, result.path, result.line or 0)
+    if (path, line) != (result.path, result.line):
+        result.why = "; ".join(filter(None, (result.why, f"inlined from {result.path}:{result.line}")))
+        result.path, result.line = path, line
+    result.source = text(program, result.instruction, path, line)
 
 
 def _section(program: Program) -> str:

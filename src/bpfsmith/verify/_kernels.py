@@ -61,8 +61,10 @@ def targets(wanted: str | Iterable[str] | None) -> list[Target]:
         for one in made:
             found.setdefault(one.name, one)
     if missing:
-        which = " and ".join(f"`{one}`" for one in missing)
-        raise KernelsMissing(f"kernel{'s' * (len(missing) > 1)} {which} not prepared", missing)
+        quoted = [f"`{one}`" for one in missing]
+        which = quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+        said = f"kernel {which} is not" if len(quoted) == 1 else f"kernels {which} are not"
+        raise KernelsMissing(f"{said} prepared", missing)
     return list(found.values())
 
 

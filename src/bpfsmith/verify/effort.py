@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.run.verifier_log import slot_of
+from bpfsmith.verify.places import own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def _lines(program: Program, trace: str) -> tuple[int, list[HotLine]]:
     for slot, count in counts.items():
         source = program.source_line(slot)
         if source is not None:
-            place = places.setdefault((source.path, source.line), [source.text or "", 0])
+            where = own(program, slot, source.path, source.line)
+            text = source.text or "" if where == (source.path, source.line) else ""
+            place = places.setdefault(where, [text, 0])
+            place[0] = place[0] or text
             place[1] += count
     lines = [HotLine(path, line, text.strip(), count) for (path, line), (text, count) in places.items()]
     lines.sort(key=lambda one: (-one.count, one.path, one.line))

@@ -33,12 +33,13 @@ class JudgedKernel:
 
 class Result:
     """What one kernel says of one program. `verdict`: `accepted`, `rejected` or `cannot`; `reason`: of `cannot`, else
-    None; `message`: the verifier's last line, or our sentence; `why`: what a person should know besides; the rest are
-    the kernel's own figures (`ns` of an emulated kernel is comparable only within one report). None: not known."""
+    None; `message`: the verifier's last line, or our sentence; `why`: what a person should know besides; `source`: the
+    text of the line, "" when it is not at hand; the rest are the kernel's own figures (`ns` of an emulated kernel is
+    comparable only within one report). None: not known."""
 
     __slots__ = (
         "effort", "instruction", "kernel", "line", "log", "message", "notes", "ns", "path", "processed", "reason",
-        "stack", "states", "verdict", "why",
+        "source", "stack", "states", "verdict", "why",
     )  # fmt: skip
 
     def __init__(self, kernel: str, judged: Judged, *, whole: bool = False) -> None:
@@ -50,6 +51,7 @@ class Result:
         self.instruction = judged.instruction
         self.path = judged.path or None
         self.line = judged.line or None
+        self.source = ""
         self.processed = judged.processed
         self.states = judged.states
         self.stack = judged.stack
