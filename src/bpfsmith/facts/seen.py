@@ -136,6 +136,10 @@ def of(kind: str, name: str) -> Seen | None:
 
 
 def of_row(row: Row) -> Seen | None:
+    """What was seen of a row, by its kind and name; a field of a context by its structure too."""
+    struct = getattr(row, "struct", "")
+    if struct:
+        return of(row.kind, f"{struct}.{row.name}")
     return of(row.kind, row.name)
 
 
