@@ -231,9 +231,13 @@ def reference() -> bytes:
 # Attached as the section says, by libbpf and by us. Ids and pointers are left out: (from, to) in `bpf_link_info`.
 SAME = ["kprobe", "kretprobe", "kprobe_multi", "kretprobe_multi", "kprobe_session", "ksyscall", "kretsyscall", "fentry",
         "fexit", "fmod_ret", "lsm", "lsm_sleepable", "tracepoint", "raw_tracepoint", "tp_btf", "iter"]  # fmt: skip
+SAMPLE = {"kprobe", "kretprobe_multi", "fentry", "lsm"}
 
 
-@pytest.mark.parametrize("word", SAME)
+@pytest.mark.parametrize(
+    "word",
+    [word if word in SAMPLE else pytest.param(word, marks=pytest.mark.full) for word in SAME],
+)
 def test_the_kernel_sees_the_link_libbpf_makes(
     guest: Any, objects: tuple[Path, bytes], reference: bytes, word: str
 ) -> None:
