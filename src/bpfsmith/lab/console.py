@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["Console", "recognised"]
+__all__ = ["Console", "excerpt", "recognised"]
 
 # (what the kernel prints, our word). Order matters: a panic that follows an out-of-memory is a matter of memory.
 _SIGNS: Final = (
@@ -50,7 +50,11 @@ def recognised(text: str) -> tuple[str, str] | None:
     if not found:
         return None
     memory = [place for place in found if place[2] == "memory"]
-    at, _, what = min(memory or found)
+    at = min(memory or found)[0]
+    line = text.find("\n", at)
+    # On the first such line, by the order of the signs: "BUG: soft lockup" is a lockup.
+    same = [place for place in memory or found if place[0] < (line if line >= 0 else len(text))]
+    what = min(same, key=lambda place: place[1])[2]
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     said = text[start : end if end >= 0 else len(text)].strip()
@@ -58,6 +62,14 @@ def recognised(text: str) -> tuple[str, str] | None:
     if said.startswith("[") and "] " in said:
         said = said.partition("] ")[2]
     return what, said
+
+
+def excerpt(text: str, line: str, before: int = 10, after: int = 70) -> str:
+    """What a console said around a line that `recognised` gave: what led to it, the report, and its last lines."""
+    lines = [told for told in text.split("\n") if told.strip()]
+    at = next((number for number, told in enumerate(lines) if told.rstrip().endswith(line)), len(lines))
+    first = lines[max(at - before, 0) : at + after]
+    return "\n".join([*first, "...", *lines[-10:]] if at + after + 10 < len(lines) else lines[max(at - before, 0) :])
 
 
 class Console:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed
 
 from . import qemu as q
-from .console import Console, recognised
+from .console import Console, excerpt, recognised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,10 +61,11 @@ class Spec:
         self.cpus = cpus
         self.append = q.append(qemu.arch, append)
 
-    def line(self, *, shared: bool = False, incoming: bool = False) -> list[str]:
+    def line(self, *, shared: bool = False, incoming: bool = False, mapped: bool = True) -> list[str]:
         return q.line(
             self.qemu, self.accel, self.memory, shared=shared, incoming=incoming,
             kernel="" if incoming else self.kernel, append=self.append, cpus=self.cpus,
+            mapped=mapped,
         )  # fmt: skip
 
     def key(self) -> str:
@@ -159,7 +160,8 @@ class Machine:
             given[q.RAM] = template.ram
         near.sendall(_HELLO + (SHARED if template.ram >= 0 else b"") + _INCOMING % q.STATE)
         os.lseek(template.state, 0, os.SEEK_SET)
-        return cls(template.spec, template.spec.line(incoming=True), given, near, far)
+        line = template.spec.line(incoming=True, mapped=template.ram >= 0)
+        return cls(template.spec, line, given, near, far)
 
     # ------------------------------------------------------------ what it does
 
@@ -192,7 +194,9 @@ class Machine:
         after the time limit `limit` (seconds), or because the channel ended. It is killed."""
         self._settle(limit is None)
         name = self.spec.name
-        said, console = recognised(self._console.text()), self.console()
+        text = self._console.text()
+        said = recognised(text)
+        console = excerpt(text, said[1]) if said else self.console()
         messages, ended = self.messages(), not self.alive
         self.kill()
         if said:

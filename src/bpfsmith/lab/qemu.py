@@ -155,18 +155,20 @@ def install(row: Arch) -> str:
 
 def line(
     qemu: Qemu, accel: str, memory: int, *, shared: bool, incoming: bool, kernel: str = "", append: str = "",
-    cpus: int = 1,
+    cpus: int = 1, mapped: bool = True,
 ) -> list[str]:  # fmt: skip
     """The command line of one machine: of a template being made (`shared`), of a clone (`incoming`), or of a guest that
-    just boots. `kernel` ("" in a clone: its memory has it) is a path; the initrd is the descriptor `INITRD`."""
+    just boots. `kernel` ("" in a clone: its memory has it) is a path; the initrd is the descriptor `INITRD`. `mapped`:
+    a clone's memory is the file `RAM`, not in the state."""
     arch = qemu.arch
     board = arch.machine
     backend: list[str] = []
     if shared or incoming:
         # A clone maps the template's memory privately: pages are shared until they are written.
         board += ",memory-backend=ram"
-        backend = ["-object", f"memory-backend-file,id=ram,size={memory}M,mem-path=/proc/self/fd/{RAM},"
-                              f"share={'on' if shared else 'off'}"]  # fmt: skip
+        own = f"memory-backend-{'file' if mapped else 'ram'},id=ram,size={memory}M"
+        file = f",mem-path=/proc/self/fd/{RAM},share={'on' if shared else 'off'}"
+        backend = ["-object", own + file * mapped]
     command = [
         qemu.path, "-no-user-config", "-nodefaults", "-display", "none", "-no-reboot",
         "-accel", accel, "-M", board, "-cpu", arch.cpus[accel], "-smp", str(cpus), "-m", str(memory), *backend,
