@@ -142,7 +142,9 @@ class Kernel:
             without = self.lacks(options)
             if (name, where) in _withdrawn():
                 return Judged(kind, name, where, since, self.series, "withdrawn", "")
-            state = "config" if without or (self.config is None and options) else "contradicted"
+            state = "config" if without else "contradicted"
+            if self.config is None and options:
+                state = "unasked"  # nobody tells what it was built with
         return Judged(kind, name, where, since, self.series, state, without)
 
     # ------------------------------------------------------------ the tables
@@ -267,6 +269,8 @@ class Kernel:
             for word in seen or ():
                 if not row.allowed(word):
                     yield self.judge("kfunc", row.name, word, "", True)
+                elif word not in types and "unspec" not in types:  # of a set that types share
+                    yield self.judge("kfunc", row.name, word, row.since or self.series, True)
 
     def hooks(self) -> Iterator[Judged]:
         for row in facts.lsm_hooks.all():
