@@ -99,7 +99,7 @@ class Work:
         self._columns = [_Column(at, target, list(reversed(todo))) for at, target in enumerate(self.targets)]
         threads = [Thread(target=self._guarded, args=(self._host, one)) for one in self._columns if _is_host(one)]
         guests = [one for one in self._columns if not _is_host(one)]
-        workers = min(_cores(), sum(1 + len(todo) // SHARE for _ in guests))
+        workers = _width(sum(1 + len(todo) // SHARE for _ in guests))
         threads += [Thread(target=self._guarded, args=(self._lab,)) for _ in range(workers if todo else 0)]
         try:
             if len(threads) == 1:  # nothing to wait for beside it: no thread, and Ctrl-C ends it at once
@@ -323,7 +323,7 @@ def _is_host(column: _Column) -> bool:
     return column.target.prepared is None
 
 
-def _cores() -> int:
-    from os import sched_getaffinity
+def _width(wanted: int) -> int:
+    from bpfsmith.lab.pool import width
 
-    return max(1, len(sched_getaffinity(0)))
+    return width(wanted)
