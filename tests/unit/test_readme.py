@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +53,15 @@ def test_other_blocks_are_made_anew(readme: ModuleType, monkeypatch: pytest.Monk
     )
 
 
-def test_the_page_has_both_kinds(readme: ModuleType) -> None:
+def test_what_must_run_must_run(readme: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the lab is required, a block of it that could not be made is a failure."""
+    program = shlex.join([sys.executable, "-c", "raise SystemExit(3)"])
+    assert readme.output(program, ".", "lab") is None
+    monkeypatch.setenv("BPFSMITH_REQUIRE", "root,lab")
+    with pytest.raises(SystemExit):
+        readme.output(program, ".", "lab")
+
+
+def test_the_page_has_all_kinds(readme: ModuleType) -> None:
     found = list(readme.BLOCK.finditer((ROOT / "README.md").read_text()))
-    assert {bool(match["live"]) for match in found} == {True, False}
+    assert {match["kind"] for match in found} == {"live", "lab", None}

@@ -126,8 +126,6 @@ def everything(*, full: bool) -> None:
             installed.require("test")
         with timer.part("ruff, mypy"):
             python_lint()
-        with timer.part("generated docs"):
-            docs(check=True)
         with timer.part("toolchains"):
             lacking = toolchains()
             for text in lacking:
@@ -139,6 +137,8 @@ def everything(*, full: bool) -> None:
                 if "lab" in _required():
                     raise
                 say(f"  tests that need it will be skipped: {error}")
+        with timer.part("generated docs"):
+            docs(check=True)
         with timer.part("corpus"):
             try:
                 corpus(full=full)

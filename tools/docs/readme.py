@@ -3,9 +3,9 @@
 A block that follows a line `<!-- output: COMMAND -->` is what COMMAND really prints, run in the root of the checkout
 (or, with `output in FOLDER:`, there) with `.venv/bin` (or the running Python's folder) first in PATH, without colour,
 100 columns wide. `<!-- output[1:12]: COMMAND -->` shows lines 1 to 12 only. `<!-- output live: COMMAND -->` is run as
-root in a network of its own with traffic on `eth0` (`tools/demo/network.py`); its numbers are those of the last run.
-`--check` compares instead of writing and exits 1 on a difference; of live blocks all but the numbers, and only where
-they can be run.
+root in a network of its own with traffic on `eth0` (`tools/demo/network.py`), and what follows `<!-- output lab:
+COMMAND -->` needs the lab's kernels; their numbers are those of the last run. `--check` compares instead of writing and
+exits 1 on a difference; of live and lab blocks all but the numbers, and only where they can be run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md",)
 BLOCK = re.compile(
-    r"(?P<head><!-- output(?:\[(?P<first>\d+):(?P<last>\d+)\])?(?P<live> live)?(?: in (?P<folder>\S+))?: "
+    r"(?P<head><!-- output(?:\[(?P<first>\d+):(?P<last>\d+)\])?(?: (?P<kind>live|lab))?(?: in (?P<folder>\S+))?: "
     r"(?P<command>.+?) -->\n+```[a-z]*\n)"
     r"(?P<text>.*?)(?P<tail>```)",
     re.DOTALL,
@@ -32,11 +32,11 @@ NETWORK = ROOT / "tools/demo/network.py"
 _NUMBER = re.compile(r"\d[\d,.]*(?: (?:ns|us|ms|s)\b)?")
 
 
-def output(command: str, folder: str, live: bool = False) -> list[str] | None:
-    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here; None for a
-    live one that this machine cannot run."""
-    words = shlex.split(command.removeprefix("sudo ") if live else command)
-    if live:
+def output(command: str, folder: str, kind: str = "") -> list[str] | None:
+    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here; None for one
+    of a `kind` (`live`, `lab`) that this machine cannot run."""
+    words = shlex.split(command.removeprefix("sudo ") if kind == "live" else command)
+    if kind == "live":
         words = [sys.executable, str(NETWORK), *words]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     # What somebody has built in the examples must not change the page: objects are looked for in an empty folder.
@@ -51,7 +51,9 @@ def output(command: str, folder: str, live: bool = False) -> list[str] | None:
         check=False,
     )
     # 3: the environment lacks something; 77: there is no such network here.
-    if live and done.returncode in (3, 77):
+    if kind and done.returncode in (3, 77):
+        if kind in os.environ.get("BPFSMITH_REQUIRE", "").split(","):
+            raise SystemExit(f"`{command}` must run here:\n{done.stdout}")
         return None
     if done.returncode > 1:
         raise SystemExit(f"`{command}` ended with {done.returncode}:\n{done.stdout}")
@@ -63,7 +65,7 @@ def regenerated(text: str, live: Callable[[str, str], bool]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         folder = match["folder"] or "."
-        lines = output(match["command"], folder, live=bool(match["live"]))
+        lines = output(match["command"], folder, match["kind"] or "")
         if lines is None:
             print(f"cannot be run here, so it stays as it is: {match['command']}", file=sys.stderr)
             return match[0]
@@ -71,7 +73,7 @@ def regenerated(text: str, live: Callable[[str, str], bool]) -> str:
             lines = lines[int(match["first"]) - 1 : int(match["last"])]
         prompt = ([f"$ cd {folder}"] if match["folder"] else []) + ["$ " + match["command"]]
         new = "\n".join([*prompt, *lines]).rstrip() + "\n"
-        if match["live"] and not live(match["text"], new):
+        if match["kind"] and not live(match["text"], new):
             new = match["text"]
         return match["head"] + new + match["tail"]
 
