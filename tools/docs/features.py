@@ -14,7 +14,10 @@ PAGE = ROOT / "docs/guide/features.md"
 TABLE = Path(__file__).with_name("features.table")
 
 STATES = {
-    "yes": ("yes", "the named tests see it work on real kernels (5.10 .. 7.3, those that have it); a path is below `tests/`"),
+    "yes": (
+        "yes",
+        "the named tests see it work on real kernels (those of 5.10 .. 7.3 that have it); paths are below `tests/`",
+    ),
     "untried": ("untried here", "it is there, and tested as far as the machine of the tests goes; no kernel ran it"),
     "no": ("no", "with the reason"),
 }

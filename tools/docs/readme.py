@@ -33,8 +33,8 @@ _NUMBER = re.compile(r"\d[\d,.]*(?: (?:ns|us|ms|s)\b)?")
 
 
 def output(command: str, folder: str, kind: str = "") -> list[str] | None:
-    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here; None for one
-    of a `kind` (`live`, `lab`) that this machine cannot run."""
+    """The lines a command prints; stderr counts as well. A traceback or exit code above 1 is a failure here; None for
+    one of a `kind` (`live`, `lab`) that this machine cannot run."""
     words = shlex.split(command.removeprefix("sudo ") if kind == "live" else command)
     if kind == "live":
         words = [sys.executable, str(NETWORK), *words]
