@@ -150,7 +150,7 @@ class _Given:
             if id(obj) not in requests:
                 requests[id(obj)] = self._request(obj, notes)
             request, loader = requests[id(obj)]
-            item = Item(obj, program, request)
+            item = Item(obj, program, request, loader)
             said, hint = loaders.refusal(obj, program, loader)
             if said:
                 item.refused = Judged("cannot", "loader", said, hint)
@@ -227,7 +227,7 @@ def _rows(
 ) -> list[Row]:
     rows = []
     for number, item in enumerate(items, first):
-        row = Row(item.object.path, item.program.name, _section(item.program), _style(item))
+        row = Row(item.object.path, item.program.name, _section(item.program), item.loader)
         for at in columns:
             judged = work.cells[number][at]
             if judged is None:
@@ -257,10 +257,6 @@ def _own_line(program: Program, result: Result) -> None:
 
 def _section(program: Program) -> str:
     return program.section if program.autoload else f"?{program.section}"
-
-
-def _style(item: Item) -> str:
-    return loaders.style(item.object)
 
 
 class _Writer:

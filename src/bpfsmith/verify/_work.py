@@ -35,11 +35,12 @@ SHARE = 6
 
 class Item:
     """One program to be judged. `replaced`: (object, program, function) a `freplace` program takes the place of;
-    `refused`: what its loader says before any kernel is asked."""
+    `refused`: what its loader (`loader`) says before any kernel is asked."""
 
-    __slots__ = ("object", "program", "refused", "replaced", "request")
+    __slots__ = ("loader", "object", "program", "refused", "replaced", "request")
 
-    def __init__(self, obj: Object, program: Program, request: Request) -> None:
+    def __init__(self, obj: Object, program: Program, request: Request, loader: str) -> None:
+        self.loader = loader
         self.object = obj
         self.program = program
         self.request = request

@@ -23,10 +23,12 @@ _AYA_WIDENS = frozenset((14, 16, 25))
 
 
 def style(obj: Object) -> str:
-    """The loader an object is made for: aya for what rustc made or what declares maps in the old way, else libbpf."""
+    """The loader an object is made for: aya for what was written in Rust or declares maps in the old way, else
+    libbpf."""
     if "rustc" in (obj.producer or "") or any(one.origin == "legacy" for one in obj.maps):
         return "aya"
-    return "libbpf"
+    linked = (program for program in obj.programs if program.link_error is None)
+    return "aya" if any(file.endswith(".rs") for program in linked for file in program.files()) else "libbpf"
 
 
 def refusal(obj: Object, program: Program, loader: str) -> tuple[str, str]:
@@ -65,6 +67,10 @@ def _libbpf(obj: Object, program: Program) -> tuple[str, str]:
     wrong = [one.name for one in obj.maps if one.native.pinning not in (0, 1)]
     if wrong:
         return f"libbpf refuses the object: map `{wrong[0]}` has an unknown `pinning`", "`LIBBPF_PIN_BY_NAME` is 1"
+    for kind, said in obj.notes:
+        if kind == "odd-map-definition" and said.endswith("libbpf refuses it"):
+            why = said.removesuffix("; libbpf refuses it")
+            return f"libbpf refuses the object: {why}", "judge it with `--loader aya`"
     meaning = program.meaning
     if meaning is not None and "libbpf" not in meaning.loaders:
         return f"libbpf does not know section `{program.section}`", "judge it with `--loader aya`"
