@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,9 +53,3 @@ def copied_cache(tmp_path: Path, middle: store.Prepared, monkeypatch: pytest.Mon
     guests.cache_of_its_own(tmp_path / "cache", Path(middle.folder), templates=True)
     monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
     return store.find(middle.name)
-
-
-@pytest.fixture
-def quiet() -> Callable[[str], None]:
-    """A `report` that only collects."""
-    return list[str]().append
