@@ -12,8 +12,12 @@ import shutil
 import struct
 import subprocess
 import tarfile
+import threading
 from collections.abc import Mapping, Sequence
+from email.utils import formatdate
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,6 +241,7 @@ class Archive:
         self._gpg("--quick-gen-key", "archive@example.org", "ed25519", "sign", "never")
         self.keyring.write_bytes(self._gpg("--export"))
         self.packages: dict[str, list[str]] = {}
+        self.by_hash = False  # apt insists on it; a mirror may not have it yet
 
     @property
     def url(self) -> str:
@@ -282,9 +287,68 @@ class Archive:
         base = self.folder / "dists" / suite
         (base / f"main/binary-{arch}").mkdir(parents=True, exist_ok=True)
         (base / f"main/binary-{arch}/Packages.xz").write_bytes(index)
+        digest = hashlib.sha256(index).hexdigest()
+        by_hash = base / f"main/binary-{arch}/by-hash/SHA256"
+        by_hash.mkdir(parents=True, exist_ok=True)
+        if self.by_hash:
+            (by_hash / digest).write_bytes(index)
         release = (
-            f"Origin: Debian\nSuite: {suite}\nCodename: {codename or suite}\nAcquire-By-Hash: yes\nSHA256:\n"
-            f" {hashlib.sha256(index).hexdigest()} {len(index)} main/binary-{arch}/Packages.xz\n"
+            f"Origin: Debian\nDate: {formatdate(usegmt=True)}\nSuite: {suite}\nCodename: {codename or suite}\n"
+            f"Architectures: {arch}\nComponents: main\nAcquire-By-Hash: yes\nSHA256:\n"
+            f" {hashlib.sha256(text.encode()).hexdigest()} {len(text)} main/binary-{arch}/Packages\n"
+            f" {digest} {len(index)} main/binary-{arch}/Packages.xz\n"
         )
         (base / "InRelease").write_bytes(self._gpg("--clearsign", data=release.encode()))
         return base
+
+
+class Server:
+    """A web server on a folder, which can send less than it has."""
+
+    def __init__(self, folder: Path, *, ranges: bool = True) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+        self.cut = 0  # ends the next answer after so many bytes
+        outer = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=str(folder))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                wanted = self.headers.get("Range")
+                outer.asked.append((self.path, wanted))
+                path = Path(self.translate_path(self.path))
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                data, at = path.read_bytes(), 0
+                if wanted and ranges:
+                    at = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                    if at >= len(data):
+                        self.send_error(416)
+                        return
+                    self.send_response(206)
+                else:
+                    self.send_response(200)
+                self.send_header("Content-Length", str(len(data) - at))
+                self.end_headers()
+                part = data[at:]
+                if outer.cut:
+                    part, outer.cut = part[: outer.cut], 0
+                self.wfile.write(part)
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self.thread.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -327,65 +325,13 @@ def test_without_apt_and_without_network(
 # ---------------------------------------------------------------- transfers
 
 
-class Server:
-    """A web server on a folder, which can send less than it has."""
-
-    def __init__(self, folder: Path, *, ranges: bool = True) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        self.cut = 0  # ends the next answer after so many bytes
-        outer = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *args: Any) -> None:
-                super().__init__(*args, directory=str(folder))
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                wanted = self.headers.get("Range")
-                outer.asked.append((self.path, wanted))
-                path = Path(self.translate_path(self.path))
-                if not path.is_file():
-                    self.send_error(404)
-                    return
-                data, at = path.read_bytes(), 0
-                if wanted and ranges:
-                    at = int(wanted.removeprefix("bytes=").removesuffix("-"))
-                    if at >= len(data):
-                        self.send_error(416)
-                        return
-                    self.send_response(206)
-                else:
-                    self.send_response(200)
-                self.send_header("Content-Length", str(len(data) - at))
-                self.end_headers()
-                part = data[at:]
-                if outer.cut:
-                    part, outer.cut = part[: outer.cut], 0
-                self.wfile.write(part)
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self.thread.start()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.mark.parametrize("ranges", [True, False])
 def test_an_interrupted_download_goes_on(tmp_path: Path, ranges: bool) -> None:
     data = os.urandom(3_000_000)
     (tmp_path / "file").write_bytes(data)
     digest = hash_of(str(tmp_path / "file"))
     target = str(tmp_path / "target")
-    with Server(tmp_path, ranges=ranges) as server:
+    with made.Server(tmp_path, ranges=ranges) as server:
         server.cut = 1_000_000
         with pytest.raises(EnvironmentMissing, match="ended after 1000000 of 3000000 bytes"):
             fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
@@ -404,7 +350,7 @@ def test_an_interrupted_download_goes_on(tmp_path: Path, ranges: bool) -> None:
 def test_a_kernel_over_http(archive: made.Archive) -> None:
     image(archive, "6.12.9")
     archive.publish(SUITE)
-    with Server(archive.folder) as server:
+    with made.Server(archive.folder) as server:
         (one,) = taken(archive, "6.12", mirror=server.url)
         assert one.version == "6.12.9"
         paths = [path for path, _ in server.asked]

@@ -125,6 +125,6 @@ def _packages(
             source.modules.update(tree.modules_below(base))
         return prepare(source, name, more=lambda names: tree.fetch(source, names, passed, folder))
     except OSError as error:
-        raise no_space(error, folder) from None
+        raise no_space(error, os.path.dirname(folder)) from None
     finally:
         rmtree(folder, ignore_errors=True)

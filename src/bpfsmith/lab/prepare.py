@@ -74,7 +74,9 @@ def no_space(error: OSError, path: str) -> BpfsmithError:
     why = (error.strerror or str(error)).lower()
     if error.errno in (ENOSPC, EDQUOT):
         return EnvironmentMissing(
-            f"no space for the kernel in `{path}`: one takes 250 MB", "bpfsmith lab remove NAME", where=path
+            f"no space for the kernel in `{path}`: one takes 250 MB",
+            "bpfsmith lab remove NAME" if store.all() else "export BPFSMITH_CACHE=FOLDER",
+            where=path,
         )
     return InputError(f"cannot prepare the kernel: {why}", where=str(error.filename or path))
 

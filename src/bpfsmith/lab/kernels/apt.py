@@ -55,14 +55,15 @@ class AptArchive:
 
     def _mirrors(self) -> tuple[str, str]:
         """The addresses of Debian's archive and of its security updates, as the machine's own apt has them."""
-        words = ["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]
         main = security = ""
-        for line in self._run([self._get, *words]).splitlines():
-            address, _, release = line.partition(" ")
-            first, _, rest = release.partition("-")
-            if first.partition("/")[0] not in _DEBIAN:
+        # What it would read, also where it never read anything: `'http://HOST/debian/dists/trixie/InRelease' NAME 0`.
+        for line in self._run([self._get, "update", "--print-uris"]).splitlines():
+            address, _, rest = line.removeprefix("'").partition("dists/")
+            suite = rest.partition("/InRelease'")[0]
+            first, _, word = suite.partition("-")
+            if first.partition("/")[0] not in _DEBIAN or not rest.startswith(f"{suite}/InRelease'"):
                 continue
-            if rest == "security" or release.endswith("/updates"):
+            if word == "security" or suite.endswith("/updates"):
                 security = security or address
             else:
                 main = main or address
@@ -113,7 +114,7 @@ class AptArchive:
             with open(os.path.join(self._folder, "sources.list"), "w", encoding="utf-8") as out:
                 out.writelines(f"deb [{options}] {self.address(suite)} {suite} main\n" for suite in suites)
             said = self._run([self._get, "-c", self._conf, "-q", "update"], fail=False)
-            found = {}
+            found: dict[str, list[Offer]] = {}
             lists = os.path.join(self._folder, "lists")
             for name in sorted(os.listdir(lists)):
                 suite = name.partition("_dists_")[2].partition("_main_")[0]
@@ -122,6 +123,9 @@ class AptArchive:
                     found[suite] = offers(text, self.arch, suite, self.address(suite))
             rmtree(lists, ignore_errors=True)  # what is of interest is kept by `Index`
             os.makedirs(os.path.join(lists, "partial"), exist_ok=True)
+            for suite in suites:
+                if f" {suite} Release' does not have a Release file" in said:
+                    found.setdefault(suite, [])  # this mirror does not have it
         if not found:
             raise EnvironmentMissing(f"apt could not read {', '.join(suites)}: {_why(said)}", "", where="lab get")
         return found
@@ -192,7 +196,7 @@ def _text(path: str) -> str:
 
 
 def _why(said: str) -> str:
-    """The last thing apt complains about, in one line."""
-    lines = [line.strip() for line in said.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+    """The worst that apt complains about, in one line."""
+    lines = [line.strip() for start in ("E:", "W:", "Err:") for line in said.splitlines() if line.startswith(start)]
     lines += [line.strip() for line in said.splitlines() if line.strip()][-1:]
     return lines[0].partition(": ")[2] or lines[0] if lines else "it said nothing"
