@@ -4,7 +4,7 @@
     ./dev facts --kernels 6.16 --date 2026-11-22
     ./dev facts --compare                asks again and says what is different from the stored data; writes nothing
 
-What an answer means for a claim is decided in `claims.py`, from the data alone. A kernel takes half a minute."""
+What an answer means for a claim is decided in `claims.py`, from the data alone. A kernel takes a minute or two."""
 
 from __future__ import annotations
 

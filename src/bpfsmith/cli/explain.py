@@ -13,8 +13,10 @@ EPILOG = """\
 examples:
   bpfsmith explain                 what can be asked
   bpfsmith explain OBJ001          a rule, by code or name
-  bpfsmith explain ringbuf         a map type, helper, program type, section name ...
-  bpfsmith explain rules           lists: rules, helpers, kfuncs, maps, programs, attach, flags, features, topics
+  bpfsmith explain ringbuf         a map type, helper, program type, section name ...: since when, and where seen
+  bpfsmith explain __sk_buff.mark  a field of a context: who may read and write it
+  bpfsmith explain rules           lists: rules, helpers, kfuncs, maps, programs, attach, flags, features, contexts,
+                                   topics
 """
 
 

@@ -9,10 +9,11 @@ __all__ = ["Explanation", "Page", "explain"]
 
 
 def explain(word: str = "") -> Explanation:
-    """Explains one word: a rule's code or name, a helper, map, program or attach type, kernel function, section, topic.
+    """Explains one word: a rule's code or name, a helper, map, program or attach type, kernel function, context,
+    section, topic.
 
-    `rules`, `helpers`, `kfuncs`, `maps`, `programs`, `attach`, `flags`, `features` and `topics` give lists, no word at
-    all the index. `InputError` with near matches for a word nobody knows.
+    `rules`, `helpers`, `kfuncs`, `maps`, `programs`, `attach`, `flags`, `features`, `contexts` and `topics` give lists,
+    no word at all the index. `InputError` with near matches for a word nobody knows.
     """
     from bpfsmith.explain._find import find
 

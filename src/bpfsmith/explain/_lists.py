@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from bpfsmith.facts._row import Row
+
 __all__ = ["LISTS", "index"]
 
 
@@ -32,13 +34,21 @@ def _rules() -> Page:
     )
 
 
+def _first(row: Row) -> str:
+    """The oldest of the kernels asked that has it."""
+    found = facts.seen.of_row(row)
+    return (found.first() if found is not None else "") or "none"
+
+
 def _helpers() -> Page:
     found = facts.helpers.all()
     rows = [
-        (str(one.number), one.name, one.since or "?", "GPL" if one.gpl_only else "", _programs(one.program_types))
+        (str(one.number), one.name, one.since or "?", _first(one), "GPL" if one.gpl_only else "",
+         _programs(one.program_types))
         for one in found
-    ]
-    return _table(f"{len(rows)} helpers", "helpers", ("number", "name", "since", "licence", "program types"), rows)
+    ]  # fmt: skip
+    head = ("number", "name", "since", "seen here", "licence", "program types")
+    return _table(f"{len(rows)} helpers", "helpers", head, rows)
 
 
 def _programs(types: dict[str, str]) -> str:
@@ -47,29 +57,35 @@ def _programs(types: dict[str, str]) -> str:
 
 
 def _kfuncs() -> Page:
-    rows = [(one.name, one.since or "?", ", ".join(one.flags)) for one in facts.kfuncs.all()]
-    return _table(f"{len(rows)} kernel functions (kfuncs)", "kfuncs", ("name", "since", "flags"), rows)
+    rows = [(one.name, one.since or "?", _first(one), ", ".join(one.flags)) for one in facts.kfuncs.all()]
+    return _table(f"{len(rows)} kernel functions (kfuncs)", "kfuncs", ("name", "since", "seen here", "flags"), rows)
 
 
 def _maps() -> Page:
     rows = [
-        (str(one.number), one.name, one.since or "?", one.key, one.value, one.entries) for one in facts.map_types.all()
+        (str(one.number), one.name, one.since or "?", _first(one), one.key, one.value, one.entries)
+        for one in facts.map_types.all()
     ]
-    return _table(f"{len(rows)} map types", "maps", ("number", "name", "since", "key", "value", "entries"), rows)
+    head = ("number", "name", "since", "seen here", "key", "value", "entries")
+    return _table(f"{len(rows)} map types", "maps", head, rows)
 
 
 def _program_types() -> Page:
     rows = [
-        (str(one.number), one.name, one.since or "?", ", ".join(one.sections[:3])) for one in facts.program_types.all()
+        (str(one.number), one.name, one.since or "?", _first(one), ", ".join(one.sections[:3]))
+        for one in facts.program_types.all()
     ]
-    return _table(f"{len(rows)} program types", "programs", ("number", "name", "since", "sections"), rows)
+    head = ("number", "name", "since", "seen here", "sections")
+    return _table(f"{len(rows)} program types", "programs", head, rows)
 
 
 def _attach() -> Page:
     rows = [
-        (str(one.number), one.name, one.since or "?", ", ".join(one.program_types)) for one in facts.attach_types.all()
+        (str(one.number), one.name, one.since or "?", _first(one), ", ".join(one.program_types))
+        for one in facts.attach_types.all()
     ]
-    return _table(f"{len(rows)} attach types", "attach", ("number", "name", "since", "program types"), rows)
+    head = ("number", "name", "since", "seen here", "program types")
+    return _table(f"{len(rows)} attach types", "attach", head, rows)
 
 
 def _flags() -> Page:
@@ -78,10 +94,14 @@ def _flags() -> Page:
 
 
 def _features() -> Page:
-    rows = [(one.name, one.since or "?", one.what) for one in facts.insn_features.all()]
-    return _table(
-        f"{len(rows)} instruction set and verifier features", "features", ("name", "since", "what it is"), rows
-    )
+    rows = [(one.name, one.since or "?", _first(one), one.what) for one in facts.insn_features.all()]
+    head = ("name", "since", "seen here", "what it is")
+    return _table(f"{len(rows)} instruction set and verifier features", "features", head, rows)
+
+
+def _contexts() -> Page:
+    rows = [(one.name, str(len(one.fields_)), ", ".join(one.program_types)) for one in facts.contexts.all()]
+    return _table(f"{len(rows)} contexts", "contexts", ("structure", "fields", "program types"), rows)
 
 
 def _topic_list() -> Page:
@@ -91,6 +111,7 @@ def _topic_list() -> Page:
 
 LISTS: dict[str, Callable[[], Page]] = {
     "attach": _attach,
+    "contexts": _contexts,
     "features": _features,
     "flags": _flags,
     "helpers": _helpers,
@@ -115,8 +136,8 @@ def index() -> Page:
 A word is
 
 * a rule's code or name: `OBJ001`, `helper-not-allowed` ({len(codes)} rules: `bpfsmith explain rules`)
-* a helper, kernel function, map type, program type, attach type, flag or section name: `bpf_loop`, `ringbuf`, `xdp`,
-  `kprobe/tcp_v4_connect`
+* a helper, kernel function, map type, program type, attach type, flag, context or section name: `bpf_loop`, `ringbuf`,
+  `xdp`, `__sk_buff`, `kprobe/tcp_v4_connect`; what real kernels answered about it stands with it
 * a list: {", ".join(f"`{name}`" for name in LISTS)}
 * a topic, one of those below
 
