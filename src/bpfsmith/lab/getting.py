@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
         kind: str
         arch: str
+        unread: dict[str, str]  # suites that could not be read -> why
 
         def read(self, suites: Sequence[str]) -> dict[str, list[Offer]]:
             """What suites offer."""
@@ -268,6 +269,9 @@ class _Job:
         return found if found is not None and found.package == offer.package else None
 
     def _nothing(self, name: str) -> None:
+        if self.archive.unread:
+            suite, why = next(iter(self.archive.unread.items()))
+            raise EnvironmentMissing(f"{suite} could not be read, and no other suite has a kernel `{name}`: {why}", "")
         offered = sorted({one.series for found in self._read.values() for one in found if one.flavour == self.flavour})
         from bpfsmith.lab.kernels.versions import numbers
 

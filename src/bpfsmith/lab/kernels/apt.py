@@ -41,6 +41,7 @@ class AptArchive:
         from shutil import which
 
         self.arch = arch
+        self.unread: dict[str, str] = {}
         self._get = which("apt-get") or ""
         helper = "/usr/lib/apt/apt-helper"
         if not self._get or not os.access(helper, os.X_OK):
@@ -104,8 +105,8 @@ class AptArchive:
             out.write("\n".join(text) + "\n")
 
     def read(self, suites: Sequence[str]) -> dict[str, list[Offer]]:
-        """What those suites offer; a suite the mirror does not have is not in the answer. `EnvironmentMissing` when
-        none could be read, with apt's own words."""
+        """What those suites offer: nothing where the mirror does not have one. Suites that could not be read are not in
+        the answer, and why is in `unread`; `EnvironmentMissing` when that are all."""
         from shutil import rmtree
 
         keys = ",".join(path for path in _KEYRINGS if os.path.exists(path))
@@ -126,7 +127,8 @@ class AptArchive:
             for suite in suites:
                 if f" {suite} Release' does not have a Release file" in said:
                     found.setdefault(suite, [])  # this mirror does not have it
-        if not found:
+        self.unread |= {suite: _why(said) for suite in suites if suite not in found}
+        if all(suite in self.unread for suite in suites):
             raise EnvironmentMissing(f"apt could not read {', '.join(suites)}: {_why(said)}", "", where="lab get")
         return found
 

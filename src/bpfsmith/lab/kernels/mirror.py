@@ -36,6 +36,7 @@ class MirrorArchive:
         if not os.path.isfile(keyring):
             raise InputError(f"no such keyring `{keyring}`", where=keyring)
         self.arch = arch
+        self.unread: dict[str, str] = {}
         self.keyring = os.path.abspath(keyring)
         self.addresses: list[str] = []
         for address in addresses:
