@@ -187,11 +187,21 @@ def refusal(errno: int, what: str, uprobe: bool = False) -> BpfsmithError:
     errno = abs(errno)
     if errno in {1, 13}:
         capability, words = "CAP_PERFMON", f"opening {what} needs CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8)"
+        from .privilege import sysctl
+
+        level = sysctl("kernel/perf_event_paranoid") or 0
+        command = "sudo"
+        if level > 2 and not uprobe:
+            # Distributions added this level: Debian and Ubuntu start with it.
+            capability, command = "CAP_SYS_ADMIN", "sysctl kernel.perf_event_paranoid=2"
+            words = (
+                f"opening {what} needs CAP_SYS_ADMIN while kernel.perf_event_paranoid is {level}, CAP_PERFMON below 3"
+            )
         if uprobe:
             # perf_uprobe_event_init() asks for more than other events do.
             capability = "CAP_SYS_ADMIN"
             words = f"setting {what} needs CAP_SYS_ADMIN (by one link, section `uprobe.multi`, only CAP_PERFMON)"
-        return PermissionMissing(words, "sudo", what, capability=capability)
+        return PermissionMissing(words, command, what, capability=capability)
     if errno in {2, 19, 95}:
         return Unsupported(
             f"this machine does not count {what}",
