@@ -114,3 +114,87 @@ fn a_lying_header_takes_no_memory() {
     stream.extend_from_slice(&[0; 64]);
     assert!(decompress(Kind::Lzma, &stream, 1 << 20).is_err());
 }
+
+/// `"the same again and again, 0123456789 "` twelve times, by every tool.
+const SEEDS: [(Kind, &str); 8] = [
+    (
+        Kind::Gzip,
+        "1f8b08000000000002032bc94855284ecc4d55484c4fcccc5348cc4b81b074140c0c8d8c4d4ccdcc2d2c154a46150d464500fa0d5ddbbc010000",
+    ),
+    (
+        Kind::Zlib,
+        "789c2bc94855284ecc4d55484c4fcccc5348cc4b81b074140c0c8d8c4d4ccdcc2d2c154a46150d464500bd5284e5",
+    ),
+    (
+        Kind::Bzip2,
+        "425a68393141592653598bc5f4fc0000dd998040047fe026e30c0020007051a32068d32340a55101a34f506264582c16c59960b32e85d4bb1772d0bc1792d4bd160b417c16e5996a5b96c5b0b82c88e05917517f1772453850908bc5f4fc",
+    ),
+    (
+        Kind::Xz,
+        "fd377a585a0000016922de360201040021010800d2b974cbe001bb002a5d003a1a08ce76d976d393cd9470e75a93a32026807afb10af57de2008e5700fdbf38a6048d61538eac00000000000fa0d5ddb000142bc03000000413547463e300d8b020000000001595a",
+    ),
+    (
+        Kind::Lzma,
+        "5d00008000ffffffffffffffff003a1a08ce76d976d393cd9470e75a93a32026807afb10af57de2008e5700fdbf38a6048d6153967f99bffffc3d65000",
+    ),
+    (
+        Kind::Zstd,
+        "28b52ffd04584d0100f87468652073616d6520616761696e20616e642c20303132333435363738392002009448a9af5809032c3a12a6",
+    ),
+    (
+        Kind::Lz4,
+        "04224d186440a72e000000f2037468652073616d6520616761696e20616e640a00df2c2030313233343536373839202500ff8050363738392000000000ef969d21",
+    ),
+    (
+        Kind::Lz4,
+        "02214c182e000000f2037468652073616d6520616761696e20616e640a00df2c2030313233343536373839202500ff80503637383920",
+    ),
+];
+
+fn seeds() -> Vec<(Kind, Vec<u8>)> {
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    let bytes = |text: &str| text.as_bytes().chunks(2).map(byte).collect();
+    SEEDS
+        .iter()
+        .map(|(kind, text)| (*kind, bytes(text)))
+        .collect()
+}
+
+#[test]
+fn streams_of_every_kind_without_the_tools() {
+    let data = b"the same again and again, 0123456789 ".repeat(12);
+    for (kind, stream) in seeds() {
+        assert_eq!(
+            decompress(kind, &stream, data.len()).unwrap(),
+            data,
+            "{kind}"
+        );
+    }
+}
+
+/// Changed streams end in an error or in bytes, within the bound; `docs/fuzzing.md` tells of the other readers.
+#[test]
+fn hostile_streams() {
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % below.max(1)
+    };
+    for case in 0..4000 {
+        let (kind, mut stream) = seeds().swap_remove(case % SEEDS.len());
+        for _ in 0..=next(4) {
+            let at = next(stream.len());
+            match next(4) {
+                0 => stream[at] ^= 1 << next(8),
+                1 => stream[at] = next(256) as u8,
+                2 => stream.truncate(at + 1),
+                _ => stream.insert(at, next(256) as u8),
+            }
+        }
+        if let Ok(out) = decompress(kind, &stream, 10_000) {
+            assert!(out.len() <= 10_000);
+        }
+    }
+}

@@ -181,6 +181,8 @@ def _end(child: Popen[str]) -> None:
     if child.poll() is None:
         child.terminate()
         child.wait()
+    if child.stdout is not None:
+        child.stdout.close()
 
 
 def _sibling(address: str, old: str, new: str) -> str:
