@@ -56,7 +56,8 @@ def verify(
     loader: `aya` or `libbpf`: what that loader refuses by itself is `cannot`, reason `loader` (default: by the object).
     effort: asks once more for where the verifier's effort goes: `Result.effort`.
     prove: compares what the facts say of each program (the earliest kernel) with what the kernels did, in the notes.
-    log: keep whole logs (else their last 16 KiB). log_level: 1, 2, 4 (statistics) or a sum, kept for all programs.
+    log: keep whole logs (else their last 16 KiB). log_level: 1, 2, 4 (statistics) or a sum, asked for and kept whole
+        for all programs; the kernel empties a log of level 1 when it accepts.
     log_dir: a folder the whole logs are written to, one file each: `Result.log` is then its path.
     timeout: seconds a guest may take for one program (default 300).
     strict: `cannot` counts as rejected. progress: called with (cells done, cells in all), from any thread.

@@ -47,8 +47,9 @@ def run(
     work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=_effort if effort else None)
     work.run()
     columns = _columns(work, asked)
+    _near(work, items, columns)
     writer = _Writer(log_dir) if log_dir is not None else None
-    rows = _rows(work, items, 0, columns, log, writer)
+    rows = _rows(work, items, 0, columns, log or bool(log_level), writer)
     old_rows = _rows(work, earlier, len(items), columns, log, None)
     if prove:
         from bpfsmith.verify.claims import claims
@@ -220,6 +221,29 @@ def _columns(work: Work, asked: list[Any]) -> list[int]:
     if not kept and work.errors:
         raise next(iter(work.errors.values()))
     return kept
+
+
+def _near(work: Work, items: list[Item], columns: list[int]) -> None:
+    """What no kernel has at all may be a slip of the pen: names like it, of the last kernel."""
+    from bpfsmith.run.planner import plan_object
+
+    known: dict[str, str] = {}
+    for number, item in enumerate(items):
+        cells = [work.cells[number][at] for at in columns]
+        if not cells or any(one is None or one.reason not in ("attach-target", "kfunc") for one in cells):
+            continue
+        kernel = work.kernel(columns[-1])
+        said = next(one.message for one in cells if one is not None)
+        if kernel is not None and said not in known:
+            options = item.request.options(item.object, item.program)
+            options.near = True
+            try:
+                plan_object(item.object, kernel, options)
+            except BpfsmithError as error:
+                known[said] = error.hint
+        for one in cells:
+            if one is not None and "did you mean" in (hint := known.get(said, "")):
+                one.why = hint
 
 
 def _rows(

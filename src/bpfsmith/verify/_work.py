@@ -117,6 +117,11 @@ class Work:
             raise self._failed
         self.errors = {one.at: one.error for one in self._columns if one.error is not None}
 
+    def kernel(self, at: int) -> Kernel | None:
+        """The description of a kernel that was asked."""
+        column = self._columns[at]
+        return door_of.live() if _is_host(column) else column.kernel
+
     def _here(self, thread: Thread) -> None:
         column = next((one for one in self._columns if _is_host(one)), None)
         self._guarded(*((self._host, column) if column is not None else (self._lab,)))
