@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod call;
 pub mod mapping;
+mod pages;
 pub mod plan;
 pub mod procfs;
 pub mod replay;

@@ -2,6 +2,7 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::call;
+use crate::pages::Pages;
 use crate::plan::{MEMLOCK, OURS, PlanError, Step, validate};
 use crate::together;
 
@@ -140,10 +141,12 @@ fn with_log(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, Str
     let limit = limit.clamp(128, (1 << 30) - 1);
     let mut size = FIRST_LOG.min(limit);
     loop {
-        let mut log = vec![0_u8; size];
+        let Some(log) = Pages::new(size) else {
+            return (-i64::from(libc::ENOMEM), String::new());
+        };
         write(attr, at.level, &level.to_ne_bytes());
         write(attr, at.size, &(size as u32).to_ne_bytes());
-        write(attr, at.buffer, &(log.as_mut_ptr() as u64).to_ne_bytes());
+        write(attr, at.buffer, &log.address().to_ne_bytes());
         let answer = once(cmd, attr);
         let told = attr.get(at.true_size..at.true_size + 4);
         let told = told
@@ -164,7 +167,7 @@ fn with_log(cmd: u32, attr: &mut Vec<u8>, level: u32, limit: usize) -> (i64, Str
         write(attr, at.level, &0_u32.to_ne_bytes());
         write(attr, at.size, &0_u32.to_ne_bytes());
         write(attr, at.buffer, &0_u64.to_ne_bytes());
-        return (answer, text(&log));
+        return (answer, text(log.bytes()));
     }
 }
 
