@@ -46,7 +46,7 @@ def prove(wheel: Path, folder: Path) -> None:
     if any(shutil.which(tool, path=bare["PATH"]) for tool in ("cc", "clang", "rustc", "cargo")):
         fail("a compiler is in the PATH of the proof")
     said = capture([home / "bin/bpfsmith", "--version"], env=bare).strip()
-    agent = next(home.glob("lib/python3*/site-packages/bpfsmith/lab/_agent/*"))
+    agent = next(home.glob(f"lib/python3*/site-packages/bpfsmith/lab/_agent/{platform.machine()}"))
     status = subprocess.run([agent], env=bare, check=False, stderr=subprocess.DEVNULL).returncode
     if status != 2:  # it says how it is used
         fail(f"the guest agent of the wheel does not run: it ended with {status}")

@@ -103,7 +103,7 @@ fn loopback() {
             *place = *byte as libc::c_char;
         }
         request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-        libc::ioctl(fd, libc::SIOCSIFFLAGS, &raw const request);
+        libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw const request);
         libc::close(fd);
     }
 }
