@@ -51,7 +51,9 @@ def require(purpose: str) -> None:
 
 def wheel_key() -> str:
     """What decides whether the installed wheel is this checkout's."""
-    return content_hash(*SOURCES, also=f"{sys.version} {rust.toolchains()[:1]}")
+    return content_hash(
+        *SOURCES, also=f"{sys.version} {[(one, guest_agent.others(one)) for one in rust.toolchains()[:1]]}"
+    )
 
 
 def build_wheel(out: Path, *options: str) -> Path:
