@@ -10,7 +10,8 @@ from asking import each, last_line, numbers, ranges, returning
 from variants import SLEEPABLE, Variant
 
 from bpfsmith import facts, kernel
-from bpfsmith.kernel._tiny import MOV64_IMM, call, create, insn, int_type, kind_word, ld_imm64, load_btf
+from bpfsmith.kernel._tiny import MOV64_IMM, call, insn, ld_imm64
+from bpfsmith.kernel.probe import WITH_MAP, map_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,15 +88,10 @@ def licences(variants: Sequence[Variant], allowed: dict[str, set[int]]) -> dict[
     return {name: ranges(found) for name, found in out.items()}
 
 
-# Which types may use them is decided at the map that holds one: helpers -> the structure in the map's values.
-WITH_MAP = {"bpf_spin_lock": (93, 94), "bpf_timer": (169, 170, 171, 172)}
-
-
 def held(variants: Sequence[Variant], found: dict[str, dict[str, str]]) -> None:
     """Takes those helpers away from the types that may not use such a map."""
     for struct, those in WITH_MAP.items():
-        size = 4 if struct == "bpf_spin_lock" else 16
-        made = _map_with(struct, size)
+        made = map_with(struct)
         if isinstance(made, int):
             continue  # no such structure here: the helpers are none either
         with made:
@@ -107,22 +103,6 @@ def held(variants: Sequence[Variant], found: dict[str, dict[str, str]]) -> None:
             if answer:
                 left = numbers(found[one.name].get("yes", "")) - set(those)
                 found[one.name]["yes"] = ranges(left)
-
-
-def _map_with(struct: str, size: int) -> Any:
-    """An array whose values are `struct { struct bpf_timer x; }`, or `-errno`."""
-    inner = kind_word(4, 1), size
-    members: tuple[int, ...]
-    if struct == "bpf_spin_lock":
-        members = (*int_type(1), 5, *inner, 1, 1, 0)
-    else:  # two words of 8 bytes
-        members = (*int_type(1, 8), 5, kind_word(4, 2), size, 1, 1, 0, 1, 1, 64)
-    words = (*members, 1, kind_word(4, 1), size, 1, 2, 0)
-    made = load_btf((*words, *int_type(1)), b"int\0" + struct.encode())
-    if isinstance(made, int):
-        return made
-    with made:
-        return create(2, 4, size, 1, 0, btf_fd=made, btf_key_type_id=4, btf_value_type_id=3)
 
 
 # ---------------------------------------------------------------- kernel functions

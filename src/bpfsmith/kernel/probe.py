@@ -341,16 +341,31 @@ def _helper(rest: str) -> int | None:
     return None if row is None or which is None else helper(row.number, which.number)
 
 
-# Spin locks and timers: which types may use them is decided at the map that holds one, behind where a probe gets.
-_WITH_MAP = frozenset({93, 94, 169, 170, 171, 172})
+# Spin locks and timers: which types may use them is decided at the map that holds one.
+WITH_MAP = {"bpf_spin_lock": (93, 94), "bpf_timer": (169, 170, 171, 172)}
 
 
-def _known_to_call(kind: int, number: int) -> bool:
-    """What the facts say."""
-    from bpfsmith.facts import helpers, program_types
+def map_with(struct: str) -> Fd | int:
+    """An array whose values are one `struct bpf_spin_lock` or `struct bpf_timer`; `-errno` where there is none such."""
+    size = 4 if struct == "bpf_spin_lock" else 16
+    if struct == "bpf_spin_lock":
+        words = (*int_type(1), 5, kind_word(4, 1), size, 1, 1, 0)
+    else:  # two words of 8 bytes
+        words = (*int_type(1, 8), 5, kind_word(4, 2), size, 1, 1, 0, 1, 1, 64)
+    words += (1, kind_word(4, 1), size, 1, 2, 0, *int_type(1))
+    types = load_btf(words, b"int\0" + struct.encode())
+    if isinstance(types, int):
+        return types
+    with types:
+        return create(ARRAY, 4, size, 1, 0, btf_fd=types, btf_key_type_id=4, btf_value_type_id=3)
 
-    row, which = program_types.get(kind), next((one for one in helpers.all() if one.number == number), None)
-    return row is not None and which is not None and which.since_in(row.name) is not None
+
+def _may_hold(kind: int, number: int, fields: dict[str, Any]) -> int:
+    """Whether programs of that type may use a map that holds what the helper works on; 0 for all other helpers."""
+    struct = next((struct for struct, those in WITH_MAP.items() if number in those), None)
+    if struct is None:
+        return 0
+    return with_made(map_with(struct), lambda fd: loads(kind, ld_imm64(1, 1, fd.fileno()) + RETURN_0, **fields))
 
 
 def _loadable(kind: int) -> dict[str, Any] | None:
@@ -384,13 +399,16 @@ def helper(kind: int, number: int) -> int:
     The call has no arguments to speak of; what counts is which of the verifier's objections comes first. Types that
     need something of the kernel to be loaded for (tracing, lsm, ext, struct_ops) cannot be asked so: -EINVAL."""
     fields = _loadable(kind)
-    if fields is None or (number in _WITH_MAP and not _known_to_call(kind, number)):
+    if fields is None or _may_hold(kind, number, fields) < 0:
         return -EINVAL
     done, log = load_log(kind, call(number) + RETURN_0, 512, **fields)
     answer = closed(done)
     if answer in (0, -EPERM):
         return answer
-    refused = (b"invalid func ", b"unknown func ", b"program of this type cannot use helper ")
+    refused = (
+        b"invalid func ", b"unknown func ", b"program of this type cannot use helper ",
+        b"helper call is not allowed in probe", b"supported only for ", b"not supported for program type ",
+    )  # fmt: skip
     if any(text in log for text in refused):
         return -EINVAL
     # An old kernel without the program type says nothing at all.
