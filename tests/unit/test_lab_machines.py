@@ -372,7 +372,29 @@ def test_how_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         (8000, 0, 5, 4), (8000, 0, 2, 2), (400, 0, 5, 2), (100, 0, 5, 1), (8000, 4000, 5, 2), (0, 0, 5, 4),
     ]:  # fmt: skip
         monkeypatch.setattr(start, "available", lambda free=free: free)
+        monkeypatch.setattr(start, "_groups", list)
         assert pool.width(wanted, memory) == width
+
+
+def test_a_container_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(start, "_meminfo", lambda name: 8000)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.setattr(start, "_groups", lambda: [str(inner), str(tmp_path)])
+    assert (start.cores(), start.available()) == (8, 8000)
+    for name, told in {"cpu.max": "max 100000\n", "memory.max": "max\n", "memory.current": "1\n"}.items():
+        (inner / name).write_text(told)
+    assert (start.cores(), start.available()) == (8, 8000)
+    for name, told in {
+        "cpu.max": "150000 100000\n",
+        "memory.max": f"{1 << 30}\n",
+        "memory.current": f"{1 << 28}\n",
+    }.items():
+        (tmp_path / name).write_text(told)
+    assert (start.cores(), start.available()) == (2, 768)
+    (tmp_path / "memory.current").write_text(f"{2 << 30}\n")
+    assert start.available() == 1
 
 
 def test_a_larger_guest(monkeypatch: pytest.MonkeyPatch) -> None:

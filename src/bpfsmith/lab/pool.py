@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from bpfsmith.model.errors import BpfsmithError
 
 TYPE_CHECKING = False
@@ -23,11 +21,10 @@ OWN = 160
 def width(wanted: int, memory: int = 0) -> int:
     """How many guests run at once: a core each (an emulated guest fills one), and no more than fit into free memory.
     `memory`: MiB of one guest, 0 for the usual; at least 1."""
-    from .start import available
+    from .start import available, cores
 
-    cores = len(os.sched_getaffinity(0))
-    most = available() // max(OWN, memory) if available() else cores
-    return max(1, min(wanted, cores, most))
+    free = available()
+    return max(1, min(wanted, cores(), free // max(OWN, memory) if free else wanted))
 
 
 def each(

@@ -12,14 +12,14 @@ from .machine import Machine, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from .guest import Guest
     from .snapshot import Template
     from .store import Prepared
 
-__all__ = ["LARGER", "available", "describe", "larger", "spec_of", "start", "within"]
+__all__ = ["LARGER", "available", "cores", "describe", "larger", "spec_of", "start", "within"]
 
 LARGER = 4
 """How many times the memory a guest gets that ran out of it, once."""
@@ -203,8 +203,47 @@ def larger(spec: Spec) -> int:
 
 
 def available() -> int:
-    """MiB of memory this machine has free; 0 when it does not say."""
-    return _meminfo(b"MemAvailable:")
+    """MiB of memory that is free for us: of this machine, and of the control groups we are in (a container's limit); 0
+    when neither says."""
+    free = [_meminfo(b"MemAvailable:"), *(most - used for most, used in _limits("memory.max", "memory.current"))]
+    return max(1, min(known)) if (known := [one for one in free if one]) else 0
+
+
+def cores() -> int:
+    """How many processors we may use: those this process is bound to, less where a control group allows less time."""
+    own = len(os.sched_getaffinity(0))
+    for folder in _groups():
+        try:
+            with open(f"{folder}/cpu.max") as file:
+                quota, period = file.read().split()
+            if quota != "max":
+                own = min(own, max(1, -(-int(quota) // int(period))))
+        except (OSError, ValueError):
+            continue
+    return own
+
+
+def _groups() -> list[str]:
+    """Folders of our control group and those above it, as far as they can be seen (version 2)."""
+    try:
+        with open("/proc/self/cgroup") as file:
+            path = next(line[3:].strip() for line in file if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return []
+    parts = [part for part in path.split("/") if part not in ("", "..")]
+    return ["/".join(["/sys/fs/cgroup", *parts[:count]]) for count in range(len(parts), -1, -1)]
+
+
+def _limits(most: str, used: str) -> Iterator[tuple[int, int]]:
+    """(limit, use) in MiB of each control group that has a limit."""
+    for folder in _groups():
+        try:
+            with open(f"{folder}/{most}") as file, open(f"{folder}/{used}") as other:
+                limit = file.read().strip()
+                if limit != "max":
+                    yield int(limit) >> 20, int(other.read()) >> 20
+        except (OSError, ValueError):
+            continue
 
 
 def total() -> int:
