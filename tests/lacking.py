@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from errno import ENOPROTOOPT
 
 import pytest
 
@@ -20,6 +22,10 @@ def reason(raised: pytest.ExceptionInfo[BaseException] | None) -> str:
         for name, why in LEFT_OUT.items():
             if f"`{name}`" in error.message:
                 return f"{name}: {why}"
+    if unknown := re.search(r"unknown func (bpf_\w+#\d+)", str(error)):
+        return f"no helper {unknown[1]} for programs of that type"  # the verifier's own word
+    if isinstance(error, OSError) and error.errno == ENOPROTOOPT:
+        return f"no such option of sockets: {error}"
     if not isinstance(error, Unsupported):
         return ""
     own = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))

@@ -21,8 +21,8 @@ FRAME = bytes(12) + b"\x08\x00" + bytes(86)
 
 
 @pytest.fixture
-def programs(bpf_object: Callable[..., Path]) -> Iterator[Any]:
-    with bpfsmith.load(bpf_object("runs")) as loaded:
+def programs(load_known: Callable[..., Any], bpf_object: Callable[..., Path]) -> Iterator[Any]:
+    with load_known(bpf_object("runs")) as loaded:
         yield loaded.programs
 
 

@@ -245,7 +245,7 @@ def test_errors_and_options_are_those_of_a_run(run_cli: Callable[..., Any], midd
     ran = run_cli("run", "--kernel", middle.name, "no-such.o")
     assert (ran.code, "no-such.o" in ran.stderr) == (2, True)
     ran = run_cli("run", "--kernel", middle.name, SYSCALLS, "--iface", "none0")
-    assert (ran.code, "`none0`" in ran.stderr, "veth0" in ran.stderr) == (2, True, True)
+    assert (ran.code, "`none0`" in ran.stderr) == (2, True)
     ran = run_cli("run", "--kernel", middle.name, SYSCALLS, "--plan")
     assert (ran.code, "BPF_PROG_LOAD" in ran.stdout) == (0, True)
     ran = run_cli("run", "--kernel", middle.name, SYSCALLS, "--for", "300ms", "--quiet", "--maps", "none")

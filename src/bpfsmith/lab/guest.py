@@ -121,13 +121,14 @@ class Guest:
     Close it (or leave the `with` block): the machine is killed and nothing of it stays. Any failure that is raised as
     `GuestFailed` but "memory" and a crash of the agent inside has ended it already: see `closed`."""
 
-    __slots__ = ("channel", "door", "hello", "kernel", "machine", "name")
+    __slots__ = ("channel", "door", "hello", "kernel", "machine", "name", "servant_spent")
 
     def __init__(self, machine: Machine, name: str, *, timeout: float = 60.0, kernel: Kernel | None = None) -> None:
         self.machine = machine
         self.name = name
         self.channel = Channel(machine.channel, name, machine.failure, machine.console)
         self.kernel = kernel
+        self.servant_spent = False  # see `workload._servant`
         try:
             self.hello = self.channel.hello(timeout)
             self.door = GuestDoor(self.channel, self.hello)

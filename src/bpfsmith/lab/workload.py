@@ -61,8 +61,9 @@ def _servant(guest: Guest) -> Running | None:
 
     about = getattr(guest.kernel, "about", {})
     number = (about.get("tools") or {}).get("servant")
-    if number is None or number in guest.channel._open:
+    if number is None or guest.servant_spent or number in guest.channel._open:
         return None
+    guest.servant_spent = True
     answer = guest.channel._open[number] = Answer(number, "`bpfsmith run`", True)
     return Running(guest, ["bpfsmith", "run"], answer)
 
