@@ -185,6 +185,11 @@ def _image(prepared: Prepared, image: str) -> tuple[Callable[[], bytes], str]:
     if image == "tools":
         from . import pyimage
 
+        if prepared.arch != os.uname().machine:
+            raise InputError(
+                f"kernel `{prepared.name}` is {prepared.arch}: guests with Python and tools have those of this machine",
+                prepared.name, "`bpfsmith verify --kernels` judges programs on it",
+            )  # fmt: skip
         return (
             lambda: base(prepared.arch, prepared.modules) + pyimage.build(),
             f"{base_key(prepared.arch, prepared.modules)}\n{pyimage.key()}",
