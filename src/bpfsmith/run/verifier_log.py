@@ -75,6 +75,9 @@ def parse(text: str) -> Log:
     message = lines[at].strip()
     if _COUNTED in message:
         message = message.rpartition("processed ")[0].strip()  # a message that lacks its line end
+    said, _, time = message.rpartition("verification time ")
+    if time.endswith(" usec"):
+        message = said.strip()
     found.message = message
     own = slot_of(message)
     found.instruction = own if own is not None else _before(lines[:at], message)
@@ -136,8 +139,8 @@ def _without_report(lines: list[str], found: Log) -> list[str]:
 def _counts(lines: Sequence[str], found: Log) -> None:
     depths: list[int] = []
     for line in lines:
-        if line.startswith("verification time "):
-            word = line[len("verification time ") :].partition(" ")[0]
+        if line.endswith(" usec") and "verification time " in line:
+            word = line.rpartition("verification time ")[2].partition(" ")[0]
             found.ns = int(word) * 1000 if _is_number(word) else found.ns
         elif line.startswith("stack depth "):
             words = line[len("stack depth ") :].split()[:1]

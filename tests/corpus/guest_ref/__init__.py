@@ -97,13 +97,13 @@ def _part(prepared: store.Prepared, objects: dict[Path, list[int]], memory: int 
 
 
 def _ask(guest: Guest, prepared: store.Prepared, asked: list[Asked]) -> Iterator[tuple[Asked, Said]]:
-    settings = "".join(f"{name}={value}\n" for name, value in prepared.config.items())
+    settings = Path(prepared.folder, "config").read_bytes()
     names = {path: f"/reference/{at}.o" for at, path in enumerate(dict.fromkeys(path for path, _ in asked))}
     paths = {name: path for path, name in names.items()}
     guest.put_many(
         {
             "/reference/judge": (0o755, build().read_bytes()),
-            f"/boot/config-{prepared.release}": (0o644, settings.encode()),
+            f"/boot/config-{prepared.release}": (0o644, settings),
             **{name: (0o644, path.read_bytes()) for path, name in names.items()},
         }
     )
