@@ -58,6 +58,8 @@ def error(command: str, errno: int, where: str = "", fields: Mapping[str, Any] |
     A program the verifier refused is not for this: `VerifierRejected` needs its log."""
     given = fields or {}
     about = where or _about(command, given)
+    if command == "mmap" and errno == EOPNOTSUPP and (told := _elsewhere(about)):
+        return told
     if errno in (EPERM, EACCES) and (told := _forbidden(command, errno, about, given)):
         return told
     if command == "BPF_OBJ_PIN" and errno == ENOENT and (told := _in_sysfs(errno, about, given)):
@@ -67,6 +69,21 @@ def error(command: str, errno: int, where: str = "", fields: Mapping[str, Any] |
     if command == "BPF_MAP_CREATE" and errno in (EINVAL, E2BIG, ENOMEM, ENOTSUPP):
         return _bad_map(errno, about, given)
     return _by_number(command, errno, about)
+
+
+def _elsewhere(about: str) -> BpfsmithError | None:
+    """Memory of a guest's kernel is not of this machine."""
+    from bpfsmith import kernel
+    from bpfsmith.model.errors import Unsupported
+
+    if kernel.door().local:
+        return None
+    return Unsupported(
+        f"{_cannot('mmap', about)}: it is that of a guest",
+        "memory of a guest",
+        instead="maps are read and written by key and as a whole; `bpfsmith run --kernel` reads events inside the guest",
+        where=about,
+    )
 
 
 def _about(command: str, given: Mapping[str, Any]) -> str:

@@ -224,7 +224,7 @@ class GuestDoor(Door):
         body = wire.numbers("iIQIIIIIQB", fd, command, flags, key, value, row, value_at, chunk, most, unique)
         reader = wire.Reader(self.ask(wire.MAP_DUMP, body, "reading a map"), "reading a map")
         errno, calls, repeated = reader.i32(), reader.u64(), reader.u64()
-        return reader.rest(), errno, calls, repeated
+        return bytearray(reader.rest()), errno, calls, repeated  # writable, as rows of this machine's kernel are
 
     def map_update(
         self, fd: int, keys: Any, values: Any, count: int, flags: int = 0, batch: bool = True

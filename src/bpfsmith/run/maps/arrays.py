@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfsmith import kernel
 from bpfsmith.model.errors import ValueMismatch
 from bpfsmith.run import columns
 from bpfsmith.run.maps import bulk
@@ -18,7 +19,8 @@ __all__ = ["shaped", "to_arrow", "to_numpy", "update_numpy"]
 def to_numpy(table: Table, *, flat: bool, drain: bool, flags: int) -> Any:
     """`Table.to_numpy`; `flags` of each read (4: under its lock)."""
     columns.numpy()  # said before the kernel is asked
-    if table.spec.type == "array" and table.mmapable and not flags:
+    # Memory of a guest cannot be mapped here.
+    if table.spec.type == "array" and table.mmapable and not flags and kernel.door().local:
         return columns.expand(table.value_type, table.view().copy())  # type: ignore[attr-defined]
     layout = table._layout()
     rows, _ = bulk.dump(table, layout, drain=drain, flags=flags)

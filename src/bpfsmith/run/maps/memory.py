@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith import kernel
 from bpfsmith.model.errors import InputError, KernelError, Unsupported
-from bpfsmith.run.maps.base import EBUSY, EINVAL, EPERM, Map
+from bpfsmith.run.maps.base import EBUSY, EINVAL, EOPNOTSUPP, EPERM, Map
 from bpfsmith.run.maps.spec import F_RDONLY_PROG
 
 TYPE_CHECKING = False
@@ -33,6 +33,10 @@ def map_memory(target: Map, length: int, what: str, writable: bool = True) -> Ma
     if found == -EPERM and writable:
         found = door.mmap(fd, _pages(length), 0, PROT_READ, MAP_SHARED)  # frozen
     if isinstance(found, int):
+        if not door.local:
+            from bpfsmith.kernel.failures import error
+
+            raise error("mmap", -found, what)
         raise KernelError(_no_mapping(what, found), "mmap", -found, where=target._where)
     return found
 
@@ -99,6 +103,10 @@ class Arena(Map):
                     raise Unsupported(
                         f"{self._where} cannot be mapped", "arena", "6.9", "share a BPF_F_MMAPABLE array", self._where
                     )
+                if found == -EOPNOTSUPP:
+                    from bpfsmith.kernel.failures import error
+
+                    raise error("mmap", EOPNOTSUPP, self._where)
                 hint = "another process mapped it at another address" if found == -EBUSY else ""
                 raise KernelError(_no_mapping(self._where, found), "mmap", -found, where=self._where, hint=hint)
             self._mapped = found
