@@ -239,6 +239,23 @@ def test_a_guest_that_dies_costs_one_cell(lab: Lab, what: str, reason: str) -> N
     assert report.result("unchecked", "6.12").verdict == "rejected"
 
 
+def test_a_guest_that_cannot(lab: Lab) -> None:
+    """The agent lives, and says that the guest has no memory for a command, or something nobody foresaw."""
+    lab.dies["6.12"] = {"optional": OSError(errno.ENOMEM, "Cannot allocate memory")}  # type: ignore[dict-item]
+    lab.dies["6.1"] = {"optional": OSError(errno.EIO, "Input/output error")}  # type: ignore[dict-item]
+    report = bpfsmith.verify(VERDICTS, kernels="6.1,6.12", programs=["accepted", "optional"])
+    assert report.result("optional", "6.12").verdict == "accepted", "once more in a larger guest"
+    assert report.result("optional", "6.1").reason == "crash"
+    assert report.result("accepted", "6.1").verdict == "accepted"
+
+
+def test_wrong_values_are_the_callers_error(lab: Lab) -> None:
+    with pytest.raises(InputError):
+        bpfsmith.verify(VERDICTS, kernels="6.1,6.12", programs="accepted", map_sizes={"counts": 0})
+    with pytest.raises(InputError):
+        bpfsmith.verify(VERDICTS, kernels="6.1,6.12", programs="accepted", globals={"ROUNDS": "many"})
+
+
 def test_memory_that_even_a_larger_guest_does_not_have(lab: Lab) -> None:
     lab.rules.append(lambda door, _, __: door.fail("BPF_MAP_CREATE", errno.ENOMEM))
     report = bpfsmith.verify(VERDICTS, kernels="6.12", programs="accepted")

@@ -55,6 +55,12 @@ class Request:
         self.kconfig = dict(kconfig or {})
         self.near = near
 
+    def copy(self, **changes: Any) -> Request:
+        """Another of the same content but for `changes`: requests are shared between threads."""
+        made = Request(**{name: getattr(self, name) for name in self.__slots__} | changes)
+        made.attach_to = dict(made.attach_to)
+        return made
+
     def options(self, obj: Object, program: Program) -> Options:
         """Of a load of this program alone: nothing is pinned, the others are left out, `?` sections are not."""
         from bpfsmith.run.planned import Options

@@ -44,13 +44,15 @@ def run(
     if programs is not None and not items and not errors:
         raise _no_such(programs, objects)
     earlier = given.items([(obj, program) for obj in old for program in _chosen(obj, programs)], []) if old else []
-    work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=_effort if effort else None)
+    whole = log or bool(log_level) or log_dir is not None
+    extra = _effort if effort else None
+    work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole)
     work.run()
     columns = _columns(work, asked)
     _near(work, items, columns)
     writer = _Writer(log_dir) if log_dir is not None else None
-    rows = _rows(work, items, 0, columns, log or bool(log_level), writer)
-    old_rows = _rows(work, earlier, len(items), columns, log, None)
+    rows = _rows(work, items, 0, columns, writer)
+    old_rows = _rows(work, earlier, len(items), columns, None)
     if prove:
         from bpfsmith.verify.claims import claims
 
@@ -246,9 +248,7 @@ def _near(work: Work, items: list[Item], columns: list[int]) -> None:
                 one.why = hint
 
 
-def _rows(
-    work: Work, items: list[Item], first: int, columns: list[int], whole: bool, writer: _Writer | None
-) -> list[Row]:
+def _rows(work: Work, items: list[Item], first: int, columns: list[int], writer: _Writer | None) -> list[Row]:
     rows = []
     for number, item in enumerate(items, first):
         row = Row(item.object.path, item.program.name, _section(item.program), item.loader)
@@ -256,7 +256,7 @@ def _rows(
             judged = work.cells[number][at]
             if judged is None:
                 continue
-            result = Result(work.targets[at].name, judged, whole=whole)
+            result = Result(work.targets[at].name, judged)
             if result.path and result.instruction is not None:
                 _own_line(item.program, result)
             result.effort = work.extras.get((number, at))
@@ -331,10 +331,5 @@ def _effort(item: Item, judged: Judged) -> Any:
     from bpfsmith.verdict import judge
     from bpfsmith.verify.effort import Effort
 
-    request = item.request
-    level, request.log_level = request.log_level, 2
-    try:
-        traced = judge(item.object, item.program, request)
-    finally:
-        request.log_level = level
+    traced = judge(item.object, item.program, item.request.copy(log_level=2))
     return Effort(item.program, judged, traced.log)

@@ -6,6 +6,7 @@ out of memory is tried once more in a larger guest.
 
 from __future__ import annotations
 
+from errno import ENOMEM
 from threading import Condition, Thread
 
 from bpfsmith import kernel as door_of
@@ -31,6 +32,8 @@ TIMEOUT = 300.0
 that on a busy one."""
 # A second guest of the same kernel is worth its start when each has at least so many programs.
 SHARE = 6
+KEPT = 16 << 10
+"""Characters of a log that are kept when nobody asked for all of it."""
 
 
 class Item:
@@ -72,7 +75,10 @@ class Work:
         timeout: float | None = None,
         progress: Callable[[int, int], None] | None = None,
         extra: Callable[[Item, Judged], Any] | None = None,
+        whole: bool = False,
     ) -> None:
+        """`whole`: keep whole logs."""
+        self.whole = whole
         self.items = items
         self.targets = targets
         self.timeout = timeout or TIMEOUT
@@ -166,10 +172,9 @@ class Work:
         while (column := self._take()) is not None:
             try:
                 self._column(column)
-            except GuestFailed as error:
-                # It did not come up: the next worker, or the next round, may have more luck, but not for ever.
-                self._lost(column, error)
             except BpfsmithError as error:
+                if error.exit_code in (2, 4):
+                    raise  # wrong arguments, or our bug: no matter of a kernel
                 self._lost(column, error)
             finally:
                 with self._turn:
@@ -220,6 +225,13 @@ class Work:
             with door_of.through(guest.door, guest.kernel):
                 made = _verdict(self.items[at])
                 extra = self.extra(self.items[at], made) if self.extra is not None else None
+        except OSError as error:  # the guest's agent lives, but could not
+            self._close(guest)
+            guest = None
+            made = Judged(
+                "cannot", "memory" if error.errno == ENOMEM else "crash", f"the guest answers: {error.strerror}"
+            )
+            extra = None
         except GuestFailed as error:
             self._close(guest)
             if error.what == "memory" and not larger:
@@ -228,6 +240,9 @@ class Work:
                 return None
             self._put(column, at, died(error, self.timeout))
             return None
+        except BaseException:
+            self._close(guest)
+            raise
         if made.reason == "memory" and not larger:
             with self._turn:
                 column.larger.append(at)
@@ -258,9 +273,11 @@ class Work:
         return guest
 
     def _close(self, guest: Guest | None) -> None:
-        if guest is not None:
-            with self._turn:
+        with self._turn:
+            ours = guest in self._guests
+            if guest is not None:
                 self._guests.discard(guest)
+        if guest is not None and ours:
             guest.close()
 
     def _lost(self, column: _Column, error: BpfsmithError) -> None:
@@ -287,6 +304,8 @@ class Work:
         self._put(column, at, made)
 
     def _put(self, column: _Column, at: int, made: Judged) -> None:
+        if not self.whole:
+            made.log = kept(made.log)
         self.cells[at][column.at] = made
         self._count()
 
@@ -308,8 +327,9 @@ def _verdict(item: Item) -> Judged:
         target: dict[str, Any] = {"attach_prog": loaded.programs[program]}
         if function:
             target["attach_to"] = function
-        item.request.attach_to[item.program.name] = target
-        return judge(item.object, item.program, item.request)
+        request = item.request.copy()
+        request.attach_to[item.program.name] = target
+        return judge(item.object, item.program, request)
 
 
 def died(error: GuestFailed, timeout: float) -> Judged:
@@ -323,6 +343,14 @@ def died(error: GuestFailed, timeout: float) -> Judged:
         made = Judged("cannot", reason, error.message, error.hint)
     made.log = error.console
     return made
+
+
+def kept(log: str) -> str:
+    """The end of a log, which says why."""
+    if len(log) <= KEPT:
+        return log
+    at = log.find("\n", len(log) - KEPT) + 1 or len(log) - KEPT
+    return f"[{at} characters before this are left out: `--log` keeps them]\n{log[at:]}"
 
 
 def _is_host(column: _Column) -> bool:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "JudgedKernel", "Result", "Row", "VerifyReport"]
 
-KEPT = 16 << 10
-"""Bytes of a log that are kept when nobody asked for all of it."""
-
 
 class JudgedKernel:
     """A kernel that was asked. `name`: series, release, added name, or `host`; `release`: what `uname -r` answers."""
@@ -42,7 +39,7 @@ class Result:
         "source", "stack", "states", "verdict", "why",
     )  # fmt: skip
 
-    def __init__(self, kernel: str, judged: Judged, *, whole: bool = False) -> None:
+    def __init__(self, kernel: str, judged: Judged) -> None:
         self.kernel = kernel
         self.verdict = judged.verdict
         self.reason = judged.reason or None
@@ -56,7 +53,7 @@ class Result:
         self.states = judged.states
         self.stack = judged.stack
         self.ns = judged.ns
-        self.log = _kept(judged.log, whole) or None
+        self.log = judged.log or None
         self.notes = judged.notes
         self.effort: Effort | None = None
 
@@ -80,13 +77,6 @@ class Result:
     def __repr__(self) -> str:
         said = f" ({self.reason})" if self.reason else ""
         return f"<Result {self.kernel}: {self.verdict}{said}>"
-
-
-def _kept(log: str, whole: bool) -> str:
-    if whole or len(log) <= KEPT:
-        return log
-    cut = log.index("\n", len(log) - KEPT) + 1 if "\n" in log[-KEPT:] else len(log) - KEPT
-    return f"[{cut} characters before this are left out: `--log` keeps them]\n{log[cut:]}"
 
 
 class Row:
