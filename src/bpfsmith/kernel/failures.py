@@ -81,7 +81,7 @@ def _elsewhere(about: str) -> BpfsmithError | None:
     return Unsupported(
         f"{_cannot('mmap', about)}: it is that of a guest",
         "memory of a guest",
-        instead="maps are read and written by key and as a whole; `bpfsmith run --kernel` reads events inside the guest",
+        instead="maps are read and written by key or as a whole; `bpfsmith run --kernel` reads events inside it",
         where=about,
     )
 

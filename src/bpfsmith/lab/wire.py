@@ -47,10 +47,12 @@ _STAT = Struct("<QQIQIIQqqq")
 
 
 def frame(kind: int, number: int, body: bytes | bytearray) -> bytes:
+    """One frame: header and body."""
     return HEADER.pack(MARK, kind, 0, len(body), number) + body
 
 
 def text(value: str | bytes) -> bytes:
+    """As the guest gets names of files: bytes that are no UTF-8 survive as surrogates."""
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
 
 
@@ -161,6 +163,7 @@ class Reader:
 
 
 def clock(nanoseconds: int, seed: bytes) -> bytes:
+    """`CLOCK`: the time since 1970, and bytes for the random numbers."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return _I64.pack(seconds) + _U32.pack(rest) + counted(seed)
 
@@ -226,6 +229,7 @@ def _apply(reader: Reader, view: memoryview) -> None:
 def perf_event_open(
     attr: bytes, pid: int, cpu: int, group: int, flags: int, buffers: Iterable[tuple[int, bytes]]
 ) -> bytes:
+    """`PERF_EVENT_OPEN`; `buffers`: (offset in the attr, what the pointer there points to)."""
     parts = [_I32.pack(pid), _I32.pack(cpu), _I32.pack(group), _U64.pack(flags), counted(attr), b""]
     count = 0
     for at, data in buffers:
@@ -236,6 +240,7 @@ def perf_event_open(
 
 
 def replay(plan: bytes, given: Iterable[tuple[int, int]], level: int, limit: int) -> bytes:
+    """`REPLAY` and `REPLAY_ONCE`: `given` are (slot, descriptor), `limit` the most bytes of a log."""
     slots = [_U32.pack(slot) + _I32.pack(fd) for slot, fd in given]
     return b"".join((_U32.pack(level), _U64.pack(limit), _U32.pack(len(slots)), *slots, plan))
 
@@ -263,12 +268,15 @@ def answers(body: bytes) -> list[tuple[int, str]]:
 
 
 def numbers(layout: str, *values: int) -> bytes:
+    """Numbers as they stand in a body; `layout` in the words of `struct`, little-endian and not aligned."""
     return Struct(f"<{layout}").pack(*values)
 
 
 def execution(
     argv: Iterable[str | bytes], env: Iterable[str | bytes], cwd: str | bytes, flags: int, rows: int, columns: int
 ) -> bytes:
+    """`EXEC`; `env`: `NAME=value`."""
+
     def listed(words: Iterable[str | bytes]) -> bytes:
         packed = [counted(word) for word in words]
         return _U32.pack(len(packed)) + b"".join(packed)
@@ -301,6 +309,7 @@ def status(body: bytes) -> tuple[int, ...]:
 
 
 def names(body: bytes) -> list[str]:
+    """The answer to `LIST`."""
     reader = Reader(body, "a list")
     found = []
     while reader.more:
@@ -309,6 +318,7 @@ def names(body: bytes) -> list[str]:
 
 
 def symbols(body: bytes) -> dict[str, list[tuple[int, str]]]:
+    """The answer to `SYMBOLS`: name -> (address, module) each."""
     reader = Reader(body, "symbols")
     found = {}
     while reader.more:
