@@ -53,12 +53,14 @@ def booted() -> float:
 
 
 def virtme() -> dict[str, Sample]:
-    """`vng` with a kernel it can use: one with 9p or virtiofs, which Debian's cloud kernels are built without."""
+    """`vng` with a kernel it can use: one with 9p or virtiofs, which Debian's cloud kernels are built without. The image
+    of its `linux-image-amd64` lies where its package has it, beside `lib/modules` with what `depmod` makes."""
     command = shutil.which("vng")
     image = os.environ.get("BPFSMITH_BENCH_VNG", "")
     if not command or not image:
         raise CannotMeasure("no `vng`, or BPFSMITH_BENCH_VNG names no kernel image for it")
-    return process([command, "--run", image, "--disable-microvm", "--", "true"], metric="and gone")
+    slow = ["--disable-kvm"] if start.spec_of(store.find(KERNEL)).accel == "tcg" else []
+    return process([command, "--quiet", *slow, "--run", image, "--", "true"], metric="and gone")
 
 
 def at_once(names: Sequence[str]) -> dict[str, Sample]:
