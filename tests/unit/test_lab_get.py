@@ -393,6 +393,27 @@ def test_two_at_a_time(archive: made.Archive, tmp_path: Path) -> None:
     assert [name for name in os.listdir(store.folder("kernels")) if name.startswith(".")] == []
 
 
+def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
+    import io
+
+    from bpfsmith.cli._progress import Lines
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for live in (True, False):
+        out, screen = io.StringIO(), Screen() if live else io.StringIO()
+        lines = Lines(out, screen)
+        lines.say("6.12: preparing")
+        lines.amount("linux-image", 5_000_000, 20_000_000)
+        lines.amount("linux-image", 20_000_000, 20_000_000)
+        assert out.getvalue() == "6.12: preparing\n  linux-image (20.0 MB)\n"
+        drawn = screen.getvalue()
+        assert ("[######..................] 5.0 of 20.0 MB  linux-image" in drawn) == live
+        assert not live or drawn.endswith("\r")  # the bar is gone before a line is written
+
+
 # ---------------------------------------------------------------- versions and indexes
 
 
