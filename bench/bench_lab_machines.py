@@ -53,8 +53,8 @@ def booted() -> float:
 
 
 def virtme() -> dict[str, Sample]:
-    """`vng` with a kernel it can use: one with 9p or virtiofs, which Debian's cloud kernels are built without. The image
-    of its `linux-image-amd64` lies where its package has it, beside `lib/modules` with what `depmod` makes."""
+    """`vng` with a kernel it can use: one with 9p or virtiofs, which Debian's cloud kernels are built without. The
+    image of its `linux-image-amd64` lies where its package has it, beside `lib/modules` with what `depmod` makes."""
     command = shutil.which("vng")
     image = os.environ.get("BPFSMITH_BENCH_VNG", "")
     if not command or not image:
