@@ -81,8 +81,17 @@ def needs(table: str, name: str) -> tuple[str, ...]:
 
 
 @cache
-def _fields() -> dict[str, tuple[str, str]]:
-    return tomllib.loads((DATA / "contexts.toml").read_text())["fields"]  # type: ignore[no-any-return]
+def first_kernels() -> dict[str, str]:
+    """`__sk_buff.mark` -> its first kernel, or that of its structure."""
+    told = tomllib.loads((DATA / "contexts.toml").read_text())["fields"]
+    out: dict[str, str] = {}
+    for struct, fields in json.loads((DATA / "contexts.json").read_text()).items():
+        users = [facts.program_types.get(word) for word, name in probes.STRUCTS.items() if name == struct]
+        born = min((row.since for row in users if row is not None), key=series_key)
+        for field, _, _ in fields:
+            name = f"{struct}.{field.partition('[')[0]}"
+            out[name] = told[name][0] if name in told else born
+    return out
 
 
 @cache
@@ -316,15 +325,17 @@ class Kernel:
                 yield Judged("result", str(value), variant, entry.enforced, self.series, state, "")
 
     def fields(self) -> Iterator[Judged]:
-        """Fields of contexts: there when any program may read or write it. Their widths are the data itself."""
-        seen: dict[tuple[str, str], bool] = {}
+        """Fields of contexts: there when any program may read or write it. Where nothing says since when, a field is at
+        most as old as its structure and on every kernel asked. Their widths are the data itself."""
+        seen: dict[str, bool] = {}
         for variant, fields in self.data["contexts"].items():
             for field, widths in fields.items():
-                key = probes.STRUCTS[variant.split()[0]], field
-                seen[key] = seen.get(key, False) or bool(widths)
-        for name, (since, _) in _fields().items():
-            struct, _, field = name.partition(".")
-            yield self.judge("context field", name, "", since, seen.get((struct, field), False))
+                name = f"{probes.STRUCTS[variant.split()[0]]}.{field.partition('[')[0]}"
+                seen[name] = seen.get(name, False) or bool(widths)
+        for name, since in first_kernels().items():
+            struct = name.partition(".")[0]
+            if any(one.startswith(f"{struct}.") for one in seen):
+                yield self.judge("context field", name, "", since, seen.get(name, False))
 
     def rows(self) -> Iterator[Judged]:
         """Claims that a thing is there from some kernel on."""

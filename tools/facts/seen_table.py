@@ -85,9 +85,10 @@ def contexts() -> str:
                 if path:
                     steps.setdefault(tuple(path), []).append(place)
             uses = [(_places(found, places), [list(step) for step in path]) for path, places in steps.items()]
-            since, source = born.get(f"{struct}.{field}", ("", ""))
+            name = f"{struct}.{field.partition('[')[0]}"
+            since, source = born.get(name, ("", ""))
             asked = f"asked of {', '.join(found)}"
-            text = f"knowledge: {source}; {asked}" if source else asked
+            text = f"knowledge: {source}; {asked}" if source else f"{asked}; not later than the first of them"
             base, element = _element(field)
             last = rows[-1] if rows else None
             if element and last is not None and last[0] == struct and last[5] == uses and _element(last[1])[0] == base:

@@ -139,7 +139,7 @@ def of_row(row: Row) -> Seen | None:
     """What was seen of a row, by its kind and name; a field of a context by its structure too."""
     struct = getattr(row, "struct", "")
     if struct:
-        return of(row.kind, f"{struct}.{row.name}")
+        return of(row.kind, f"{struct}.{row.name.partition('[')[0]}")
     return of(row.kind, row.name)
 
 
