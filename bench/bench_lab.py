@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import _machines
 import _objects
 from _measure import BPFSMITH, CACHE, ROOT, Bar, CannotMeasure, Case, Row, Sample, main, note, process, side_by_side
 
@@ -39,7 +39,6 @@ def cases(n: int) -> Sequence[Case]:
         {
             f"`{OURS} small.o --kernels {ONE}`": partial(_verify, small, ONE),
             f"{PLAIN}, {ONE}": partial(_plain, small, [ONE]),
-            f"virtme-ng, {ONE}": partial(_virtme, small),
             f"`{OURS} small.o --kernels` of {len(kernels)}": partial(_verify, small, five),
             f"{PLAIN}, {len(kernels)} kernels": partial(_plain, small, kernels),
         },
@@ -52,6 +51,7 @@ def cases(n: int) -> Sequence[Case]:
         bars = [Bar(OURS, "per program", theirs.spread("wall")[1] + 30)]
     prepare = side_by_side({"`bpfsmith lab add`, a downloaded package": _prepare()}, 3)
     return [
+        *_machines.cases(max(3, n // 3)),
         Case(
             "The first verdict on kernels that are prepared",
             verdicts,
@@ -169,23 +169,6 @@ def _judge() -> Path:
         return guest_ref.build()
     except CannotBuild as error:
         raise CannotMeasure(str(error)) from None
-
-
-def _virtme(path: Path) -> dict[str, Sample]:
-    """virtme-ng boots a kernel with this machine's files over 9p or virtiofs."""
-    from bpfsmith.lab import store
-
-    program = shutil.which("vng")
-    if program is None:
-        raise CannotMeasure("`pip install virtme-ng` gets it")
-    if store.find(ONE).config.get("CONFIG_NET_9P_VIRTIO") is None and not _virtiofsd():
-        raise CannotMeasure(f"kernel {ONE} (cloud) has no 9p, and this machine no `virtiofsd` in Rust")
-    words = [program, "--disable-kvm", "--cpus", "1", "--memory", "512M", "-r", store.find(ONE).vmlinux, "--"]
-    return process([*words, f"echo {path} | {_judge()}"])
-
-
-def _virtiofsd() -> bool:
-    return any(os.access(path, os.X_OK) for path in ("/usr/libexec/virtiofsd", shutil.which("virtiofsd") or ""))
 
 
 # ------------------------------------------------------------ further programs

@@ -152,7 +152,7 @@ def judged(
             objects[one.path] = obj, request
         obj, request = objects[one.path]
         program = obj.programs[one.number]
-        item = Item(obj, program, request)
+        item = Item(obj, program, request, "libbpf")
         said, hint = loaders.refusal(obj, program, "libbpf")
         if said:
             item.refused = Judged("cannot", "loader", said, hint)
@@ -245,9 +245,11 @@ def compared(
     """(by kernel, seconds that our verdicts took)."""
     ours, took = judged(every, kernels, tell)
     tell(f"{len(ours)} verdicts in {took:.0f} s")
+    asked = [(one.path, one.number) for one in every]
+    with ThreadPoolExecutor(_cores()) as pool:
+        references = list(pool.map(lambda kernel: guest_ref.verdicts(kernel, asked, tell), kernels))
     out = []
-    for kernel in kernels:
-        theirs = guest_ref.verdicts(kernel, [(one.path, one.number) for one in every], tell)
+    for kernel, theirs in zip(kernels, references, strict=True):
         stages: Counter[str] = Counter()
         wrong = []
         for one in every:

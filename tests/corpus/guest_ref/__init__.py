@@ -22,7 +22,7 @@ from bpfsmith.lab.guest import Guest
 from bpfsmith.model.errors import BpfsmithError
 
 SOURCE = Path(__file__).with_name("judge.c")
-WRAPPED = ("syscall", "btf__load_vmlinux_btf", "btf__free")
+WRAPPED = ("syscall", "btf__load_vmlinux_btf", "btf__free", "btf_get_from_fd")
 LIMIT = 120  # seconds per program
 AT_ONCE = 48  # objects that are in a guest together
 ENOMEM = 12

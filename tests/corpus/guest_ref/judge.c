@@ -62,10 +62,58 @@ struct btf *__wrap_btf__load_vmlinux_btf(void)
 	return kernel_types;
 }
 
+/* and those of its modules, by id */
+static struct { unsigned id; struct btf *types; } modules[512];
+static int module_count;
+
+struct btf *__real_btf_get_from_fd(int fd, struct btf *base);
+
+struct btf *__wrap_btf_get_from_fd(int fd, struct btf *base)
+{
+	struct bpf_btf_info info = {};
+	unsigned size = sizeof(info);
+	struct btf *types;
+
+	if (base != kernel_types || bpf_btf_get_info_by_fd(fd, &info, &size))
+		return __real_btf_get_from_fd(fd, base);
+	for (int i = 0; i < module_count; i++)
+		if (modules[i].id == info.id)
+			return modules[i].types;
+	types = __real_btf_get_from_fd(fd, base);
+	if (!libbpf_get_error(types) && module_count < 512) {
+		modules[module_count].id = info.id;
+		modules[module_count++].types = types;
+	}
+	return types;
+}
+
+static void read_modules(void)
+{
+	unsigned id = 0;
+	int fd;
+
+	while (!bpf_btf_get_next_id(id, &id)) {
+		struct bpf_btf_info info = {};
+		unsigned size = sizeof(info);
+		char name[64] = "";
+
+		info.name = (unsigned long)name;
+		info.name_len = sizeof(name);
+		fd = bpf_btf_get_fd_by_id(id);
+		if (fd >= 0 && !bpf_btf_get_info_by_fd(fd, &info, &size) && info.kernel_btf && strcmp(name, "vmlinux"))
+			__wrap_btf_get_from_fd(fd, kernel_types);
+		close(fd);
+	}
+}
+
 void __wrap_btf__free(struct btf *btf)
 {
-	if (btf != kernel_types)
-		__real_btf__free(btf);
+	if (btf == kernel_types)
+		return;
+	for (int i = 0; i < module_count; i++)
+		if (modules[i].types == btf)
+			return;
+	__real_btf__free(btf);
 }
 
 /* ---- what PROG_LOAD of the program itself answers ---- */
@@ -274,6 +322,8 @@ static void warm_up(void)
 	static struct bpf_insn code[] = {{.code = 0xb7}, {.code = 0x95}};
 
 	btf__load_vmlinux_btf();
+	if (kernel_types)
+		read_modules();
 	bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "warm", "GPL", code, 2, NULL);
 	warning[0] = 0;
 }

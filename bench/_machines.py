@@ -1,4 +1,4 @@
-"""Guests of the lab: a copy of a template, a boot, all kernels, a verdict from the command line; and virtme-ng."""
+"""Guests of the lab for `bench_lab.py`: a copy of a template, a boot, all kernels; and virtme-ng."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import _objects
-from _measure import BPFSMITH, Bar, CannotMeasure, Case, Sample, main, process, side_by_side
+from _measure import CannotMeasure, Case, Sample, process, side_by_side
 
 from bpfsmith import lab
 from bpfsmith.lab import start, store
@@ -72,34 +71,18 @@ def at_once(names: Sequence[str]) -> dict[str, Sample]:
 
 
 def cases(n: int) -> Sequence[Case]:
-    """Tables of one guest, of all kernels, and of whole commands."""
-    os.environ.update({"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": ""})
+    """Tables of one guest and of all kernels."""
     names = [one.name for one in store.all() if one.arch == os.uname().machine]
     if KERNEL not in names:
         raise SystemExit(f"kernel {KERNEL} is not prepared: bpfsmith lab get {KERNEL}")
     at_once(names)  # the templates
-    try:
-        path = str(_objects.compiled("load_xdp"))
-    except CannotMeasure as error:
-        raise SystemExit(str(error)) from None
     one = side_by_side(
         {"bpfsmith, a copy": partial(watched, copied), "a boot per run": partial(watched, booted), "virtme-ng": virtme},
         n,
     )
     many = side_by_side({f"{len(names)} kernels": partial(at_once, names)}, n)
-    commands = {"one kernel": KERNEL, f"{len(names)} kernels": ",".join(names)}
-    verdicts = side_by_side(
-        {f"`bpfsmith verify`, {name}": partial(process, [BPFSMITH, "verify", path, "--kernels", word], exits=(0, 1))
-         for name, word in commands.items()}, n,
-    )  # fmt: skip
-    bars = [Bar(row.subject, "process", 1000 if "one" in row.subject else 2500) for row in verdicts]
     return [
         Case("One guest, from nothing to its first reply, and until it is gone", one,
              remarks=f"Kernel {KERNEL}, {start.spec_of(store.find(KERNEL)).accel}."),
         Case("A guest of every prepared kernel", many),
-        Case("A verdict from the command line", verdicts, bars),
     ]  # fmt: skip
-
-
-if __name__ == "__main__":
-    main("lab-machines", cases)
