@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -117,6 +118,13 @@ def test_a_command_past_its_time_is_killed_with_all_it_started(guest: Guest) -> 
         time.sleep(0.05)
     else:
         pytest.fail("its child lives on")
+
+
+def test_what_a_command_leaves_running_is_not_listened_to(guest: Guest) -> None:
+    done = guest.exec(["/bin/sh", "-c", "yes & echo $!; sleep 0.2"], timeout=60)
+    with contextlib.suppress(ProcessLookupError):  # nobody reads what it writes
+        os.kill(int(done.stdout.split(b"\n")[0]), 9)
+    assert done.ok and not done.timed_out
 
 
 def test_a_terminal(guest: Guest) -> None:

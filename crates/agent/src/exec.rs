@@ -31,7 +31,12 @@ pub struct Job {
     terminal: bool,
     /// Its wait status, once it is over.
     status: Option<i32>,
+    /// Frames read since then.
+    afterwards: u32,
 }
+
+/// What a child wrote before it ended lies in its pipes, and those hold less. Others that have them may write for ever.
+const MOST_AFTERWARDS: u32 = 16;
 
 fn checked(value: libc::c_int) -> io::Result<libc::c_int> {
     if value < 0 {
@@ -157,6 +162,7 @@ pub fn start(id: u32, told: &Exec<'_>) -> io::Result<Job> {
         outputs,
         terminal: told.flags & TERMINAL != 0,
         status: None,
+        afterwards: 0,
     })
 }
 
@@ -293,7 +299,9 @@ pub fn pump(inbox: &mut Inbox, jobs: &mut Vec<Job>) -> Result<(), Gone> {
         job.write();
         job.look(); // Before its output: what it wrote before it ended is read below.
         let any = job.read(inbox)?;
-        let Some(status) = job.status.filter(|_| !any) else {
+        job.afterwards += u32::from(job.status.is_some());
+        let over = !any || job.afterwards > MOST_AFTERWARDS;
+        let Some(status) = job.status.filter(|_| over) else {
             at += 1;
             continue;
         };
