@@ -99,7 +99,7 @@ def words(widths: str) -> str:
     """`r124 w4` -> `read by 1, 2, 4 bytes, written by 4`."""
     verbs = {"r": "read", "w": "written"}
     parts = [f"{verbs[one[0]]} by {', '.join(one[1:])}" for one in widths.split()]
-    unit = "byte" if all(one[1:] == "1" for one in widths.split()) else "bytes"
+    unit = "byte" if {one[1:] for one in widths.split()} == {"1"} else "bytes"
     return f"{', '.join(parts)} {unit}" if parts else "neither read nor written"
 
 
