@@ -363,6 +363,22 @@ def test_effort(lab: Lab) -> None:
     assert report.result("no_target", "6.12").effort is None
 
 
+def test_a_guest_that_dies_of_more_keeps_the_verdict(lab: Lab) -> None:
+    def rule(door: Door, *_: Any) -> None:
+        loads = iter([None, GuestFailed("it died", "memory", "Oops")])
+
+        def answer(_: dict[str, Any]) -> None:
+            if (error := next(loads, None)) is not None:
+                raise error
+
+        door.answer("BPF_PROG_LOAD", answer)
+
+    lab.rules.append(rule)
+    report = bpfsmith.verify(VERDICTS, kernels="6.12", programs=["accepted", "optional"], effort=True)
+    assert [one.verdict for row in report.programs for one in row.results] == ["accepted", "accepted"]
+    assert [one.effort for row in report.programs for one in row.results] == [None, None]
+
+
 # ------------------------------------------------------------ how it is told
 
 

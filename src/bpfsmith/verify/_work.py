@@ -224,14 +224,12 @@ class Work:
             assert guest.kernel is not None
             with door_of.through(guest.door, guest.kernel):
                 made = _verdict(self.items[at])
-                extra = self.extra(self.items[at], made) if self.extra is not None else None
         except OSError as error:  # the guest's agent lives, but could not
             self._close(guest)
             guest = None
             made = Judged(
                 "cannot", "memory" if error.errno == ENOMEM else "crash", f"the guest answers: {error.strerror}"
             )
-            extra = None
         except GuestFailed as error:
             self._close(guest)
             if error.what == "memory" and not larger:
@@ -247,9 +245,26 @@ class Work:
             with self._turn:
                 column.larger.append(at)
             return guest
+        if guest is not None and self.extra is not None:
+            guest = self._more(column, at, made, guest)
+        self._put(column, at, made)
+        return guest
+
+    def _more(self, column: _Column, at: int, made: Judged, guest: Guest) -> Guest | None:
+        """What else is asked; a guest that dies of that costs no verdict."""
+        assert self.extra is not None
+        assert guest.kernel is not None
+        try:
+            with door_of.through(guest.door, guest.kernel):
+                extra = self.extra(self.items[at], made)
+        except (GuestFailed, OSError):
+            self._close(guest)
+            return None
+        except BaseException:
+            self._close(guest)
+            raise
         if extra is not None:
             self.extras[at, column.at] = extra
-        self._put(column, at, made)
         return guest
 
     def _open(self, column: _Column, larger: bool) -> Guest:
