@@ -165,9 +165,13 @@ def _wrapped(text: str, width: int, indent: str) -> list[str]:
 def _changes(report: Any, paint: Paint) -> list[str]:
     if not report.changes:
         return [f"against {printable(report.old)}: the same verdicts, counts and stacks"]
-    out = [f"against {printable(report.old)}:"]
+    told: dict[tuple[object, ...], tuple[Any, list[str]]] = {}
     for one in report.changes:
-        where = f" on {one.kernel}" if one.kernel else ""
+        key = (one.object, one.program, one.what, one.old, one.new, one.worse)
+        told.setdefault(key, (one, []))[1].append(one.kernel)
+    out = [f"against {printable(report.old)}:"]
+    for one, kernels in told.values():
+        where = f" on {', '.join(kernels)}" if kernels[0] else ""
         if one.what == "program":
             text = "is new" if one.old is None else "is gone"
         elif one.what == "verdict":

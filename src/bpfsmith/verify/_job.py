@@ -274,7 +274,8 @@ def _own_line(program: Program, result: Result) -> None:
     assert result.instruction is not None
     path, line = own(program, result.instruction, result.path, result.line or 0)
     if (path, line) != (result.path, result.line):
-        result.why = "; ".join(filter(None, (result.why, f"inlined from {result.path}:{result.line}")))
+        inlined = f"inlined from {result.path}:{result.line}"
+        result.why = f"{result.why} ({inlined})" if result.why else inlined
         result.path, result.line = path, line
     result.source = text(program, result.instruction, path, line)
 
