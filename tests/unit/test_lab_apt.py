@@ -115,6 +115,15 @@ def test_an_apt_without_debian(sources: Path, server: made.Server) -> None:
     assert "--mirror URL --keyring FILE" in error.value.command
 
 
+def test_somebody_else_with_a_suite_of_that_name(sources: Path, server: made.Server, tmp_path: Path) -> None:
+    """Vendors call their suites `stable` or `trixie` too, and may stand first in the configuration."""
+    own = sources.read_text()
+    others = f"deb {server.url}/linux/debian trixie stable\ndeb {server.url}/chrome stable main\n"
+    sources.write_text(f"{others}deb {server.url}/linux/debian-security trixie-security main\n{own}")
+    assert get(["6.12"])[0].name == "6.12"
+    assert any(path.startswith("/linux/debian-security/dists/bookworm-security") for path, _ in server.asked)
+
+
 def test_a_mirror_that_does_not_answer(sources: Path) -> None:
     sources.write_text("deb http://127.0.0.1:9/debian bookworm main\n")
     with pytest.raises(EnvironmentMissing, match="apt could not read"):

@@ -54,32 +54,31 @@ class AptArchive:
         self._main, self._security = self._mirrors()
         self._configure()
 
-    def _mirrors(self) -> tuple[str, str]:
-        """The addresses of Debian's archive and of its security updates, as the machine's own apt has them."""
-        main = security = ""
+    def _mirrors(self) -> tuple[list[str], list[str]]:
+        """The addresses of Debian's archive and of its security updates, as the machine's own apt has them. Others call
+        their suites `trixie` or `stable` too: the likeliest first, and the signature decides."""
+        main: dict[str, int] = {}
+        security: dict[str, int] = {}
         # What it would read, also where it never read anything: `'http://HOST/debian/dists/trixie/InRelease' NAME 0`.
-        for line in self._run([self._get, "update", "--print-uris"]).splitlines():
+        for line in self._run([self._get, "update", "--print-uris"], fail=False).splitlines():
             address, _, rest = line.removeprefix("'").partition("dists/")
             suite = rest.partition("/InRelease'")[0]
             first, _, word = suite.partition("-")
             if first.partition("/")[0] not in _DEBIAN or not rest.startswith(f"{suite}/InRelease'"):
                 continue
-            if word == "security" or suite.endswith("/updates"):
-                security = security or address
-            else:
-                main = main or address
+            kind = security if word == "security" or suite.endswith("/updates") else main
+            name = "/debian-security/" if kind is security else "/debian/"
+            kind[address] = kind.get(address, 0) + 1 + (word == "updates") + 2 * address.endswith(name)
         if not main and not security:
             raise EnvironmentMissing(
                 "this machine's apt knows no mirror of Debian, whose kernels the lab takes; any mirror will do",
                 _MIRROR,
                 where="lab get",
             )
-        main = main or _sibling(security, "debian-security", "debian")
-        return main, security or _sibling(main, "debian", "debian-security")
-
-    def address(self, suite: str) -> str:
-        """Where a suite is."""
-        return self._security if suite.endswith("-security") else self._main
+        mains = sorted(main, key=main.__getitem__, reverse=True)
+        securities = sorted(security, key=security.__getitem__, reverse=True)
+        mains = mains or [_sibling(one, "debian-security", "debian") for one in securities]
+        return mains, securities or [_sibling(one, "debian", "debian-security") for one in mains]
 
     def _configure(self) -> None:
         for name in ("lists/partial", "cache/archives/partial", "empty", "log"):
@@ -107,30 +106,44 @@ class AptArchive:
     def read(self, suites: Sequence[str]) -> dict[str, list[Offer]]:
         """What those suites offer: nothing where the mirror does not have one. Suites that could not be read are not in
         the answer, and why is in `unread`; `EnvironmentMissing` when that are all."""
+        found: dict[str, list[Offer]] = {}
+        why: dict[str, str] = {}
+        with store.locked("apt"):
+            for nth in range(max(len(self._main), len(self._security))):
+                places = {}
+                for suite in suites:
+                    known = self._security if suite.endswith("-security") else self._main
+                    if suite not in found and nth < len(known):
+                        places[suite] = known[nth]
+                said = self._update(places, found) if places else ""
+                for suite in places:
+                    # A mirror that does not have it is no failure; any other reason is kept.
+                    if suite not in found and f" {suite} Release' does not have a Release file" not in said:
+                        why[suite] = _why(said)
+        self.unread |= {suite: text for suite, text in why.items() if suite not in found}
+        if all(suite in self.unread for suite in suites):
+            text = next(iter(self.unread.values()))
+            raise EnvironmentMissing(f"apt could not read {', '.join(suites)}: {text}", "", where="lab get")
+        return {**{suite: [] for suite in suites if suite not in self.unread}, **found}
+
+    def _update(self, places: dict[str, str], found: dict[str, list[Offer]]) -> str:
+        """Adds what the suites offer that are at these addresses; what apt said."""
         from shutil import rmtree
 
-        keys = ",".join(path for path in _KEYRINGS if os.path.exists(path))
-        options = f"arch={self.arch} target=Packages" + (f" signed-by={keys}" if keys else "")
-        with store.locked("apt"):
-            with open(os.path.join(self._folder, "sources.list"), "w", encoding="utf-8") as out:
-                out.writelines(f"deb [{options}] {self.address(suite)} {suite} main\n" for suite in suites)
-            said = self._run([self._get, "-c", self._conf, "-q", "update"], fail=False)
-            found: dict[str, list[Offer]] = {}
-            lists = os.path.join(self._folder, "lists")
-            for name in sorted(os.listdir(lists)):
-                suite = name.partition("_dists_")[2].partition("_main_")[0]
-                if "_Packages" in name and suite in suites:
-                    text = _text(os.path.join(lists, name))
-                    found[suite] = offers(text, self.arch, suite, self.address(suite))
-            rmtree(lists, ignore_errors=True)  # what is of interest is kept by `Index`
-            os.makedirs(os.path.join(lists, "partial"), exist_ok=True)
-            for suite in suites:
-                if f" {suite} Release' does not have a Release file" in said:
-                    found.setdefault(suite, [])  # this mirror does not have it
-        self.unread |= {suite: _why(said) for suite in suites if suite not in found}
-        if all(suite in self.unread for suite in suites):
-            raise EnvironmentMissing(f"apt could not read {', '.join(suites)}: {_why(said)}", "", where="lab get")
-        return found
+        key = next((path for path in _KEYRINGS if os.path.exists(path)), "")
+        options = f"arch={self.arch} target=Packages" + (f" signed-by={key}" if key else "")
+        with open(os.path.join(self._folder, "sources.list"), "w", encoding="utf-8") as out:
+            out.writelines(f"deb [{options}] {address} {suite} main\n" for suite, address in places.items())
+        said = self._run([self._get, "-c", self._conf, "-q", "update"], fail=False)
+        lists = os.path.join(self._folder, "lists")
+        for name in sorted(os.listdir(lists)):
+            suite = name.partition("_dists_")[2].partition("_main_")[0]
+            if "_Packages" in name and suite in places:
+                text = _text(os.path.join(lists, name))
+                found[suite] = offers(text, self.arch, suite, places[suite])
+        rmtree(lists, ignore_errors=True)  # what is of interest is kept by `lab get`
+        os.makedirs(os.path.join(lists, "partial"), exist_ok=True)
+        return said
 
     def transfer(self, url: str, part: str, told: Callable[[int], None]) -> None:
         """Brings a file by apt's own methods; what is there of it is resumed."""
