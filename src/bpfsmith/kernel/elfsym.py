@@ -51,10 +51,18 @@ class ElfFile:
     """An ELF file's sections, segments and function symbols. Malformed ones are an `InputError`."""
 
     def __init__(self, path: str) -> None:
+        from bpfsmith import kernel
+
         self.path = path
+        door = kernel.door()
         try:
-            with open(path, "rb") as file:
-                self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
+            if door.local:
+                with open(path, "rb") as file:
+                    self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
+            else:
+                data = door.read_bytes(path)
+                self._data = mmap(-1, len(data))
+                self._data[:] = data
         except FileNotFoundError:
             raise TargetMissing(f"there is no file `{path}`", path) from None
         except IsADirectoryError:
@@ -303,7 +311,11 @@ def find_binary(which: str, pid: int = -1) -> str:
     """The path of an executable or library: a path as it is, `libssl.so.3`, `libssl` or `ssl` from the places libraries
     are, `bash` from PATH. With `pid` what that process has mapped goes first, seen through its root where that
     differs."""
+    from bpfsmith import kernel
+
     which = os.fspath(which)
+    if not kernel.door().local:
+        return _in_guest(which)
     if pid > 0 and (found := _of_process(which, pid)):
         return found
     if "/" in which:
@@ -333,6 +345,17 @@ def find_binary(which: str, pid: int = -1) -> str:
     raise TargetMissing(
         f"there is no executable or library `{which}`", which, did_you_mean(which, libraries) or "pass its path"
     )
+
+
+def _in_guest(which: str) -> str:
+    """A path is one of the guest's files; so is what stands where its programs and libraries are."""
+    from bpfsmith import kernel
+
+    folders = ("",) if "/" in which else ("/usr/bin/", "/bin/", "/usr/sbin/", "/sbin/", "/lib/", "/usr/lib/")
+    for folder in folders:
+        if kernel.door().exists(f"{folder}{which}"):
+            return f"{folder}{which}"
+    raise TargetMissing(f"there is no file `{which}` in the guest", which, "put it there, or take the image `tools`")
 
 
 def from_section(path: str) -> str:
