@@ -4,6 +4,7 @@ of answers."""
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -462,3 +463,26 @@ def test_yes_fetches_what_is_missing(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     lab.prepared = []
     assert main(["verify", str(VERDICTS), "--yes", "--program", "accepted"]) == 0
     assert asked == [("6.1",), ("5.10", "6.1", "6.12", "6.18", "7.3")]
+
+
+@pytest.mark.parametrize(("answer", "fetched"), [("y\n", True), ("\n", False), ("", False)])
+def test_on_a_terminal_it_asks_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, fetched: bool
+) -> None:
+    from bpfsmith.cli import verify
+
+    def fetch(series: Any) -> None:
+        lab.prepared = [*lab.prepared, *series]
+
+    lab.prepared = []
+    monkeypatch.setattr(verify, "_fetch", fetch)
+    monkeypatch.setattr(verify, "_terminal", lambda: True)
+    monkeypatch.setattr(verify, "_megabytes", lambda _: 190)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    code = main(["verify", str(VERDICTS), "--program", "accepted"])
+    told = capsys.readouterr()
+    assert code == (0 if fetched else 3)
+    assert told.err.count("[y/N]") == 1
+    assert "5.10, 6.1, 6.12, 6.18, 7.3" in told.err
+    assert "190 MB" in told.err
+    assert ("1 program on 5 kernels: 5 accepted" in told.out) == fetched
