@@ -218,6 +218,10 @@ def test_bad_files_do_not_hide_the_others(lab: Lab, tmp_path: Path) -> None:
     assert report.exit_code == 2
     with pytest.raises(InputError):
         bpfsmith.verify(cut, kernels="6.12")
+    bare = bpfsmith.read(VERDICTS)
+    bare.leave_out(bare.programs)
+    with pytest.raises(InputError, match="no eBPF program"):
+        bpfsmith.verify(bare, kernels="6.12")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no eBPF object"):
         bpfsmith.verify(tmp_path / "empty", kernels="6.12")

@@ -108,7 +108,11 @@ def _objects(paths: Any) -> tuple[list[Object], list[BpfsmithError]]:
     objects: list[Object] = []
     for one in found:
         made = one if isinstance(one, Object) else read.pop(one, None)
-        if isinstance(made, Object):
+        if isinstance(made, Object) and not made.programs:
+            from bpfsmith.read._diagnose import no_program
+
+            errors.append(no_program(made.path))
+        elif isinstance(made, Object):
             objects.append(made)
         elif made is not None:
             errors.append(made)
