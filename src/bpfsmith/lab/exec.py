@@ -35,6 +35,11 @@ def opened(
     """A guest of the tools image."""
     from .start import start
 
+    # A stream that our caller closed: its number must not become that of a socket to the guest.
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
     return start(name, image="tools", memory=memory, timeout=timeout, report=report or _quiet)
 
 
@@ -124,7 +129,10 @@ class Input:
             while True:
                 if any(fd == self._wake for fd, _ in ready.poll()):
                     return
-                data = os.read(self._source, 65536)
+                try:
+                    data = os.read(self._source, 65536)
+                except OSError:  # closed, or gone with its terminal: that is an end too
+                    data = b""
                 if not self.passes(data):
                     return
                 self._running.feed(data)  # nothing: its end
@@ -226,6 +234,8 @@ def _one(
                 running.feed(given)
                 if given:
                     running.feed(b"")
+            elif _in_background():
+                running.feed(b"")  # reading from the terminal would stop us
             else:
                 source = Input(running, 0)
             return follow(running, out.write, err.write, signals, timeout=timeout)
@@ -234,6 +244,14 @@ def _one(
     finally:
         if source is not None:
             source.close()
+
+
+def _in_background() -> bool:
+    """Whether standard input is a terminal that somebody else reads from now."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:
+        return False
 
 
 def _not_started(word: str, error: OSError) -> int:
