@@ -24,7 +24,7 @@ from bpfsmith.run.session import Calls, Sink
 
 pytestmark = pytest.mark.root
 
-WAIT = 20.0
+WAIT = 120.0 if os.environ.get("BPFSMITH_LAB_GUEST") else 20.0
 KINDS = ("link", "prog", "map", "btf")
 
 
