@@ -58,7 +58,7 @@ def arrange(
     told = {name: dict(values) for name, values in (entries or {}).items()}
     found = Arranged(dict(options), told, {*words, *aim.given})
     # A plan asks the kernel nothing.
-    refused = [] if lenient else _refused(obj, found.named, words)
+    refused = [] if lenient else _refused(obj, found.named, words, options.get("programs") or {})
     found.left += refused
     found.options |= _without(obj, words, select is not None, refused)
     found.planned = load_plan(obj, **{name: value for name, value in found.options.items() if name != "log_level"})
@@ -111,7 +111,9 @@ def reached(obj: Any, entries: Mapping[str, Mapping[Any, Any]]) -> set[str]:
 # ------------------------------------------------------------ what is not loaded
 
 
-def _refused(obj: Any, named: set[str], words: list[str]) -> list[tuple[Any, BpfsmithError]]:
+def _refused(
+    obj: Any, named: set[str], words: list[str], settings: Mapping[str, Any]
+) -> list[tuple[Any, BpfsmithError]]:
     """Programs of families this kernel lacks or refuses and that nobody named; none when there are no others."""
     found: list[tuple[Any, BpfsmithError]] = []
     others = False
@@ -125,6 +127,11 @@ def _refused(obj: Any, named: set[str], words: list[str]) -> list[tuple[Any, Bpf
             continue
         lacking = getattr(family.load(), "lacking", None)
         error = lacking(family.name, program.name) if lacking is not None and program.name not in named else None
+        if error is None and program.type == "ext" and "attach_prog" not in settings.get(program.name, {}):
+            error = TargetMissing(
+                f"`{program.name}` replaces a function of another program, which was not given", program.name,
+                f"load it from Python: `programs={{'{program.name}': {{'attach_prog': PROGRAM}}}}`",
+            )  # fmt: skip
         if error is None:
             others = True
         else:
