@@ -307,7 +307,8 @@ def main() -> int:
         every = sample(every, options.sample)
     tell(f"{len(every)} programs")
     results, took = compared(every, options.kernels.split(","), tell)
-    text = "\n".join(lines(results, took, "python tests/corpus/selftests.py"))
+    words = f"python tests/corpus/selftests.py{f' --sample {options.sample}' if options.sample else ''}"
+    text = "\n".join(lines(results, took, words))
     print(text)
     if options.write:
         PAGE.write_text(MARK.sub(lambda found: f"{found[1]}{text}\n{found[2]}", PAGE.read_text()))
