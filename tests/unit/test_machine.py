@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_pytest(folder: Path, text: str, **env: str) -> str:
     """The output of pytest on one file that uses this suite's conftest.py."""
     (folder / "conftest.py").write_bytes((ROOT / "tests/conftest.py").read_bytes())
+    (folder / "lacking.py").write_bytes((ROOT / "tests/lacking.py").read_bytes())
     (folder / "test_it.py").write_text(textwrap.dedent(text))
     (folder / "pytest.ini").write_text(
         f"[pytest]\npythonpath = {ROOT}/tests/corpus {ROOT}/tools/dev\n"
