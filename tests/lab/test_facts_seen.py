@@ -11,7 +11,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,7 +25,7 @@ from bpfsmith.lab.kernels.matrix import DEFAULT
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tools/facts"
-SAMPLE = 12  # of each table and answer
+SAMPLE = 8  # of each program type and answer
 
 
 @pytest.fixture(scope="module")
@@ -203,28 +203,30 @@ def _prepared(series: str) -> store.Prepared:
     pytest.skip(f"kernel {series} is not prepared: bpfsmith lab get {series}")
 
 
-def _flat(data: dict[str, Any], tools: dict[str, ModuleType]) -> list[tuple[str, str, str, Any]]:
-    """(table, row, what, answer) of the tables that are asked program by program."""
+def _few(names: Iterable[str], count: int, key: Callable[[str], object]) -> list[str]:
+    """The same ones every time: of the names that share a key, so many."""
+    strata: dict[str, list[str]] = {}
+    for name in sorted(names):
+        strata.setdefault(str(key(name)), []).append(name)
+    return [
+        name
+        for text, those in sorted(strata.items())
+        for name in random.Random(text).sample(those, min(count, len(those)))
+    ]
+
+
+def _helpers(data: dict[str, Any], tools: dict[str, ModuleType]) -> list[tuple[str, int, bool]]:
+    """(variant, helper, whether it may call it): of each program type and answer, a few."""
     numbers = tools["asking"].numbers
-    out: list[tuple[str, str, str, Any]] = []
-    for variant, told in data["helpers"].items():
-        there = numbers(told)
-        out += [("helpers", variant, str(number), number in there) for number in range(1, 212)]
-    for name, types in data["kfuncs"].items():
-        out += [("kfuncs", name, word, word in types) for word in ("xdp", "sched_cls", "tracing", "syscall", "lsm")]
-    return out
-
-
-def _sample(rows: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """Of each table and answer, and of each program type, a few: the same ones every time."""
-    strata: dict[tuple[str, str, Any], list[tuple[str, str, str, Any]]] = {}
-    for row in rows:
-        key = row[1].split()[0] if row[0] == "helpers" else row[2]
-        strata.setdefault((row[0], key, row[3]), []).append(row)
-    out = []
-    for key, those in sorted(strata.items(), key=str):
-        out += random.Random(str(key)).sample(those, min(SAMPLE, len(those)))
-    return out
+    held = {number for those in tools["probes"].WITH_MAP.values() for number in those}
+    rows = {
+        f"{variant}|{number}": (variant, number, number in there)
+        for variant, told in data["helpers"].items()
+        for there in [numbers(told)]
+        for number in range(1, 212)
+        if number not in held
+    }
+    return [rows[key] for key in _few(rows, SAMPLE, lambda key: (rows[key][0].split()[0], rows[key][2]))]
 
 
 @pytest.mark.lab
@@ -232,7 +234,8 @@ def _sample(rows: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, 
 def test_a_sample_is_answered_as_stored(
     series: str, tools: dict[str, ModuleType], stored: dict[str, dict[str, Any]]
 ) -> None:
-    """Types, instructions and flags all; helpers and kernel functions by a sample of each program type and answer."""
+    """Types, instructions and flags all; helpers, kernel functions, hooks, contexts and results by a sample of each
+    program type and answer."""
     prepared = _prepared(series)
     data = stored[series]
     if prepared.package != data["kernel"]["package"]:
@@ -245,19 +248,24 @@ def test_a_sample_is_answered_as_stored(
         assert features.features() == data["features"]
         assert features.program_flags() | features.creation_flags() == data["flags"]
         assert features.map_flags() == data["map_flags"]
-        every = {one.name: one for one in variants.settle(variants.all_variants())}
+        loading = variants.settle(variants.all_variants())
+        every = {one.name: one for one in loading}
         assert set(every) == set(data["helpers"])
-        held = {number for those in probes.WITH_MAP.values() for number in those}
-        rows = [row for row in _sample(_flat(data, tools)) if row[0] == "helpers" and int(row[2]) not in held]
-        answers = tools["asking"].each(
-            [every[variant].load(probes.helper_code(every[variant], int(number))) for _, variant, number, _ in rows]
-        )
-        wrong = [
-            (row, log)
-            for row, (answer, log) in zip(rows, answers, strict=True)
-            if (probes.judged(answer, log) == "yes") != row[3]
-        ]
-        assert not wrong, wrong[:5]
+        rows = _helpers(data, tools)
+        answers = tools["asking"].each([every[name].load(probes.helper_code(every[name], n)) for name, n, _ in rows])
+        for (name, number, may), (answer, log) in zip(rows, answers, strict=True):
+            assert (probes.judged(answer, log) == "yes") == may, (name, number, log)
+        names = _few(data["kfuncs"], 2, lambda name: data["kfuncs"][name])
+        assert not names or probes.kfuncs(loading, names) == {name: data["kfuncs"][name] for name in sorted(names)}
+        hooks = _few(data["hooks"], SAMPLE, lambda name: data["hooks"][name])
+        assert probes.hooks(hooks) == {name: data["hooks"][name] for name in hooks}
+        some = [every[name] for name in ("xdp", "cgroup_sysctl", "sk_msg", "sk_lookup sk_lookup") if name in every]
+        for name, fields in probes.contexts(some).items():
+            stored_fields = data["contexts"][name.split()[0]] | data["contexts"].get(name, {})
+            assert fields == stored_fields, name
+        shown = [every[name] for name in _few(every, 1, lambda name: name.split()[0])]
+        results = probes.results(shown)
+        assert results == {one.name: data["results"][one.name] for one in shown if one.name in data["results"]}
 
 
 @pytest.mark.lab

@@ -190,6 +190,7 @@ def kfunc_rows(src: Sources) -> str:
     rows.pop("name", None)  # a placeholder of one of the sources
     mends = src.mends("kfunc")
     told_born = {row["name"]: (row["since"], row["commit"]) for row in src.mended.get("born", ())}
+    told_born_why = {row["name"]: row["why"] for row in src.mended.get("born", ())}
     gone = {name: row for row in src.mended.get("gone", ()) for name in row["names"]}
     out = []
     for name in sorted(rows):
@@ -205,6 +206,8 @@ def kfunc_rows(src: Sources) -> str:
             since, by = (after(before[-1]) if before else ""), seen[0]
         programs = tuple(sorted((p, later(since, v)) for p, v in row["programs"].items()))
         last = gone.get(name, {"since": later_sources[0] if later_sources else "", "why": ""})
+        if name in told_born:
+            notes.append(told_born_why[name])
         told = [f"{DOCS} {commit}" if commit else "", f"linux {', '.join(seen)}" if seen else "", *notes, last["why"]]
         source = "; ".join(text for text in told if text)
         words, sets = tuple(sorted(row["flags"])), tuple(sorted(row["sets"]))

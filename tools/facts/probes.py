@@ -134,11 +134,12 @@ def kfunc_types(variants: Sequence[Variant]) -> list[Variant]:
     return list(out.values())
 
 
-def kfuncs(variants: Sequence[Variant]) -> dict[str, list[str]]:
-    """kernel function -> the program types that may call it. Absent: neither in this kernel's types nor in those of the
-    modules it has loaded; an empty list: a function there, that no program may call."""
+def kfuncs(variants: Sequence[Variant], names: Sequence[str] = ()) -> dict[str, list[str]]:
+    """kernel function (all of the facts, or `names`) -> the program types that may call it. Absent: neither in this
+    kernel's types nor in those of the modules it has loaded; an empty list: a function there, that no program may
+    call."""
     live = kernel.live()
-    names = [row.name for row in facts.kfuncs.all()]
+    names = names or [row.name for row in facts.kfuncs.all()]
     ids = {name: found for name in names if (found := live.btf.find(name, "FUNC")) is not None}
     asked = kfunc_types(variants)
     out = _callable(asked, ids, 0, b"")
@@ -257,11 +258,12 @@ def contexts(variants: Sequence[Variant]) -> dict[str, dict[str, str]]:
 # ---------------------------------------------------------------- hooks and results
 
 
-def hooks() -> dict[str, str]:
-    """security hook -> letters: `p` a program loads for it, `s` also one that sleeps, `1` it may return 1. Absent: this
-    kernel has no such hook."""
+def hooks(names: Sequence[str] = ()) -> dict[str, str]:
+    """security hook (all of the facts, or `names`) -> letters: `p` a program loads for it, `s` also one that sleeps,
+    `1` it may return 1. Absent: this kernel has no such hook."""
     btf = kernel.live().btf
-    ids = {row.name: found for row in facts.lsm_hooks.all() if (found := btf.find(f"bpf_lsm_{row.name}", "FUNC"))}
+    names = names or [row.name for row in facts.lsm_hooks.all()]
+    ids = {name: found for name in names if (found := btf.find(f"bpf_lsm_{name}", "FUNC"))}
     questions = {"p": (0, 0), "s": (0, SLEEPABLE), "1": (1, 0)}
     jobs = [(name, letter) for name in ids for letter in questions]
 
