@@ -94,6 +94,8 @@ def family_of(program: Any) -> Family:
         if row.sections and word not in row.sections:
             continue
         return row
+    if word.removesuffix(".s") in ("fentry.multi", "fexit.multi", "fsession.multi"):
+        return family("fentry.multi")  # of an object that is only read: libbpf's table does not have them yet
     from bpfsmith.model.errors import InputError
 
     raise InputError(
