@@ -272,7 +272,9 @@ class Kernel:
                 if word == "unspec":
                     yield self.judge("kfunc", row.name, "any", since or row.since, bool(seen), options, known)
                     continue
-                present = seen is not None and word in seen
+                present: bool | None = seen is not None and word in seen
+                if not present and word == "struct_ops" and seen is not None:
+                    present = None  # a table that was not asked of may allow it
                 needed = (*options, *needs("program_types", word))
                 yield self.judge("kfunc", row.name, word, since or row.since, present, needed, known)
             for word in seen or ():

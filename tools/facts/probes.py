@@ -10,7 +10,7 @@ from asking import each, last_line, numbers, ranges, returning
 from variants import SLEEPABLE, Variant
 
 from bpfsmith import facts, kernel
-from bpfsmith.kernel._tiny import MOV64_IMM, call, insn, ld_imm64
+from bpfsmith.kernel._tiny import MOV64_IMM, call, create, insn, ld_imm64
 from bpfsmith.kernel.probe import WITH_MAP, map_with
 
 TYPE_CHECKING = False
@@ -112,7 +112,8 @@ NO_KFUNC = (
     "calling kernel function ", "BPF_CALL uses reserved fields", "invalid kernel function call",
     "cannot find address for kernel function ",
 )  # fmt: skip
-# Asked before it is looked at whether the type may call them.
+# Asked before it is looked at whether the type may call them; the second is asked again, with an arena.
+ARENA = ("arena pointer requires a program with an associated arena",)
 DEVICE = ("metadata kfuncs require device-bound program",)
 
 
@@ -128,7 +129,7 @@ def kfunc_types(variants: Sequence[Variant]) -> list[Variant]:
             key += one.attach
         elif one.word == "cgroup_sock_addr":
             key += one.attach.split("_")[1][:4]
-        elif one.attach.endswith("_session") or one.attach in ("trace_iter", "trace_fexit"):
+        elif one.attach.endswith("session") or one.attach in ("trace_iter", "trace_fexit"):
             key += one.attach
         out.setdefault(key, one)
     return list(out.values())
@@ -164,6 +165,15 @@ def _callable(variants: Sequence[Variant], ids: dict[str, int], off: int, fds: b
             for one, name in jobs
         ]
     )
+    unsaid = [at for at, (answer, log) in enumerate(answers) if said(answer, log, ARENA)]
+    arena = create(33, 0, 0, 1, 1 << 10, map_extra=1 << 44) if unsaid else -1
+    if not isinstance(arena, int):
+        with arena:
+            start = ld_imm64(2, 1, arena.fileno())
+            codes = [(jobs[at][0], insn(0x85, src=2, off=off, imm=ids[jobs[at][1]])) for at in unsaid]
+            again = each([one.load(start + code + returning(one.result or 0), **given) for one, code in codes])
+        for at, told in zip(unsaid, again, strict=True):
+            answers[at] = told
     out: dict[str, dict[str, None]] = {name: {} for name in ids}
     for (one, name), (answer, log) in zip(jobs, answers, strict=True):
         if said(answer, log, NO_KFUNC) or (one.word != "xdp" and said(answer, log, DEVICE)):
