@@ -69,8 +69,8 @@ def door() -> Door:
 
 
 def live() -> LiveKernel:
-    """The running kernel, one value per process; nothing is read before it is asked for. In a `through` block, the kernel
-    it gave: a `model.Kernel` that also has what callers of `live()` ask (`probe`, `lacks`)."""
+    """The running kernel, one value per process; nothing is read before it is asked for. In a `through` block, the
+    kernel it gave: a `model.Kernel` that also has what callers of `live()` ask (`probe`, `lacks`)."""
     other = _elsewhere.get()
     if other is not None:
         return other[1]  # type: ignore[return-value]

@@ -137,7 +137,7 @@ class FakeDoor(Door):
 
     def replay_once(
         self, steps: Sequence[Step], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0,
-        log_limit: int = 1 << 30,
+        log_limit: int = 1 << 30,  # noqa: ARG002
     ) -> tuple[tuple[int, int, str] | None, list[tuple[int, str]], list[tuple[int, bytes]]]:  # fmt: skip
         fds, failure, logs = self.replay(steps, slots, given, log_level)
         for fd in fds:

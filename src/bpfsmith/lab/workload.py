@@ -30,7 +30,7 @@ __all__ = ["get_ready", "run", "run_in_guest"]
 READY = 120.0  # seconds: imports in an emulator on a busy machine
 # Far above the numbers that a copy's own requests begin with.
 _NUMBER = 0xF0000000
-SERVANT = ("/usr/bin/python3", "-S", "-m", "bpfsmith.lab.inside")
+SERVANT = ("/usr/bin/python3", "-S", "-m", "bpfsmith.cli._inside")
 
 
 def get_ready(guest: Guest, prepared: Prepared) -> dict[str, Any]:
