@@ -13,9 +13,9 @@
 // NUMBER is the one asked for, or -1). RESULT is what bpf_object__load answered, as a positive errno. MICROSECONDS is the whole of opening,
 // preparing and loading. WARNING is libbpf's first; LOG the end of the verifier's log of levels 4 (messages, counts).
 //
-// Others' autoload is off, `?` sections count, no map is pinned, maps without a size get 1, members of struct_ops maps
-// that are other programs are masked. The kernel's types and features are read once, then every object gets a process
-// of its own.
+// Others' autoload is off, `?` sections count, no map is pinned, maps without a size get 1 (storages have none), members
+// of struct_ops maps that are other programs are masked. The kernel's types and features are read once, then every
+// object gets a process of its own.
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -182,6 +182,7 @@ static void prepare_map(struct bpf_object *object, struct bpf_map *map, struct b
 	case BPF_MAP_TYPE_TASK_STORAGE:
 	case BPF_MAP_TYPE_INODE_STORAGE:
 	case BPF_MAP_TYPE_CGROUP_STORAGE:
+	case BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE:
 	case BPF_MAP_TYPE_CGRP_STORAGE:
 		break;
 	default:
