@@ -9,6 +9,8 @@ from bpfsmith.model.errors import BpfsmithError, ToolError
 
 __all__ = ["report", "say"]
 
+CONSOLE = 12  # lines of a guest's console: an oops begins with what it is about
+
 
 def report(error: Exception) -> int:
     """Prints the error on stderr and returns the exit code that belongs to it."""
@@ -25,9 +27,11 @@ def report(error: Exception) -> int:
 
 
 def say(error: BpfsmithError) -> None:
-    """`error: what` and, when there is one, `help: next step`, on stderr."""
+    """`error: what`, the last lines of a guest's console, and, when there is one, `help: next step`, on stderr."""
     place = f"{error.where}: " if error.where and error.where not in error.message else ""
     text = f"error: {_visible(place + error.message)}\n"
+    for line in getattr(error, "console", "").splitlines()[-CONSOLE:]:
+        text += f"  console: {_visible(line)}\n"
     if error.hint:
         text += f"  help: {_visible(error.hint)}\n"
     try:
