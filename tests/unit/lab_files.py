@@ -280,8 +280,8 @@ class Archive:
         )
         return where
 
-    def publish(self, suite: str, arch: str = "amd64", *, codename: str = "") -> Path:
-        """Writes and signs the suite's index; the folder of it."""
+    def publish(self, suite: str, arch: str = "amd64", *, codename: str = "", until: str = "") -> Path:
+        """Writes and signs the suite's index, good `until` that date; the folder of it."""
         text = "\n".join(["Package: zz\nVersion: 1\n", *self.packages.get(suite, [])])
         index = lzma.compress(text.encode())
         base = self.folder / "dists" / suite
@@ -292,9 +292,10 @@ class Archive:
         by_hash.mkdir(parents=True, exist_ok=True)
         if self.by_hash:
             (by_hash / digest).write_bytes(index)
+        dated = f"Valid-Until: {until}\n" if until else ""
         release = (
             f"Origin: Debian\nDate: {formatdate(usegmt=True)}\nSuite: {suite}\nCodename: {codename or suite}\n"
-            f"Architectures: {arch}\nComponents: main\nAcquire-By-Hash: yes\nSHA256:\n"
+            f"{dated}Architectures: {arch}\nComponents: main\nAcquire-By-Hash: yes\nSHA256:\n"
             f" {hashlib.sha256(text.encode()).hexdigest()} {len(text)} main/binary-{arch}/Packages\n"
             f" {digest} {len(index)} main/binary-{arch}/Packages.xz\n"
         )
@@ -308,6 +309,8 @@ class Server:
     def __init__(self, folder: Path, *, ranges: bool = True) -> None:
         self.asked: list[tuple[str, str | None]] = []
         self.cut = 0  # ends the next answer after so many bytes
+        self.cut_all = False  # ... and all that follow
+        self.status: dict[str, int] = {}  # path -> what is answered instead
         outer = self
 
         class Handler(SimpleHTTPRequestHandler):
@@ -320,6 +323,9 @@ class Server:
             def do_GET(self) -> None:
                 wanted = self.headers.get("Range")
                 outer.asked.append((self.path, wanted))
+                if self.path in outer.status:
+                    self.send_error(outer.status[self.path])
+                    return
                 path = Path(self.translate_path(self.path))
                 if not path.is_file():
                     self.send_error(404)
@@ -337,7 +343,7 @@ class Server:
                 self.end_headers()
                 part = data[at:]
                 if outer.cut:
-                    part, outer.cut = part[: outer.cut], 0
+                    part, outer.cut = part[: outer.cut], outer.cut if outer.cut_all else 0
                 self.wfile.write(part)
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

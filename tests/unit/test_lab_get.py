@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -261,6 +262,46 @@ def test_a_signed_index_of_another_suite_is_not_taken(archive: made.Archive) -> 
         taken(archive, "6.12")
 
 
+def test_an_index_past_its_date_is_not_taken(archive: made.Archive) -> None:
+    image(archive, "6.12.9")
+    for until, why in (
+        ("Sat, 01 Jan 2022 00:00:00 UTC", "was good until Sat, 01 Jan 2022 00:00:00 UTC"),
+        ("some day", "does not say until when"),
+    ):
+        archive.publish(SUITE, until=until)
+        with pytest.raises(EnvironmentMissing, match=why):
+            taken(archive, "6.12")
+    archive.publish(SUITE, until="Fri, 01 Jan 2100 00:00:00 UTC")
+    assert taken(archive, "6.12")[0].name == "6.12"
+
+
+@pytest.mark.parametrize("how", ["forbidden", "signed by another"])
+def test_a_suite_that_cannot_be_read_costs_that_suite(archive: made.Archive, tmp_path: Path, how: str) -> None:
+    image(archive, "6.12.9")
+    archive.publish(SUITE)
+    other = made.Archive(tmp_path / "other")
+    try:
+        strange = other.publish("bookworm-backports")
+    finally:
+        other.close()
+    archive.publish("bookworm-backports")
+    where = archive.folder / "dists/bookworm-backports/InRelease"
+    told = Told()
+    with made.Server(archive.folder) as server:
+        if how == "forbidden":
+            server.status["/dists/bookworm-backports/InRelease"] = 403
+        else:
+            where.write_bytes((strange / "InRelease").read_bytes())
+        suites = ["bookworm-backports", SUITE]
+        (one,) = taken(archive, "6.12", mirror=server.url, suites=suites, progress=told)
+        assert one.name == "6.12"
+        why = "403|forbidden" if how == "forbidden" else "is not signed by a key of"
+        said = [line for line in told.lines if line.startswith("bookworm-backports could not be read: ")]
+        assert len(said) == 1 and re.search(why, said[0].lower()), told.lines
+        with pytest.raises(EnvironmentMissing, match="bookworm-backports could not be read, and no other suite"):
+            taken(archive, "6.1", mirror=server.url, suites=suites)
+
+
 def test_an_index_that_was_changed(archive: made.Archive) -> None:
     image(archive, "6.12.9")
     base = archive.publish(SUITE)
@@ -333,11 +374,8 @@ def test_an_interrupted_download_goes_on(tmp_path: Path, ranges: bool) -> None:
     target = str(tmp_path / "target")
     with made.Server(tmp_path, ranges=ranges) as server:
         server.cut = 1_000_000
-        with pytest.raises(EnvironmentMissing, match="ended after 1000000 of 3000000 bytes"):
-            fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
-        assert os.path.getsize(f"{target}.part") == 1_000_000
         fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
-        assert server.asked[-1] == ("/file", "bytes=1000000-")
+        assert server.asked == [("/file", None), ("/file", "bytes=1000000-")]
         assert Path(target).read_bytes() == data
         assert not os.path.exists(f"{target}.part")
         # A part of something else: noticed by its hash, and got anew.
@@ -345,6 +383,30 @@ def test_an_interrupted_download_goes_on(tmp_path: Path, ranges: bool) -> None:
             Path(f"{target}.part").write_bytes(rubbish)
             fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
             assert Path(target).read_bytes() == data
+
+
+def test_a_server_that_ends_every_connection(tmp_path: Path) -> None:
+    data = os.urandom(5_000_000)
+    (tmp_path / "file").write_bytes(data)
+    digest = hash_of(str(tmp_path / "file"))
+    target = str(tmp_path / "target")
+    with made.Server(tmp_path) as server:
+        server.cut, server.cut_all = 1_000_000, True
+        fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
+        assert Path(target).read_bytes() == data and len(server.asked) == 5
+        # Pieces that are not of that file: noticed once all of them are there, and got anew.
+        Path(f"{target}.part").write_bytes(b"x" * 500_000)
+        fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
+        assert Path(target).read_bytes() == data
+        with pytest.raises(EnvironmentMissing, match="its hash differs"):
+            fetch_to(f"{server.url}/file", target, len(data), "0" * 64, Progress(), "file")
+        assert not os.path.exists(f"{target}.part")
+    with made.Server(tmp_path, ranges=False) as server:
+        server.cut, server.cut_all = 1_000_000, True
+        for _ in range(2):
+            with pytest.raises(EnvironmentMissing, match="ended after 1000000 of 5000000 bytes"):
+                fetch_to(f"{server.url}/file", target, len(data), digest, Progress(), "file")
+            assert os.path.getsize(f"{target}.part") == 1_000_000
 
 
 def test_a_kernel_over_http(archive: made.Archive) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from bpfsmith.lab import store
 from bpfsmith.lab.adding import add
-from bpfsmith.lab.kernels import elf, modules
+from bpfsmith.lab.kernels import elf, modules, tree
+from bpfsmith.lab.kernels.bzimage import open_image
 from bpfsmith.model.errors import BpfsmithError
 from unit import lab_files as made
 
@@ -97,9 +99,40 @@ def test_paths_in_packages_stay_in_their_folder(tmp_path: Path, monkeypatch: pyt
         assert not list((tmp_path / "cache").rglob("evil*"))
 
 
-def test_a_package_that_unpacks_to_very_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bpfsmith.lab.kernels import tree
+@pytest.mark.parametrize("number", [b"-0000001", b"+0000001", b" 0000001", b"0000_001", b"0x000001"])
+@pytest.mark.parametrize("at", [6, 38, 54, 94])
+def test_numbers_that_are_none(number: bytes, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, a size of -1 was read for ever."""
+    monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
+    whole = made.cpio(made.kernel_files())
+    monkeypatch.setattr(made, "cpio", lambda _: whole[:at] + number + whole[at + 8 :])
+    (tmp_path / "k").write_bytes(made.rpm({}))
+    with pytest.raises(BpfsmithError, match="a number in its payload is none"):
+        add(str(tmp_path / "k"), name="x")
 
+
+def test_names_with_a_nul(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
+    evil = {"lib/modules/6.1\0/kernel/a.ko": b"x"}
+    (tmp_path / "k").write_bytes(made.rpm(evil))
+    with pytest.raises(BpfsmithError, match="a file name in it has a NUL"):
+        add(str(tmp_path / "k"), name="x")
+    assert tree._kind(next(iter(evil))) == ("", "")
+
+
+def test_files_packed_more_than_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
+    data = b"x"
+    for _ in range(1500):
+        data = gzip.compress(data, 1)
+    (tmp_path / "k").write_bytes(data)
+    with pytest.raises(BpfsmithError, match="holds a compressed file") as error:
+        add(str(tmp_path / "k"), name="x")
+    assert error.value.exit_code == 2
+    assert open_image(gzip.compress(made.vmlinux()), "k").arch == "x86_64"
+
+
+def test_a_package_that_unpacks_to_very_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tree, "_LIMIT", 1 << 20)
     (tmp_path / "k").write_bytes(made.deb({"boot/vmlinuz-1": bytes(8 << 20)}))

@@ -200,6 +200,8 @@ class _Job:
         self.progress.say(f"reading the index of {', '.join(unread)}")
         found = self.archive.read(unread)
         for suite in unread:
+            if suite in self.archive.unread:
+                self.progress.say(f"{suite} could not be read: {self.archive.unread[suite]}")
             self._read[suite] = found.get(suite, [])
             if suite in found:
                 self._keep(suite)

@@ -39,6 +39,10 @@ def is_image(head: bytes) -> bool:
 
 def open_image(data: bytes, where: str) -> Image:
     """Reads an image. `InputError` names `where` for what is none, is cut off, or is for an unknown machine."""
+    if data[:2] == b"\x1f\x8b":
+        data = _unpack("gzip", data, where)
+        if data[:2] == b"\x1f\x8b":
+            raise InputError(f"`{where}` holds a compressed file, no kernel image", where=where, hint="unpack it first")
     if data[:4] == b"\x7fELF":
         return _elf(data, where)
     if data[0x202:0x206] == b"HdrS":
@@ -50,8 +54,6 @@ def open_image(data: bytes, where: str) -> Image:
         if offset + size > len(data):
             raise _cut(where)
         return _arm64(_unpack(kind, data[offset : offset + size], where), where)
-    if data[:2] == b"\x1f\x8b":
-        return open_image(_unpack("gzip", data, where), where)
     if data[56:60] == b"ARM\x64":
         return _arm64(data, where)
     raise InputError(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.lab.progress import Progress
 
-__all__ = ["Gone", "fetch_to", "hash_of", "read_all"]
+__all__ = ["Gone", "Unfit", "fetch_to", "hash_of", "read_all"]
 
 _PIECE = 1 << 18
 _TIMEOUT = 30.0  # seconds without a byte
@@ -20,6 +20,10 @@ _TIMEOUT = 30.0  # seconds without a byte
 
 class Gone(EnvironmentMissing):
     """There is no such file at that address."""
+
+
+class Unfit(EnvironmentMissing):
+    """What an address answers is of no use; that of another file may be."""
 
 
 def hash_of(path: str) -> str:
@@ -41,7 +45,7 @@ def read_all(url: str, limit: int) -> bytes:
     except (OSError, HTTPException, ValueError) as error:
         raise _failed(url, error) from None
     if len(data) > limit:
-        raise EnvironmentMissing(f"`{url}` sends more than {limit >> 20} MB", "")
+        raise Unfit(f"`{url}` sends more than {limit >> 20} MB", "")
     return data
 
 
@@ -56,7 +60,8 @@ def _failed(url: str, error: Exception) -> BpfsmithError:
     if isinstance(reason, FileNotFoundError) or (isinstance(reason, OSError) and reason.errno == 2):
         return Gone(f"there is no `{url}`", "")
     why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return EnvironmentMissing(f"cannot read `{url}`: {why.lower()}", "")
+    kind = Unfit if isinstance(error, HTTPError) else EnvironmentMissing
+    return kind(f"cannot read `{url}`: {why.lower()}", "")
 
 
 def fetch_to(
@@ -65,29 +70,35 @@ def fetch_to(
 ) -> None:  # fmt: skip
     """Makes `path` the file at `url` with that size and hash. What was there of it is kept in `path.part` and resumed.
 
-    `transfer(url, part, told)` brings the bytes into the part (default: urllib); a part that turns out wrong is fetched
-    anew once. `Gone`; `EnvironmentMissing` for no network, or bytes that stay wrong."""
+    `transfer(url, part, told)` brings the bytes into the part (default: urllib); it is called again as long as its
+    connection ends early but brought something. A part of several connections that turns out wrong is fetched anew
+    once. `Gone`; `EnvironmentMissing` for no network, or bytes that stay wrong."""
     part = f"{path}.part"
 
     def told(done: int) -> None:
         if done < size:
             progress.amount(what, done, size)
 
-    for resumed in (os.path.exists(part), False):
-        if not (os.path.exists(part) and os.path.getsize(part) == size and hash_of(part) == sha256):
+    pieced, anew = os.path.exists(part), False
+    while True:
+        before = os.path.getsize(part) if os.path.exists(part) else 0
+        if not (before == size and hash_of(part) == sha256):
             (transfer or _transfer)(url, part, told)
         got = os.path.getsize(part)
         if got == size and hash_of(part) == sha256:
             progress.amount(what, size, size)
             os.rename(part, path)
             return
-        if got < size and not resumed:
-            raise EnvironmentMissing(
-                f"`{url}` ended after {got} of {size} bytes", "", where=what
-            )  # the part stays: the next call goes on with it
+        if got < size:
+            if got >= before + _PIECE:
+                pieced = True
+                continue
+            # The part stays: the next call goes on with it.
+            raise EnvironmentMissing(f"`{url}` ended after {got} of {size} bytes", "", where=what)
         os.unlink(part)
-        if not resumed:
+        if anew or not pieced:
             break
+        pieced, anew = False, True
     raise EnvironmentMissing(
         f"`{url}` is not what the signed index says (its hash differs); it was thrown away", "", where=what
     )

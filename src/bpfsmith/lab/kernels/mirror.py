@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith._native import ReadError, compression, decompress
-from bpfsmith.lab.kernels.fetch import Gone, _transfer, read_all
+from bpfsmith.lab.kernels.fetch import Gone, Unfit, _transfer, read_all
 from bpfsmith.lab.kernels.index import offers
 from bpfsmith.model.errors import EnvironmentMissing, InputError
 
@@ -46,16 +46,22 @@ class MirrorArchive:
                 self.addresses.append(base + "-security")
 
     def read(self, suites: Sequence[str]) -> dict[str, list[Offer]]:
-        """What those suites offer; a suite no address has is not in the answer. `EnvironmentMissing` for an index that
-        cannot be read, is not signed by those keys, or is not what its signed list says."""
+        """What those suites offer; a suite no address has is not in the answer. Nor is one whose index an address does
+        not give out, that is not signed by those keys, too old, or not what its signed list says: why is in `unread`.
+        `EnvironmentMissing` when an address does not answer at all."""
         found: dict[str, list[Offer]] = {}
         for suite in suites:
+            self.unread.pop(suite, None)
             for address in self.addresses:
-                if suite not in found:
-                    try:
-                        found[suite] = self._suite(address, suite)
-                    except Gone:
-                        continue
+                try:
+                    found[suite] = self._suite(address, suite)
+                except Gone:
+                    continue
+                except Unfit as error:
+                    self.unread.setdefault(suite, error.args[0])
+                    continue
+                self.unread.pop(suite, None)
+                break
         return found
 
     def _suite(self, address: str, suite: str) -> list[Offer]:
@@ -68,7 +74,9 @@ class MirrorArchive:
         if suite not in (fields.get("Codename"), fields.get("Suite")) and not suite.startswith(
             f"{fields.get('Codename', '?')}-"
         ):
-            raise EnvironmentMissing(f"`{url}` calls itself {fields.get('Codename') or 'nothing'}, not {suite}", "")
+            raise Unfit(f"`{url}` calls itself {fields.get('Codename') or 'nothing'}, not {suite}", "")
+        if "Valid-Until" in fields:
+            _in_time(fields["Valid-Until"], f"{url}/InRelease")
         for suffix in (".xz", ".gz", ""):
             name = f"main/binary-{self.arch}/Packages{suffix}"
             if name not in sums:
@@ -76,7 +84,7 @@ class MirrorArchive:
             digest, size = sums[name]
             data = self._index(url, name, digest, size, fields.get("Acquire-By-Hash") == "yes")
             if sha256(data).hexdigest() != digest:
-                raise EnvironmentMissing(f"`{url}/{name}` is not what the signed index says (its hash differs)", "")
+                raise Unfit(f"`{url}/{name}` is not what the signed index says (its hash differs)", "")
             return offers(_text(data, f"{url}/{name}"), self.arch, suite, address)
         return []
 
@@ -104,7 +112,26 @@ def _text(data: bytes, where: str) -> str:
     try:
         return (decompress(kind, data, _PACKAGES) if kind else data).decode("utf-8", "replace")
     except ReadError as error:
-        raise EnvironmentMissing(f"cannot read `{where}`: {error.args[0]}", "") from None
+        raise Unfit(f"cannot read `{where}`: {error.args[0]}", "") from None
+
+
+def _in_time(until: str, where: str) -> None:
+    """Refuses an index past its date: one replayed would offer for ever what has known faults."""
+    from email.utils import mktime_tz, parsedate_tz
+    from time import time
+
+    parts = parsedate_tz(until)
+    try:
+        end = None if parts is None else mktime_tz(parts)
+    except (ValueError, OverflowError):
+        end = None
+    if end is None:
+        raise Unfit(f"`{where}` does not say until when it is good: `{until}`", "", where=where)
+    if end < time():
+        raise Unfit(
+            f"`{where}` was good until {until}: the mirror is out of date, or the clock of this machine is wrong",
+            "", where=where,
+        )  # fmt: skip
 
 
 def verified(signed: bytes, keyring: str, where: str) -> str:
@@ -127,7 +154,7 @@ def verified(signed: bytes, keyring: str, where: str) -> str:
         if done.returncode or not any(line.startswith("[GNUPG:] VALIDSIG ") for line in status):
             said = [line for line in done.stderr.decode("utf-8", "replace").split("\n") if line.startswith("gpgv:")]
             why = said[-1].removeprefix("gpgv: ").strip() if said else "no good signature"
-            raise EnvironmentMissing(f"`{where}` is not signed by a key of `{keyring}`: {why}", "", where=where)
+            raise Unfit(f"`{where}` is not signed by a key of `{keyring}`: {why}", "", where=where)
         with open(out, encoding="utf-8", errors="replace") as text:
             return text.read()
 

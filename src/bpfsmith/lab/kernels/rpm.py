@@ -23,6 +23,7 @@ _SIG_SIZE = 1000  # of the signature header: bytes of the main header and the pa
 _PAYLOAD_DIGEST, _PAYLOAD_DIGEST_KIND, _SHA256 = 5092, 5093, 8
 # A kernel package's header has a megabyte: the names of all its files.
 _MOST = 256 << 20
+_HEX = b"0123456789abcdefABCDEF"
 
 
 def is_rpm(head: bytes) -> bool:
@@ -128,6 +129,8 @@ def _cpio(source: Unpacker) -> Iterator[tuple[str, IO[bytes]]]:
         head = source.read(110)
         if head[:6] not in (b"070701", b"070702"):
             raise ValueError("it is cut off" if len(head) < 110 else "its payload is no newc cpio archive")
+        if len(head) < 110 or head[6:].translate(None, _HEX):  # `int` would take signs, blanks and `_` too
+            raise ValueError("it is cut off" if len(head) < 110 else "a number in its payload is none")
         inode, mode, links_of, size, name_size = (
             int(head[at : at + 8], 16) for at in (6, 14, 38, 54, 94)
         )  # fmt: skip
@@ -136,6 +139,8 @@ def _cpio(source: Unpacker) -> Iterator[tuple[str, IO[bytes]]]:
         name = source.read(name_size + (-(110 + name_size) % 4))[: name_size - 1].decode("utf-8", "replace")
         if name == "TRAILER!!!":
             return
+        if "\0" in name:
+            raise ValueError("a file name in it has a NUL")
         path = name.removeprefix("./").lstrip("/")
         part = _Part(source, size)
         if mode & 0o170000 != 0o100000:

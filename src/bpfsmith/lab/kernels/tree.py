@@ -92,6 +92,8 @@ def fetch(source: Source, names: set[str], passed: dict[str, Archive], folder: s
 
 def _kind(path: str) -> tuple[str, str]:
     """(`image`, `config`, `builtin`, `module` or "", release) of a path in a package."""
+    if "\0" in path:
+        return "", ""  # no file of a kernel's, and no system call takes it
     path = path.removeprefix("usr/")
     folder, _, name = path.rpartition("/")
     if folder == "boot":
