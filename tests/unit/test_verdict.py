@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,31 @@ def test_rejected(obj: Object) -> None:
     assert made.line > 0
     # Statistics first; the instructions once more, because it was refused.
     assert len(door.of("BPF_PROG_LOAD")) == 2
+
+
+def test_a_log_that_was_cut_is_not_believed(obj: Object) -> None:
+    """Kernels before 6.4 keep the beginning of a log that is too long."""
+    door = fake.FakeDoor()
+    cut = ("6: (85) call bpf_map_lookup_elem#1\n" * 40)[:1023]
+
+    def answer(fields: dict[str, Any]) -> int:
+        door.logs["unchecked"] = cut if len(door.of("BPF_PROG_LOAD")) == 1 else LOG
+        return -errno.EACCES
+
+    door.answer("BPF_PROG_LOAD", answer)
+    made = ask(obj, "unchecked", door, Request(log_level=1, log_limit=1024))
+    assert (made.verdict, made.message) == ("rejected", "R0 invalid mem access 'map_value_or_null'")
+    assert (made.instruction, made.processed, made.log) == (None, 8, cut)
+    assert len(door.of("BPF_PROG_LOAD")) == 2
+
+    taken = fake.FakeDoor()
+
+    def accepts(_: dict[str, Any]) -> None:
+        taken.logs["accepted"] = cut if len(taken.of("BPF_PROG_LOAD")) == 1 else COUNTS
+
+    taken.answer("BPF_PROG_LOAD", accepts)
+    made = ask(obj, "accepted", taken, Request(log_level=2, log_limit=1024))
+    assert (made.verdict, made.accepted, made.processed, made.log) == ("accepted", True, 9, cut)
 
 
 def test_a_million_instructions_are_not_followed_twice(obj: Object) -> None:

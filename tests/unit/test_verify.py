@@ -22,10 +22,13 @@ from bpfsmith.lab import start, store
 from bpfsmith.model.errors import EnvironmentMissing, GuestFailed, InputError, UnknownName
 from bpfsmith.model.kernel import Kernel
 from bpfsmith.render import renderer
+from bpfsmith.verdict import Judged
 from bpfsmith.verify import _kernels, _work
 from bpfsmith.verify._kernels import KernelsMissing
-from bpfsmith.verify.claims import loads
+from bpfsmith.verify.against import changes
+from bpfsmith.verify.claims import held, loads
 from bpfsmith.verify.loaders import refusal, style
+from bpfsmith.verify.report import Result, Row
 from bpfsmith.verify.schema import schema
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -283,6 +286,34 @@ def test_without_qemu(lab: Lab) -> None:
         bpfsmith.verify(VERDICTS, kernels="6.1,6.12")
 
 
+def test_one_kernel_that_this_machine_cannot_start(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its column stays, and the exit code does not say that all is well."""
+    boot = lab.start
+
+    def start_one(prepared: Any, memory: int | None = None) -> Guest:
+        if prepared.name == "6.18":
+            raise EnvironmentMissing("there is no `qemu-system-aarch64`", "apt install qemu-system-arm")
+        return boot(prepared, memory)
+
+    monkeypatch.setattr(start, "start", start_one)
+    for strict, code in ((False, 3), (True, 1)):
+        report = bpfsmith.verify(VERDICTS, kernels="6.12,6.18", programs="accepted", strict=strict)
+        assert [one.name for one in report.kernels] == ["6.12", "6.18"]
+        assert report.result("accepted", "6.12").verdict == "accepted"
+        cell = report.result("accepted", "6.18")
+        assert (cell.verdict, cell.reason) == ("cannot", "crash")
+        assert "qemu-system-aarch64" in (cell.message or "")
+        assert report.untried == ("6.18",)
+        assert report.exit_code == code
+    assert bpfsmith.verify(VERDICTS, kernels="6.12,6.18", programs=["accepted", "unchecked"]).exit_code == 1
+    assert main(["verify", str(VERDICTS), "--kernels", "6.12,6.18", "--program", "accepted"]) == 3
+    told = capsys.readouterr()
+    assert "6.18" in told.out
+    assert "qemu-system-arm" in told.err
+
+
 def test_many_programs_share_guests(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_work, "_width", lambda wanted: min(wanted, 4))
     seen: list[tuple[int, int]] = []
@@ -356,6 +387,28 @@ def test_against_an_older_version(lab: Lab) -> None:
     assert same.changes == ()
 
 
+def test_against_tells_objects_apart() -> None:
+    """Two objects with a `main` each are not mixed."""
+
+    def row(path: str, verdict: str) -> Any:
+        made = Row(path, "main", "xdp", "libbpf")
+        made.results.append(Result("6.12", Judged(verdict)))
+        return made
+
+    def told(old: list[Any], new: list[Any]) -> list[tuple[str, str, Any, Any]]:
+        return [(one.object, one.what, one.old, one.new) for one in changes(old, new)]
+
+    old = [row("old/a.o", "accepted"), row("old/b.o", "rejected")]
+    new = [row("new/a.o", "accepted"), row("new/b.o", "rejected")]
+    assert not told(old, new)
+    assert not told(old, new[::-1])
+    assert told(old, [new[0], row("new/b.o", "accepted")]) == [("new/b.o", "verdict", "rejected", "accepted")]
+    same = [row("old/x/m.o", "accepted"), row("old/y/m.o", "rejected")]
+    assert not told(same, [row("new/y/m.o", "rejected"), row("new/x/m.o", "accepted")])
+    # One object on each side may be called anything.
+    assert told([row("v1.o", "accepted")], [row("v2.o", "rejected")]) == [("v2.o", "verdict", "accepted", "rejected")]
+
+
 def test_effort(lab: Lab) -> None:
     trace = "0: (b7) r0 = 1\n" * 3 + COUNTS.format(stack="16+0", processed=46)
     lab.rules.append(lambda door, *_: door.logs.update(accepted=trace))
@@ -401,6 +454,28 @@ def test_sentences() -> None:
     )
     assert loads(row(a="rejected:x", b="accepted", c="accepted")) == "loads on b and c; not on a, because x"
     assert loads(row(a="rejected:x", b="cannot:y")) == "loads on none of a and b: a: x; b: y"
+    assert loads(row(a="rejected:x")) == "does not load on a: x"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ({"6.1": "rejected", "6.12": "accepted", "7.3": "accepted"}, "as the facts say (from 6.4 on)"),
+        ({"6.12-full": "accepted"}, "as the facts say (from 6.4 on)"),
+        ({"6.12": "cannot", "7.3": "cannot"}, "not proved for 6.12 (btf) and 7.3 (btf): the facts say from 6.4 on"),
+        ({"6.1": "rejected"}, "not proved: no kernel from 6.4 on, as the facts say, was asked"),
+        ({"vendor": "accepted"}, "earlier than the facts say (from 6.4 on): vendor"),
+        ({"host": "rejected"}, "contradicted by host: the facts say from 6.4 on, for what it calls"),
+        ({"odd": "accepted"}, "not proved for odd (of no known series): the facts say from 6.4 on"),
+    ],
+)
+def test_claims_are_held_by_the_numbers_of_releases(verdicts: dict[str, str], said: str) -> None:
+    releases = {"6.1": "6.1.0-40-cloud", "6.12": "6.12.73+deb13", "7.3": "7.3-rc1", "6.12-full": "6.12.73+deb13-amd64",
+                "vendor": "5.14.0-570.el9.x86_64", "host": "6.8.0-45-generic", "odd": "mine"}  # fmt: skip
+    results = [
+        Result(name, Judged(verdict, "btf" if verdict == "cannot" else "")) for name, verdict in verdicts.items()
+    ]
+    assert held(results, "6.4", releases) == said
 
 
 def test_json(lab: Lab) -> None:
@@ -442,6 +517,31 @@ def test_the_command(lab: Lab, capsys: pytest.CaptureFixture[str], form: str) ->
         assert "unchecked  rejected on 5.10, 6.1, 6.12, 6.18, 7.3" in out, "each thing once"
         assert out.splitlines()[-1].startswith("10 programs on 5 kernels: ")
         assert all(len(line) <= 200 for line in out.splitlines())
+
+
+def test_check_is_proved_on_the_kernels_of_the_configuration(lab: Lab, tmp_path: Path) -> None:
+    """Each object on those that its own configuration asks for."""
+    paths = []
+    for name, kernels in (("old", '["5.10..6.1"]'), ("new", '["7.3"]'), ("any", None)):
+        (tmp_path / name).mkdir()
+        paths.append(tmp_path / name / f"{name}.o")
+        paths[-1].write_bytes(VERDICTS.read_bytes())
+        if kernels is not None:
+            (tmp_path / name / "bpfsmith.toml").write_text(f"kernels = {kernels}\n")
+
+    def asked(*chosen: Path, **options: Any) -> list[set[str]]:
+        report = bpfsmith.check(chosen, prove=True, **options)
+        return [
+            {word.partition(" ")[0] for word in one.removeprefix("proved by ").split(", ")}
+            for one in report.loads if one.startswith("proved by")
+        ]  # fmt: skip
+
+    assert asked(paths[0]) == [{"5.10", "6.1"}]
+    assert asked(*paths[:2]) == [{"5.10", "6.1"}, {"7.3"}]
+    assert asked(paths[2]) == [{"5.10", "6.1", "6.12", "6.18", "7.3"}]
+    assert asked(*paths, kernels="6.12") == [{"6.12"}]
+    report = bpfsmith.check(paths[1], prove=True)
+    assert {one.kernels for one in report.findings if one.code == "CHK006"} == {("7.3",)}
 
 
 def test_nothing_prepared_in_a_script(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

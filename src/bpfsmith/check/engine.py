@@ -81,7 +81,8 @@ class _Run:
         self.errors: list[BpfsmithError] = []
         self.notes: list[str] = []
         self.loads: list[str] = []
-        self.judged: list[Object] = []  # for `prove`: those with programs
+        # For `prove`: objects with programs, and the kernels that were asked for.
+        self.judged: list[tuple[Object, KernelSet | str | None]] = []
         self.files: set[str] = set()
         self.named: list[str] = []  # objects given by name
         self.suppressed = 0
@@ -166,10 +167,16 @@ def _prove(state: _Run) -> None:
     if not state.judged:
         state.notes.append("no object was checked, so there is nothing for kernels to prove: build it first")
         return
-    told = prove(state.judged, state.findings, state.options.kernels)
-    state.findings = told.findings
-    state.loads = told.loads or state.loads
-    state.errors += told.errors
+    groups: dict[str | None, tuple[KernelSet | str | None, list[Object]]] = {}
+    for obj, kernels in state.judged:
+        groups.setdefault(None if kernels is None else str(kernels), (kernels, []))[1].append(obj)
+    loads: list[str] = []
+    for kernels, objects in groups.values():
+        told = prove(objects, state.findings, kernels)
+        state.findings = told.findings
+        loads += told.loads
+        state.errors += told.errors
+    state.loads = loads or state.loads
 
 
 def _batches(state: _Run, inputs: list[Input]) -> list[Input]:
@@ -223,6 +230,11 @@ class _Pass:
             kernels = options.kernels if options.kernels is not None else config.kernels
             if isinstance(kernels, str):
                 kernels = parse_kernels(kernels, names=config.names)
+            # The words of a command line name kernels of the lab, unless the configuration has a word of its own; what
+            # a project is to run on is asked of those that are prepared.
+            told = options.kernels
+            own = isinstance(told, str) and any(word.strip() in config.names for word in told.split(","))
+            self.asked = kernels if told is None or own else told
         except InputError as error:
             if config.path and not error.where:
                 raise InputError(error.message, config.path, error.hint) from None
@@ -304,7 +316,7 @@ class _Pass:
         if obj.programs:
             self._loads(obj)
             if self.state.options.prove:
-                self.state.judged.append(obj)
+                self.state.judged.append((obj, self.asked))
         for rule in chosen:
             yield from self._guarded(rule, rule.check, obj, obj.path)
         codes = {rule.code for rule in chosen}

@@ -19,7 +19,8 @@ examples:
   bpfsmith verify . --kernels 5.10..,host      a folder of objects
   bpfsmith verify new.o --against old.o        what got worse where
   bpfsmith verify prog.o --effort --kernels 6.12 --program packet_filter
-exit codes: 0 all accepted, 1 any rejected, 3 nothing could be tried; 2 wrong usage or a file that could not be read
+exit codes: 0 all accepted, 1 any rejected, 3 nothing could be tried, or a kernel asked for could not be started;
+2 wrong usage or a file that could not be read
 """
 FORMATS = ("text", "json", "markdown", "sarif", "github")
 

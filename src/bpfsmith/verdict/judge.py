@@ -68,6 +68,11 @@ class Judged:
         self.notes: tuple[str, ...] = ()
 
     @property
+    def accepted(self) -> bool:
+        """Whether the kernel takes it: `verdict` in one word for `assert`."""
+        return self.verdict == "accepted"
+
+    @property
     def processed(self) -> int | None:
         return self.told.processed
 
@@ -128,6 +133,9 @@ class _Judge:
             return Judged("cannot", "attach-target", said)
         if failure is None:
             made = self._told(Judged("accepted"), self.log)
+            if made.processed is None and self._cut(self.log):
+                self._ask(planned, STATISTICS)
+                made.told = parse(self.log)
         elif planned.plan.commands[failure[0]].out != self.slot:
             made = self._not_reached(planned, failure)
         else:
@@ -161,7 +169,17 @@ class _Judge:
     def _refused(self, planned: Planned, failure: tuple[int, int, str]) -> Judged:
         at, errno, log = failure
         told = parse(log)
-        if told.message:
+        cut = bool(self.level & ~STATISTICS) and self._cut(log)
+        if cut:
+            # Kernels before 6.4 keep the beginning of a log that is too long, and its last line is none of the end:
+            # statistics alone end with the message.
+            again = self._ask(planned, STATISTICS)
+            told = parse(again[2] if again is not None else "")
+        if cut and told.message:
+            made = Judged("rejected", "", told.message)
+            made.log, made.told = log, told
+            self._explain(made)
+        elif told.message:
             made = self._told(Judged("rejected"), log)
             made.message = told.message
             if not self.level & INSTRUCTIONS and not _too_large(told):
@@ -172,6 +190,11 @@ class _Judge:
             made = self._told(self._wordless(planned.plan.commands[at], errno), log)
         made.errno = errno
         return made
+
+    def _cut(self, log: str) -> bool:
+        """Whether it filled all the room it was given."""
+        room = self.request.log_limit - 8
+        return len(log) * 4 > room and len(log.encode("utf-8", "replace")) >= room
 
     def _where(self, planned: Planned, made: Judged) -> None:
         """Once more with the instructions: the log's last one is where it went wrong."""

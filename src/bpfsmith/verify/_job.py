@@ -49,14 +49,14 @@ def run(
     work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole)
     work.run()
     columns = _columns(work, asked)
-    _near(work, items, columns)
+    _near(work, items, [at for at in columns if at not in work.errors])
     writer = _Writer(log_dir) if log_dir is not None else None
     rows = _rows(work, items, 0, columns, writer)
     old_rows = _rows(work, earlier, len(items), columns, None)
     if prove:
         from bpfsmith.verify.claims import claims
 
-        notes += claims(items, rows)
+        notes += claims(items, rows, {one.name: one.release for one in asked})
     changes = None
     if old:
         from bpfsmith.verify.against import changes as compared
@@ -65,11 +65,12 @@ def run(
     return VerifyReport(
         [JudgedKernel(asked[at].name, asked[at].release) for at in columns],
         rows,
-        errors=[*errors, *(error for at, error in work.errors.items() if at not in columns)],
+        errors=[*errors, *(error for error in work.errors.values() if error.exit_code == 3)],
         notes=notes,
         changes=changes,
         old=fspath(against) if isinstance(against, str) or hasattr(against, "__fspath__") else "",
         strict=strict,
+        untried=[asked[at].name for at in columns if at in work.errors],
     )
 
 
@@ -222,11 +223,12 @@ def _replaced(obj: Object, target: str) -> tuple[Object, str, str]:
 
 
 def _columns(work: Work, asked: list[Any]) -> list[int]:
-    """The kernels that could be asked. When none could, the first error is raised."""
-    kept = [at for at in range(len(asked)) if at not in work.errors or work.errors[at].exit_code != 3]
-    if not kept and work.errors:
+    """All kernels: the cells of one that could not be tried say why. When this machine can start none of them, the
+    first error is raised."""
+    every = range(len(asked))
+    if work.errors and all(at in work.errors and work.errors[at].exit_code == 3 for at in every):
         raise next(iter(work.errors.values()))
-    return kept
+    return list(every)
 
 
 def _near(work: Work, items: list[Item], columns: list[int]) -> None:

@@ -6,7 +6,7 @@ from bpfsmith.verify.report import Change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bpfsmith.verify.report import Result, Row
 
@@ -19,10 +19,12 @@ _NOISE = 16
 
 def changes(old: Iterable[Row], new: Iterable[Row]) -> list[Change]:
     """Every difference in verdict, processed instructions and depth of the stack, worst first."""
-    before = {row.program: row for row in old}
+    old, new = list(old), list(new)
+    keyed_old, keyed_new = _keys(old, new)
+    before = dict(zip(keyed_old, old, strict=True))
     found: list[Change] = []
-    for row in new:
-        earlier = before.pop(row.program, None)
+    for key, row in zip(keyed_new, new, strict=True):
+        earlier = before.pop(key, None)
         if earlier is None:
             found.append(Change(row, "", "program", None, "new", False))
             continue
@@ -33,6 +35,24 @@ def changes(old: Iterable[Row], new: Iterable[Row]) -> list[Change]:
     found += [Change(row, "", "program", "there", None, False) for row in before.values()]
     found.sort(key=lambda one: (not one.worse, _ORDER[one.what], -_by(one)))
     return found
+
+
+def _keys(old: Sequence[Row], new: Sequence[Row]) -> list[list[tuple[str, str]]]:
+    """What each row is compared by: its program, and of several objects the object too, by its file's name; by its path
+    below the folder all have in common where two files have the same name."""
+    from os.path import abspath, basename, commonpath, dirname, relpath
+
+    sides = (old, new)
+    paths = [list(dict.fromkeys(row.object for row in rows)) for rows in sides]
+    if all(len(one) <= 1 for one in paths):
+        return [[("", row.program) for row in rows] for rows in sides]
+    if all(len({basename(path) for path in one}) == len(one) for one in paths):
+        return [[(basename(row.object), row.program) for row in rows] for rows in sides]
+    made = []
+    for rows, one in zip(sides, paths, strict=True):
+        top = commonpath([dirname(abspath(path)) for path in one]) if one else ""
+        made.append([(relpath(abspath(row.object), top), row.program) for row in rows])
+    return made
 
 
 _ORDER = {"verdict": 0, "processed": 1, "stack": 2, "program": 3}

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from bpfsmith.model.kernels import series_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bpfsmith.verify._work import Item
     from bpfsmith.verify.report import Result, Row
 
-__all__ = ["claims", "loads"]
+__all__ = ["claims", "held", "loads"]
 
 
-def claims(items: Iterable[Item], rows: Iterable[Row]) -> list[str]:
-    """A sentence per program."""
-    return [_claim(item, row) for item, row in zip(items, rows, strict=True)]
+def claims(items: Iterable[Item], rows: Iterable[Row], releases: Mapping[str, str]) -> list[str]:
+    """A sentence per program. `releases`: kernel, as the rows call it -> what `uname -r` answers in it."""
+    return [_claim(item, row, releases) for item, row in zip(items, rows, strict=True)]
 
 
-def _claim(item: Item, row: Row) -> str:
+def _claim(item: Item, row: Row, releases: Mapping[str, str]) -> str:
     from bpfsmith.read.earliest import earliest_kernel
 
     proved = f"{row.program} {loads(row.results)}"
     if item.program.link_error:
         return proved
     since = earliest_kernel(item.program).version
-    if since is None:
+    if since is None or not row.results:
         return proved
+    return f"{proved}; {held(row.results, since, releases)}"
+
+
+def held(results: Sequence[Result], since: str, releases: Mapping[str, str]) -> str:
+    """What kernels make of the claim that a program loads from series `since` on.
+
+    It is as the facts say only when every kernel from there on accepts the program, and none before does."""
     bar = series_key(since)
-    early = [one.kernel for one in row.results if one.verdict == "accepted" and _before(one.kernel, bar)]
-    late = [one.kernel for one in row.results if one.verdict == "rejected" and not _before(one.kernel, bar)]
+    keys = {one.kernel: _series(releases.get(one.kernel, one.kernel)) for one in results}
+    early, against, open_ones, fits = [], [], [], 0
+    for one in results:
+        key = keys[one.kernel]
+        if key is None:
+            open_ones.append(f"{one.kernel} (of no known series)")
+        elif key < bar:
+            early += [one.kernel] if one.verdict == "accepted" else []
+        elif one.verdict == "accepted":
+            fits += 1
+        elif one.verdict == "rejected":
+            against.append(one.kernel)
+        else:
+            open_ones.append(f"{one.kernel} ({one.reason})")
+    said = []
     if early:
-        return f"{proved}; the facts say from {since} on, so {' and '.join(early)} has it backported"
-    if late:
-        return f"{proved}; what it calls is there from {since} on"
-    return f"{proved}, as the facts say (from {since} on)"
+        said.append(f"earlier than the facts say (from {since} on): {_spoken(early)}")
+    if against:
+        said.append(f"contradicted by {_spoken(against)}: the facts say from {since} on, for what it calls")
+    if not against and open_ones:
+        said.append(f"not proved for {_spoken(open_ones)}: the facts say from {since} on")
+    if not said and not fits:
+        said.append(f"not proved: no kernel from {since} on, as the facts say, was asked")
+    return "; ".join(said) or f"as the facts say (from {since} on)"
 
 
-def _before(kernel: str, bar: tuple[int, int]) -> bool:
-    try:
-        return series_key(kernel) < bar
-    except ValueError:  # `host`, a name
-        return False
+def _series(release: str) -> tuple[int, int] | None:
+    """`5.10.0-46-cloud-amd64` -> (5, 10); None for what does not begin so."""
+    parts = release.partition("-")[0].split(".")
+    digits = ["".join(takewhile(str.isdecimal, one)) for one in parts[:2]]
+    return (int(digits[0]), int(digits[1])) if len(digits) == 2 and all(digits) else None
 
 
 def loads(results: Sequence[Result]) -> str:
@@ -56,7 +82,9 @@ def loads(results: Sequence[Result]) -> str:
     taken = [one.kernel for one in results if one.verdict == "accepted"]
     others = [one for one in results if one.verdict != "accepted"]
     if not taken:
-        return f"loads on none of {_spoken([one.kernel for one in results])}: {_because(others)}"
+        names = [one.kernel for one in results]
+        where = f"does not load on {names[0]}" if len(names) == 1 else f"loads on none of {_spoken(names)}"
+        return f"{where}: {_because(others)}"
     first, last = (next(at for at, one in order if one.verdict == "accepted") for order in _both(results))
     within = results[first : last + 1]
     said = f"loads on {_spoken(taken) if len(within) < 3 else f'{taken[0]} .. {taken[-1]}'}"

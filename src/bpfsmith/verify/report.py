@@ -129,11 +129,13 @@ class Change:
 
 class VerifyReport:
     """Every verdict. `kernels`: those asked, in the order of the columns; `programs`: rows; `errors`: files that could
-    not be read; `notes`: sentences; `changes`: against an older version, None when none was given.
+    not be read, kernels that this machine cannot start; `notes`: sentences; `changes`: against an older version, None
+    when none was given; `untried`: names of kernels that could not be started (their cells are `cannot`, `crash`).
 
-    `exit_code`: 0 all accepted, 1 any rejected, 3 nothing could be tried; 2 when a file could not be read."""
+    `exit_code`: 0 all accepted, 1 any rejected, 3 nothing could be tried, or a kernel could not be started; 2 when a
+    file could not be read."""
 
-    __slots__ = ("changes", "errors", "kernels", "notes", "old", "programs", "strict")
+    __slots__ = ("changes", "errors", "kernels", "notes", "old", "programs", "strict", "untried")
 
     def __init__(
         self,
@@ -145,6 +147,7 @@ class VerifyReport:
         changes: Sequence[Change] | None = None,
         old: str = "",
         strict: bool = False,
+        untried: Iterable[str] = (),
     ) -> None:
         self.kernels = tuple(kernels)
         self.programs = tuple(programs)
@@ -153,6 +156,7 @@ class VerifyReport:
         self.changes = None if changes is None else tuple(changes)
         self.old = old
         self.strict = strict
+        self.untried = tuple(untried)
 
     def count(self, verdict: str) -> int:
         """How many cells have that verdict."""
@@ -166,7 +170,7 @@ class VerifyReport:
                 return code
         if self.count("rejected") or (self.strict and self.count("cannot")):
             return 1
-        return 0 if self.count("accepted") else 3
+        return 0 if self.count("accepted") and not self.untried else 3
 
     def result(self, program: str, kernel: str) -> Result:
         """One cell. `UnknownName` for a program or kernel that is not in the report."""
