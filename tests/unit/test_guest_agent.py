@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from bpfsmith.lab import image
+from bpfsmith.lab.exec import Input
 from bpfsmith.lab.guest import Guest
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed
 
@@ -105,6 +107,49 @@ def test_commands(guest: Guest) -> None:
     pieces: list[bytes] = []
     assert guest.exec(["/bin/sh", "-c", "echo 1; echo 2"], stdout=pieces.append).stdout == b""
     assert b"".join(pieces) == b"1\n2\n"
+
+
+def test_input_goes_no_faster_than_the_command_reads(guest: Guest) -> None:
+    window = int(guest.hello["window"])
+    given = bytes(3 * window)
+    running = guest.start(["/bin/sh", "-c", "read go; wc -c"], stdin=True)
+    left = running.offer(memoryview(given))
+    assert len(left) == len(given) - window, "as much as the guest said it takes"
+    assert len(running.offer(left, 0.2)) >= len(left) - (256 << 10), "a pipe full more, at most"
+    # Endless input of a command that does not read: its output comes, and its time is kept.
+    done = guest.exec(["/bin/sh", "-c", "echo said; sleep 1000"], stdin=given, timeout=1.0)
+    assert (done.timed_out, done.stdout) == (True, b"said\n")
+    assert guest.exec(["/bin/sh", "-c", "exec <&-; sleep 0.1; echo"], stdin=given).ok
+    running.signal(9)
+    counted = guest.exec(["/bin/sh", "-c", "sleep 0.2; wc -c"], stdin=given)
+    assert int(counted.stdout) == len(given)
+
+
+def test_input_is_passed_on_from_bytes_and_descriptors(guest: Guest) -> None:
+    read, write = os.pipe()
+    given = os.urandom(100) * 40000
+
+    def give() -> None:
+        with open(write, "wb") as file:
+            file.write(given)
+
+    threading.Thread(target=give).start()
+    for source in (given, read):
+        running = guest.start(["/usr/bin/md5sum"], stdin=True)
+        passed = Input(running, source)
+        said = b""
+        while not running.done:
+            said += b"".join(data for _, data in running.output(20))
+        said += b"".join(data for _, data in running.output(0))
+        passed.close()
+        assert said.split()[0].decode() == hashlib.md5(given, usedforsecurity=False).hexdigest()
+    os.close(read)
+    # One that never reads does not hold what passes its input on.
+    running = guest.start(["/bin/sh", "-c", "sleep 1000"], stdin=True)
+    passed = Input(running, given)
+    passed.close()
+    assert not passed._thread.is_alive()
+    running.signal(9)
 
 
 def test_a_command_past_its_time_is_killed_with_all_it_started(guest: Guest) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bpfsmith.lab import exec as commands
 from bpfsmith.lab import files, pyimage, shared, workload
 from bpfsmith.model.errors import EnvironmentMissing, InputError
 
@@ -132,6 +133,76 @@ def test_named_files_must_be_there_and_fit(tmp_path: Path) -> None:
         files.named(str(tmp_path / "a:b"), most=0)
     with pytest.raises(InputError, match="names no file"):
         files.wanted([":x"])
+
+
+def test_files_that_are_fetched_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:b").write_text("what is here does not matter")
+    assert files.fetched(["a:b", "/x/r.json", "y/c:d:"]) == [("a", "b"), ("/x/r.json", "r.json"), ("y/c:d", "c:d")]
+    for words, told in (
+        (["x/r", "y/r"], "`x/r` and `y/r` would both become `r`"),
+        (["x", "y:./x"], "would both become"),
+        (["dir/"], "names no file"),
+        (["x:dir/"], "names no file"),
+        ([":x"], "names no file"),
+    ):
+        with pytest.raises(InputError, match=told):
+            files.fetched(words)
+
+
+# ------------------------------------------------------------ what a command prints
+
+
+class Printing:
+    """A command as `follow` sees it."""
+
+    argv = ("tool",)
+
+    def __init__(self, *said: bytes, result: int | OSError = 0) -> None:
+        self.said = list(said)
+        self._result = result
+
+    @property
+    def done(self) -> bool:
+        return not self.said
+
+    def output(self, _: float) -> list[tuple[int, bytes]]:
+        return [(1, self.said.pop(0))] if self.said else []
+
+    def result(self) -> int:
+        if isinstance(self._result, OSError):
+            raise self._result
+        return self._result
+
+
+def test_a_reader_that_goes_away_is_not_a_command_that_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(_: bytes) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    with commands.Forwarded() as signals:
+        assert commands.follow(Printing(result=3 << 8), gone, gone, signals) == 3  # type: ignore[arg-type]
+        with pytest.raises(BrokenPipeError):
+            commands.follow(Printing(b"x"), gone, gone, signals)  # type: ignore[arg-type]
+        assert commands.follow(Printing(result=FileNotFoundError(2, "No such file")), gone, gone, signals) == 127  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "error: `tool` cannot be started in the guest: no such file\n"
+    closed = []
+
+    class Guest:
+        def __enter__(self) -> Guest:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            closed.append(self)
+
+    monkeypatch.setattr(commands, "opened", lambda *_, **__: Guest())
+    monkeypatch.setattr(commands, "settle", lambda *_, **__: ("/", ""))
+    monkeypatch.setattr(commands, "_one", lambda *_: gone(b""))
+    monkeypatch.setattr(commands, "_fetch", lambda *_: pytest.fail("nothing is fetched"))
+    assert commands.execute(["a"], ["yes"]) == 141
+    assert len(closed) == 1
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_guests_own_folders_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,13 @@ use crate::wire;
 const TERMINAL: u8 = 1;
 const NO_INPUT: u8 = 2;
 
+/// Bytes of input the host may have under way to a child, told by `HELLO`: more would fill the guest's memory.
+pub const WINDOW: u32 = 1 << 20;
+/// Room that is told at once; less may be owed for ever, so it is a part of the window.
+const TOLD: u32 = WINDOW / 4;
+/// The stream of `OUTPUT` that is no output.
+const ROOM: u8 = 3;
+
 /// A child and its ends of pipes.
 #[derive(Debug)]
 pub struct Job {
@@ -24,6 +31,8 @@ pub struct Job {
     input: Option<OwnedFd>,
     /// What is still to be written to it.
     waiting: VecDeque<u8>,
+    /// Bytes it took, or nobody will, that the host was not told of.
+    taken: u32,
     /// No more input comes.
     ended: bool,
     /// Standard output (or the terminal) and error.
@@ -158,6 +167,7 @@ pub fn start(id: u32, told: &Exec<'_>) -> io::Result<Job> {
         pidfd: owned(pidfd as libc::c_int).ok(),
         input,
         waiting: VecDeque::new(),
+        taken: 0,
         ended: false,
         outputs,
         terminal: told.flags & TERMINAL != 0,
@@ -172,6 +182,8 @@ impl Job {
             self.ended = true;
         } else if self.input.is_some() {
             self.waiting.extend(data);
+        } else {
+            self.took(data.len());
         }
         self.write();
     }
@@ -189,17 +201,41 @@ impl Job {
         }
     }
 
+    fn took(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.taken = self.taken.saturating_add(count);
+    }
+
+    fn owes(&self) -> bool {
+        self.taken >= TOLD
+    }
+
+    /// Tells the host how much more it may send.
+    fn tell(&mut self, inbox: &mut Inbox) -> Result<(), Gone> {
+        if !self.owes() {
+            return Ok(());
+        }
+        let mut frame = wire::header(kind::OUTPUT, self.id, 5).to_vec();
+        frame.push(ROOM);
+        frame.extend_from_slice(&std::mem::take(&mut self.taken).to_le_bytes());
+        inbox.write(&frame)
+    }
+
     fn write(&mut self) {
         while let (Some(fd), false) = (&self.input, self.waiting.is_empty()) {
             let (bytes, _) = self.waiting.as_slices();
             // SAFETY: the slice is readable for its length.
             let wrote = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
             match usize::try_from(wrote) {
-                Ok(wrote) => drop(self.waiting.drain(..wrote)),
+                Ok(wrote) => {
+                    drop(self.waiting.drain(..wrote));
+                    self.took(wrote);
+                }
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
                     Some(libc::EINTR) => {}
                     Some(libc::EAGAIN) => return,
                     _ => {
+                        self.took(self.waiting.len());
                         self.waiting.clear(); // Nobody reads it any more.
                         self.input = None;
                     }
@@ -280,6 +316,9 @@ pub fn wait(channel: RawFd, jobs: &[Job]) -> bool {
             (Some(fd), None) => fds.push(poll(fd.as_raw_fd(), libc::POLLIN)),
             (None, None) => timeout = 20,
         }
+        if job.owes() {
+            timeout = 0;
+        }
         if let (Some(fd), false) = (&job.input, job.waiting.is_empty()) {
             fds.push(poll(fd.as_raw_fd(), libc::POLLOUT));
         }
@@ -297,6 +336,7 @@ pub fn pump(inbox: &mut Inbox, jobs: &mut Vec<Job>) -> Result<(), Gone> {
     let mut at = 0;
     while let Some(job) = jobs.get_mut(at) {
         job.write();
+        job.tell(inbox)?;
         job.look(); // Before its output: what it wrote before it ended is read below.
         let any = job.read(inbox)?;
         job.afterwards += u32::from(job.status.is_some());

@@ -27,6 +27,7 @@
 //! | 1 `ERROR` | i32 errno, text | the end: a kernel file or call refused |
 //! | 2 `PART` | bytes without length | the answer's body begins with it; more follows |
 //! | 3 `OUTPUT` | u8 1 or 2, then the bytes | what an `EXEC` wrote to standard output or error |
+//! | | u8 3, u32 | so many more bytes of input it took: the host sends no more than `window` (`HELLO`) ahead of that |
 //! | 4 `ENDED` | u8 how, i32 code, u32 generation, text | the worker is gone, and every open request with it (below) |
 //! | 5 `UNREADABLE` | text | the end: no such request, or its body is malformed |
 //! | 6 `TOO_LARGE` | u64 limit | the end: the body is longer than the guest has room for; it was skipped |
@@ -97,6 +98,7 @@ pub mod inbox;
 pub mod init;
 pub mod keep;
 pub mod kind;
+pub mod maps;
 pub mod ops;
 pub mod request;
 pub mod serve;

@@ -5,14 +5,15 @@ use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 
-use bpfsmith_sys::batch::{self, Column, Layout};
+use bpfsmith_sys::batch;
 use bpfsmith_sys::{call, procfs, replay};
 
 use crate::exec::{self, Job};
 use crate::files;
 use crate::inbox::Gone;
 use crate::kind::VERSION;
-use crate::request::{Buffer, Change, Dump, Replay, Request};
+use crate::maps;
+use crate::request::{Buffer, Replay, Request};
 use crate::serve::{Hands, Out};
 use crate::wire::Body;
 
@@ -219,55 +220,6 @@ fn each(mut out: Out<'_>, told: &Replay<'_>, most: usize) -> Result<(), Gone> {
     }
 }
 
-fn dump(mut out: Out<'_>, told: &Dump) -> Result<(), Gone> {
-    let layout = Layout {
-        key: told.key,
-        value: told.value,
-        row: told.row,
-        value_at: told.value_at,
-    };
-    let found = if told.command == 0 {
-        batch::dump_each(told.fd, layout, told.flags, told.most)
-    } else {
-        let Dump {
-            fd,
-            command,
-            flags,
-            chunk,
-            most,
-            unique,
-            ..
-        } = *told;
-        batch::dump(fd, command, layout, flags, chunk, most, unique)
-    };
-    let mut body = Body::new();
-    body.i32(found.errno).u64(found.calls).u64(found.repeated);
-    out.put(&body.0);
-    out.put(&found.data);
-    out.done()
-}
-
-fn change(mut out: Out<'_>, told: &Change<'_>, delete: bool) -> Result<(), Gone> {
-    let column = |data, size| Column {
-        data,
-        size,
-        stride: size,
-    };
-    let (keys, values) = (column(told.keys, told.key), column(told.values, told.value));
-    let done = if delete {
-        batch::delete(told.fd, keys, told.count, told.batch)
-    } else if told.batch {
-        batch::update(told.fd, keys, values, told.count, told.flags)
-    } else {
-        batch::update_each(told.fd, keys, values, told.count, told.flags)
-    };
-    let mut body = Body::new();
-    body.u64(done.done as u64).u64(done.missing as u64);
-    body.i32(done.errno).u64(done.calls);
-    out.put(&body.0);
-    out.done()
-}
-
 fn symbols(mut out: Out<'_>, module: Option<&[u8]>, names: &[&[u8]]) -> Result<(), Gone> {
     let module = module.map(String::from_utf8_lossy);
     match procfs::kernel_symbols(names, module.as_deref()) {
@@ -428,6 +380,7 @@ impl Worker {
             pair(name, value);
         }
         pair("limit", &self.limit.to_string());
+        pair("window", &exec::WINDOW.to_string());
         pair("generation", &out.generation().to_string());
         let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
         pair(
@@ -568,9 +521,9 @@ impl Hands for Worker {
                 key,
                 value: data,
             } => value(out, -i64::from(batch::write(fd, key, data, flags))),
-            Request::MapDump(told) => dump(out, &told),
-            Request::MapUpdate(told) => change(out, &told, false),
-            Request::MapDelete(told) => change(out, &told, true),
+            Request::MapDump(told) => maps::dump(out, &told),
+            Request::MapUpdate(told) => maps::change(out, &told, false),
+            Request::MapDelete(told) => maps::change(out, &told, true),
             Request::Open { flags, mode, path } => value(out, open(flags, mode, path)),
             Request::ReadFd { fd, most } => read_fd(out, fd, most.min(self.limit)),
             Request::Symbols { module, names } => symbols(out, module, &names),

@@ -32,14 +32,15 @@ _HOW = {1: "crash", 2: "memory", 3: "crash"}
 class Answer:
     """A request under way."""
 
-    __slots__ = ("body", "doing", "kind", "number", "output", "parts", "wants_output")
+    __slots__ = ("body", "doing", "kind", "number", "output", "parts", "room", "wants_output")
 
-    def __init__(self, number: int, doing: str, wants_output: bool) -> None:
+    def __init__(self, number: int, doing: str, wants_output: bool, room: int = 0) -> None:
         self.number = number
         self.doing = doing
         self.parts: list[bytes] = []
         self.output: list[tuple[int, bytes]] = []
         self.wants_output = wants_output
+        self.room = room  # bytes of input it takes now
         self.kind = -1  # of the frame that ended it
         self.body = b""
 
@@ -49,7 +50,7 @@ class Channel:
 
     __slots__ = (
         "_dead", "_frames", "_lock", "_next", "_open", "_reading", "_sending", "console", "failed", "generation",
-        "limit", "name", "sock",
+        "limit", "name", "sock", "window",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,7 @@ class Channel:
         self.failed = failed
         self.console = console
         self.limit = 1 << 30  # bytes of a request; `hello` says how many really
+        self.window = 1 << 30  # bytes of input a command may be given ahead; `hello` says that too
         self.generation = 0
         # Re-entrant: the garbage collector may close a descriptor while its thread is in here.
         self._lock = Condition(RLock())
@@ -79,6 +81,7 @@ class Channel:
         told = wire.hello(self.ask(wire.HELLO, b"", "starting", limit))
         try:
             self.limit, self.generation = int(told["limit"]), int(told["generation"])
+            self.window = int(told.get("window", self.window))
         except (KeyError, ValueError):
             raise ToolError(f"the guest's greeting is wrong: {told}") from None
         return told
@@ -99,7 +102,7 @@ class Channel:
                 raise self._dead
             number = self._next
             self._next = number % 0xFFFF_FFFF + 1
-            answer = self._open[number] = Answer(number, doing, output)
+            answer = self._open[number] = Answer(number, doing, output, self.window)
         try:
             self._send(wire.frame(kind, number, body), doing, limit)
         except BaseException:
@@ -122,12 +125,12 @@ class Channel:
             self._open.pop(answer.number, None)
         return self._settle(answer)
 
-    def wait(self, answer: Answer, limit: float, output: bool = False) -> bool:
-        """Waits for its end (or its next output); False: the time is over."""
+    def wait(self, answer: Answer, limit: float, output: bool = False, room: bool = False) -> bool:
+        """Waits for its end (or its next output, or room for input); False: the time is over."""
         until = monotonic() + limit
         while True:
             with self._lock:
-                while answer.kind < 0 and not (output and answer.output):
+                while answer.kind < 0 and not (output and answer.output) and not (room and answer.room > 0):
                     if self._dead is not None:
                         raise self._dead
                     left = until - monotonic()
@@ -146,6 +149,13 @@ class Channel:
         with self._lock:
             found, answer.output = answer.output, []
         return found
+
+    def take_room(self, answer: Answer, wanted: int) -> int:
+        """How many of so many bytes of input may be sent now; they count as sent."""
+        with self._lock:
+            taken = max(0, min(wanted, answer.room))
+            answer.room -= taken
+        return taken
 
     def forget(self, answer: Answer) -> None:
         """Nobody waits for it any more."""
@@ -216,7 +226,9 @@ class Channel:
             if kind == wire.PART:
                 told.parts.append(body)
             elif kind == wire.OUTPUT:
-                if told.wants_output and body:
+                if body[:1] == b"\x03":  # what it took of its input
+                    told.room += int.from_bytes(body[1:5], "little")
+                elif told.wants_output and body:
                     told.output.append((body[0], body[1:]))
             else:
                 told.kind, told.body = kind, body

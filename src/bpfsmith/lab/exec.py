@@ -26,6 +26,7 @@ __all__ = ["Forwarded", "execute", "follow", "opened", "settle"]
 
 TURN = 0.2  # seconds after which a signal or the time limit is looked at
 TIMED_OUT = 124  # as timeout(1)
+UNHEARD = 141  # 128 and SIGPIPE: nobody reads what it prints
 KILL_AFTER = 2.0
 
 
@@ -107,45 +108,63 @@ class Forwarded:
 
 
 class Input:
-    """Passes what comes on a descriptor on to a command, in a thread of its own, until it ends or is closed."""
+    """Passes what comes on a descriptor, or bytes, on to a command as it takes them, in a thread of its own, until it
+    ends or is closed."""
 
-    def __init__(self, running: Running, source: int) -> None:
+    def __init__(self, running: Running, source: int | bytes) -> None:
         from threading import Thread
 
         self._running = running
         self._source = source
+        self._closed = False
         self._wake, self._waker = os.pipe()
         self.escaped = False
         self._thread = Thread(target=self._go, daemon=True)
         self._thread.start()
 
     def _go(self) -> None:
+        try:
+            if isinstance(self._source, bytes):
+                self._feed(self._source)
+            else:
+                self._read(self._source)
+        except (OSError, BpfsmithError):
+            return  # the guest is gone, or our input: the other thread says so
+
+    def _read(self, source: int) -> None:
         from select import POLLIN, poll
 
         ready = poll()
         ready.register(self._wake, POLLIN)
-        try:
-            ready.register(self._source, POLLIN)
-            while True:
-                if any(fd == self._wake for fd, _ in ready.poll()):
-                    return
-                try:
-                    data = os.read(self._source, 65536)
-                except OSError:  # closed, or gone with its terminal: that is an end too
-                    data = b""
-                if not self.passes(data):
-                    return
-                self._running.feed(data)  # nothing: its end
-                if not data:
-                    return
-        except (OSError, BpfsmithError):
-            return  # the guest is gone, or our input: the other thread says so
+        ready.register(source, POLLIN)
+        while True:
+            if any(fd == self._wake for fd, _ in ready.poll()):
+                return
+            try:
+                data = os.read(source, 65536)
+            except OSError:  # closed, or gone with its terminal: that is an end too
+                data = b""
+            if not self.passes(data):
+                return
+            if not data:
+                self._running.end_input()
+                return
+            self._feed(data, last=False)
+
+    def _feed(self, data: bytes, *, last: bool = True) -> None:
+        """No faster than the command takes it: what waits would fill the guest's memory."""
+        left = memoryview(data)
+        while left and not self._closed and not self._running.done:
+            left = self._running.offer(left, TURN)
+        if last and not left:
+            self._running.end_input()
 
     def passes(self, _data: bytes) -> bool:
         """Whether it goes on."""
         return True
 
     def close(self) -> None:
+        self._closed = True
         os.close(self._waker)
         self._thread.join(1.0)
         os.close(self._wake)
@@ -184,7 +203,10 @@ def follow(
             running.signal(SIGKILL)
     if late:
         return TIMED_OUT
-    status = running.result()
+    try:
+        status = running.result()
+    except OSError as error:
+        return _not_started(running.argv[0], error)
     return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
 
 
@@ -197,7 +219,7 @@ def execute(
     put: `FILE` or `FILE:PLACE IN THE GUEST`; get: `PLACE IN THE GUEST` or `PLACE:FILE`, fetched after the command (of
     several kernels into `FILE.KERNEL`). With several kernels each line is prefixed with its kernel, and standard input
     is read whole before (from a terminal: not at all)."""
-    to_put, to_get = local.wanted(put), local.wanted(get)
+    to_put, to_get = local.wanted(put), local.fetched(get)
     several = len(kernels) > 1
     given = b""
     if several and not os.isatty(0):
@@ -210,9 +232,12 @@ def execute(
             where, note = settle(guest, to_put, folder=folder)
             if note:
                 report(note)
-            status = _one(guest, argv, where, out, err, timeout, given if several else None)
-            out.end()
-            err.end()
+            try:
+                status = _one(guest, argv, where, out, err, timeout, given if several else None)
+                out.end()
+                err.end()
+            except BrokenPipeError:
+                return UNHEARD  # the command ends with its guest
             if status == TIMED_OUT and timeout is not None:
                 report(f"the command took longer than {timeout:g} s in the guest of kernel {name}")
             _fetch(guest, to_get, where, f".{name}" if several else "")
@@ -223,24 +248,14 @@ def execute(
 def _one(
     guest: Guest, argv: Sequence[str], where: str, out: _Plain, err: _Plain, timeout: float | None, given: bytes | None
 ) -> int:
-    try:
-        running = guest.start(argv, env=environment(), cwd=where, stdin=True)
-    except OSError as error:
-        return _not_started(argv[0], error)
+    running = guest.start(argv, env=environment(), cwd=where, stdin=True)
     source = None
     try:
         with Forwarded() as signals:
-            if given is not None:
-                running.feed(given)
-                if given:
-                    running.feed(b"")
-            elif _in_background():
-                running.feed(b"")  # reading from the terminal would stop us
-            else:
-                source = Input(running, 0)
+            if given is None and _in_background():
+                given = b""  # reading from the terminal would stop us
+            source = Input(running, 0 if given is None else given)
             return follow(running, out.write, err.write, signals, timeout=timeout)
-    except OSError as error:
-        return _not_started(argv[0], error)
     finally:
         if source is not None:
             source.close()
@@ -273,7 +288,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def _fetch(guest: Guest, wanted: Sequence[tuple[str, str]], where: str, ending: str) -> None:
     for place, path in wanted:
-        target = (path or os.path.basename(place)) + ending
+        target = path + ending
         try:
             data = guest.get(os.path.join(where, place))
         except OSError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Files = dict[str, tuple[int, bytes]]
 
-__all__ = ["MOST", "MOST_FILES", "below", "here", "named", "wanted"]
+__all__ = ["MOST", "MOST_FILES", "below", "fetched", "here", "named", "wanted"]
 
 MOST = 64 << 20
 """Bytes of files a guest gets of one folder."""
@@ -101,3 +101,18 @@ def wanted(words: Iterable[str]) -> list[tuple[str, str]]:
             raise InputError(f"`{word}` names no file", hint="write `FILE` or `FILE:PLACE`")
         found.append((first, second))
     return found
+
+
+def fetched(words: Iterable[str]) -> list[tuple[str, str]]:
+    """`GUEST` or `GUEST:LOCAL` -> (guest, local): the last colon parts them, whatever exists here; a name in the guest
+    that has one is written with a colon behind it. `InputError` for a folder, and for two that would become one."""
+    found: dict[str, tuple[str, str]] = {}
+    for word in words:
+        place, _, path = word.rpartition(":") if ":" in word else (word, "", "")
+        target = path or os.path.basename(place)
+        if not os.path.basename(place) or not os.path.basename(target):
+            raise InputError(f"`{word}` names no file", hint="write `PLACE` or `PLACE:FILE`, file by file")
+        first, _ = found.setdefault(os.path.abspath(target), (place, target))
+        if first != place:
+            raise InputError(f"`{first}` and `{place}` would both become `{target}`", hint="write `PLACE:FILE`")
+    return list(found.values())

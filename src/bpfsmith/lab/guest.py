@@ -86,10 +86,29 @@ class Running:
         return self._answer.kind >= 0  # type: ignore[attr-defined, no-any-return]
 
     def feed(self, data: bytes) -> None:
-        """More input; b"" ends it."""
-        pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)] or [b""]
-        for piece in pieces:
-            self._guest.channel.tell(wire.INPUT, wire.numbers("I", self.number) + piece, "giving input")
+        """More input; b"" ends it. Waits while the command does not take what it was given."""
+        if not data:
+            return self.end_input()
+        left = memoryview(data)
+        while left and not self.done:
+            left = self.offer(left, 3600.0)
+        return None
+
+    def offer(self, data: memoryview, timeout: float = 0.0) -> memoryview:
+        """Gives it as much as there is room for in the guest, waiting up to `timeout` seconds for room: what is left
+        of `data`."""
+        channel = self._guest.channel
+        if timeout and data:
+            channel.wait(self._answer, timeout, room=True)  # type: ignore[arg-type]
+        room = channel.take_room(self._answer, len(data))  # type: ignore[arg-type]
+        for at in range(0, room, PIECE):
+            piece = data[at : min(at + PIECE, room)]
+            channel.tell(wire.INPUT, wire.numbers("I", self.number) + piece, "giving input")
+        return data[room:]
+
+    def end_input(self) -> None:
+        """No more input comes."""
+        self._guest.channel.tell(wire.INPUT, wire.numbers("I", self.number), "giving input")
 
     def signal(self, number: int) -> None:
         """To its whole process group."""
@@ -99,11 +118,11 @@ class Running:
         """Of its terminal."""
         self._guest.channel.tell(wire.RESIZE, wire.numbers("IHH", self.number, rows, columns), "resizing")
 
-    def output(self, timeout: float) -> list[tuple[int, bytes]]:
+    def output(self, timeout: float, *, room: bool = False) -> list[tuple[int, bytes]]:
         """What it wrote, waiting up to `timeout` seconds for something: (1 or 2, bytes). Empty when `done`, or nothing
-        came."""
+        came; with `room` also when it takes input."""
         channel = self._guest.channel
-        channel.wait(self._answer, timeout, output=True)  # type: ignore[arg-type]
+        channel.wait(self._answer, timeout, output=True, room=room)  # type: ignore[arg-type]
         return channel.output(self._answer)  # type: ignore[arg-type]
 
     def result(self, timeout: float = 1.0) -> int:
@@ -187,12 +206,15 @@ class Guest:
         until = None if timeout is None else time.monotonic() + timeout
         timed_out = False
         try:
-            if stdin:
-                running.feed(stdin)
-                running.feed(b"")
+            given = memoryview(stdin)
             while not running.done:
+                # A command that does not read is no reason to wait past its time, nor to leave its output.
+                if given:
+                    given = running.offer(given)
+                    if not given:
+                        running.end_input()
                 left = 3600.0 if until is None else until - time.monotonic()
-                for stream, data in running.output(max(left, 0.001)):
+                for stream, data in running.output(max(left, 0.001), room=bool(given)):
                     sinks[stream](data)
                 if until is not None and not running.done and time.monotonic() >= until:
                     if timed_out:

@@ -64,7 +64,7 @@ def _servant(guest: Guest) -> Running | None:
     if number is None or guest.servant_spent or number in guest.channel._open:
         return None
     guest.servant_spent = True
-    answer = guest.channel._open[number] = Answer(number, "`bpfsmith run`", True)
+    answer = guest.channel._open[number] = Answer(number, "`bpfsmith run`", True, guest.channel.window)
     return Running(guest, ["bpfsmith", "run"], answer)
 
 
