@@ -557,7 +557,8 @@ def test_yes_fetches_what_is_missing(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
 
     asked: list[tuple[str, ...]] = []
 
-    def fetch(series: Any) -> None:
+    def fetch(series: Any, arch: str, flavour: str) -> None:
+        assert (arch, flavour) == ("", "")
         asked.append(tuple(series))
         lab.prepared = [*lab.prepared, *series]
 
@@ -567,6 +568,44 @@ def test_yes_fetches_what_is_missing(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     lab.prepared = []
     assert main(["verify", str(VERDICTS), "--yes", "--program", "accepted"]) == 0
     assert asked == [("6.1",), ("5.10", "6.1", "6.12", "6.18", "7.3")]
+    lab.prepared = ["6.1"]
+    assert main(["verify", str(VERDICTS), "--yes", "--kernels", "..6.12", "--program", "accepted"]) == 0
+    assert asked[2:] == [("5.10", "6.12")], "a range is fetched as a whole"
+
+
+def test_a_range_that_is_not_prepared_as_a_whole(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.prepared = ["6.1", "6.12"]
+    words = ["verify", str(VERDICTS), "--kernels", "5.10..6.18", "--program", "accepted"]
+    assert main([*words, "--format", "json"]) == 0
+    told = capsys.readouterr()
+    said = "not prepared: 5.10, 6.18; `bpfsmith lab get 5.10 6.18` gets them"
+    assert said in json.loads(told.out)["notes"]
+    assert said in told.err
+    assert main([*words, "--strict"]) == 3
+    assert "kernels `5.10` and `6.18` are not prepared" in capsys.readouterr().err
+
+
+def test_kernels_of_other_kinds_that_are_missing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that gets them has the words they need."""
+    from bpfsmith.cli import verify
+
+    monkeypatch.setattr("bpfsmith.lab.kernels.matrix.native_arch", lambda: "x86_64")
+    lab.prepared = []
+    words = ["verify", str(VERDICTS), "--kernels", "6.12-arm64,6.1-full,6.18"]
+    assert main(words) == 3
+    told = capsys.readouterr().err
+    assert "kernels `6.12-arm64`, `6.1-full` and `6.18` are not prepared" in told
+    assert "lab get --arch arm64 6.12 && bpfsmith lab get --flavour full 6.1 && bpfsmith lab get 6.18" in told
+    asked = []
+    monkeypatch.setattr(verify, "_fetch", lambda *kind: asked.append(kind))
+    main([*words, "--yes"])
+    assert asked == [(["6.12"], "arm64", ""), (["6.1"], "", "full"), (["6.18"], "", "")]
+    with pytest.raises(KernelsMissing) as caught:
+        _kernels.targets("6.12-full-arm64")
+    assert caught.value.wanted == (("6.12", "arm64", "full"),)
+    assert caught.value.message == "kernel `6.12-full-arm64` is not prepared"
 
 
 @pytest.mark.parametrize(("answer", "fetched"), [("y\n", True), ("\n", False), ("", False)])
@@ -575,7 +614,7 @@ def test_on_a_terminal_it_asks_once(
 ) -> None:
     from bpfsmith.cli import verify
 
-    def fetch(series: Any) -> None:
+    def fetch(series: Any, arch: str, flavour: str) -> None:
         lab.prepared = [*lab.prepared, *series]
 
     lab.prepared = []

@@ -39,8 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--program", action="append", metavar="NAME", help="only these programs (names or patterns)")
     add("--against", metavar="OLD.o", help="an older version: what got worse where")
-    add("--yes", action="store_true", help="fetch kernels that are missing without asking")
-    add("--strict", action="store_true", help="what cannot be tried counts as rejected")
+    add("--yes", action="store_true", help="fetch kernels that are missing without asking, also those of a range")
+    add(
+        "--strict",
+        action="store_true",
+        help="what cannot be tried counts as rejected, and a range must be prepared as a whole",
+    )
     given = parser.add_argument_group("what is not in the object")
     given.add_argument(
         "--attach-to",
@@ -70,15 +74,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judges and prints; the exit code of the report."""
-    from bpfsmith.verify._kernels import KernelsMissing
+    from bpfsmith.verify._kernels import KernelsMissing, get_command, targets
 
     try:
+        if args.yes and args.kernels is not None:
+            targets(args.kernels, complete=True)
         report = _verify(args)
     except KernelsMissing as missing:
-        if not _fetched(missing.series, args.yes, missing.message):
+        if not _fetched(missing.names, args.yes, missing.message):
             raise
         report = _verify(args)
     _print(args, report)
+    if report.unprepared:
+        names = ", ".join(report.unprepared)
+        sys.stderr.write(f"not prepared: {names}; `{get_command(report.unprepared)}` gets them\n")
     series = _nothing_prepared() if args.kernels is None else ()
     if not series:
         return report.exit_code
@@ -97,8 +106,8 @@ def _verify(args: argparse.Namespace) -> VerifyReport:
     from bpfsmith.run.words import pairs, seconds_of, sizes, value_of
     from bpfsmith.verify import verify
 
-    if args.yes and args.kernels is None and (series := _nothing_prepared()):
-        _fetch(series)
+    if args.yes and args.kernels is None and (names := _nothing_prepared()):
+        _fetch_all(names)
     with _Progress(args) as progress:
         return verify(
             args.paths,
@@ -174,32 +183,40 @@ def _terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _fetched(series: Sequence[str], yes: bool, why: str) -> bool:
+def _fetched(names: Sequence[str], yes: bool, why: str) -> bool:
     if not yes:
         if not _terminal():
             return False
-        size = f"about {_megabytes(series)} MB to download and 60 MB of disk each"
-        sys.stderr.write(f"{why}\nfetch {', '.join(series)} now? {size}, a minute or two [y/N] ")
+        size = f"about {_megabytes(names)} MB to download and 60 MB of disk each"
+        sys.stderr.write(f"{why}\nfetch {', '.join(names)} now? {size}, a minute or two [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             return False
-    _fetch(series)
+    _fetch_all(names)
     return True
 
 
-def _megabytes(series: Sequence[str]) -> int:
+def _megabytes(names: Sequence[str]) -> int:
     """To download: as the archive's index says where it was read, else as it usually is."""
     from bpfsmith.lab import listing
 
     known = {one.series: one.download for one in listing().offered}
-    return sum((known.get(one) or 38_000_000) for one in series) // 1_000_000
+    return sum((known.get(one) or 38_000_000) for one in names) // 1_000_000
 
 
-def _fetch(series: Sequence[str]) -> None:
+def _fetch_all(names: Sequence[str]) -> None:
+    """`6.12`, and `6.12-full-arm64` as what it says."""
+    from bpfsmith.verify._kernels import KernelsMissing
+
+    for series, arch, flavour in KernelsMissing("", names).groups():
+        _fetch(series, arch, flavour)
+
+
+def _fetch(series: Sequence[str], arch: str, flavour: str) -> None:
     from bpfsmith.cli._progress import Lines
     from bpfsmith.lab.getting import get
 
-    get(series, progress=Lines(sys.stderr, sys.stderr))
+    get(series, arch=arch, flavour=flavour or "cloud", progress=Lines(sys.stderr, sys.stderr))
 
 
 class _Progress:

@@ -60,7 +60,8 @@ def verify(
         for all programs; the kernel empties a log of level 1 when it accepts.
     log_dir: a folder the whole logs are written to, one file each: `Result.log` is then its path.
     timeout: seconds a guest may take for one program (default 300).
-    strict: `cannot` counts as rejected. progress: called with (cells done, cells in all), from any thread.
+    strict: `cannot` counts as rejected, and a range must be prepared as a whole. progress: called with (cells done,
+        cells in all), from any thread.
 
     Raises `InputError` for wrong arguments and files, `EnvironmentMissing` when there is no kernel to ask, with the
     command that gets one. What happens to a cell (a crash, a hang, no memory) costs that cell only."""

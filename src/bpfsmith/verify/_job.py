@@ -9,7 +9,7 @@ from bpfsmith.model.errors import BpfsmithError, InputError
 from bpfsmith.model.object import Object
 from bpfsmith.verdict import Judged, Request
 from bpfsmith.verify import loaders
-from bpfsmith.verify._kernels import targets
+from bpfsmith.verify._kernels import get_command, targets
 from bpfsmith.verify._work import Item, Work
 from bpfsmith.verify.report import JudgedKernel, Result, Row, VerifyReport
 
@@ -36,9 +36,10 @@ def run(
     old, old_errors = _objects(against) if against is not None else ([], [])
     if old_errors:
         raise old_errors[0]
-    asked = targets(kernels)
+    left: list[str] = []
+    asked = targets(kernels, complete=strict, left=left)
     given = _Given(attach_to or {}, values or {}, map_sizes or {}, loader, log_level)
-    notes: list[str] = []
+    notes = [f"not prepared: {', '.join(left)}; `{get_command(left)}` gets them"] if left else []
     items = given.items([(obj, program) for obj in objects for program in _chosen(obj, programs)], notes)
     given.check(objects)
     if programs is not None and not items and not errors:
@@ -70,6 +71,7 @@ def run(
         changes=changes,
         old=fspath(against) if isinstance(against, str) or hasattr(against, "__fspath__") else "",
         strict=strict,
+        unprepared=left,
         untried=[asked[at].name for at in columns if at in work.errors],
     )
 

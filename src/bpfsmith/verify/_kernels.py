@@ -18,11 +18,40 @@ __all__ = ["KernelsMissing", "Target", "can_load_here", "targets"]
 
 
 class KernelsMissing(EnvironmentMissing):
-    """There is no kernel to ask, or one that was asked for is not prepared. `series`: those `lab get` would get."""
+    """There is no kernel to ask, or one that was asked for is not prepared. `wanted`: (series, architecture, flavour)
+    of what `lab get` would get, "" for this machine's and the default; `series`: the first of each."""
 
-    def __init__(self, message: str, series: Iterable[str]) -> None:
-        self.series = tuple(series)
-        super().__init__(message, " ".join(["bpfsmith lab get", *self.series]))
+    def __init__(self, message: str, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.wanted = tuple(_wanted(name) for name in self.names)
+        self.series = tuple(one[0] for one in self.wanted)
+        super().__init__(message, get_command(self.names))
+
+    def groups(self) -> list[tuple[list[str], str, str]]:
+        """What one `lab get` each gets: (series, architecture, flavour)."""
+        return _groups(self.names)
+
+
+def get_command(names: Iterable[str]) -> str:
+    """What a person would type to have these: `6.12-arm64` needs a word more than `6.12`."""
+    said = []
+    for series, arch, flavour in _groups(names):
+        words = ["bpfsmith lab get", *(["--flavour", flavour] if flavour else []), *(["--arch", arch] if arch else [])]
+        said.append(" ".join([*words, *series]))
+    return " && ".join(said)
+
+
+def _groups(names: Iterable[str]) -> list[tuple[list[str], str, str]]:
+    made: dict[tuple[str, str], list[str]] = {}
+    for series, arch, flavour in map(_wanted, names):
+        made.setdefault((arch, flavour), []).append(series)
+    return [(series, *kind) for kind, series in made.items()]
+
+
+def _wanted(name: str) -> tuple[str, str, str]:
+    """`6.12-full-arm64` -> (`6.12`, `arm64`, `full`)."""
+    series, *words = name.split("-")
+    return series, next((one for one in words if one != "full"), ""), "full" if "full" in words else ""
 
 
 class Target:
@@ -39,10 +68,14 @@ class Target:
         return f"<Target {self.name}>"
 
 
-def targets(wanted: str | Iterable[str] | None) -> list[Target]:
+def targets(
+    wanted: str | Iterable[str] | None, *, complete: bool = False, left: list[str] | None = None
+) -> list[Target]:
     """The kernels to ask, oldest first and the running one last, or in the order they were asked for.
 
-    `UnknownName` with near names; `KernelsMissing` for those that are to be fetched first."""
+    A range means those of the default matrix within that are prepared; `left` is given the others, or with `complete`
+    they are missing like any other. `UnknownName` with near names; `KernelsMissing` for those that are to be fetched
+    first."""
     if wanted is None:
         return _all()
     words = [
@@ -53,11 +86,16 @@ def targets(wanted: str | Iterable[str] | None) -> list[Target]:
     for word in words:
         if not word:
             raise InputError("`kernels` has an empty part", hint="write series and ranges such as `5.10..,host`")
+        others: list[str] = []
         try:
-            made = _word(word)
+            made = _word(word, others)
         except KernelsMissing as error:
-            missing += [one for one in error.series if one not in missing]
+            missing += [one for one in error.names if one not in missing]
             continue
+        if complete:
+            missing += [one for one in others if one not in missing]
+        elif left is not None:
+            left += [one for one in others if one not in left]
         for one in made:
             found.setdefault(one.name, one)
     if missing:
@@ -85,13 +123,13 @@ def _all() -> list[Target]:
     return made
 
 
-def _word(word: str) -> list[Target]:
+def _word(word: str, left: list[str]) -> list[Target]:
     if word == "host":
         if not can_load_here():
             raise EnvironmentMissing("this process may not load programs into the running kernel", "sudo", "host")
         return [_host()]
     if ".." in word:
-        return _range(word)
+        return _range(word, left)
     from bpfsmith.lab import store
 
     try:
@@ -100,7 +138,7 @@ def _word(word: str) -> list[Target]:
         host = _host()
         if word == host.release and can_load_here():
             return [host]
-        raise KernelsMissing(error.message, [word.partition("-")[0]]) from None
+        raise KernelsMissing(error.message, [word]) from None
     except InputError:
         host = _host()
         if word == host.release and can_load_here():
@@ -114,7 +152,7 @@ def _called(word: str, one: Prepared) -> str:
     return word if word in (one.name, one.release, one.series) else one.name
 
 
-def _range(word: str) -> list[Target]:
+def _range(word: str, left: list[str]) -> list[Target]:
     from bpfsmith.lab import store
     from bpfsmith.lab.kernels.matrix import DEFAULT
     from bpfsmith.model.kernels import parse_kernels
@@ -127,6 +165,7 @@ def _range(word: str) -> list[Target]:
     made = [Target(name, here[name].release, here[name]) for name in inside if name in here]
     if not made:
         raise KernelsMissing(f"no kernel of `{word}` is prepared", inside)
+    left += [name for name in inside if name not in here]
     return made
 
 

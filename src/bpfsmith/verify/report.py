@@ -130,12 +130,13 @@ class Change:
 class VerifyReport:
     """Every verdict. `kernels`: those asked, in the order of the columns; `programs`: rows; `errors`: files that could
     not be read, kernels that this machine cannot start; `notes`: sentences; `changes`: against an older version, None
-    when none was given; `untried`: names of kernels that could not be started (their cells are `cannot`, `crash`).
+    when none was given; `untried`: names of kernels that could not be started (their cells are `cannot`, `crash`);
+    `unprepared`: those of the default matrix that are in a range asked for, but not prepared, so not asked.
 
     `exit_code`: 0 all accepted, 1 any rejected, 3 nothing could be tried, or a kernel could not be started; 2 when a
     file could not be read."""
 
-    __slots__ = ("changes", "errors", "kernels", "notes", "old", "programs", "strict", "untried")
+    __slots__ = ("changes", "errors", "kernels", "notes", "old", "programs", "strict", "unprepared", "untried")
 
     def __init__(
         self,
@@ -148,6 +149,7 @@ class VerifyReport:
         old: str = "",
         strict: bool = False,
         untried: Iterable[str] = (),
+        unprepared: Iterable[str] = (),
     ) -> None:
         self.kernels = tuple(kernels)
         self.programs = tuple(programs)
@@ -157,6 +159,7 @@ class VerifyReport:
         self.old = old
         self.strict = strict
         self.untried = tuple(untried)
+        self.unprepared = tuple(unprepared)
 
     def count(self, verdict: str) -> int:
         """How many cells have that verdict."""
