@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,16 @@ from jsonschema import Draft202012Validator
 
 from bpfsmith._native import ReadError, Unpacker, compression, decompress
 from bpfsmith.cli import main
-from bpfsmith.lab import store
+from bpfsmith.lab import qemu, store
 from bpfsmith.lab.adding import add
-from bpfsmith.lab.catalogue import listing
+from bpfsmith.lab.catalogue import kernel_json, listing
 from bpfsmith.lab.kernels import elf, modules
 from bpfsmith.lab.kernels.bzimage import open_image
 from bpfsmith.lab.kernels.config import parse
 from bpfsmith.lab.kernels.deb import Deb
 from bpfsmith.lab.kernels.rpm import Rpm
 from bpfsmith.lab.schema import schema
+from bpfsmith.lab.start import spec_of
 from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
 from unit import lab_files as made
 
@@ -304,12 +306,72 @@ def test_names(tmp_path: Path) -> None:
 
 def test_what_killed_processes_left_goes() -> None:
     base = Path(store.folder("kernels"))
-    (base / ".new-999999999-x").mkdir()
-    (base / f".new-{os.getpid()}-x").mkdir()
-    (base / "half").mkdir()
+    for name in (".new-1", ".new-0011/modules", f".unpacked-{os.getpid()}", f".gone-{os.getpid()}-x/modules", "half"):
+        (base / name).mkdir(parents=True)
+    # Another process, maybe one of another container: what it makes is left alone until it ends.
+    words = "from bpfsmith.lab import store\nwith store.making('kernels') as path: print(path, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        theirs = os.path.basename(child.stdout.readline().strip())
+        with store.making("kernels") as one, store.making("kernels") as other:
+            assert one != other
+            store.sweep()
+            ours = [os.path.basename(path) for path in (one, other)]
+            assert sorted(os.listdir(base)) == sorted([*ours, theirs, "half"])
+        store.sweep()
+        assert sorted(os.listdir(base)) == [theirs, "half"]
+        child.kill()
     store.sweep()
-    assert sorted(os.listdir(base)) == [f".new-{os.getpid()}-x", "half"]
+    assert os.listdir(base) == ["half"]
     assert store.all() == []
+
+
+def test_a_folder_that_is_swept_before_it_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fcntl import flock
+
+    gone: list[str] = []
+
+    def late(fd: int, how: int) -> None:
+        if not gone:
+            gone.append(os.readlink(f"/proc/self/fd/{fd}"))
+            os.rmdir(gone[0])
+        flock(fd, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", late)
+        with store.making("kernels") as path:
+            assert os.path.isdir(path) and [path] != gone
+    assert os.listdir(store.folder("kernels")) == []
+
+
+def test_a_kernel_that_lost_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = qemu.Qemu(qemu.ARCHES["x86_64"], "/usr/bin/qemu", "QEMU emulator version 9.0.0", (9, 0, 0), "1")
+    monkeypatch.setattr(qemu, "find", lambda *_: found)
+    one = add(write(tmp_path / "k.deb", made.deb(made.kernel_files())), name="vendor")
+    one.check()
+    for path in (*one.modules, os.path.join(one.folder, "config"), one.vmlinux):
+        whole = Path(path).read_bytes()
+        os.unlink(path)
+        damaged = store.find("vendor")
+        with pytest.raises(EnvironmentMissing, match=r"kernel `vendor` is damaged: .* is missing") as error:
+            damaged.check()
+            _ = damaged.config
+        assert error.value.command == "bpfsmith lab remove vendor"
+        if not path.endswith("config"):
+            with pytest.raises(EnvironmentMissing, match="is damaged"):
+                spec_of(damaged)
+        (row,) = [kernel_json(kernel) for kernel in store.all()]
+        assert "is missing" in {told["what"]: told["lost"] for told in row["lacks"]}["files"]
+        Path(path).write_bytes(whole)
+    damaged = store.find("vendor")
+    damaged.series_named, damaged.name = True, "6.12-full"
+    assert damaged.damaged("x").command == "bpfsmith lab remove 6.12-full && bpfsmith lab get --flavour full 6.12"
+    with open(one.vmlinux, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(EnvironmentMissing, match="is cut off"):
+        store.find("vendor").btf_bytes()
 
 
 def test_no_space_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

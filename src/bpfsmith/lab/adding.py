@@ -114,17 +114,13 @@ def _image(path: str, beside: list[str], btf: str, name: str) -> Prepared:
 def _packages(
     archives: list[Deb | Rpm], images: list[str], beside: list[str], btf: str, name: str, progress: Progress
 ) -> Prepared:
-    from shutil import rmtree
-
-    folder = os.path.join(store.folder("downloads"), f".unpacked-{os.getpid()}")
     progress.say(f"unpacking {', '.join(os.path.basename(one.path) for one in archives)}")
     try:
-        source, passed = tree.from_packages(archives, folder, ", ".join(one.path for one in archives), *images)
-        source.btf = btf
-        for base in beside:
-            source.modules.update(tree.modules_below(base))
-        return prepare(source, name, more=lambda names: tree.fetch(source, names, passed, folder))
+        with store.making("downloads") as folder:
+            source, passed = tree.from_packages(archives, folder, ", ".join(one.path for one in archives), *images)
+            source.btf = btf
+            for base in beside:
+                source.modules.update(tree.modules_below(base))
+            return prepare(source, name, more=lambda names: tree.fetch(source, names, passed, folder))
     except OSError as error:
-        raise no_space(error, os.path.dirname(folder)) from None
-    finally:
-        rmtree(folder, ignore_errors=True)
+        raise no_space(error, store.place("downloads")) from None

@@ -8,6 +8,7 @@ from bpfsmith.lab import store
 from bpfsmith.lab.kernels.config import BPF
 from bpfsmith.lab.kernels.matrix import ARCHES, DEFAULT, SERIES, native_arch
 from bpfsmith.lab.kernels.versions import numbers, version_key
+from bpfsmith.model.errors import EnvironmentMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,12 @@ class Listing:
 def kernel_json(one: Prepared) -> dict[str, Any]:
     """A prepared kernel as `lab list`, `lab get` and `lab add` print it."""
     words = ("name", "release", "version", "package", "arch", "origin", "added", "folder", "boot")
-    config = one.config
+    lacks = dict(one.lacks)
+    try:
+        one.check()
+        config = one.config
+    except EnvironmentMissing as error:
+        lacks["files"], config = f"{error.message}; {error.hint}", {}
     return {
         **{word: getattr(one, word) for word in words},
         "series": one.series,
@@ -84,7 +90,7 @@ def kernel_json(one: Prepared) -> dict[str, Any]:
         "btf": one.has_btf,
         "modules": one.module_names,
         "features": {word: config.get(f"CONFIG_{option}") for word, option in BPF.items()} if config else None,
-        "lacks": [{"what": what, "lost": lost} for what, lost in one.lacks.items()],
+        "lacks": [{"what": what, "lost": lost} for what, lost in lacks.items()],
     }
 
 

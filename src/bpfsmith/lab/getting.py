@@ -229,15 +229,12 @@ class _Job:
 
     def _keep(self, suite: str) -> None:
         import json
+        from contextlib import suppress
 
-        path = self._path(suite)
-        text = json.dumps([one.to_json() for one in self._read[suite]])
-        try:
-            with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as out:
-                out.write(text)
-            os.replace(f"{path}.{os.getpid()}", path)
-        except OSError:  # a full disk: it is read again next time
-            os.unlink(f"{path}.{os.getpid()}")
+        from bpfsmith.lab.qemu import write_file
+
+        with suppress(OSError):  # a full disk: it is read again next time
+            write_file(self._path(suite), json.dumps([one.to_json() for one in self._read[suite]]).encode())
 
     def _choices(self, name: str) -> list[Offer]:
         return newest_first([one for found in self._read.values() for one in found], name, self.flavour)
@@ -282,22 +279,17 @@ class _Job:
         raise UnknownName(f"no suite has a kernel `{name}` for {self.arch}", hint=f"in those read {there}")
 
     def _prepare(self, name: str, offer: Offer) -> Prepared:
-        from shutil import rmtree
-
         from bpfsmith.lab.kernels import tree
         from bpfsmith.lab.kernels.deb import Deb
         from bpfsmith.lab.prepare import prepare
 
         paths = [self._fetch(offer, file) for file in offer.files]
-        folder = os.path.join(store.folder("downloads"), f".unpacked-{os.getpid()}")
         self.progress.say(f"{name}: preparing {offer.release}")
-        try:
+        with store.making("downloads") as folder:
             source, passed = tree.from_packages([Deb(path) for path in paths], folder, f"Debian {offer.suite}")
             source.package = offer.package
             source.arch = self.arch
             one = prepare(source, series_named=True, more=lambda names: tree.fetch(source, names, passed, folder))
-        finally:
-            rmtree(folder, ignore_errors=True)
         for path in paths:
             os.unlink(path)
         self.progress.say(f"{one.name}: ready ({one.release}, {one.package}, {one.size // 1_000_000} MB)")

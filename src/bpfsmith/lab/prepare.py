@@ -54,17 +54,13 @@ def prepare(
     `more` is asked once for modules others depend on that `source.modules` lacks; it may add to that. `InputError` for
     an image that is none or is cut off; `EnvironmentMissing` when there is no space."""
     store.sweep()
-    new = os.path.join(store.folder("kernels"), f".new-{os.getpid()}-{id(source):x}")
     try:
-        os.makedirs(os.path.join(new, "modules"))
-        told = _make(source, new, more)
-        return _keep(new, told, name, series_named)
+        with store.making("kernels") as new:
+            os.mkdir(os.path.join(new, "modules"))
+            told = _make(source, new, more)
+            return _keep(new, told, name, series_named)
     except OSError as error:
-        raise no_space(error, os.path.dirname(new)) from None
-    finally:
-        from shutil import rmtree
-
-        rmtree(new, ignore_errors=True)
+        raise no_space(error, store.place("kernels")) from None
 
 
 def no_space(error: OSError, path: str) -> BpfsmithError:
@@ -266,13 +262,12 @@ def _keep(new: str, told: dict[str, Any], name: str, series_named: bool) -> stor
         json.dump(told, out, indent=1)
     path = os.path.join(store.folder("kernels"), key)
     with store.locked("kernels"):
-        old = os.path.join(store.folder("kernels"), f".gone-{os.getpid()}-{key}")
-        if os.path.exists(path):
-            os.rename(path, old)
+        old = store.aside(path) if os.path.exists(path) else ""
         os.rename(new, path)
-        from shutil import rmtree
+        if old:
+            from shutil import rmtree
 
-        rmtree(old, ignore_errors=True)
+            rmtree(old, ignore_errors=True)
         for one in store.all():
             if not series_named and not one.series_named and one.name == told["name"] and one.folder != path:
                 store.discard(one)  # the same name given to another kernel

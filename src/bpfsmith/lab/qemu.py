@@ -295,7 +295,7 @@ def _remember(folder: str, what: str, key: str, answer: str) -> None:
 
 def write_file(path: str, data: bytes) -> None:
     """All of it or, when it raises `OSError`, nothing."""
-    new = f"{path}.{os.getpid()}"
+    new = f"{path}.{os.urandom(8).hex()}"
     try:
         with open(new, "wb") as file:
             file.write(data)

@@ -50,7 +50,9 @@ def _kernel() -> dict[str, Any]:
             "btf": _FLAG,
             "modules": _array(_TEXT),
             "features": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}},
-            "lacks": _array(_object({"what": {"enum": ["btf", "config", "virtio", "traffic", "pvh"]}, "lost": _TEXT})),
+            "lacks": _array(
+                _object({"what": {"enum": ["btf", "config", "virtio", "traffic", "pvh", "files"]}, "lost": _TEXT})
+            ),
         }
     )
 

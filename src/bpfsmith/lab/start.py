@@ -161,9 +161,10 @@ def _boot_limit(spec: Spec) -> float:
 
 
 def spec_of(prepared: Prepared, image: str = "base", memory: int | None = None) -> Spec:
-    """The machine for a prepared kernel. `EnvironmentMissing` without a QEMU that can run it."""
+    """The machine for a prepared kernel. `EnvironmentMissing` without a QEMU that can run it, or a file of its."""
     folder = store.folder()
     found = qemu.find(prepared.arch, folder)
+    prepared.check()
     make, key = _image(prepared, image)
     least = found.arch.memory * (2 if image != "base" else 1)
     if memory is not None and memory < 64:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from bpfsmith._native import Btf
 
-__all__ = ["Prepared", "all", "discard", "find", "folder", "locked", "place", "remove", "size_of"]
+__all__ = [
+    "Prepared", "all", "aside", "discard", "find", "folder", "locked", "making", "place", "remove", "size_of", "sweep",
+]  # fmt: skip
 
 # Of what `lab.prepare` writes: a kernel kept in another format is not seen, and is got anew.
 FORMAT = 2
@@ -111,10 +113,8 @@ class Prepared:
         if self._config is None:
             from bpfsmith.lab.kernels.config import parse
 
-            self._config = {}
-            if self.has_config:
-                with open(os.path.join(self.folder, "config"), encoding="utf-8", errors="replace") as file:
-                    self._config = parse(file.read())
+            text = self._bytes(os.path.join(self.folder, "config")) if self.has_config else b""
+            self._config = parse(text.decode("utf-8", "replace"))
         return self._config
 
     def btf_bytes(self) -> bytes:
@@ -124,20 +124,46 @@ class Prepared:
                 f"kernel `{self.name}` has no BTF", "bpfsmith lab add IMAGE --btf FILE", where=self.name
             )
         if self._btf_at is not None:
-            offset, size = self._btf_at
-            with open(self.vmlinux, "rb") as file:
-                file.seek(offset)
-                return file.read(size)
+            return self._bytes(self.vmlinux, *self._btf_at)
         from zlib import decompress
+        from zlib import error as damaged
 
-        with open(os.path.join(self.folder, "btf.z"), "rb") as file:
-            return decompress(file.read())
+        path = os.path.join(self.folder, "btf.z")
+        try:
+            return decompress(self._bytes(path))
+        except damaged:
+            raise self.damaged(f"`{path}` is cut off or was changed") from None
 
     def btf(self) -> Btf:
         """The same, read."""
         from bpfsmith._native import Btf
 
         return Btf.parse(self.btf_bytes())
+
+    def check(self) -> None:
+        """`EnvironmentMissing` when a file it boots from was taken away or cannot be read."""
+        for path in (self.vmlinux, *self.modules):
+            if not os.access(path, os.R_OK):
+                raise self.damaged(f"`{path}` {'cannot be read' if os.path.exists(path) else 'is missing'}")
+
+    def damaged(self, why: str) -> EnvironmentMissing:
+        """The error for a folder that is not as it was made."""
+        again = f" && {_how_to_get(self.name) or 'bpfsmith lab get'}" if self.series_named else ""
+        return EnvironmentMissing(
+            f"kernel `{self.name}` is damaged: {why}", f"bpfsmith lab remove {self.name}{again}", where=self.name
+        )
+
+    def _bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            raise self.damaged(f"`{path}` {'is missing' if missing else 'cannot be read'}") from None
+        if len(data) < size:
+            raise self.damaged(f"`{path}` is cut off")
+        return data
 
     def __repr__(self) -> str:
         return f"<Prepared {self.name}: {self.release}>"
@@ -173,7 +199,7 @@ def find(name: str) -> Prepared:
     """The kernel of that name, release, package version, version or series (the newest of several).
 
     `UnknownName` with near names; `EnvironmentMissing` with the command when such a kernel could be had."""
-    from bpfsmith.lab.kernels.matrix import ARCHES, SERIES, native_arch
+    from bpfsmith.lab.kernels.matrix import SERIES, native_arch
 
     here = all()
     native = native_arch()
@@ -189,16 +215,24 @@ def find(name: str) -> Prepared:
             return found[-1]
     from bpfsmith.model.near import near_matches
 
-    series, *words = name.split("-")
-    options = {"full": "--flavour full ", **{word: f"--arch {word} " for word in ARCHES.values()}}
-    if series in SERIES and options.keys() >= set(words):
-        wanted = f"bpfsmith lab get {''.join(options[word] for word in words)}{series}"
+    if wanted := _how_to_get(name):
         raise EnvironmentMissing(f"kernel `{name}` is not prepared", wanted, where=name)
     names = [one.name for one in here]
     near = near_matches(name, [*names, *(one.release for one in here), *SERIES])
     hint = f"did you mean {' or '.join(f'`{one}`' for one in near)}? " if near else ""
     known = f"here are {', '.join(names)}; " if names else ""
     raise UnknownName(f"unknown kernel `{name}`", hint=f"{hint}{known}`bpfsmith lab list` shows what can be had")
+
+
+def _how_to_get(name: str) -> str:
+    """The command that prepares a kernel of the archive's; "" for a name that is none of those."""
+    from bpfsmith.lab.kernels.matrix import ARCHES, SERIES
+
+    series, *words = name.split("-")
+    options = {"full": "--flavour full ", **{word: f"--arch {word} " for word in ARCHES.values()}}
+    if series not in SERIES or not options.keys() >= set(words):
+        return ""
+    return f"bpfsmith lab get {''.join(options[word] for word in words)}{series}"
 
 
 def remove(name: str) -> Prepared:
@@ -212,13 +246,55 @@ def discard(one: Prepared) -> None:
     """Deletes its folder: out of sight by one rename, then file by file."""
     from shutil import rmtree
 
-    gone = os.path.join(folder("kernels"), f".gone-{os.getpid()}-{one.key}")
     try:
-        os.rename(one.folder, gone)
+        gone = aside(one.folder)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise InputError(f"cannot remove kernel `{one.name}`: {why}", where=one.folder) from None
     rmtree(gone, ignore_errors=True)
+
+
+def aside(path: str) -> str:
+    """Takes a kernel's folder out of sight, for whoever calls it to delete; where it is now. `OSError`."""
+    gone = os.path.join(folder("kernels"), f".gone-{os.urandom(8).hex()}")
+    os.rename(path, gone)
+    return gone
+
+
+class making:  # noqa: N801 - a context manager, used as a word
+    """A new folder below one of the lab's, deleted at the end unless it was renamed meanwhile.
+
+    Held locked all the time: that is how `sweep` knows it from what a killed process left, also where processes do not
+    see each other (containers that share a cache) and where a process number is used again."""
+
+    __slots__ = ("_base", "_fd", "path")
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def __enter__(self) -> str:
+        from fcntl import LOCK_EX, flock
+
+        while True:
+            self.path = os.path.join(folder(self._base), f".new-{os.urandom(8).hex()}")
+            os.mkdir(self.path)
+            try:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # swept before it was locked
+            try:
+                flock(self._fd, LOCK_EX)
+            except OSError:
+                return self.path  # a file system without locks: nobody can lock it to sweep it either
+            if os.path.exists(self.path):
+                return self.path
+            os.close(self._fd)
+
+    def __exit__(self, *exc: object) -> None:
+        from shutil import rmtree
+
+        rmtree(self.path, ignore_errors=True)
+        os.close(self._fd)
 
 
 class locked:  # noqa: N801 - a context manager, used as a word
@@ -257,12 +333,25 @@ def _stats(path: str) -> Iterator[os.stat_result]:
 
 
 def sweep() -> None:
-    """Removes what processes that are no more left half made."""
+    """Removes what processes that are no more left half made or half deleted."""
+    from fcntl import LOCK_EX, LOCK_NB, flock
     from shutil import rmtree
 
     for base in (folder("kernels"), folder("downloads")):
         for name in os.listdir(base):
-            kind, _, rest = name.partition("-")
-            pid = rest.partition("-")[0]
-            if kind in (".new", ".gone", ".unpacked") and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-                rmtree(os.path.join(base, name), ignore_errors=True)
+            path = os.path.join(base, name)
+            if name.startswith(".gone-"):
+                rmtree(path, ignore_errors=True)  # whoever deletes it too does not mind
+            if not name.startswith((".new-", ".unpacked-")):
+                continue
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            try:
+                flock(fd, LOCK_EX | LOCK_NB)
+                rmtree(path, ignore_errors=True)
+            except OSError:
+                pass  # it is being made
+            finally:
+                os.close(fd)
