@@ -136,10 +136,10 @@ def judged(
     every: Sequence[Program], kernels: Sequence[str], tell: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[tuple[str, Program], Any], float]:
     """((kernel, program) -> `Judged`, seconds it took): what `bpfsmith verify` does, without its report."""
-    from bpfsmith.verdict import Judged, Request
-    from bpfsmith.verify import loaders
+    from bpfsmith.verdict import Judged, Request, loaders
+    from bpfsmith.verdict.items import Item
     from bpfsmith.verify._kernels import targets
-    from bpfsmith.verify._work import Item, Work
+    from bpfsmith.verify._work import Work
 
     effort = _Effort()
     items, order_of = [], sorted(every, key=effort.of, reverse=True)

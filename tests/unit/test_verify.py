@@ -19,15 +19,16 @@ from bpfsmith.check.report import Report
 from bpfsmith.cli import main
 from bpfsmith.kernel import fake
 from bpfsmith.lab import start, store
+from bpfsmith.lab.session import Session
 from bpfsmith.model.errors import EnvironmentMissing, GuestFailed, InputError, UnknownName
 from bpfsmith.model.kernel import Kernel
 from bpfsmith.render import renderer
-from bpfsmith.verdict import Judged
+from bpfsmith.verdict import Judged, Request
+from bpfsmith.verdict.loaders import refusal, style
 from bpfsmith.verify import _kernels, _work
 from bpfsmith.verify._kernels import KernelsMissing
 from bpfsmith.verify.against import changes
 from bpfsmith.verify.claims import held, loads
-from bpfsmith.verify.loaders import refusal, style
 from bpfsmith.verify.report import Result, Row
 from bpfsmith.verify.schema import schema
 
@@ -345,6 +346,27 @@ def test_loaders(lab: Lab) -> None:
     assert report.result("accepted", "6.12").reason == "loader"
     assert "aya refuses the object" in (report.result("accepted", "6.12").message or "")
     assert not lab.started, "no kernel is asked for what its loader refuses"
+
+
+def test_a_session_judges_by_the_same_rules(lab: Lab) -> None:
+    """`k.verify` says what `bpfsmith verify` says: loaders' rules, targets of `freplace`, words for programs."""
+    prepared: Any = next(one for one in lab.all() if one.name == "6.12")
+    with Session(prepared, {}) as k:
+        for loader in (None, "aya", "libbpf"):
+            said = k.verify(VERDICTS, loader=loader)
+            report = bpfsmith.verify(VERDICTS, kernels="6.12", loader=loader)
+            cells = {row.program: row.results[0] for row in report.programs}
+            assert {name: (one.verdict, one.reason or None, one.message or None) for name, one in said.items()} == {
+                name: (one.verdict, one.reason, one.message) for name, one in cells.items()
+            }
+        assert k.verify(VERDICTS, loader="aya")["accepted"].reason == "loader"
+        assert list(k.verify(VERDICTS, programs="accepted")) == ["accepted"]
+        assert list(k.verify(VERDICTS, programs=["accepted", "un*"])) == ["accepted", "unchecked"]
+        for wrong in ({"programs": "ab"}, {"request": Request(globals={"NOBODY": 1})}):
+            with pytest.raises(UnknownName):
+                k.verify(VERDICTS, **wrong)  # type: ignore[arg-type]
+        with pytest.raises(InputError):
+            k.verify(VERDICTS, loader="bcc")
 
 
 def test_logs(lab: Lab, tmp_path: Path) -> None:

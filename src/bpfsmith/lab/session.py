@@ -80,22 +80,31 @@ class Session:
             return load(source, **options)
 
     def verify(
-        self, source: str | PathLike[str] | Object, *, programs: Sequence[str] = (), request: Request | None = None
-    ) -> dict[str, Judged]:
-        """The verdict on each program of an object, judged alone: name -> accepted, rejected or cannot, with message,
-        source line and what it cost. `programs`: only these."""
-        from bpfsmith.model.errors import UnknownName
+        self, source: str | PathLike[str] | Object, *, programs: str | Sequence[str] = (),
+        request: Request | None = None, loader: str | None = None,
+    ) -> dict[str, Judged]:  # fmt: skip
+        """The verdict on each program of an object, judged alone and by the rules of `bpfsmith verify`: name ->
+        accepted, rejected or cannot, with message, source line and what it cost. `programs`: only these (names or
+        patterns); `loader`: `aya` or `libbpf`, whose rules hold (default: by the object)."""
+        from bpfsmith.model.errors import InputError, UnknownName
         from bpfsmith.model.object import Object
         from bpfsmith.read import read
-        from bpfsmith.verdict import judge
+        from bpfsmith.verdict import Request, loaders
+        from bpfsmith.verdict.items import Given, chosen, verdict_of
 
+        if loader is not None and loader not in loaders.LOADERS:
+            raise InputError(f"unknown loader `{loader}`", hint=f"known are {' and '.join(loaders.LOADERS)}")
         obj = source if isinstance(source, Object) else read(source)
-        missing = [name for name in programs if obj.program(name) is None]
+        words = [programs] if isinstance(programs, str) else list(programs)
+        missing = [word for word in words if not chosen(obj, word)]
         if missing:
             raise UnknownName(f"no program `{missing[0]}` in `{obj.path}`", hint=f"it has {_listed(obj)}")
-        wanted = [program for program in obj.programs if not programs or program.name in programs]
+        base = request or Request()
+        given = Given(base.attach_to, base.globals, base.map_sizes, loader, base.log_level, base)
+        given.check([obj])
+        items = given.items([(obj, program) for program in chosen(obj, words or None)], [])
         with self.here():
-            return {program.name: judge(obj, program, request) for program in wanted}
+            return {item.program.name: verdict_of(item) for item in items}
 
     def exec(self, argv: Iterable[str], **options: Any) -> Completed:
         """Runs a command in it; the image `tools` has a shell, Python and bpftool. See `Guest.exec`."""

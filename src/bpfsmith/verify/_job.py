@@ -7,10 +7,10 @@ from os.path import isdir
 
 from bpfsmith.model.errors import BpfsmithError, InputError
 from bpfsmith.model.object import Object
-from bpfsmith.verdict import Judged, Request
-from bpfsmith.verify import loaders
+from bpfsmith.verdict import loaders
+from bpfsmith.verdict.items import Given, chosen
 from bpfsmith.verify._kernels import get_command, targets
-from bpfsmith.verify._work import Item, Work
+from bpfsmith.verify._work import Work
 from bpfsmith.verify.report import JudgedKernel, Result, Row, VerifyReport
 
 TYPE_CHECKING = False
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bpfsmith.model.program import Program
+    from bpfsmith.verdict import Judged
+    from bpfsmith.verdict.items import Item
 
 __all__ = ["run"]
 
@@ -38,13 +40,13 @@ def run(
         raise old_errors[0]
     left: list[str] = []
     asked = targets(kernels, complete=strict, left=left)
-    given = _Given(attach_to or {}, values or {}, map_sizes or {}, loader, log_level)
+    given = Given(attach_to or {}, values or {}, map_sizes or {}, loader, log_level)
     notes = [f"not prepared: {', '.join(left)}; `{get_command(left)}` gets them"] if left else []
-    items = given.items([(obj, program) for obj in objects for program in _chosen(obj, programs)], notes)
+    items = given.items([(obj, program) for obj in objects for program in chosen(obj, programs)], notes)
     given.check(objects)
     if programs is not None and not items and not errors:
         raise _no_such(programs, objects)
-    earlier = given.items([(obj, program) for obj in old for program in _chosen(obj, programs)], []) if old else []
+    earlier = given.items([(obj, program) for obj in old for program in chosen(obj, programs)], []) if old else []
     whole = log or bool(log_level) or log_dir is not None
     extra = _effort if effort else None
     work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole)
@@ -124,101 +126,11 @@ def _objects(paths: Any) -> tuple[list[Object], list[BpfsmithError]]:
     return objects, errors
 
 
-def _chosen(obj: Object, patterns: Any) -> list[Program]:
-    if patterns is None:
-        return list(obj.programs)
-    from fnmatch import fnmatchcase
-
-    words = [patterns] if isinstance(patterns, str) else list(patterns)
-    return [one for one in obj.programs if any(fnmatchcase(one.name, word) for word in words)]
-
-
 def _no_such(patterns: Any, objects: list[Object]) -> BpfsmithError:
     from bpfsmith.run.options import unknown
 
     word = patterns if isinstance(patterns, str) else ", ".join(map(str, patterns))
     return unknown("program", word, [one.name for obj in objects for one in obj.programs], objects[0].path)
-
-
-class _Given:
-    """What the caller said that decides verdicts; each name must be of some object."""
-
-    def __init__(
-        self, attach_to: Mapping[str, Any], values: Mapping[str, Any], sizes: Mapping[str, int], loader: str | None,
-        log_level: int,
-    ) -> None:  # fmt: skip
-        self.attach_to = attach_to
-        self.values = values
-        self.sizes = sizes
-        self.loader = loader
-        self.log_level = log_level
-
-    def items(self, programs: list[tuple[Object, Program]], notes: list[str]) -> list[Item]:
-        made = []
-        requests: dict[int, tuple[Request, str]] = {}
-        for obj, program in programs:
-            if id(obj) not in requests:
-                requests[id(obj)] = self._request(obj, notes)
-            request, loader = requests[id(obj)]
-            item = Item(obj, program, request, loader)
-            said, hint = loaders.refusal(obj, program, loader)
-            if said:
-                item.refused = Judged("cannot", "loader", said, hint)
-            target = self.attach_to.get(program.name)
-            if isinstance(target, str) and program.type == "ext":
-                item.request = self._request(obj, [])[0]
-                item.request.attach_to.pop(program.name)
-                item.replaced = _replaced(obj, target)
-            made.append(item)
-        return made
-
-    def _request(self, obj: Object, notes: list[str]) -> tuple[Request, str]:
-        names = {one.name for one in obj.programs}
-        variables = {one.name for one in obj.globals}
-        configured = {one.name for one in obj.externs if one.kind == "kconfig"}
-        maps = {one.name for one in obj.maps}
-        request = Request(
-            attach_to={name: to for name, to in self.attach_to.items() if name in names},
-            globals={name: value for name, value in self.values.items() if name in variables},
-            kconfig={name: value for name, value in self.values.items() if name in configured},
-            map_sizes={name: size for name, size in self.sizes.items() if name.removesuffix(".inner") in maps},
-            log_level=self.log_level,
-        )
-        loader = self.loader or loaders.style(obj)
-        notes += loaders.adjust(request, obj, loader)
-        return request, loader
-
-    def check(self, objects: list[Object]) -> None:
-        from bpfsmith.run.options import unknown
-
-        for kind, told, known in (
-            ("program", self.attach_to, [one.name for obj in objects for one in obj.programs]),
-            ("global variable", self.values, [one.name for obj in objects for one in _settable(obj)]),
-            ("map", self.sizes, [one.name for obj in objects for one in obj.maps]),
-        ):
-            for name in told:
-                if name.removesuffix(".inner") not in known and objects:
-                    raise unknown(kind, name, known, objects[0].path)
-
-
-def _settable(obj: Object) -> list[Any]:
-    """Variables, and configuration values the object asks for."""
-    return [*obj.globals, *(one for one in obj.externs if one.kind == "kconfig")]
-
-
-def _replaced(obj: Object, target: str) -> tuple[Object, str, str]:
-    """`PROGRAM[/FUNCTION]` of the same object, or `FILE:PROGRAM[/FUNCTION]`."""
-    from bpfsmith.run.options import unknown
-
-    file, _, word = target.rpartition(":")
-    program, _, function = word.partition("/")
-    if file:
-        from bpfsmith.read import read
-
-        obj = read(file)
-    if obj.program(program) is None:
-        raise unknown("program", program, [one.name for one in obj.programs], obj.path)
-    return obj, program, function
 
 
 # ------------------------------------------------------------ what came of it

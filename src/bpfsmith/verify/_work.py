@@ -11,7 +11,8 @@ from threading import Condition, Thread
 
 from bpfsmith import kernel as door_of
 from bpfsmith.model.errors import BpfsmithError, GuestFailed
-from bpfsmith.verdict import Judged, judge
+from bpfsmith.verdict import Judged
+from bpfsmith.verdict.items import verdict_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +21,10 @@ if TYPE_CHECKING:
 
     from bpfsmith.lab.guest import Guest
     from bpfsmith.model.kernel import Kernel
-    from bpfsmith.model.object import Object
-    from bpfsmith.model.program import Program
-    from bpfsmith.verdict import Request
+    from bpfsmith.verdict.items import Item
     from bpfsmith.verify._kernels import Target
 
-__all__ = ["Item", "Work"]
+__all__ = ["Work"]
 
 TIMEOUT = 300.0
 """Seconds a guest may take for one answer: a million instructions take 8 on a quiet machine, emulated, and ten times
@@ -34,21 +33,6 @@ that on a busy one."""
 SHARE = 6
 KEPT = 16 << 10
 """Characters of a log that are kept when nobody asked for all of it."""
-
-
-class Item:
-    """One program to be judged. `replaced`: (object, program, function) a `freplace` program takes the place of;
-    `refused`: what its loader (`loader`) says before any kernel is asked."""
-
-    __slots__ = ("loader", "object", "program", "refused", "replaced", "request")
-
-    def __init__(self, obj: Object, program: Program, request: Request, loader: str) -> None:
-        self.loader = loader
-        self.object = obj
-        self.program = program
-        self.request = request
-        self.refused: Judged | None = None
-        self.replaced: tuple[Object, str, str] | None = None
 
 
 class _Column:
@@ -223,7 +207,7 @@ class Work:
         try:
             assert guest.kernel is not None
             with door_of.through(guest.door, guest.kernel):
-                made = _verdict(self.items[at])
+                made = verdict_of(self.items[at])
         except OSError as error:  # the guest's agent lives, but could not
             self._close(guest)
             guest = None
@@ -311,7 +295,7 @@ class Work:
 
     def _judge(self, at: int, column: _Column) -> None:
         item = self.items[at]
-        made = _verdict(item)
+        made = verdict_of(item)
         if self.extra is not None:
             extra = self.extra(item, made)
             if extra is not None:
@@ -323,28 +307,6 @@ class Work:
             made.log = kept(made.log)
         self.cells[at][column.at] = made
         self._count()
-
-
-def _verdict(item: Item) -> Judged:
-    if item.replaced is None:
-        return judge(item.object, item.program, item.request)
-    from bpfsmith.run.load import load
-
-    obj, program, function = item.replaced
-    try:
-        loaded = load(obj, select=[program])
-    except GuestFailed:
-        raise
-    except BpfsmithError as error:
-        said = f"`{program}`, whose function it replaces, does not load: {error.message}"
-        return Judged("cannot", "attach-target", said, error.hint)
-    with loaded:
-        target: dict[str, Any] = {"attach_prog": loaded.programs[program]}
-        if function:
-            target["attach_to"] = function
-        request = item.request.copy()
-        request.attach_to[item.program.name] = target
-        return judge(item.object, item.program, request)
 
 
 def died(error: GuestFailed, timeout: float) -> Judged:

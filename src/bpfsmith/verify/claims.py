@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bpfsmith.verify._work import Item
+    from bpfsmith.verdict.items import Item
     from bpfsmith.verify.report import Result, Row
 
 __all__ = ["claims", "held", "loads"]
