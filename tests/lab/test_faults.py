@@ -131,6 +131,7 @@ def test_a_template_of_another_agent_goes(own_cache: store.Prepared, token: str)
     old = folder.with_name(folder.name[:-24] + "0" * 24)
     folder.rename(old)
     changed(old, lambda told: told.update(made_by="an older one"))
+    os.utime(old / "about.json", (1, 1))  # and nobody uses it any more
     other = old.with_name("tools-512-" + "1" * 24)
     other.mkdir()
     has_answered(own_cache)

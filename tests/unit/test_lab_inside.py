@@ -249,8 +249,29 @@ def test_options_of_a_run_become_its_command_line() -> None:
         "--workload=ping -c1 ::1", "--watch=M",
     ]  # fmt: skip
     assert named == ["b.btf"]
-    with pytest.raises(InputError, match="`sink` is no option"):
-        workload._words("a.o", {"sink": object()})
+    for name in ("sink", "kconfig", "log_level", "stats", "other"):
+        with pytest.raises(InputError, match=f"`{name}` is no option"):
+            workload._words("a.o", {name: object()})
+
+
+def test_what_a_command_line_cannot_say_is_refused_by_name() -> None:
+    from bpfsmith.run.words import entries, seconds_of
+
+    keys: dict[Any, Any] = {(1, (2, 3)): 1, "7": 2, "a]=b": 3, 4: {"x": [1]}}
+    words, _ = workload._words("a.o", {"entries": {"M": keys}})
+    assert entries([word.removeprefix("--put=") for word in words[3:]]) == {"M": keys}
+    for seconds in (0.0004, 1e-9, 0.25, 2):
+        words, _ = workload._words("a.o", {"duration": seconds})
+        assert seconds_of(words[-1].removeprefix("--for="), "--for") == max(seconds, 0.001)
+    for options, told in (
+        ({"globals": {"a": b"x"}}, r"`globals\['a'\]`: b'x' has no JSON form"),
+        ({"entries": {"M": {0: b"x"}}}, r"`entries\['M'\]`: b'x'"),
+        ({"entries": {"M": {b"k": 0}}}, r"`entries\['M'\]`: b'k'"),
+        ({"duration": 0}, "`duration`: 0 is no time"),
+        ({"duration": float("nan")}, "`duration`: nan"),
+    ):
+        with pytest.raises(InputError, match=told):
+            workload._words("a.o", options)
 
 
 def test_a_report_is_the_same_after_a_journey() -> None:

@@ -7,8 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -16,7 +19,7 @@ import guests
 from bpfsmith import lab
 from bpfsmith.lab import console, learn, machine, pool, qemu, snapshot, start
 from bpfsmith.lab.described import LabKernel, _unpacked
-from bpfsmith.model.errors import EnvironmentMissing, InputError
+from bpfsmith.model.errors import EnvironmentMissing, GuestFailed, InputError
 from bpfsmith.model.kernel import Kernel
 
 ROOT = Path(lab.__file__).parent
@@ -361,6 +364,119 @@ def test_a_lock_that_is_not_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     os.close(again)
     (tmp_path / "file").write_text("")
     assert snapshot._locked(str(tmp_path / "file/below")) == -1
+
+
+def a_spec(kernel: Path, qemu_stamp: str = "1 2", memory: int = 256) -> machine.Spec:
+    kernel.write_bytes(b"kernel")
+    os.utime(kernel, (1, 1))
+    found = qemu.Qemu(qemu.ARCHES["x86_64"], "/usr/bin/qemu", "QEMU 9", (9, 0, 0), f"/usr/bin/qemu {qemu_stamp}")
+    return machine.Spec("6.12", found, "tcg", str(kernel), lambda: b"", "image", memory=memory)
+
+
+def a_template(base: Path, spec: machine.Spec, age: float = 0.0) -> Path:
+    """One on disk as if it had been made so many seconds ago."""
+    folder = Path(snapshot._folder(spec, str(base)))
+    folder.mkdir(parents=True)
+    state, ram = os.memfd_create("state"), os.memfd_create("ram")
+    os.write(state, b"state")
+    with snapshot.Template(spec, "", state, ram, {"learnt": 1}, {}) as template:
+        template._keep(str(folder))
+    used = time.time() - age
+    os.utime(folder / "about.json", (used, used))
+    return folder
+
+
+def test_installations_that_take_turns_keep_their_templates(tmp_path: Path) -> None:
+    base, kernel = tmp_path / "templates", tmp_path / "vmlinux"
+    own = a_template(base, a_spec(kernel))
+    turn = [a_template(base, a_spec(kernel, f"other {number}"), age=60 * number) for number in range(4)]
+    larger = a_template(base, a_spec(kernel, memory=1024), age=60)
+    left = a_template(base, a_spec(kernel, memory=2048), age=2 * 86400)
+    stale = a_template(base, a_spec(kernel, "stale"), age=2 * 86400)
+    half = base / ("base-256-" + "1" * 24)
+    half.mkdir()
+    tools = base / ("tools-512-" + "1" * 24)
+    tools.mkdir()
+    # Found is used: the one that was used longest ago is now the one used last.
+    found = snapshot.Template.find(a_spec(kernel, "other 3"), str(base))
+    assert found is not None
+    found.close()
+    snapshot._forget_others(str(own), a_spec(kernel))
+    assert {path.name for path in base.iterdir()} == {path.name for path in (own, larger, tools, turn[3], turn[0])}
+    assert not left.exists() and not stale.exists() and not half.exists()
+
+
+def test_a_template_is_trusted_anew_only_by_who_holds_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, base = a_spec(tmp_path / "vmlinux"), str(tmp_path)
+    folder = a_template(tmp_path, spec)
+    about = (folder / "about.json").read_bytes()
+    monkeypatch.setattr(snapshot, "boot_id", lambda: "after a restart")
+    held = snapshot._locked(str(folder))
+    for _ in range(2):  # looked at again each time, and good
+        found = snapshot.Template.find(spec, base)
+        assert found is not None
+        found.close()
+    assert (folder / "about.json").read_bytes() == about
+    os.close(held)
+    found = snapshot.Template.find(spec, base)
+    assert found is not None
+    found.close()
+    assert b"after a restart" in (folder / "about.json").read_bytes()
+    # Another one's, which was made meanwhile, stays.
+    snapshot._rewrite(str(folder), about, b"stale")
+    assert b"after a restart" in (folder / "about.json").read_bytes()
+
+
+def test_a_template_for_one_retry_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+    monkeypatch.setattr(snapshot.Template, "_made", classmethod(lambda cls, spec, folder, warm: places.append(folder)))
+    for keep in (True, False):
+        snapshot.Template.make(a_spec(tmp_path / "vmlinux"), str(tmp_path / "base"), lambda _: ({}, {}), keep=keep)
+    assert [bool(place) for place in places] == [True, False]
+
+
+# ------------------------------------------------------------ Ctrl-C
+
+
+def test_machines_that_boot_are_ended_too() -> None:
+    class Booting:
+        pid, alive = 1, True
+
+        def kill(self) -> None:
+            self.alive = False
+
+    begun, machines = pool.Begun(), [Booting(), Booting(), Booting()]
+    begun.add(machines[0])  # type: ignore[arg-type]
+    begun.add(machines[1])  # type: ignore[arg-type]
+    begun.end()
+    with pytest.raises(start.Abandoned):
+        begun.add(machines[2])  # type: ignore[arg-type]
+    assert [one.alive for one in machines] == [False] * 3
+
+
+def test_leaving_a_loop_over_kernels_ends_those_that_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    up, killed = Event(), Event()
+
+    class Booting:
+        pid, alive = 1, True
+
+        def kill(self) -> None:
+            killed.set()
+
+    def within(kernel: str, job: object, *, began: Callable[[object], object], **_: object) -> str:
+        if kernel == "quick":
+            assert up.wait(60)
+            return "done"
+        began(Booting())
+        up.set()
+        assert killed.wait(60)
+        raise GuestFailed("killed", "lost", "", kernel)
+
+    monkeypatch.setattr(start, "within", within)
+    for _, value in pool.each(["quick", "slow"], lambda _: None, at_once=2):
+        assert value == "done"
+        break
+    assert killed.wait(60)
 
 
 # ------------------------------------------------------------ how many, how large

@@ -96,7 +96,7 @@ class Lab:
             for name in self.prepared
         ]  # fmt: skip
 
-    def start(self, prepared: Any, memory: int | None = None) -> Guest:
+    def start(self, prepared: Any, memory: int | None = None, **_: Any) -> Guest:
         self.started.append((prepared.name, memory))
         if self.boots:
             raise self.boots.pop()
@@ -293,7 +293,7 @@ def test_one_kernel_that_this_machine_cannot_start(
     """Its column stays, and the exit code does not say that all is well."""
     boot = lab.start
 
-    def start_one(prepared: Any, memory: int | None = None) -> Guest:
+    def start_one(prepared: Any, memory: int | None = None, **_: Any) -> Guest:
         if prepared.name == "6.18":
             raise EnvironmentMissing("there is no `qemu-system-aarch64`", "apt install qemu-system-arm")
         return boot(prepared, memory)

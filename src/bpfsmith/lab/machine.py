@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from threading import Lock
 
 from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed
 
@@ -97,7 +98,9 @@ class Machine:
     """A running QEMU. `channel`: the socket to the agent; `pid`: the keeper's; `qmp`: QEMU's own socket, or None;
     `cold`: it was booted, not copied."""
 
-    __slots__ = ("_console", "_leash", "_messages", "_owner", "_status", "channel", "cold", "pid", "qmp", "spec")
+    __slots__ = (
+        "_console", "_ending", "_leash", "_messages", "_owner", "_status", "channel", "cold", "pid", "qmp", "spec",
+    )  # fmt: skip
 
     def __init__(
         self, spec: Spec, line: list[str], given: dict[int, int], qmp: socket | None, far: socket | None
@@ -107,6 +110,7 @@ class Machine:
         self.cold = q.INITRD in given
         self.qmp = qmp
         self._status: int | None = None
+        self._ending = Lock()
         self._console = Console()
         self._messages = Console()
         self.channel, guest = _pair()
@@ -224,14 +228,15 @@ class Machine:
         if self._owner != os.getpid():
             self._close()  # a fork of the process it belongs to
             return
-        if self._leash.fileno() >= 0:
-            with suppress(OSError):  # of a keeper that is gone already
-                self._leash.shutdown(2)
-        if self.alive and not _wait(self.pid, 5.0):
-            os.kill(self.pid, 9)  # not reaped yet, so the number is still its own
-            _wait(self.pid, 5.0)
-        _ = self.alive  # reaps
-        self._close()
+        with self._ending:  # whoever waits for its guest ends it too
+            if self._leash.fileno() >= 0:
+                with suppress(OSError):  # of a keeper that is gone already
+                    self._leash.shutdown(2)
+            if self.alive and not _wait(self.pid, 5.0):
+                os.kill(self.pid, 9)  # not reaped yet, so the number is still its own
+                _wait(self.pid, 5.0)
+            _ = self.alive  # reaps
+            self._close()
 
     def _close(self) -> None:
         self._leash.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from bpfsmith.model.errors import BpfsmithError
 
 TYPE_CHECKING = False
@@ -10,12 +12,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .guest import Guest
+    from .machine import Machine
     from .store import Prepared
 
-__all__ = ["each", "width"]
+__all__ = ["Begun", "each", "width"]
 
 # What one running clone needs beyond the pages it shares with its template, in MiB; measured for a guest of 256.
 OWN = 160
+GRACE = 3.0  # seconds the threads of guests that were killed get to end; they end with us anyway
 
 
 def width(wanted: int, memory: int = 0) -> int:
@@ -25,6 +29,36 @@ def width(wanted: int, memory: int = 0) -> int:
 
     free = available()
     return max(1, min(wanted, cores(), free // max(OWN, memory) if free else wanted))
+
+
+class Begun:
+    """The machines that were begun, also those whose guests do not answer yet: `end` kills them, and what begins
+    later."""
+
+    def __init__(self) -> None:
+        from threading import Lock
+
+        self._lock = Lock()
+        self._machines: list[Machine] = []
+        self.ended = False
+
+    def add(self, machine: Machine) -> None:
+        from .start import Abandoned
+
+        with self._lock:
+            self._machines = [one for one in self._machines if one.pid and one.alive]
+            self._machines.append(machine)
+            ended = self.ended
+        if ended:
+            machine.kill()
+            raise Abandoned
+
+    def end(self) -> None:
+        with self._lock:
+            self.ended = True
+            machines = list(self._machines)
+        for machine in machines:
+            machine.kill()
 
 
 def each(
@@ -37,31 +71,27 @@ def each(
     Leaving the loop early, an exception in it or Ctrl-C end the guests that still run. `job` runs in threads of its
     own; any other exception of it is raised here."""
     from queue import SimpleQueue
-    from threading import Lock, Thread
+    from threading import Thread
 
     from .start import within
 
     todo = list(enumerate(kernels))[::-1]
     done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
-    running: set[Guest] = set()
-    lock = Lock()
-    stopped = False
+    begun = Begun()
 
-    def opened(guest: Guest) -> None:
-        with lock:
-            running.add(guest)
-        if stopped:
-            guest.close()
+    def told(text: str) -> None:
+        if not begun.ended:
+            report(text)
 
     def work() -> None:
-        while todo and not stopped:
+        while todo and not begun.ended:
             try:
                 at, kernel = todo.pop()
             except IndexError:
                 return
             try:
                 value = within(
-                    kernel, job, image=image, memory=memory, timeout=timeout, report=report, opened=opened
+                    kernel, job, image=image, memory=memory, timeout=timeout, report=told, began=begun.add
                 )  # fmt: skip
             except BpfsmithError as error:
                 done.put((at, error, None))
@@ -83,10 +113,7 @@ def each(
                 raise error
             yield at, value
     finally:
-        stopped = True
-        with lock:
-            guests = list(running)
-        for guest in guests:
-            guest.close()
+        begun.end()
+        until = monotonic() + GRACE
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, until - monotonic()))

@@ -113,8 +113,9 @@ class Session:
     def run(
         self, source: str | PathLike[str] | Object, *, report: Callable[[str], None] = lambda _: None, **options: Any
     ) -> RunReport:
-        """`bpfsmith.run` inside the guest: the same options as far as a command line can say them (`workload`,
-        `duration`, `iface`, `globals`, `entries`, `on_event` with each record as JSON has it ...), the same report. The
+        """`bpfsmith.run` inside the guest: the same options as far as a command line can say them, the same report.
+        Values of `globals` and `entries` are those JSON has (no bytes), `duration` counts in whole milliseconds,
+        `on_event` gets each record as JSON has it; `kconfig`, `sink`, `log_level` and `stats=False` are refused. The
         guest of the image `tools` that is needed is this one where it is of that image, else one of its own.
 
         `InputError`, `EnvironmentMissing`, `KernelError` as the run in there ended."""

@@ -14,6 +14,7 @@ out of the state (`x-ignore-shared`), the state holds both and there is no `ram`
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from bpfsmith.model.errors import BpfsmithError
 
@@ -33,6 +34,8 @@ FORMAT = 1
 CHUNK = 1 << 20
 PAGE = 4096
 LIMIT = 60.0  # seconds QEMU may take to save
+UNUSED = 86400.0  # seconds after which a template of another size or installation goes
+OTHERS = 2  # templates of other installations that are kept
 PATIENCE = 300.0  # seconds for another process that makes the same one
 
 
@@ -66,16 +69,20 @@ class Template:
     def find(cls, spec: Spec, base: str) -> Template | None:
         """The kept template of exactly this machine; None when there is none, or it is not what was written."""
         try:
-            return cls._open(spec, _folder(spec, base))
+            found = cls._open(spec, _folder(spec, base))
         except (OSError, ValueError, Untrusted):
             return None
+        with suppress(OSError):
+            os.utime(os.path.join(found.folder, "about.json"))  # its last use: see `_forget_others`
+        return found
 
     @classmethod
     def _open(cls, spec: Spec, folder: str) -> Template:
         import json
 
         with open(os.path.join(folder, "about.json"), "rb") as file:
-            told = json.loads(file.read())
+            text = file.read()
+        told = json.loads(text)
         if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("key") != spec.key():
             raise Untrusted("of another machine", folder)
         fds = {"state": -1, "ram": -1}
@@ -92,7 +99,7 @@ class Template:
                 told["boot"] = boot_id()
                 for name, row in files.items():
                     row["stamp"] = _stamp(fds[name])
-                write_file(os.path.join(folder, "about.json"), json.dumps(told).encode())
+                _rewrite(folder, text, json.dumps(told).encode())
             return cls(spec, folder, fds["state"], fds["ram"], told["about"], told["large"])
         except BaseException as error:
             for fd in fds.values():
@@ -105,12 +112,14 @@ class Template:
     # ------------------------------------------------------------ making one
 
     @classmethod
-    def make(cls, spec: Spec, base: str, warm: Warm, *, anew: bool = False) -> Template:
+    def make(cls, spec: Spec, base: str, warm: Warm, *, anew: bool = False, keep: bool = True) -> Template:
         """Boots the machine, lets `warm` wait for it and learn about it (what is small is kept as `about`, what is
         large for `extra`), and saves it. Another process that makes the same one is waited for and its template taken;
-        with `anew` what is kept goes.
+        with `anew` what is kept goes. `keep` False: it lives in this process only.
 
         `Untrusted` when this QEMU cannot save; what `warm` raises."""
+        if not keep:
+            return cls._made(spec, "", warm)
         folder = _folder(spec, base)
         lock = _locked(folder)
         try:
@@ -338,35 +347,72 @@ def _clear(folder: str) -> None:
         unlink(os.path.join(folder, name))
 
 
-def _forget_others(folder: str, spec: Spec) -> None:
-    """Removes templates of the same kernel and image, of any memory, that an older agent or QEMU made. Those somebody
-    makes now are left alone, and clones that run keep what they have mapped."""
-    import json
+def _rewrite(folder: str, before: bytes, after: bytes) -> None:
+    """Writes `about.json` anew, if it is still what was read and nobody makes the template anew meanwhile: who reads it
+    next looks at the files once more, that is all."""
     from fcntl import LOCK_EX, LOCK_NB, flock
 
+    path = os.path.join(folder, "about.json")
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+        with open(path, "rb") as file:
+            same = file.read() == before
+        if same:
+            write_file(path, after)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _forget_others(folder: str, spec: Spec) -> None:
+    """Removes templates of the same kernel and image that nobody used for a day, and of those that another agent or
+    QEMU made all but the two used last: two installations that take turns keep theirs. Those somebody makes now are
+    left alone, and clones that run keep what they have mapped."""
+    from time import time
+
     base, own = os.path.split(folder)
+    now, others = time(), []
     for name in os.listdir(base):
-        path = os.path.join(base, name)
         if name == own or name.split("-")[0] != spec.label:
             continue
-        try:
-            with open(os.path.join(path, "about.json"), "rb") as file:
-                if json.loads(file.read()).get("made_by") == spec.made_by():
-                    continue
-        except (OSError, ValueError, AttributeError):
-            pass  # damaged, half made or of another format
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            flock(fd, LOCK_EX | LOCK_NB)
-            _clear(path)
-            os.rmdir(path)
-        except OSError:
-            pass
-        finally:
-            os.close(fd)
+        path = os.path.join(base, name)
+        made_by, used = _origin(path)
+        if now - used > UNUSED:
+            _forget(path)
+        elif made_by != spec.made_by():
+            others.append((used, path))
+    for _, path in sorted(others, reverse=True)[OTHERS:]:
+        _forget(path)
+
+
+def _origin(path: str) -> tuple[str, float]:
+    """(what made a template, when it was used last); ("", 0) of one that is damaged, half made or of another format."""
+    import json
+
+    try:
+        with open(os.path.join(path, "about.json"), "rb") as file:
+            return str(json.loads(file.read())["made_by"]), os.fstat(file.fileno()).st_mtime
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0.0
+
+
+def _forget(path: str) -> None:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+        _clear(path)
+        os.rmdir(path)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def _check(name: str, fd: int, row: dict[str, Any]) -> None:

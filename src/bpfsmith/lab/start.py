@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from .snapshot import Template
     from .store import Prepared
 
-__all__ = ["LARGER", "available", "cores", "describe", "larger", "spec_of", "start", "within"]
+__all__ = ["LARGER", "Abandoned", "available", "cores", "describe", "larger", "spec_of", "start", "within"]
 
 LARGER = 4
 """How many times the memory a guest gets that ran out of it, once."""
 # Seconds: an emulated boot takes 3 on a quiet machine and 30 on a busy one; a clone 0.2 and 3.
 BOOT, CLONE, KVM_BOOT = 180.0, 60.0, 30.0
+
+
+class Abandoned(Exception):
+    """Raised by a `began` of `start`: nobody waits for this guest any more."""
 
 
 class _Process:
@@ -37,14 +41,16 @@ class _Process:
 
 def start(
     kernel: str | Prepared, *, image: str = "base", memory: int | None = None, timeout: float | None = None,
-    fresh: bool = False, report: Callable[[str], None] = lambda _: None,
+    fresh: bool = False, report: Callable[[str], None] = lambda _: None, keep: bool = True,
+    began: Callable[[Machine], object] = lambda _: None,
 ) -> Guest:  # fmt: skip
-    """See `lab.open`. `report` is told what takes seconds, in a few words."""
+    """See `lab.open`. `report` is told what takes seconds, in a few words; `began` each machine before its guest
+    answers. `keep` False: a template made for it is not kept on disk."""
     prepared = store.find(kernel) if isinstance(kernel, str) else kernel
     spec = spec_of(prepared, image, memory)
     while True:
         try:
-            return _started(spec, prepared, timeout, fresh, report)
+            return _started(spec, prepared, timeout, fresh, report, keep, began)
         except GuestFailed as error:
             if spec.accel == "tcg" or error.what == "memory":
                 raise
@@ -56,21 +62,23 @@ def start(
 
 
 def _started(
-    spec: Spec, prepared: Prepared, timeout: float | None, fresh: bool, report: Callable[[str], None]
-) -> Guest:
+    spec: Spec, prepared: Prepared, timeout: float | None, fresh: bool, report: Callable[[str], None], keep: bool,
+    began: Callable[[Machine], object],
+) -> Guest:  # fmt: skip
     if fresh:
-        return _booted(spec, prepared, timeout, report)
+        return _booted(spec, prepared, timeout, report, began)
     key = spec.key()
     base = os.path.join(prepared.folder, "templates")
     template = snapshot.Template.find(spec, base) or _Process.held.get((base, key))
 
     def warm(machine: Machine) -> tuple[dict[str, Any], dict[str, bytes]]:
+        began(machine)
         return _warm(machine, prepared, timeout, report)
 
     for anew in (False, True):
         if template is None:
             try:
-                template = _made(spec, base, warm, anew, report)
+                template = _made(spec, base, warm, anew, report, keep)
             except snapshot.Untrusted:
                 break
             if not template.folder:
@@ -78,7 +86,7 @@ def _started(
                 if template.unkept:
                     report(f"the copy of kernel {spec.name} is not kept: {template.unkept}")
         try:
-            return _cloned(template, prepared, key, timeout)
+            return _cloned(template, prepared, key, timeout, began)
         except GuestFailed as error:
             # Whatever it was, a boot is the cure: a damaged snapshot, a QEMU that restores wrongly, a busy host.
             report(f"a copy of kernel {spec.name} did not start ({error.what}): booting it anew")
@@ -87,21 +95,25 @@ def _started(
                 template.close()
         _Process.held.pop((base, key), None)
         template = None
-    return _booted(spec, prepared, timeout, report)
+    return _booted(spec, prepared, timeout, report, began)
 
 
-def _made(spec: Spec, base: str, warm: snapshot.Warm, anew: bool, report: Callable[[str], None]) -> Template:
+def _made(
+    spec: Spec, base: str, warm: snapshot.Warm, anew: bool, report: Callable[[str], None], keep: bool
+) -> Template:
     """A boot that fails is tried once more: on a busy machine an emulated kernel may find its timer too slow."""
     try:
-        return snapshot.Template.make(spec, base, warm, anew=anew)
+        return snapshot.Template.make(spec, base, warm, anew=anew, keep=keep)
     except GuestFailed as error:
         if error.what == "boot" or spec.accel != "tcg":
             raise  # it had its time, or never began
         report(f"kernel {spec.name} did not come up ({error.what}): once more")
-    return snapshot.Template.make(spec, base, warm, anew=anew)
+    return snapshot.Template.make(spec, base, warm, anew=anew, keep=keep)
 
 
-def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | None) -> Guest:
+def _cloned(
+    template: Template, prepared: Prepared, key: str, timeout: float | None, began: Callable[[Machine], object]
+) -> Guest:
     from .guest import Guest
 
     known = _Process.kernels.get(key)
@@ -109,19 +121,24 @@ def _cloned(template: Template, prepared: Prepared, key: str, timeout: float | N
         known = _Process.kernels[key] = LabKernel(prepared, template.about, template.extra)
     machine = Machine.clone(template)
     try:
+        began(machine)
         return Guest.of(machine, prepared.name, timeout=timeout or CLONE, kernel=known)
     except BaseException:
         machine.kill()
         raise
 
 
-def _booted(spec: Spec, prepared: Prepared, timeout: float | None, report: Callable[[str], None]) -> Guest:
+def _booted(
+    spec: Spec, prepared: Prepared, timeout: float | None, report: Callable[[str], None],
+    began: Callable[[Machine], object],
+) -> Guest:  # fmt: skip
     """Without a template: what is learnt is learnt for this guest alone."""
     from .guest import Guest
 
     report(f"booting kernel {spec.name}")
     machine = Machine.boot(spec)
     try:
+        began(machine)
         guest = Guest.of(machine, prepared.name, timeout=timeout or _boot_limit(spec), kernel=LabKernel(prepared, {}))
         about, large = _learnt(guest, prepared, spec)
         guest.kernel = LabKernel(prepared, about, large.get)
@@ -271,16 +288,18 @@ def _meminfo(name: bytes) -> int:
 def within(
     kernel: str | Prepared, job: Callable[[Guest], Any], *, image: str = "base", memory: int | None = None,
     timeout: float | None = None, report: Callable[[str], None] = lambda _: None,
-    opened: Callable[[Guest], object] = lambda _: None,
+    began: Callable[[Machine], object] = lambda _: None,
 ) -> Any:  # fmt: skip
     """`job(guest)` in a guest of its own, inside `kernel.through` it; a job that ran out of the guest's memory is done
-    once more in a larger one, whose template is made on demand. `opened`: told each guest before the job."""
+    once more in a larger one, whose template is made on demand and not kept on disk. `began`: told
+    each machine before its guest answers."""
     from bpfsmith import kernel as door_of
 
     prepared = store.find(kernel) if isinstance(kernel, str) else kernel
     for last in (False, True):
-        with start(prepared, image=image, memory=memory, timeout=timeout, report=report) as guest:
-            opened(guest)
+        with start(
+            prepared, image=image, memory=memory, timeout=timeout, report=report, keep=not last, began=began
+        ) as guest:
             try:
                 with door_of.through(guest.door, guest.kernel or LabKernel(prepared, {})):
                     return job(guest)

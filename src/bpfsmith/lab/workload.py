@@ -153,7 +153,37 @@ def _error(code: int, text: str, name: str) -> BpfsmithError:
     return GuestFailed(message, "lost", text, name)
 
 
+# What `bpfsmith.run` takes and a command line cannot say.
+_NOT_HERE = {
+    "sink": "`on_event` gets each record",
+    "kconfig": "the guest's kernel has its own configuration",
+    "log_level": "the log of a rejected program is in the error",
+}
 _SINGLE = ("iface", "direction", "pid", "cgroup", "func", "btf", "pin_path", "interval", "maps", "workload")
+
+
+def _json(option: str, value: Any) -> str:
+    """A value of a global variable or an entry, as a command line says it."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"`{option}`: {value!r} has no JSON form, which a run in a guest needs",
+            hint="numbers, text, lists of them and dicts of field names have",
+        ) from None
+
+
+def _key(map_name: str, key: Any) -> str:
+    """A key between brackets; a text with quotes, that it stays one. What ends a key stands only in texts, escaped."""
+    return _json(f"entries[{map_name!r}]", key).replace("=", "\\u003d")
+
+
+def _milliseconds(value: float) -> str:
+    from math import ceil, isfinite
+
+    if not isfinite(value) or value <= 0:
+        raise InputError(f"`duration`: {value!r} is no time", hint="seconds, above 0")
+    return f"{max(1, ceil(value * 1000 - 1e-6))}ms"
 
 
 def _words(path: str, options: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -168,19 +198,23 @@ def _words(path: str, options: dict[str, Any]) -> tuple[list[str], list[str]]:
             each = [value] if isinstance(value, str | int) else list(value)
             words += [f"--{'program' if name == 'programs' else name}={one}" for one in each]
         elif name == "duration":
-            words.append(f"--for={value if isinstance(value, str) else f'{value * 1000:.0f}ms'}")
+            words.append(f"--for={value if isinstance(value, str) else _milliseconds(value)}")
         elif name == "globals":
-            words += [f"--set={key}={json.dumps(one)}" for key, one in value.items()]
+            words += [f"--set={key}={_json(f'globals[{key!r}]', one)}" for key, one in value.items()]
         elif name == "map_sizes":
             words += [f"--map-size={key}={one}" for key, one in value.items()]
         elif name in ("attach", "records"):
             words += [f"--{name.removesuffix('s')}={key}={one}" for key, one in value.items()]
         elif name == "entries":
-            words += [f"--put={of}[{key}]={json.dumps(one)}" for of, rows in value.items() for key, one in rows.items()]
+            words += [
+                f"--put={of}[{_key(of, key)}]={_json(f'entries[{of!r}]', one)}"
+                for of, rows in value.items()
+                for key, one in rows.items()
+            ]
         elif name in _SINGLE:
             words.append(f"{option}={os.fspath(value) if hasattr(value, '__fspath__') else value}")
             if name == "btf":
                 files.append(str(value))
         else:
-            raise InputError(f"`{name}` is no option of a run in a guest")
+            raise InputError(f"`{name}` is no option of a run in a guest", hint=_NOT_HERE.get(name, ""))
     return words, files

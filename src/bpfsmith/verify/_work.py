@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from errno import ENOMEM
 from threading import Condition, Thread
+from time import monotonic
 
 from bpfsmith import kernel as door_of
+from bpfsmith.lab.pool import GRACE, Begun
 from bpfsmith.model.errors import BpfsmithError, GuestFailed
 from bpfsmith.verdict import Judged
 from bpfsmith.verdict.items import verdict_of
@@ -77,6 +79,7 @@ class Work:
         self._stop = False
         self._failed: BaseException | None = None
         self._guests: set[Guest] = set()
+        self._begun = Begun()
 
     def run(self) -> None:
         """Fills the cells. Raises what is no matter of a cell: no QEMU, wrong arguments."""
@@ -88,10 +91,12 @@ class Work:
             else:
                 todo.append(at)
         self._columns = [_Column(at, target, list(reversed(todo))) for at, target in enumerate(self.targets)]
-        threads = [Thread(target=self._guarded, args=(self._host, one)) for one in self._columns if _is_host(one)]
+        threads = [
+            Thread(target=self._guarded, args=(self._host, one), daemon=True) for one in self._columns if _is_host(one)
+        ]
         guests = [one for one in self._columns if not _is_host(one)]
         workers = _width(sum(1 + len(todo) // SHARE for _ in guests))
-        threads += [Thread(target=self._guarded, args=(self._lab,)) for _ in range(workers if todo else 0)]
+        threads += [Thread(target=self._guarded, args=(self._lab,), daemon=True) for _ in range(workers if todo else 0)]
         try:
             if len(threads) == 1:  # nothing to wait for beside it: no thread, and Ctrl-C ends it at once
                 self._here(threads[0])
@@ -120,12 +125,11 @@ class Work:
     def _abandon(self, threads: list[Thread]) -> None:
         with self._turn:
             self._stop = True
-            guests = list(self._guests)
-        for guest in guests:
-            guest.close()
+        self._begun.end()  # also those that boot: whoever waits for one hears at once
+        until = monotonic() + GRACE
         for one in threads:
             if one.ident is not None:
-                one.join(10)
+                one.join(max(0.0, until - monotonic()))
 
     def _guarded(self, work: Callable[..., None], *args: Any) -> None:
         try:
@@ -259,16 +263,13 @@ class Work:
         assert prepared is not None
         memory = more(spec_of(prepared)) if larger else None
         try:
-            guest = start(prepared, memory=memory)
-        except GuestFailed:
-            guest = start(prepared, memory=memory)  # a busy machine may be too slow for a kernel's timers, once
+            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add)
+        except GuestFailed:  # a busy machine may be too slow for a kernel's timers, once
+            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add)
         column.kernel = guest.kernel
         guest.door.patience = self.timeout
         with self._turn:
             self._guests.add(guest)
-            stopped = self._stop
-        if stopped:
-            self._close(guest)
         return guest
 
     def _close(self, guest: Guest | None) -> None:
