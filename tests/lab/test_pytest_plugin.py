@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ def example(pytester: pytest.Pytester, clang: Any) -> pytest.Pytester:
 def test_the_example_of_the_guide(example: pytest.Pytester, middle: store.Prepared) -> None:
     found, text = outcomes(example, "--bpf-kernels", middle.name)
     assert found == {"passed": 4}, text
+
+
+@pytest.mark.toolchain
+def test_the_example_of_its_own_words(example: pytest.Pytester, middle: store.Prepared) -> None:
+    """What the plugin's own text shows, to the letter."""
+    from bpfsmith import pytest_plugin
+
+    told = [line for line in (pytest_plugin.__doc__ or "").splitlines() if line.startswith("    ")]
+    example.makepyfile(test_words=textwrap.dedent("\n".join(told)))
+    found, text = outcomes(example, "--bpf-kernels", middle.name, "test_words.py")
+    assert found == {"passed": 1}, text
 
 
 def test_kernels_are_chosen_by_option_and_configuration(
