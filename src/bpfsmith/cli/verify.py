@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
     others = _verify(args)
     _print(args, others)
     codes = {report.exit_code, others.exit_code}
-    return next(code for code in (4, 2, 1, 0, 3) if code in codes)
+    order = (4, 2, 1, 3, 0) if report.untried or others.untried else (4, 2, 1, 0, 3)
+    return next(code for code in order if code in codes)
 
 
 def _verify(args: argparse.Namespace) -> VerifyReport:
