@@ -21,6 +21,7 @@ from bpfsmith.lab.kernels.fetch import fetch_to, hash_of
 from bpfsmith.lab.kernels.index import newest_first, offers
 from bpfsmith.lab.kernels.versions import numbers, version_key
 from bpfsmith.lab.progress import Progress
+from bpfsmith.lab.qemu import write_file
 from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
 from unit import lab_files as made
 
@@ -453,6 +454,22 @@ def test_two_at_a_time(archive: made.Archive, tmp_path: Path) -> None:
         assert child.returncode == 0, (out, err)
     assert [one.version for one in store.all()] == ["6.12.9"]
     assert [name for name in os.listdir(store.folder("kernels")) if name.startswith(".")] == []
+
+
+def test_two_that_write_one_file_do_not_share_its_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, drafts, replace = str(tmp_path / "file"), [], os.replace
+
+    def between(new: str, old: str) -> None:
+        drafts.append(new)
+        if len(drafts) == 1:
+            write_file(path, b"second")  # another thread of this process, while the first is at its rename
+        replace(new, old)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", between)
+        write_file(path, b"first")
+    assert len(set(drafts)) == 2 and Path(path).read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere() -> None:
