@@ -14,10 +14,11 @@ from pathlib import Path
 from shell import BIN, ROOT, Failed, environment, relative
 
 SCENES = ROOT / "tools/demo"
-SECONDS, LINES, ALL_LINES, SKIPPED = 15, 12, 34, 77  # with the seven lines of a first `setup` under 40
+SECONDS, LINES, ALL_LINES, SKIPPED = 15, 12, 42, 77  # with the seven lines of a first `setup` under 50
 TRY = (
     ("bpfsmith check examples/packet-counter-broken", "what is wrong with an Aya workspace"),
     ("bpfsmith explain which-map", "an answer with facts and kernel versions"),
+    ("bpfsmith verify PATH", "which kernels take an object (`lab get` fetches kernels)"),
     ("bpfsmith run PATH", "any BPF object, live (root)"),
 )
 

@@ -25,7 +25,8 @@ def project() -> dict[str, list[str]]:
 
 def make() -> None:
     """Makes `.venv` with this Python; anew when it is broken or was made by another one."""
-    stamp = Stamp("venv", f"{sys.executable} {sys.version}")
+    # `python3` and `python3.11` of one folder are one Python: which name was found first must not make all anew.
+    stamp = Stamp("venv", f"{Path(sys.executable).resolve()} {sys.version}")
     if stamp.fresh and (BIN / "python").exists():
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import apt
@@ -23,15 +24,31 @@ PROGRAMS = {
 }
 
 
-def prepare() -> None:
-    """Installs the programs and gets the kernels. `Missing` where that cannot be done, with the reason."""
-    lacking = {name: package for name, package in PROGRAMS.items() if not shutil.which(name)}
+EXAMPLE = "examples/packet-counter/prebuilt/packet-counter.bpf.o"
+
+
+def booted_once() -> None:
+    """As far as the demo wants it: the kernels are there and were booted once, so that its scene answers in a second.
+    Where that cannot be done, the scene says why."""
+    try:
+        prepare(("qemu-system-x86_64", "gpgv"), quiet=True)
+        words: list[str | Path] = [BIN / "bpfsmith", "verify", EXAMPLE, "--kernels", "5.10.."]
+        run(words, quiet=True, about="boots each kernel once, half a minute the first time")
+    except (Failed, Missing):
+        pass
+
+
+def prepare(programs: Iterable[str] = tuple(PROGRAMS), *, quiet: bool = False) -> None:
+    """Installs the programs and gets the kernels; `quiet`: says only what it does. `Missing` where that cannot be done, with the reason."""
+    lacking = {name: PROGRAMS[name] for name in programs if not shutil.which(name)}
     if lacking:
         apt.install(sorted(set(lacking.values())), f"no {', '.join(lacking)}")
     command: list[str | Path] = [BIN / "bpfsmith", "lab", "get"]
     for left in reversed(range(TRIES)):
         try:
-            run(command, about="gets the kernels of the default matrix: 190 MB and a minute the first time")
+            run(
+                command, quiet=quiet, about="gets the kernels of the default matrix: 190 MB and a minute the first time"
+            )
         except Failed:
             if not left:
                 raise Missing("the kernels of the lab could not be had", "bpfsmith lab get") from None
@@ -39,5 +56,5 @@ def prepare() -> None:
         else:
             break
     said = capture([BIN / "bpfsmith", "lab", "list"]).strip().splitlines()
-    if said:
+    if said and not quiet:
         say(f"  {said[-1]}")

@@ -1,7 +1,7 @@
 """bpfsmith's commands for developers.
 
     ./dev setup                      .venv with this checkout's wheel: .venv/bin/bpfsmith
-    ./dev demo                       what bpfsmith does, in under 40 lines
+    ./dev demo                       what bpfsmith does, in under 50 lines
     ./dev check                      lint, types, floors, public surface: the quick part of the suite
     ./dev test [--full] [PYTEST..]   the whole suite against the installed wheel, or only the given pytest arguments
     ./dev docs [--check]             writes what is generated from code (or compares)
@@ -33,10 +33,12 @@ def setup(words: Sequence[str]) -> None:
 
 def demo(words: Sequence[str]) -> None:
     import installed
+    import lab_kernels
     from demo import show
 
     _no_words(words)
     installed.install()
+    lab_kernels.booted_once()
     show()
 
 
