@@ -39,16 +39,16 @@ def booted_once() -> None:
 
 
 def prepare(programs: Iterable[str] = tuple(PROGRAMS), *, quiet: bool = False) -> None:
-    """Installs the programs and gets the kernels; `quiet`: says only what it does. `Missing` where that cannot be done, with the reason."""
+    """Installs the programs and gets the kernels; `quiet`: says only what it does.
+
+    `Missing` where that cannot be done, with the reason."""
     lacking = {name: PROGRAMS[name] for name in programs if not shutil.which(name)}
     if lacking:
         apt.install(sorted(set(lacking.values())), f"no {', '.join(lacking)}")
     command: list[str | Path] = [BIN / "bpfsmith", "lab", "get"]
     for left in reversed(range(TRIES)):
         try:
-            run(
-                command, quiet=quiet, about="gets the kernels of the default matrix: 190 MB and a minute the first time"
-            )
+            run(command, quiet=quiet, about="gets the kernels of the default matrix: 190 MB, a minute the first time")
         except Failed:
             if not left:
                 raise Missing("the kernels of the lab could not be had", "bpfsmith lab get") from None
