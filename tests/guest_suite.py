@@ -30,8 +30,8 @@ SITE, BUILD, PROBE = "/site", "/build", "/root/static_probe"
 PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py", "numpy", "numpy.libs")
 SHIPPED = ("tests/kernel", "tests/corpus", "tests/fixtures", "examples", "docs", "tools/dev")
 SINGLE = (
-    "tests/conftest.py", "tests/lacking.py", "tests/guide.py", "tests/streams.py", "tests/snapshots.py",
-    "pyproject.toml", "README.md",
+    "tests/conftest.py", "tests/lacking.py", "tests/guide.py", "tests/network.py", "tests/streams.py",
+    "tests/snapshots.py", "pyproject.toml", "README.md",
 )  # fmt: skip
 SKIPPED = {"target", "__pycache__", "isa_src", "include", "f2py", "testing", "_pyinstaller", "distutils"}
 MEMORY = 1024
