@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from bpfsmith.cli import main
 from bpfsmith.lab import store
 from bpfsmith.model.kernels import series_key
 from bpfsmith.read.earliest import earliest_kernel
+from bpfsmith.verdict import Request
 from bpfsmith.verify.schema import schema
 
 pytestmark = pytest.mark.lab
@@ -146,6 +149,36 @@ def test_the_same_inside_a_guest(middle: store.Prepared) -> None:
     assert found == {
         name: word if word in ("accepted", "rejected") else "cannot" for name, (word, _) in OUTCOMES.items()
     }
+
+
+REPLACED = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+__attribute__((noinline)) int decide(struct xdp_md *ctx) { return ctx->data_end > ctx->data ? XDP_PASS : XDP_DROP; }
+SEC("xdp") int packet(struct xdp_md *ctx) { return decide(ctx); }
+SEC("freplace/decide") int instead(struct xdp_md *ctx) { return XDP_DROP; }
+SEC("freplace/decide") int of_other_types(long number) { return number; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.toolchain
+def test_functions_to_replace_are_given_alike(middle: store.Prepared, clang: Any, tmp_path: Path) -> None:
+    """`PROGRAM/FUNCTION` means the same to `k.verify` and to `verify`."""
+    source, path = tmp_path / "r.c", tmp_path / "r.o"
+    source.write_text(REPLACED)
+    asm = f"/usr/include/{os.uname().machine}-linux-gnu"
+    words = [clang.path, "-g", "-O2", "-target", "bpf", "-mcpu=v2", "-I", asm, "-c", source, "-o", path]
+    subprocess.run(words, check=True)
+    names = ["instead", "of_other_types"]
+    to = dict.fromkeys(names, "packet/decide")
+    report = bpfsmith.verify(path, kernels=middle.name, programs=names, attach_to=to)
+    with lab.kernel(middle) as k:
+        said = k.verify(path, programs=names, request=Request(attach_to=to))
+        assert k.verify(path, programs="instead")["instead"].reason == "no-target-given"
+    told = [(row.program, row.results[0].verdict, row.results[0].message or "") for row in report.programs]
+    assert told == [(name, one.verdict, one.message) for name, one in said.items()]
+    assert [verdict for _, verdict, _ in told] == ["accepted", "rejected"]
 
 
 def test_the_command(prepared: list[store.Prepared], capsys: pytest.CaptureFixture[str]) -> None:
