@@ -315,6 +315,26 @@ def test_one_kernel_that_this_machine_cannot_start(
     assert "qemu-system-arm" in told.err
 
 
+def test_what_all_kernels_lack_is_said_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The running kernel answers, and QEMU is missing for all others."""
+    lab.boots = [EnvironmentMissing("there is no QEMU", "apt install qemu-system-x86") for _ in range(9)]
+    monkeypatch.setattr(_kernels, "can_load_here", lambda: True)
+    monkeypatch.setattr(_work, "verdict_of", lambda _: Judged("accepted", "", ""))
+    assert main(["verify", str(VERDICTS), "--program", "accepted"]) == 3
+    told = capsys.readouterr()
+    assert told.err.count("there is no QEMU") == 1
+    assert "5 kernels were not asked: 5.10, 6.1, 6.12, 6.18, 7.3" in told.err
+    assert all(name in told.out for name in lab.prepared)
+
+
+def test_the_folder_for_logs_is_made_first(lab: Lab) -> None:
+    with pytest.raises(InputError, match="cannot write logs"):
+        bpfsmith.verify(VERDICTS, kernels="6.12", log_dir="/proc/nope")
+    assert not lab.started
+
+
 def test_many_programs_share_guests(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_work, "_width", lambda wanted: min(wanted, 4))
     seen: list[tuple[int, int]] = []
@@ -330,6 +350,8 @@ def test_what_is_given_must_be_of_some_object(lab: Lab) -> None:
     for wrong in ({"attach_to": {"nobody": "x"}}, {"globals": {"NOBODY": 1}}, {"map_sizes": {"nobody": 1}}):
         with pytest.raises(UnknownName):
             bpfsmith.verify(VERDICTS, kernels="6.12", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="it is not bound when it is loaded"):
+        bpfsmith.verify(VERDICTS, kernels="6.12", attach_to={"accepted": "vfs_read"})
     with pytest.raises(InputError):
         bpfsmith.verify(VERDICTS, kernels="6.12", loader="bcc")
     with pytest.raises(InputError):

@@ -81,10 +81,17 @@ def run(args: argparse.Namespace) -> int:
             targets(args.kernels, complete=True)
         report = _verify(args)
     except KernelsMissing as missing:
-        if not _fetched(missing.names, args.yes, missing.message):
+        answer = _fetched(missing.names, args.yes, missing.message)
+        if answer is None:
             raise
+        if not answer:  # the prompt said what is missing
+            sys.stderr.write(f"  help: {missing.hint}\n")
+            return missing.exit_code
         report = _verify(args)
     _print(args, report)
+    if report.untried:
+        count = len(report.untried)
+        sys.stderr.write(f"{count} kernel{'s were' if count > 1 else ' was'} not asked: {', '.join(report.untried)}\n")
     if report.unprepared:
         names = ", ".join(report.unprepared)
         sys.stderr.write(f"not prepared: {names}; `{get_command(report.unprepared)}` gets them\n")
@@ -184,14 +191,18 @@ def _terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _fetched(names: Sequence[str], yes: bool, why: str) -> bool:
+def _fetched(names: Sequence[str], yes: bool, why: str) -> bool | None:
+    """False: the person does not want it; None: there was nobody to ask."""
     if not yes:
         if not _terminal():
-            return False
-        size = f"about {_megabytes(names)} MB to download and 60 MB of disk each"
+            return None
+        size = f"about {_megabytes(names)} MB to download and 130 MB of disk each"
         sys.stderr.write(f"{why}\nfetch {', '.join(names)} now? {size}, a minute or two [y/N] ")
         sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+            sys.stderr.write("\n")
+        if answer.strip().lower() not in {"y", "yes"}:
             return False
     _fetch_all(names)
     return True

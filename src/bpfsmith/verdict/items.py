@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.model.errors import BpfsmithError, GuestFailed
+from bpfsmith.model.errors import BpfsmithError, GuestFailed, InputError
 from bpfsmith.verdict import loaders
 from bpfsmith.verdict.judge import Judged, judge
 from bpfsmith.verdict.request import Request
@@ -99,7 +99,8 @@ class Given:
         return request, loader
 
     def check(self, objects: list[Object]) -> None:
-        """`UnknownName` for a name that none of the objects has."""
+        """`UnknownName` for a name that none of the objects has; `InputError` for a target of a program that is bound
+        to nothing when it is loaded."""
         from bpfsmith.run.options import unknown
 
         for kind, told, known in (
@@ -110,6 +111,17 @@ class Given:
             for name in told:
                 if name.removesuffix(".inner") not in known and objects:
                     raise unknown(kind, name, known, objects[0].path)
+        for name, target in self.attach_to.items():
+            types = [one.type for obj in objects for one in obj.programs if one.name == name]
+            if isinstance(target, str) and types and all(kind and kind not in _BOUND for kind in types):
+                raise InputError(
+                    f"`{name}` is `{types[0]}`: it is not bound when it is loaded",
+                    hint="leave out its target: what it is attached to later does not change the verdict",
+                )
+
+
+# Types whose BPF_PROG_LOAD names a target; others get theirs by a link, after the verdict.
+_BOUND = frozenset(("tracing", "lsm", "ext", "struct_ops"))
 
 
 def _settable(obj: Object) -> list[Any]:

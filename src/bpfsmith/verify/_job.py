@@ -15,7 +15,7 @@ from bpfsmith.verify.report import JudgedKernel, Result, Row, VerifyReport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from bpfsmith.model.program import Program
@@ -49,11 +49,11 @@ def run(
     earlier = given.items([(obj, program) for obj in old for program in chosen(obj, programs)], []) if old else []
     whole = log or bool(log_level) or log_dir is not None
     extra = _effort if effort else None
+    writer = _Writer(log_dir) if log_dir is not None else None  # before guests are asked for minutes
     work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole)
     work.run()
     columns = _columns(work, asked)
     _near(work, items, [at for at in columns if at not in work.errors])
-    writer = _Writer(log_dir) if log_dir is not None else None
     rows = _rows(work, items, 0, columns, writer)
     old_rows = _rows(work, earlier, len(items), columns, None)
     if prove:
@@ -68,7 +68,7 @@ def run(
     return VerifyReport(
         [JudgedKernel(asked[at].name, asked[at].release) for at in columns],
         rows,
-        errors=[*errors, *(error for error in work.errors.values() if error.exit_code == 3)],
+        errors=[*errors, *_once(error for error in work.errors.values() if error.exit_code == 3)],
         notes=notes,
         changes=changes,
         old=fspath(against) if isinstance(against, str) or hasattr(against, "__fspath__") else "",
@@ -143,6 +143,11 @@ def _columns(work: Work, asked: list[Any]) -> list[int]:
     if work.errors and all(at in work.errors and work.errors[at].exit_code == 3 for at in every):
         raise next(iter(work.errors.values()))
     return list(every)
+
+
+def _once(errors: Iterable[BpfsmithError]) -> list[BpfsmithError]:
+    """What this machine lacks is the same for each kernel: said once."""
+    return list({str(error): error for error in errors}.values())
 
 
 def _near(work: Work, items: list[Item], columns: list[int]) -> None:
