@@ -673,3 +673,43 @@ def test_on_a_terminal_it_asks_once(
     assert "5.10, 6.1, 6.12, 6.18, 7.3" in told.err
     assert "190 MB" in told.err
     assert ("1 program on 5 kernels: 5 accepted" in told.out) == fetched
+
+
+# ------------------------------------------------------------ what is said
+
+
+def test_a_number_for_kernels_is_told_as_text(lab: Lab) -> None:
+    with pytest.raises(InputError) as caught:
+        bpfsmith.verify(VERDICTS, kernels=6.1)  # type: ignore[arg-type]
+    assert caught.value.hint == 'write `"6.1"`'
+
+
+def test_options_are_named_as_on_the_command_line(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--timeout", "0"], ["--log-level", "9"], ["--kernels", ""]):
+        assert main(["verify", str(VERDICTS), *words]) == 2
+        assert words[0] in capsys.readouterr().err
+
+
+def test_a_boot_is_told(lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    boot = lab.start
+
+    def start_one(prepared: Any, memory: int | None = None, *, report: Callable[[str], None], **_: Any) -> Guest:
+        report(f"booting kernel {prepared.name} once")
+        return boot(prepared, memory)
+
+    monkeypatch.setattr(start, "start", start_one)
+    main(["verify", str(VERDICTS), "--kernels", "6.1", "--program", "accepted"])
+    assert "booting kernel 6.1 once\n" in capsys.readouterr().err
+
+
+def test_several_kernels_are_got_with_them() -> None:
+    assert KernelsMissing("", ["6.1", "6.12"]).hint == "get them with `bpfsmith lab get 6.1 6.12`"
+    assert KernelsMissing("", ["6.1"]).hint == "get it with `bpfsmith lab get 6.1`"
+
+
+def test_removing_what_is_not_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path))
+    assert main(["lab", "remove", "6.12"]) == 2
+    assert "nothing to remove" in capsys.readouterr().err

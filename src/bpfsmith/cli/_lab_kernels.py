@@ -86,7 +86,7 @@ def run_remove(args: argparse.Namespace) -> int:
     from bpfsmith.lab import store
 
     # All are looked for first: of a list with a typing mistake nothing is deleted.
-    for one in [store.find(name) for name in args.names]:
+    for one in [_here(name) for name in args.names]:
         size = store.size_of(one.folder)
         store.discard(one)
         if args.format == "text":
@@ -96,6 +96,18 @@ def run_remove(args: argparse.Namespace) -> int:
 
         _json(listing().to_json())
     return 0
+
+
+def _here(name: str) -> Prepared:
+    from bpfsmith.lab import store
+    from bpfsmith.model.errors import EnvironmentMissing, InputError
+
+    try:
+        return store.find(name)
+    except EnvironmentMissing as error:
+        raise InputError(
+            f"{error.message}: nothing to remove", hint="`bpfsmith lab list` shows which are here"
+        ) from None
 
 
 def _told(found: list[Prepared], format_: str) -> int:

@@ -238,6 +238,13 @@ class _Progress:
         self.on = sys.stderr.isatty() and args.format == "text"
         self.shown = False
         self.at = 0.0
+        self.paths = args.paths
+
+    def say(self, text: str) -> None:
+        """What takes seconds, as a line: also where nobody watches."""
+        clear = "\r\x1b[K" if self.shown else ""
+        sys.stderr.write(f"{clear}{text}\n")
+        sys.stderr.flush()
 
     def __call__(self, done: int, cells: int) -> None:
         if not self.on or done >= cells:
@@ -251,9 +258,14 @@ class _Progress:
             sys.stderr.flush()
 
     def __enter__(self) -> Any:
+        from os.path import isdir
         from time import monotonic
 
         self.at = monotonic() + 0.8
+        if self.on and any(isdir(path) for path in self.paths):
+            self.shown = True
+            sys.stderr.write("looking for objects")
+            sys.stderr.flush()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -70,10 +70,12 @@ def no_space(error: OSError, path: str) -> BpfsmithError:
     why = (error.strerror or str(error)).lower()
     if error.errno in (ENOSPC, EDQUOT):
         return EnvironmentMissing(
-            f"no space for the kernel in `{path}`: one takes 250 MB",
+            f"no space for the kernel in `{path}`: one takes about 130 MB, with the tools image as much again",
             "bpfsmith lab remove NAME" if store.all() else "export BPFSMITH_CACHE=FOLDER",
-            where=path,
-        )
+            path,
+            "make room with `bpfsmith lab remove NAME`" if store.all()
+            else "keep kernels elsewhere with `export BPFSMITH_CACHE=FOLDER`",
+        )  # fmt: skip
     return InputError(f"cannot prepare the kernel: {why}", where=str(error.filename or path))
 
 
@@ -127,6 +129,10 @@ def _write_image(image: Image, data: bytes, new: str, lacks: dict[str, str]) -> 
         kept = elf.without_debug(image.kernel)
         if elf.pvh_entry(image.kernel) is None:
             if image.kind == "elf":
+                if b"Linux version " not in image.kernel:
+                    raise InputError(
+                        "it is an ELF executable, but no kernel", hint="the lab reads bzImage, vmlinux and arm64 Image"
+                    )
                 raise InputError(
                     "this vmlinux has no PVH entry (CONFIG_PVH), so that QEMU cannot boot it",
                     hint="add its bzImage instead: `arch/x86/boot/bzImage`",

@@ -97,12 +97,13 @@ class InputError(BpfsmithError):
 
 
 class EnvironmentMissing(BpfsmithError):
-    """The machine lacks something: exit 3. `command` is what gets it."""
+    """The machine lacks something: exit 3. `command` is what gets it; `hint`: the sentence where that is not "get it
+    with" the command."""
 
     exit_code = 3
 
-    def __init__(self, message: str, command: str, where: str = "") -> None:
-        super().__init__(message, where, f"get it with `{command}`" if command else "")
+    def __init__(self, message: str, command: str, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where, hint or (f"get it with `{command}`" if command else ""))
         self.command = command
 
 

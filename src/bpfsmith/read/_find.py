@@ -17,6 +17,9 @@ _EM_BPF = 247
 # Folders that hold no objects a person built and may be huge.
 SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"))
 
+# Folders of `/` without files: they take minutes, and opening what is in them may do something.
+_MADE_UP = frozenset(("proc", "sys", "dev"))
+
 
 def starts_like_object(path: str) -> bool:
     """Whether the first 20 bytes are those of a relocatable ELF file for BPF; unreadable files are not."""
@@ -64,6 +67,8 @@ def find(folder: str) -> list[str]:
     found: list[str] = []
     for top, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if one not in SKIPPED)
+        if os.path.realpath(top) == "/":
+            folders[:] = [one for one in folders if one not in _MADE_UP]
         found.extend(objects_among(top, files))
     return once(found)
 

@@ -50,7 +50,8 @@ def run(
     whole = log or bool(log_level) or log_dir is not None
     extra = _effort if effort else None
     writer = _Writer(log_dir) if log_dir is not None else None  # before guests are asked for minutes
-    work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole)
+    report = getattr(progress, "say", lambda _: None)  # of one that can tell more than counts
+    work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole, report=report)
     work.run()
     columns = _columns(work, asked)
     _near(work, items, [at for at in columns if at not in work.errors])
@@ -82,9 +83,14 @@ def _check(loader: str | None, log_level: int, timeout: float | None) -> None:
     if loader is not None and loader not in loaders.LOADERS:
         raise InputError(f"unknown loader `{loader}`", hint=f"known are {' and '.join(loaders.LOADERS)}")
     if not isinstance(log_level, int) or not 0 <= log_level < 8:
-        raise InputError(f"`log_level={log_level}`", hint="1, 2 (more), 4 (statistics), or a sum of them")
+        raise InputError(
+            f"`log_level={log_level}` (`--log-level`) is no log level",
+            hint="1, 2 (more), 4 (statistics), or a sum of them",
+        )
     if timeout is not None and not 0 < timeout < 1e6:
-        raise InputError(f"`timeout={timeout}`", hint="seconds a guest may take for one program")
+        raise InputError(
+            f"`timeout={timeout}` (`--timeout`) is no time limit", hint="seconds a guest may take for one program"
+        )
 
 
 # ------------------------------------------------------------ which programs

@@ -25,7 +25,8 @@ class KernelsMissing(EnvironmentMissing):
         self.names = tuple(names)
         self.wanted = tuple(_wanted(name) for name in self.names)
         self.series = tuple(one[0] for one in self.wanted)
-        super().__init__(message, get_command(self.names))
+        command = get_command(self.names)
+        super().__init__(message, command, hint=f"get {'them' if len(self.names) > 1 else 'it'} with `{command}`")
 
     def groups(self) -> list[tuple[list[str], str, str]]:
         """What one `lab get` each gets: (series, architecture, flavour)."""
@@ -78,6 +79,8 @@ def targets(
     first."""
     if wanted is None:
         return _all()
+    if isinstance(wanted, int | float):
+        raise InputError(f"`kernels={wanted}` is a number", hint=f'write `"{wanted}"`')
     words = [
         word.strip() for text in ([wanted] if isinstance(wanted, str) else wanted) for word in str(text).split(",")
     ]
@@ -85,7 +88,9 @@ def targets(
     missing: list[str] = []
     for word in words:
         if not word:
-            raise InputError("`kernels` has an empty part", hint="write series and ranges such as `5.10..,host`")
+            raise InputError(
+                "`kernels` (`--kernels`) has an empty part", hint="write series and ranges such as `5.10..,host`"
+            )
         others: list[str] = []
         try:
             made = _word(word, others)
@@ -126,7 +131,9 @@ def _all() -> list[Target]:
 def _word(word: str, left: list[str]) -> list[Target]:
     if word == "host":
         if not can_load_here():
-            raise EnvironmentMissing("this process may not load programs into the running kernel", "sudo", "host")
+            raise EnvironmentMissing(
+                "this process may not load programs into the running kernel", "sudo", "host", "run it as root: `sudo`"
+            )
         return [_host()]
     if ".." in word:
         return _range(word, left)

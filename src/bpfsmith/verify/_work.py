@@ -62,8 +62,10 @@ class Work:
         progress: Callable[[int, int], None] | None = None,
         extra: Callable[[Item, Judged], Any] | None = None,
         whole: bool = False,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`whole`: keep whole logs."""
+        """`whole`: keep whole logs. `report` is told what takes seconds, from any thread."""
+        self.report = report
         self.whole = whole
         self.items = items
         self.targets = targets
@@ -263,9 +265,9 @@ class Work:
         assert prepared is not None
         memory = more(spec_of(prepared)) if larger else None
         try:
-            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add)
+            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add, report=self.report)
         except GuestFailed:  # a busy machine may be too slow for a kernel's timers, once
-            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add)
+            guest = start(prepared, memory=memory, keep=not larger, began=self._begun.add, report=self.report)
         column.kernel = guest.kernel
         guest.door.patience = self.timeout
         with self._turn:
@@ -289,7 +291,7 @@ class Work:
                 column.error = column.error or error
         for at in left:
             made = died(error, self.timeout) if isinstance(error, GuestFailed) else None
-            reason = "memory" if at in larger else "crash"
+            reason = "memory" if at in larger else error.lacks or "crash"
             self._put(column, at, made or Judged("cannot", reason, error.message, error.hint))
 
     # ------------------------------------------------------------ one cell
