@@ -20,7 +20,7 @@ import pytest
 from bpfsmith.lab import image
 from bpfsmith.lab.exec import Input
 from bpfsmith.lab.guest import Guest
-from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed
+from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing, GuestFailed, InputError
 
 
 class Process:
@@ -102,8 +102,13 @@ def test_commands(guest: Guest) -> None:
     assert not done.ok and not done.timed_out
     done = guest.exec(["/bin/sh", "-c", 'echo "$A" $PWD; kill -9 $$'], env={"A": "x y", "PATH": "/bin"}, cwd="/tmp")
     assert (done.stdout, done.status, done.signal) == (b"x y /tmp\n", -1, 9)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="`/no/such/command` is not in the guest"):
         guest.exec(["/no/such/command"])
+    with pytest.raises(InputError, match="the folder `/no/such/folder` is not in the guest"):
+        guest.exec(["/bin/true"], cwd="/no/such/folder")
+    for wrong in ("uname -r", [], [1]):
+        with pytest.raises(InputError, match="a command is a list of"):
+            guest.exec(wrong)  # type: ignore[arg-type]
     pieces: list[bytes] = []
     assert guest.exec(["/bin/sh", "-c", "echo 1; echo 2"], stdout=pieces.append).stdout == b""
     assert b"".join(pieces) == b"1\n2\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfsmith.doctor import _lab
 from bpfsmith.doctor._lab import lab_checks
 from bpfsmith.lab import qemu, start
 from bpfsmith.lab.adding import add
@@ -67,3 +68,10 @@ def test_little_memory_and_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     found = told()
     assert found["memory"][:2] == ("missing", "100 MiB free: a guest takes 300 MB")
     assert found["disk"][0] == "note" and "1000 MB are needed for 5.10, 6.1" in found["disk"][1]
+
+
+def test_in_a_guest_there_is_no_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "guest"
+    mark.touch()
+    monkeypatch.setattr(_lab, "IN_GUEST", str(mark))
+    assert list(lab_checks()) == []

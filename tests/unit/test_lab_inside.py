@@ -289,3 +289,14 @@ def test_a_report_is_the_same_after_a_journey() -> None:
     again = RunReport.from_json(report.to_json())
     assert again.to_json() == report.to_json()
     assert again.exit_code == 1
+
+
+def test_a_python_nobody_may_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, *_: object) -> object:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(pyimage, "open", refuse, raising=False)
+    for way in (pyimage._interpreter, lambda: pyimage._read("/x/python3")):
+        with pytest.raises(EnvironmentMissing, match="Python of this machine cannot be read by this user") as missing:
+            way()
+        assert missing.value.exit_code == 3 and "-m venv" in missing.value.hint

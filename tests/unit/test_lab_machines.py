@@ -202,9 +202,17 @@ def test_kvm_is_believed_once_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found.doubt_kvm(folder)
     assert [found.accel(folder), len(asked)] == ["tcg", 1]
     monkeypatch.setenv("BPFSMITH_ACCEL", "kvm")
-    assert found.accel(folder) == "kvm"
+    with pytest.raises(EnvironmentMissing, match=r"KVM does not run guests here .*insists") as missing:
+        found.accel(folder)
+    assert missing.value.exit_code == 3
+    assert found.accel(str(tmp_path / "another")) == "kvm"
+    monkeypatch.setenv("BPFSMITH_ACCEL", "tcg")
+    assert found.accel(str(tmp_path / "another")) == "tcg"
     monkeypatch.setenv("BPFSMITH_ACCEL", "nonsense")
-    assert found.accel(folder) == "tcg"
+    with pytest.raises(InputError, match="BPFSMITH_ACCEL is `nonsense`") as wrong:
+        found.accel(folder)
+    assert "`kvm`" in wrong.value.hint and "`tcg`" in wrong.value.hint
+    monkeypatch.delenv("BPFSMITH_ACCEL")
     monkeypatch.setattr(qemu, "host_arch", lambda: "aarch64")
     assert a_qemu().accel(str(tmp_path / "other")) == "tcg"
 
@@ -525,3 +533,19 @@ def test_a_larger_guest(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_module_hides_a_public_function() -> None:
     modules = {path.stem for path in ROOT.iterdir()}
     assert not modules & set(lab.__all__)
+
+
+def test_a_machine_left_to_the_end_of_python_is_the_keepers(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = object.__new__(machine.Machine)
+    near, far = socket.socketpair()
+    one.pid, one._leash = 1, near
+    ended: list[int] = []
+    monkeypatch.setattr(machine.Machine, "kill", lambda self: ended.append(self.pid))
+    monkeypatch.setattr(machine.sys, "is_finalizing", lambda: True)
+    one.__del__()
+    assert ended == []
+    monkeypatch.setattr(machine.sys, "is_finalizing", lambda: False)
+    one.__del__()
+    assert ended == [1]
+    near.close()
+    far.close()

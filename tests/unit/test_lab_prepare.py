@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from bpfsmith import lab
 from bpfsmith._native import ReadError, Unpacker, compression, decompress
 from bpfsmith.cli import main
 from bpfsmith.lab import qemu, store
@@ -187,6 +188,9 @@ def test_several_packages_of_one_kernel(tmp_path: Path) -> None:
     one = add([first], name="alone")
     assert set(one.lacks) == {"config", "virtio", "traffic"}
     assert "virtio_pci" in one.lacks["virtio"] and "cls_bpf" in one.lacks["traffic"]
+    with pytest.raises(EnvironmentMissing, match=r"kernel `alone`: no virtio_pci.*can be talked to") as deaf:
+        one.usable()
+    assert deaf.value.lacks == "config"
     # The image by itself, the modules as a package: as `/boot/vmlinuz-...` with a downloaded package.
     bare = write(tmp_path / "vmlinuz", next(iter(image.values())))
     assert add([bare, second], name="both").lacks == {}
@@ -447,3 +451,11 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lab", "add", str(tmp_path)]) == 2
     assert main(["lab"]) == 2
     assert main(["lab", "gt"]) == 2
+
+
+@pytest.mark.parametrize(("word", "hint"), [(6.1, 'write "6.1"'), (6, 'write "6"'), (None, 'such as "6.12"')])
+def test_a_kernel_is_named_by_text(word: object, hint: str) -> None:
+    for way in (store.find, lab.open, lab.describe, lambda one: lab.kernel(one).__enter__()):
+        with pytest.raises(UnknownName, match="a kernel is named by text") as wrong:
+            way(word)  # type: ignore[arg-type]
+        assert wrong.value.hint == hint

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["lab_checks"]
 
+# A file of the tools image that no other machine has.
+IN_GUEST = "/etc/bpfsmith-guest"
 # What a kernel takes: prepared and with a guest's memory on disk, and while it runs.
 _DISK, _MEMORY = 200, 300  # MB
 
 
 def lab_checks() -> Iterator[Check]:
     """The group `lab`, in reading order: what is there, then whether that is enough and the command if not."""
+    if os.path.exists(IN_GUEST):
+        return  # a lab inside the lab is nobody's wish
     commands: list[str] = []
     checks = [*_qemu(commands), *_memory(), *_kernels(commands)]
     yield from checks
@@ -45,7 +49,14 @@ def _qemu(commands: list[str]) -> Iterator[Check]:
         yield Check("lab", "QEMU", "missing", str(error))
         return
     yield Check("lab", "QEMU", "ok", f"{'.'.join(map(str, found.version))}, {found.path}")
-    if found.accel(kept) == "kvm":
+    try:
+        accel = found.accel(kept)
+    except BpfsmithError as error:  # BPFSMITH_ACCEL wants what is not here
+        yield Check("lab", "KVM", "missing", error.message)
+        if isinstance(error, EnvironmentMissing):
+            commands.append(error.command)
+        return
+    if accel == "kvm":
         yield Check("lab", "KVM", "ok", "guests run on the processor itself")
     else:
         yield Check("lab", "KVM", "note", f"{_no_kvm()}; guests are emulated: 2 to 4 s for the first boot of a kernel")

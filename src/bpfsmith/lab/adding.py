@@ -62,7 +62,9 @@ def add(
                 f"`{archive.path}` is for {archive.arch}, and the lab has x86_64 and aarch64", where=archive.path
             )
     one = _packages(archives, images, beside, btf, name, progress) if archives else _image(images[0], beside, btf, name)
-    progress.say(f"{one.name}: ready ({one.release}, {one.size // 1_000_000} MB)")
+    dumb = one.lacks.get("virtio")  # nothing of it can be asked: that is no kernel that is ready
+    how = "added, but no guest of it can be talked to" if dumb else "ready"
+    progress.say(f"{one.name}: {how} ({one.release}, {one.size // 1_000_000} MB)")
     for lost in one.lacks.values():
         progress.say(f"{one.name}: {lost}")
     return one

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from bpfsmith.model.errors import BpfsmithError, GuestFailed
+from bpfsmith.model.errors import BpfsmithError, GuestFailed, InputError
 
 from . import wire
 from .agent import Channel
@@ -180,16 +180,21 @@ class Guest:
 
         stdin: it gets input by `Running.feed`, else none. terminal: (rows, columns) of a terminal of its own, on which
         standard output and error are one and input is expected."""
+        if isinstance(argv, (str, bytes)):
+            raise InputError(
+                f"a command is a list of words, not the text {argv!r}",
+                hint=f"{argv.split()!r}; a shell of the image `tools`: `['sh', '-c', ...]`",
+            )
         words = list(argv)
+        if not words or not all(isinstance(one, str) for one in words):
+            raise InputError(f"a command is a list of texts, not {words!r}", hint='such as ["uname", "-r"]')
         told = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "TERM": "linux"} if env is None else env
         flags = wire.TERMINAL if terminal else 0 if stdin else wire.NO_INPUT
         rows, columns = terminal or (0, 0)
         variables = [f"{name}={value}" for name, value in told.items()]
         body = wire.execution(words, variables, cwd, flags, rows, columns)
         self.door.flush()
-        return Running(
-            self, words, self.channel.begin(wire.EXEC, body, f"`{words[0]}`" if words else "nothing", output=True)
-        )
+        return Running(self, words, self.channel.begin(wire.EXEC, body, f"`{words[0]}`", output=True))
 
     def exec(
         self, argv: Iterable[str], *, env: Mapping[str, str] | None = None, cwd: str = "/", stdin: bytes = b"",
@@ -199,7 +204,8 @@ class Guest:
         """Runs a command in the guest and waits for it.
 
         stdout, stderr: called with each piece as it comes, instead of collecting it. timeout: seconds, then its process
-        group is killed (`Completed.timed_out`). `OSError`: it could not be started (no such file ...)."""
+        group is killed (`Completed.timed_out`). `InputError`: it or `cwd` is not in the guest; `OSError`: it could not
+        be started."""
         running = self.start(argv, env=env, cwd=cwd, stdin=bool(stdin))
         kept: dict[int, list[bytes]] = {1: [], 2: []}
         sinks = {1: stdout or kept[1].append, 2: stderr or kept[2].append}
@@ -224,12 +230,24 @@ class Guest:
                     until = time.monotonic() + AFTERWARDS
             for stream, data in running.output(0):
                 sinks[stream](data)
-            return Completed(running.argv, running.result(), b"".join(kept[1]), b"".join(kept[2]), timed_out)
+            try:
+                status = running.result()
+            except FileNotFoundError:
+                raise self._not_there(running.argv[0], cwd) from None
+            return Completed(running.argv, status, b"".join(kept[1]), b"".join(kept[2]), timed_out)
         except BaseException:
             if not running.done and not self.channel.closed:
                 running.signal(KILL)
             self.channel.forget(running._answer)  # type: ignore[arg-type]
             raise
+
+    def _not_there(self, word: str, cwd: str) -> InputError:
+        """What a command that cannot be found is told as."""
+        if not self.door.isdir(cwd):
+            return InputError(f"the folder `{cwd}` is not in the guest", self.name, "`put` makes folders on the way")
+        base = getattr(getattr(self.machine, "spec", None), "label", "") == "base"
+        way = '`lab.open(..., image="tools")` and `lab.kernel(..., image="tools")` have a shell, Python and tools'
+        return InputError(f"`{word}` is not in the guest", self.name, way if base else "`put` takes a program along")
 
     # ------------------------------------------------------------ files
 

@@ -11,6 +11,7 @@ process outlives us: QEMU runs below a keeper that ends it when we are gone, wha
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from threading import Lock
 
@@ -254,7 +255,8 @@ class Machine:
         self.kill()
 
     def __del__(self) -> None:
-        if getattr(self, "pid", 0) and self._leash.fileno() >= 0:
+        # At the end of Python nothing can be imported any more; the keeper ends QEMU without us.
+        if getattr(self, "pid", 0) and not sys.is_finalizing() and self._leash.fileno() >= 0:
             self.kill()
 
     def __repr__(self) -> str:
@@ -266,8 +268,6 @@ def keeper() -> list[str]:
     path = os.path.join(os.path.dirname(__file__), "_agent", q.host_arch())
     if os.access(path, os.X_OK):
         return [path, "keep", "--"]
-    import sys
-
     return [sys.executable, "-SE", os.path.join(os.path.dirname(__file__), "_keep.py"), "--"]
 
 

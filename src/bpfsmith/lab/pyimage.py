@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT", "build", "collect", "key"]
 
 FILE, PROGRAM, LINK = 0o100644, 0o100755, 0o120777
-VERSION = 1  # of this recipe: part of the key
+VERSION = 2  # of this recipe: part of the key
 # Programs of this machine that are taken along where they are found.
 # The shells too: that of busybox prefers its own programs to those in PATH.
 EXTRAS = ("sh", "bash", "bpftool", "ip", "tc", "setpriv", "ping", "strace", "taskset")
@@ -90,6 +90,7 @@ def collect() -> Files:
     files["/etc/group"] = (FILE, b"root:x:0:\nnogroup:x:65534:\n")
     files["/etc/hosts"] = (FILE, b"127.0.0.1 localhost\n::1 localhost\n")
     files["/etc/profile"] = (FILE, PROFILE.encode())
+    files["/etc/bpfsmith-guest"] = (FILE, b"a guest of bpfsmith's lab\n")  # `doctor` leaves the lab out by it
     files["/usr/bin/peer"] = (PROGRAM, IN_PEER)
     return dict(sorted(files.items()))
 
@@ -116,7 +117,10 @@ def key() -> str:
     sources += _package_files().values()
     sources += [os.path.join(folder, name) for folder, name in _sources(_stdlib())]
     for path in sources:
-        told = os.stat(path)
+        try:
+            told = os.stat(path)
+        except PermissionError:
+            raise _unreadable(path) from None
         digest.update(f"{path}\0{told.st_size}\0{told.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:32]
 
@@ -188,9 +192,13 @@ def _interpreter() -> str:
     name = os.path.basename(path)
     if not name.startswith("python"):  # Python inside another program
         path = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
-    with open(path, "rb") as file:
-        if file.read(4) != b"\x7fELF":
-            raise EnvironmentMissing(f"`{path}` is no executable of Python's that a guest could run", "", path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except PermissionError:
+        raise _unreadable(path) from None
+    if head != b"\x7fELF":
+        raise EnvironmentMissing(f"`{path}` is no executable of Python's that a guest could run", "", path)
     return path
 
 
@@ -292,8 +300,22 @@ def _package_files() -> dict[str, str]:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except PermissionError:
+        raise _unreadable(path) from None
+
+
+def _unreadable(path: str) -> EnvironmentMissing:
+    """A Python in somebody's home runs for others too where its folder may be entered only."""
+    return EnvironmentMissing(
+        f"Python of this machine cannot be read by this user: `{path}`, and guests get a copy",
+        _GIVE_WAY,
+    )
+
+
+_GIVE_WAY = "/usr/bin/python3 -m venv ~/.venv && ~/.venv/bin/pip install bpfsmith"
 
 
 def build(report: Callable[[str], None] = lambda _: None) -> bytes:

@@ -87,10 +87,23 @@ class Qemu:
 
     def accel(self, folder: str) -> str:
         """`kvm` where a guest's code really runs by it (asked once per boot of this machine, the answer kept below
-        `folder`), else `tcg`. `$BPFSMITH_ACCEL` decides instead."""
+        `folder`), else `tcg`. `$BPFSMITH_ACCEL` decides instead: `InputError` for a word that is neither,
+        `EnvironmentMissing` where it says `kvm` and that does not run guests."""
         wish = os.environ.get("BPFSMITH_ACCEL", "")
-        if wish in self.arch.cpus:
+        if wish and wish not in self.arch.cpus:
+            raise InputError(
+                f"BPFSMITH_ACCEL is `{wish}`", hint=f"it may be {' or '.join(f'`{one}`' for one in self.arch.cpus)}"
+            )
+        if wish == "tcg":
             return wish
+        found = self._accel(folder)
+        if wish and found != wish:
+            whose = "" if self.arch.name == host_arch() else f"{self.arch.name} "
+            told = f"KVM does not run {whose}guests here (`BPFSMITH_ACCEL=kvm` insists on it)"
+            raise EnvironmentMissing(told, "unset BPFSMITH_ACCEL")
+        return found
+
+    def _accel(self, folder: str) -> str:
         if self.arch.name != host_arch() or not os.access("/dev/kvm", os.R_OK | os.W_OK):
             return "tcg"
         kept = _recall(folder, "kvm", f"{self.stamp} {boot_id()}")

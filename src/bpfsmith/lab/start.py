@@ -46,7 +46,7 @@ def start(
 ) -> Guest:  # fmt: skip
     """See `lab.open`. `report` is told what takes seconds, in a few words; `began` each machine before its guest
     answers. `keep` False: a template made for it is not kept on disk."""
-    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    prepared = store.find(kernel)
     spec = spec_of(prepared, image, memory)
     while True:
         try:
@@ -181,6 +181,7 @@ def spec_of(prepared: Prepared, image: str = "base", memory: int | None = None) 
     """The machine for a prepared kernel. `EnvironmentMissing` without a QEMU that can run it, or a file of its."""
     folder = store.folder()
     found = qemu.find(prepared.arch, folder)
+    prepared.usable()
     prepared.check()
     make, key = _image(prepared, image)
     least = found.arch.memory * (2 if image != "base" else 1)
@@ -295,7 +296,7 @@ def within(
     each machine before its guest answers."""
     from bpfsmith import kernel as door_of
 
-    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    prepared = store.find(kernel)
     for last in (False, True):
         with start(
             prepared, image=image, memory=memory, timeout=timeout, report=report, keep=not last, began=began
@@ -315,7 +316,7 @@ def within(
 def describe(kernel: str | Prepared, *, image: str = "base") -> LabKernel:
     """A prepared kernel as the planner sees it, without a guest: exact once it booted here, hopeful (as for a kernel
     that has everything) before."""
-    prepared = store.find(kernel) if isinstance(kernel, str) else kernel
+    prepared = store.find(kernel)
     try:
         spec = spec_of(prepared, image)
     except BpfsmithError:

@@ -146,6 +146,11 @@ class Prepared:
             if not os.access(path, os.R_OK):
                 raise self.damaged(f"`{path}` {'cannot be read' if os.path.exists(path) else 'is missing'}")
 
+    def usable(self) -> None:
+        """`EnvironmentMissing` when no guest of it could answer: known since it was prepared, so nothing is booted."""
+        if told := self.lacks.get("virtio"):
+            raise EnvironmentMissing(f"kernel `{self.name}`: {told}", "", where=self.name).lacking("config")
+
     def damaged(self, why: str) -> EnvironmentMissing:
         """The error for a folder that is not as it was made."""
         again = f" && {_how_to_get(self.name) or 'bpfsmith lab get'}" if self.series_named else ""
@@ -195,10 +200,16 @@ def _order(one: Prepared) -> tuple[Any, ...]:
     return (numbers(one.version), not one.series_named, version_key(one.package), one.release, one.name)
 
 
-def find(name: str) -> Prepared:
-    """The kernel of that name, release, package version, version or series (the newest of several).
+def find(name: str | Prepared) -> Prepared:
+    """The kernel of that name, release, package version, version or series (the newest of several); one that was found
+    is itself.
 
     `UnknownName` with near names; `EnvironmentMissing` with the command when such a kernel could be had."""
+    if isinstance(name, Prepared):
+        return name
+    if not isinstance(name, str):
+        hint = f'write "{name}"' if isinstance(name, (int, float)) else 'such as "6.12"'
+        raise UnknownName(f"a kernel is named by text, not by {name!r}", hint=hint)
     from bpfsmith.lab.kernels.matrix import SERIES, native_arch
 
     here = all()
