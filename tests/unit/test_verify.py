@@ -713,3 +713,28 @@ def test_removing_what_is_not_there(
     monkeypatch.setenv("BPFSMITH_CACHE", str(tmp_path))
     assert main(["lab", "remove", "6.12"]) == 2
     assert "nothing to remove" in capsys.readouterr().err
+
+
+def test_an_object_for_other_machines(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(FIXTURES / "inside-be.bpf.o"), "--kernels", "6.12"]) == 3
+    told = capsys.readouterr().err
+    assert "big-endian" in told
+    assert "build it for `bpfel`" in told
+
+
+def test_folders_of_the_kernel_are_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bpfsmith.read import _find
+
+    entered: list[str] = []
+
+    def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+        folders = ["home", "proc", "sys", "dev"]
+        yield top, folders, []
+        entered.extend(folders)
+
+    monkeypatch.setattr(_find.os, "walk", walk)
+    _find.find("/")
+    assert entered == ["home"]
+    entered.clear()
+    _find.find("/usr")
+    assert "sys" in entered

@@ -165,6 +165,13 @@ def _print(args: argparse.Namespace, report: VerifyReport) -> None:
     sys.stdout.flush()
     for error in report.errors:
         say(error)
+    cells = [one for row in report.programs for one in row.results]
+    if report.exit_code == 3 and not report.errors and cells and not report.untried:
+        # Nothing was tried, and no error says so: the exit code is not left alone.
+        from bpfsmith.model.errors import EnvironmentMissing
+
+        first = cells[0]
+        say(EnvironmentMissing(f"nothing could be tried: {first.message or first.reason}", "", hint=first.why))
 
 
 def _width() -> int:

@@ -100,7 +100,9 @@ def judge(obj: Object, program: Program, request: Request | None = None) -> Judg
     Raises `InputError` for a request that does not fit the object, `GuestFailed` when a guest died of it."""
     request = request or Request()
     if obj.endianness != byteorder:
-        return Judged("cannot", "loader", f"the object is {obj.endianness}-endian, the kernel {byteorder}-endian")
+        target = "bpfel" if byteorder == "little" else "bpfeb"
+        said = f"the object is {obj.endianness}-endian, the kernel {byteorder}-endian"
+        return Judged("cannot", "loader", said, f"build it for `{target}`")
     return _Judge(obj, program, request).done()
 
 
