@@ -300,3 +300,21 @@ def test_a_python_nobody_may_read_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(EnvironmentMissing, match="Python of this machine cannot be read by this user") as missing:
             way()
         assert missing.value.exit_code == 3 and "-m venv" in missing.value.hint
+
+
+def test_the_words_of_lab_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bpfsmith.cli import _lab_inside
+    from bpfsmith.lab import store
+
+    monkeypatch.setattr(store, "all", lambda: [argparse.Namespace(name=name) for name in ("5.10", "6.12", "mine")])
+    assert _lab_inside._named("5.10..6.12") == ["5.10", "6.12"]
+    assert _lab_inside._named("6.12..") == ["6.12"]
+    assert _lab_inside._named("mine") == ["mine"]
+    with pytest.raises(InputError, match="`host` is the running kernel") as host:
+        _lab_inside._named("host")
+    assert host.value.hint == "run it here, without `lab exec`"
+    with pytest.raises(EnvironmentMissing, match=r"no kernel of `6\.18\.\.` is prepared"):
+        _lab_inside._named("6.18..")
+    words = argparse.Namespace(kernels="6.12", command=["true"], timeout="0s")
+    with pytest.raises(InputError, match="no command ends within `0s`"):
+        _lab_inside.run_exec(words)

@@ -459,3 +459,26 @@ def test_a_kernel_is_named_by_text(word: object, hint: str) -> None:
         with pytest.raises(UnknownName, match="a kernel is named by text") as wrong:
             way(word)  # type: ignore[arg-type]
         assert wrong.value.hint == hint
+
+
+def test_a_cache_that_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = write(tmp_path / "vmlinuz", made.bzimage(made.vmlinux()))
+    one = add(image, name="mine")
+
+    def refuse(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    for name, way in (
+        ("rename", lambda: store.discard(one)),
+        ("mkdir", lambda: add(image, name="other")),
+        ("makedirs", lambda: store.folder("new")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, refuse)
+            with pytest.raises(EnvironmentMissing, match="permission denied") as missing:
+                way()
+        assert (missing.value.exit_code, missing.value.hint) == (3, "set BPFSMITH_CACHE to a folder of yours")
+    monkeypatch.setenv("BPFSMITH_CACHE", image)
+    with pytest.raises(InputError, match="BPFSMITH_CACHE names a file") as wrong:
+        store.folder("kernels")
+    assert wrong.value.hint == "set BPFSMITH_CACHE to a folder of yours"

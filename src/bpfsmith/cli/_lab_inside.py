@@ -29,7 +29,9 @@ examples:
   bpfsmith lab exec 5.10,6.12 -- python3 probe.py
   bpfsmith lab exec 6.12 --get result.json -- sh -c 'bpftool -j prog > result.json'
 """
-    parser.add_argument("kernels", metavar="KERNEL", help="a prepared kernel, or several with commas between them")
+    parser.add_argument(
+        "kernels", metavar="KERNEL", help="a prepared kernel, several with commas between them, or a range (5.10..)"
+    )
     parser.add_argument("command", nargs=REMAINDER, metavar="COMMAND", help="the command and its arguments")
     parser.add_argument(
         "--get", action="append", default=[], metavar="PLACE[:FILE]", help="a file fetched from the guest afterwards"
@@ -68,16 +70,40 @@ def run_exec(args: argparse.Namespace) -> int:
     kernels = [name.strip() for name in args.kernels.split(",") if name.strip()]
     if not kernels or not args.command:
         raise InputError("no command", hint=f"`bpfsmith lab exec {args.kernels or 'KERNEL'} -- COMMAND`")
+    limit = None if args.timeout is None else seconds_of(args.timeout, "--timeout")
+    if limit == 0:
+        raise InputError(f"no command ends within `{args.timeout}`", "--timeout", "write `500ms`, `10s`, `2m` or `1h`")
     return execute(
-        kernels,
+        [name for word in kernels for name in _named(word)],
         args.command,
         put=args.put,
         get=args.get,
         memory=args.memory,
-        timeout=None if args.timeout is None else seconds_of(args.timeout, "--timeout"),
+        timeout=limit,
         folder=not args.no_folder,
         report=_say,
     )
+
+
+def _named(word: str) -> list[str]:
+    """The kernels a word of `lab exec` means: one, or those prepared of a range of the default matrix, as `verify`."""
+    from bpfsmith.lab import store
+    from bpfsmith.lab.kernels.matrix import DEFAULT
+    from bpfsmith.model.errors import EnvironmentMissing, InputError
+
+    if word == "host":
+        raise InputError("`host` is the running kernel, not a guest", hint="run it here, without `lab exec`")
+    if ".." not in word:
+        return [word]
+    from bpfsmith.model.kernels import parse_kernels
+
+    inside = [one for one in DEFAULT if one in parse_kernels(word)]
+    if not inside:
+        raise InputError(f"no kernel of the default matrix is in `{word}`", hint=f"it has {', '.join(DEFAULT)}")
+    here = {one.name for one in store.all()}
+    if not here.intersection(inside):
+        raise EnvironmentMissing(f"no kernel of `{word}` is prepared", f"bpfsmith lab get {' '.join(inside)}")
+    return [one for one in inside if one in here]
 
 
 def configure_shell(parser: argparse.ArgumentParser) -> None:

@@ -76,6 +76,8 @@ def no_space(error: OSError, path: str) -> BpfsmithError:
             "make room with `bpfsmith lab remove NAME`" if store.all()
             else "keep kernels elsewhere with `export BPFSMITH_CACHE=FOLDER`",
         )  # fmt: skip
+    if refused := store.not_ours(error, "prepare the kernel", path):
+        return refused
     return InputError(f"cannot prepare the kernel: {why}", where=str(error.filename or path))
 
 

@@ -12,6 +12,7 @@ A kernel's folder appears and goes by one rename, so that a reader never sees ha
 from __future__ import annotations
 
 import os
+from errno import EACCES, EPERM, EROFS
 
 from bpfsmith.model.errors import EnvironmentMissing, InputError, UnknownName
 
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from bpfsmith._native import Btf
 
 __all__ = [
-    "Prepared", "all", "aside", "discard", "find", "folder", "locked", "making", "place", "remove", "size_of", "sweep",
+    "Prepared", "all", "aside", "discard", "find", "folder", "locked", "making", "not_ours", "place", "remove",
+    "size_of", "sweep",
 ]  # fmt: skip
 
 # Of what `lab.prepare` writes: a kernel kept in another format is not seen, and is got anew.
 FORMAT = 2
+CACHE = "set BPFSMITH_CACHE to a folder of yours"
 
 
 def place(*names: str) -> str:
@@ -40,16 +43,28 @@ def place(*names: str) -> str:
 
 
 def folder(*names: str) -> str:
-    """The same, made when missing. `InputError` when it cannot be made."""
+    """The same, made when missing. `EnvironmentMissing` when it cannot be made; `InputError`: a file is in its way."""
     path = place(*names)
     try:
         os.makedirs(path, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        said = os.environ.get("BPFSMITH_CACHE", "")
+        what = f"BPFSMITH_CACHE names a file: `{said}`" if os.path.isfile(said) else f"no folder can be at `{path}`"
+        raise InputError(what, hint=CACHE) from None
     except OSError as error:
-        raise InputError(
-            f"cannot make the folder `{path}`: {(error.strerror or str(error)).lower()}",
-            hint="set BPFSMITH_CACHE to a folder of yours",
-        ) from None
+        why = (error.strerror or str(error)).lower()
+        raise EnvironmentMissing(f"cannot make the folder `{path}`: {why}", "", hint=CACHE) from None
     return path
+
+
+def not_ours(error: OSError, doing: str, path: str) -> EnvironmentMissing | None:
+    """What a write below the lab's folder is told as that is refused: it is another user's, or read-only. None for
+    other errors."""
+    where = str(error.filename or path)
+    if error.errno not in (EACCES, EPERM, EROFS) or not where.startswith(place()):
+        return None
+    told = f"cannot {doing}: {(error.strerror or str(error)).lower()}"
+    return EnvironmentMissing(told, "", where, CACHE)
 
 
 class Prepared:
@@ -261,7 +276,8 @@ def discard(one: Prepared) -> None:
         gone = aside(one.folder)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise InputError(f"cannot remove kernel `{one.name}`: {why}", where=one.folder) from None
+        doing = f"remove kernel `{one.name}`"
+        raise not_ours(error, doing, one.folder) or InputError(f"cannot {doing}: {why}", where=one.folder) from None
     rmtree(gone, ignore_errors=True)
 
 
