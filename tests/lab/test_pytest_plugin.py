@@ -114,6 +114,16 @@ def test_without_kernels_tests_are_skipped_and_told_why(
     found, text = outcomes(pytester, "--bpf-kernels", "6.12")
     assert found == {"errors": 1}
     assert "bpfsmith lab get 6.12" in text
+    assert "Traceback" not in text and "store.py" not in text
+
+
+def test_kernels_nobody_has_are_said_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_one(kernel): ...\ndef test_two(kernel): ...")
+    done = pytester.runpytest_subprocess(*WORDS, "--bpf-kernels", "banana")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    told = [line for line in done.stderr.lines if line.startswith("ERROR")]
+    assert len(told) == 1 and told[0].startswith("ERROR: --bpf-kernels: unknown kernel `banana`")
+    assert "Traceback" not in done.stdout.str() + done.stderr.str()
 
 
 def test_nothing_is_imported_before_a_test_asks(pytester: pytest.Pytester) -> None:

@@ -18,13 +18,13 @@ import pytest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from bpfsmith.lab.session import Session
 
-__all__ = ["kernel", "pytest_addoption", "pytest_generate_tests"]
+__all__ = ["kernel", "pytest_addoption", "pytest_collection_modifyitems", "pytest_generate_tests"]
 
 NAME = "kernel"
+_ASKED = pytest.StashKey["list[str]"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,8 +48,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if NAME in ([one.strip() for one in names.split(",")] if isinstance(names, str) else names):
             return
     wanted, named = _wanted(metafunc.config)
+    if named:
+        metafunc.config.stash[_ASKED] = wanted
     rows = [pytest.param((one, named), id=one or "no-kernel") for one in wanted or [""]]
     metafunc.parametrize(NAME, rows, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Names that no kernel has are said once, not by each test."""
+    if not (asked := config.stash.get(_ASKED, [])):
+        return
+    from bpfsmith.lab import store
+    from bpfsmith.model.errors import EnvironmentMissing, InputError
+
+    for name in asked:
+        try:
+            store.find(name)
+        except EnvironmentMissing:
+            continue  # it can be had: its tests say how
+        except InputError as error:
+            raise pytest.UsageError(f"--bpf-kernels: {error}") from None
 
 
 def _wanted(config: pytest.Config) -> tuple[list[str], bool]:
@@ -73,29 +91,22 @@ def kernel(request: pytest.FixtureRequest) -> Iterator[Session]:
     `kernel.load(path)`, `kernel.run(path, workload=...)`, `kernel.exec(["uname", "-r"])`, `kernel.put`,
     `kernel.get`."""
     from bpfsmith import lab
-    from bpfsmith.model.errors import EnvironmentMissing
+    from bpfsmith.model.errors import BpfsmithError, EnvironmentMissing
 
     name, named = request.param
     if not name:
         pytest.skip("no kernel is prepared: `bpfsmith lab get` gets the default ones")
-    with _skipping(() if named else (EnvironmentMissing,)):
-        session = lab.kernel(name, image="tools")
+    session = lab.kernel(name, image="tools")
+    told = None
+    try:
         session.__enter__()
+    except BpfsmithError as error:
+        told = error
+    if told is not None:  # one line: what pytest would show of our insides helps nobody
+        if not named and isinstance(told, EnvironmentMissing):
+            pytest.skip(str(told))
+        pytest.fail(str(told), pytrace=False)
     try:
         yield session
     finally:
         session.__exit__(None, None, None)
-
-
-class _skipping:  # noqa: N801 - a context manager, used as a word
-    """Errors that mean a skipped test, with their reason."""
-
-    def __init__(self, kinds: tuple[type[BaseException], ...]) -> None:
-        self._kinds = kinds
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None and issubclass(kind, self._kinds):
-            pytest.skip(str(error))
