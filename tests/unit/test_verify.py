@@ -738,3 +738,9 @@ def test_folders_of_the_kernel_are_not_looked_through(monkeypatch: pytest.Monkey
     entered.clear()
     _find.find("/usr")
     assert "sys" in entered
+
+
+def test_what_is_no_kernel_has_help(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for path in (str(tmp_path / "nope"), str(VERDICTS)):
+        assert main(["lab", "add", path]) == 2
+        assert "help: " in capsys.readouterr().err

@@ -6,7 +6,7 @@ import os
 
 from bpfsmith.check.projects import open_project
 from bpfsmith.model.errors import BpfsmithError, InputError
-from bpfsmith.read._find import SKIPPED, objects_among, once
+from bpfsmith.read._find import objects_among, once, worth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
     projects: list[Project] = []
     others: list[str] = []
     for folder, folders, files in os.walk(top, onerror=failed):
-        folders[:] = sorted(one for one in folders if one not in SKIPPED)
+        folders[:] = worth(folder, folders)
         # Below a workspace that has nothing to do with us only a manifest that speaks of Aya is worth a look: each look
         # reads the whole workspace around it.
         inside = any(folder.startswith(one) for one in others)

@@ -203,7 +203,7 @@ def _fetched(names: Sequence[str], yes: bool, why: str) -> bool | None:
     if not yes:
         if not _terminal():
             return None
-        size = f"about {_megabytes(names)} MB to download and 130 MB of disk each"
+        size = f"about {_megabytes(names)} MB to download and 150 MB of disk each"
         sys.stderr.write(f"{why}\nfetch {', '.join(names)} now? {size}, a minute or two [y/N] ")
         sys.stderr.flush()
         answer = sys.stdin.readline()

@@ -212,7 +212,9 @@ def refusal(errno: int, what: str, uprobe: bool = False) -> BpfsmithError:
     if errno == 3:
         return TargetMissing(f"there is no such process for {what}", what)
     if errno in {24, 23}:
-        return EnvironmentMissing(f"no more files may be opened for {what}", "ulimit -n 65536")
+        return EnvironmentMissing(
+            f"no more files may be opened for {what}", "ulimit -n 65536", hint="allow more with `ulimit -n 65536`"
+        )
     if errno == 22:
         return InputError(f"the kernel takes no {what} like this", what, "period, CPU or process do not go together")
     from .failures import error

@@ -91,7 +91,10 @@ def _kind(path: str) -> str:
         with open(path, "rb") as file:
             head = file.read(1024)
     except OSError as error:
-        hint = "`sudo cp` it to a place of yours first" if error.errno == 13 else ""
+        hint = {
+            2: "name an image such as `/boot/vmlinuz-$(uname -r)`, or packages; `bpfsmith lab get` fetches one",
+            13: "`sudo cp` it to a place of yours first",
+        }.get(error.errno or 0, "")
         raise InputError(f"cannot read `{path}`: {(error.strerror or '').lower()}", where=path, hint=hint) from None
     if is_deb(head):
         return "deb"

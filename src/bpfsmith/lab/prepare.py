@@ -70,7 +70,7 @@ def no_space(error: OSError, path: str) -> BpfsmithError:
     why = (error.strerror or str(error)).lower()
     if error.errno in (ENOSPC, EDQUOT):
         return EnvironmentMissing(
-            f"no space for the kernel in `{path}`: one takes about 130 MB, with the tools image as much again",
+            f"no space for the kernel in `{path}`: one takes about 150 MB, with the tools image as much again",
             "bpfsmith lab remove NAME" if store.all() else "export BPFSMITH_CACHE=FOLDER",
             path,
             "make room with `bpfsmith lab remove NAME`" if store.all()

@@ -169,9 +169,9 @@ class Prepared:
     def damaged(self, why: str) -> EnvironmentMissing:
         """The error for a folder that is not as it was made."""
         again = f" && {_how_to_get(self.name) or 'bpfsmith lab get'}" if self.series_named else ""
-        return EnvironmentMissing(
-            f"kernel `{self.name}` is damaged: {why}", f"bpfsmith lab remove {self.name}{again}", where=self.name
-        )
+        command = f"bpfsmith lab remove {self.name}{again}"
+        hint = f"make it anew with `{command}`" if again else f"remove it with `{command}`, and add it again"
+        return EnvironmentMissing(f"kernel `{self.name}` is damaged: {why}", command, self.name, hint)
 
     def _bytes(self, path: str, offset: int = 0, size: int = -1) -> bytes:
         try:

@@ -66,11 +66,15 @@ def find(folder: str) -> list[str]:
     """Every object below `folder`, each once."""
     found: list[str] = []
     for top, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one not in SKIPPED)
-        if os.path.realpath(top) == "/":
-            folders[:] = [one for one in folders if one not in _MADE_UP]
+        folders[:] = worth(top, folders)
         found.extend(objects_among(top, files))
     return once(found)
+
+
+def worth(top: str, folders: list[str]) -> list[str]:
+    """The folders of `top` that may hold objects, sorted."""
+    left = SKIPPED | _MADE_UP if os.path.realpath(top) == "/" else SKIPPED
+    return sorted(one for one in folders if one not in left)
 
 
 def objects_among(folder: str, files: Iterable[str]) -> list[str]:

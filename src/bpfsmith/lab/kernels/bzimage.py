@@ -77,13 +77,13 @@ def _unpack(kind: str, data: bytes, where: str) -> bytes:
 
 def _elf(data: bytes, where: str) -> Image:
     arch = elf.machine(data)
-    if data[4] != 2 or arch not in ("x86_64", "aarch64"):
-        raise InputError(
-            f"`{where}` is for {arch or 'a 32 bit machine'}, and the lab has x86_64 and aarch64", where=where
-        )
     if unpack_from("<H", data, 16)[0] not in (2, 3):
         raise InputError(
             f"`{where}` is an object or a module, no kernel", where=where, hint="name a `vmlinux` or a bzImage"
+        )
+    if data[4] != 2 or arch not in ("x86_64", "aarch64"):
+        raise InputError(
+            f"`{where}` is for {arch or 'a 32 bit machine'}, and the lab has x86_64 and aarch64", where=where
         )
     return Image("elf", arch, data)
 
