@@ -100,7 +100,9 @@ class Qemu:
         if wish and found != wish:
             whose = "" if self.arch.name == host_arch() else f"{self.arch.name} "
             told = f"KVM does not run {whose}guests here (`BPFSMITH_ACCEL=kvm` insists on it)"
-            raise EnvironmentMissing(told, "unset BPFSMITH_ACCEL")
+            raise EnvironmentMissing(
+                told, "unset BPFSMITH_ACCEL", hint="without it guests are emulated where they must be"
+            )
         return found
 
     def _accel(self, folder: str) -> str:
