@@ -141,7 +141,6 @@ def test_a_template_of_another_agent_goes(own_cache: store.Prepared, token: str)
 # ------------------------------------------------------------ disk and memory
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not FULL, reason="a real small file system is tried instead")
 def test_a_full_disk_costs_the_template_and_not_the_guest(
     own_cache: store.Prepared, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,12 @@ INSTALLED = any(one.value == "bpfsmith.pytest_plugin" for one in importlib.metad
 WORDS = ("-p", "no:cacheprovider", *(() if INSTALLED else ("-p", "bpfsmith.pytest_plugin")))
 
 
+@pytest.fixture(autouse=True)
+def kernels_of_this_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pytester` gives its tests a home of their own, and a user's cache is in the home."""
+    monkeypatch.setenv("BPFSMITH_CACHE", os.path.dirname(store.folder()))
+
+
 def outcomes(pytester: pytest.Pytester, *words: str) -> tuple[dict[str, int], str]:
     done = pytester.runpytest_subprocess(*WORDS, "-rs", *words)
     return done.parseoutcomes(), done.stdout.str()
