@@ -41,15 +41,17 @@ def output(command: str, folder: str, kind: str = "") -> list[str] | None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     # What somebody has built in the examples must not change the page: objects are looked for in an empty folder.
     own = {"NO_COLOR": "1", "COLUMNS": "100", "PATH": path, "CARGO_TARGET_DIR": str(ROOT / "target/none")}
-    done = subprocess.run(
-        words,
-        cwd=ROOT / folder,
-        env=os.environ | own,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    # The first time, guests say that they boot: a page shows what a user sees from then on.
+    for _ in range(2 if kind == "lab" else 1):
+        done = subprocess.run(
+            words,
+            cwd=ROOT / folder,
+            env=os.environ | own,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
     # 3: the environment lacks something; 77: there is no such network here.
     if kind and done.returncode in (3, 77):
         if kind in os.environ.get("BPFSMITH_REQUIRE", "").split(","):
