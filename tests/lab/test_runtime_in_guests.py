@@ -7,9 +7,9 @@ import os
 from collections import Counter
 from typing import Any
 
-import guest_suite
 import pytest
 
+import guest_suite
 from bpfsmith.lab import store
 from bpfsmith.lab.kernels.matrix import DEFAULT
 
