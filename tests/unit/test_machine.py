@@ -71,6 +71,7 @@ def test_an_unknown_ability_is_not_required_silently(tmp_path: Path) -> None:
 def test_the_wheel_is_asked_for_by_name(tmp_path: Path) -> None:
     (tmp_path / "bpfsmith").mkdir()
     (tmp_path / "bpfsmith/__init__.py").touch()
+    (tmp_path / "bpfsmith/pytest_plugin.py").touch()  # the installed wheel's entry point names it
     said = run_pytest(tmp_path, "def test_it(): pass", BPFSMITH_WHEEL="1", PYTHONPATH=str(tmp_path))
     assert "the suite tests the installed wheel" in said
 

@@ -56,6 +56,7 @@ def test_other_blocks_are_made_anew(readme: ModuleType, monkeypatch: pytest.Monk
 def test_what_must_run_must_run(readme: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the lab is required, a block of it that could not be made is a failure."""
     program = shlex.join([sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.delenv("BPFSMITH_REQUIRE", raising=False)
     assert readme.output(program, ".", "lab") is None
     monkeypatch.setenv("BPFSMITH_REQUIRE", "root,lab")
     with pytest.raises(SystemExit):
