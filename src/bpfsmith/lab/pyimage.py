@@ -263,7 +263,7 @@ def _kept(path: str) -> bytes | None:
     try:
         data = _read(cache_from_source(path))
         told = os.stat(path)
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError):  # the latter is importlib's word for a Python that keeps no byte code
         return None
     wanted = MAGIC_NUMBER + bytes(4) + (int(told.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little")
     if data[:16] != wanted + (told.st_size & 0xFFFFFFFF).to_bytes(4, "little"):
