@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Proved", "prove"]
 
 # Findings about what the kernel does with a program; others claim nothing a verdict could show.
-_PHASES = ("load", "verifier")
+_PHASES = ("load", "verify")
 _SHOWN = 3
 
 

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "PHASES", "Entry", "find", "get", "listing", "select"]
 
-GROUPS = ("correctness", "verifier", "portability", "perf", "security", "style", "engine")
-PHASES = ("compile", "link", "load", "verifier", "attach", "silent")
+GROUPS = (
+    "aya-version", "build", "maps", "programs", "attach", "logging", "no-std", "performance", "unsafe", "cross",
+    "kernel-layout", "meaning", "portability", "engine",
+)  # fmt: skip
+PHASES = ("compile", "link", "load", "verify", "attach", "silent")
 
 
 class Entry:
@@ -100,7 +103,7 @@ def get(word: str) -> Rule:
 def select(words: Iterable[str] | None, ignore: Iterable[str] = ()) -> tuple[Entry, ...]:
     """The rules that `words` name (None: all) without those that `ignore` names; ignoring wins.
 
-    A word is a code, a name, the start of a code (`OBJ`, `AYA1`), a group (`perf`), `phase:silent`, `severity:error`
+    A word is a code, a name, the start of a code (`OBJ`, `AYA1`), a group (`maps`), `phase:silent`, `severity:error`
     or `all`. `InputError` with near matches for any other word.
     """
     chosen = set(_entries()) if words is None else {code for word in words for code in _matching(word)}

@@ -5,8 +5,8 @@ The module's docstring is the rule's documentation: a first line that says what 
 
     class HelperNotAllowed(ObjectRule):
         severity = "error"
-        group = "verifier"
-        phase = "verifier"
+        group = "programs"
+        phase = "verify"
 
         def check(self, obj, ctx):
             for program in obj.programs:
@@ -44,15 +44,21 @@ class Rule:
     `supersedes` names rules whose finding at the same place says less: theirs is dropped. `supersedes_in_program`
     names those whose finding about the same program does, wherever it points: an object's place is the instruction's,
     which need not be the line that a source rule shows.
+
+    `words` (source rules): identifiers of which a project must have at least one for the rule to say anything; without
+    one it is not even imported. `preview`: too young or too often wrong to run unless asked for, by `--preview` or by
+    its own code or name.
     """
 
     code: ClassVar[str] = ""
     name: ClassVar[str] = ""
     severity: ClassVar[str] = "warning"
-    group: ClassVar[str] = "correctness"
+    group: ClassVar[str] = "programs"
     phase: ClassVar[str] = "silent"
     since_version: ClassVar[str] = "0.1.0"
     asks: ClassVar[str] = ""
+    preview: ClassVar[bool] = False
+    words: ClassVar[tuple[str, ...]] = ()
     supersedes: ClassVar[tuple[str, ...]] = ()
     supersedes_in_program: ClassVar[tuple[str, ...]] = ()
 

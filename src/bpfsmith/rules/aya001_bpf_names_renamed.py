@@ -47,7 +47,7 @@ NAMES = {"aya::Bpf": "Ebpf", "aya::BpfLoader": "EbpfLoader", "aya::BpfError": "E
 
 class BpfNamesRenamed(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 class AyaBpfCrate(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 class BpfLoggerRenamed(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

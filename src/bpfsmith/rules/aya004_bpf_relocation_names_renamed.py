@@ -49,7 +49,7 @@ NAMES = {
 
 class BpfRelocationNamesRenamed(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

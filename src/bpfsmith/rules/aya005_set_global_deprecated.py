@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 class SetGlobalDeprecated(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

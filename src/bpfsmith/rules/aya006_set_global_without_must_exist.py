@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 class SetGlobalWithoutMustExist(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

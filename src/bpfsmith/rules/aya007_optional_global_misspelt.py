@@ -62,7 +62,7 @@ def _globals(project: Project) -> set[str] | None:
 
 class OptionalGlobalMisspelt(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "cross"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

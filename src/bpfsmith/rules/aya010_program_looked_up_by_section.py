@@ -58,7 +58,7 @@ def _known(project: Project) -> set[str] | None:
 
 class ProgramLookedUpBySection(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "cross"
     phase = "load"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ _RENAMED = {
 
 class ProgramNameArgument(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def _in_result(expr: Expr) -> bool:
 
 class OptionUsedAsResult(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ _MODES = {"default": "default", "SKB_MODE": "Skb", "DRV_MODE": "Driver", "HW_MOD
 
 class XdpFlagsRemoved(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

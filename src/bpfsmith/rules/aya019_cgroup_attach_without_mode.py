@@ -54,7 +54,7 @@ _ARGUMENTS = {
 
 class CgroupAttachWithoutMode(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

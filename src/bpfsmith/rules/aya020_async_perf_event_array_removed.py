@@ -46,7 +46,7 @@ _NAMES = frozenset({"aya::maps::AsyncPerfEventArray", "aya::maps::AsyncPerfEvent
 
 class AsyncPerfEventArrayRemoved(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 class ReadEventsRemoved(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

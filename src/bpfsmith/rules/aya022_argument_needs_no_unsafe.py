@@ -50,7 +50,7 @@ _CONTEXTS = frozenset(
 
 class ArgumentNeedsNoUnsafe(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

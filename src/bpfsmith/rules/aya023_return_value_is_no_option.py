@@ -75,7 +75,7 @@ def _as_option(call: Expr) -> Expr | None:  # noqa: PLR0911 - one return a use
 
 class ReturnValueIsNoOption(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 class ReturnProbeContext(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

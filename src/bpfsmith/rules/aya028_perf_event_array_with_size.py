@@ -51,7 +51,7 @@ _OLD = frozenset(
 
 class PerfEventArrayWithSize(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -79,7 +79,7 @@ def _used(call: Expr) -> bool:  # noqa: PLR0911 - one return a use
 
 class TailCallResult(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ def _allowed(file: SourceFile) -> bool:
 
 class MapStaticMut(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "unsafe"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

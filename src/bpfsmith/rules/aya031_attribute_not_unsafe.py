@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 class AttributeNotUnsafe(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "build"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def _number(text: str) -> int | None:
 
 class ProbeOffsetNotDecimal(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "programs"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ _NEW = {
 
 class StringHelperDeprecated(SourceRule):
     severity = "warning"
-    group = "style"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 class SyscallPrefixDeprecated(SourceRule):
     severity = "warning"
-    group = "portability"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ def _line(path: str, channel: str) -> int:
 
 class RustTooOld(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "build"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

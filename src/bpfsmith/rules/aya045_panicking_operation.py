@@ -219,8 +219,8 @@ def _generated(file: SourceFile) -> bool:
 
 class PanickingOperation(SourceRule):
     severity = "warning"
-    group = "verifier"
-    phase = "verifier"
+    group = "no-std"
+    phase = "verify"
     supersedes = ("OBJ024",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

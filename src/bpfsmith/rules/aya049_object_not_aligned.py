@@ -81,7 +81,7 @@ def _included(data: Expr | None) -> Expr | None:
 
 class ObjectNotAligned(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "build"
     phase = "load"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

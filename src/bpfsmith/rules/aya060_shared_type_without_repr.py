@@ -93,7 +93,7 @@ def _shared(project: Project, crate: Crate, path: str | None) -> Item | None:
 
 class SharedTypeWithoutRepr(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "cross"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -163,8 +163,8 @@ def _never_fails(expr: Expr) -> bool:
 
 class RingBufferEntryLeaked(SourceRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "maps"
+    phase = "verify"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):

@@ -69,7 +69,7 @@ def _owned(init: Expr) -> bool:
 
 class ProgramArrayDropped(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "cross"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

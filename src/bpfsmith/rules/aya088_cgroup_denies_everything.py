@@ -53,7 +53,7 @@ _MACROS = frozenset(
 
 class CgroupDeniesEverything(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
     supersedes_in_program = ("OBJ013",)
 

@@ -46,7 +46,7 @@ _MACROS = frozenset({"sk_msg"})
 
 class SkMsgDropsEverything(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
     supersedes_in_program = ("OBJ013",)
 

@@ -64,7 +64,7 @@ def _observes(item: Item) -> bool:
 
 class SocketFilterDropsEverything(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
     supersedes_in_program = ("OBJ013",)
 

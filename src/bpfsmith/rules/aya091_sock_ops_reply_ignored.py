@@ -61,7 +61,7 @@ def _writes_no_reply(item: Item) -> bool:
 
 class SockOpsReplyIgnored(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
     supersedes_in_program = ("OBJ013",)
 

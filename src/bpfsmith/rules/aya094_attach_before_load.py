@@ -77,7 +77,7 @@ def _loads_programs(crate: Crate) -> bool:
 
 class AttachBeforeLoad(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "attach"
     phase = "attach"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 class TracepointHalfNamed(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "programs"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

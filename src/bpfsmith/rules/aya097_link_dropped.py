@@ -72,7 +72,7 @@ def _attachments(let: Let) -> list[Expr]:
 
 class LinkDropped(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "attach"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ _MODES = frozenset({f"aya::programs::CgroupAttachMode::{mode}" for mode in ("All
 
 class CgroupModeRefused(SourceRule):
     severity = "warning"
-    group = "portability"
+    group = "attach"
     phase = "attach"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

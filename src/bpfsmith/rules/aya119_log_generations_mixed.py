@@ -64,7 +64,7 @@ def _logs(crate: Crate, name: str) -> bool:
 
 class LogGenerationsMixed(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "logging"
     phase = "load"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

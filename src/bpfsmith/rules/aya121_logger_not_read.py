@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 class LoggerNotRead(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "logging"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

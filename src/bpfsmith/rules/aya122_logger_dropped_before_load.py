@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 class LoggerDroppedBeforeLoad(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "logging"
     phase = "load"
     supersedes = ("AYA121",)
 

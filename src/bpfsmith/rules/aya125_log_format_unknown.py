@@ -63,7 +63,7 @@ def _braces(text: str) -> Iterator[tuple[int, str]]:
 
 class LogFormatUnknown(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "logging"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

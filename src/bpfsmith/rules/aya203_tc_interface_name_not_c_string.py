@@ -47,7 +47,7 @@ _CLASSIFIER = frozenset({"aya::programs::SchedClassifier"})
 
 class TcInterfaceNameNotCString(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 class QdiscDetachOldForm(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 class LoaderBtfOption(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

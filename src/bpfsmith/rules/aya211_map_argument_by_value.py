@@ -57,7 +57,7 @@ _ARGUMENTS: dict[str, dict[str, tuple[int, ...]]] = {
 
 class MapArgumentByValue(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 class PerfEventArrayOpenRemoved(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

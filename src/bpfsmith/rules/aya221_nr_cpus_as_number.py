@@ -74,7 +74,7 @@ def _let_used_as_number(value: Expr) -> bool:
 
 class NrCpusAsNumber(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

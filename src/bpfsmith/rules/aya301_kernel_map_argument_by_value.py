@@ -55,7 +55,7 @@ _ARGUMENTS: dict[str, dict[str, tuple[int, ...]]] = {
 
 class KernelMapArgumentByValue(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ _VALUE = {("RingBuf", "output"): 0, ("PerfEventArray", "output"): 1, ("PerfEvent
 
 class KernelOutputByValue(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

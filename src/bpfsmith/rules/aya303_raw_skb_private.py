@@ -46,7 +46,7 @@ _CONTEXTS = frozenset({"aya_ebpf::programs::TcContext", "aya_ebpf::programs::SkB
 
 class RawSkbPrivate(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

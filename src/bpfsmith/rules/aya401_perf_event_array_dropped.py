@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 class PerfEventArrayDropped(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "maps"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

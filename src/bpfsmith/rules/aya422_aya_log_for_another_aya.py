@@ -50,7 +50,7 @@ _SETS = (("0.4.0", "0.16"), ("0.3.0", "0.14"), ("0.2.1", "0.13"), ("0.2.0", "0.1
 
 class AyaLogForAnotherAya(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

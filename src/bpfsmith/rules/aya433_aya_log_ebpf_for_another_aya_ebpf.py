@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 class AyaLogEbpfForAnotherAyaEbpf(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "aya-version"
     phase = "link"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def _line(path: str, name: str, version: str) -> int:
 
 class YankedAyaVersion(SourceRule):
     severity = "warning"
-    group = "correctness"
+    group = "aya-version"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

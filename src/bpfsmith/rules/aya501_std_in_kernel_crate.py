@@ -126,7 +126,7 @@ def _module_gated(file: SourceFile) -> bool:
 
 class StdInKernelCrate(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "no-std"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

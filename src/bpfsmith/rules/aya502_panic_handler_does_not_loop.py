@@ -64,7 +64,7 @@ def _why(call: Expr) -> str | None:
 
 class PanicHandlerDoesNotLoop(SourceRule):
     severity = "warning"
-    group = "security"
+    group = "unsafe"
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

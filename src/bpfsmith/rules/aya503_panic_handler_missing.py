@@ -58,7 +58,7 @@ fn panic(_info: &core::panic::PanicInfo) -> ! {
 
 class PanicHandlerMissing(SourceRule):
     severity = "error"
-    group = "correctness"
+    group = "no-std"
     phase = "compile"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ from bpfsmith.rules._base import EngineRule
 
 class RejectedByKernel(EngineRule):
     severity = "error"
-    phase = "verifier"
+    phase = "verify"
 
 
 RULE = RejectedByKernel()

@@ -66,8 +66,8 @@ _SLEEPING_CALLBACK = "bpf_wq_set_callback"
 
 class HelperNotAllowed(ObjectRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         for program in linkable(obj):

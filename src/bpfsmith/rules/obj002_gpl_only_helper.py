@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 class GplOnlyHelper(ObjectRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         if not obj.license or obj.gpl_compatible:  # without any, OBJ003 says so

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 class LicenseMissing(ObjectRule):
     severity = "warning"
-    group = "correctness"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         if obj.programs and not obj.license:

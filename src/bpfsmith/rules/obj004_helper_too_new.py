@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 class HelperTooNew(ObjectRule):
     severity = "error"
     group = "portability"
-    phase = "verifier"
+    phase = "verify"
     asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

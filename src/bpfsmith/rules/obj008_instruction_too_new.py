@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 class InstructionTooNew(ObjectRule):
     severity = "error"
     group = "portability"
-    phase = "verifier"
+    phase = "verify"
     asks = "kernels"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 class UnknownSection(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "load"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

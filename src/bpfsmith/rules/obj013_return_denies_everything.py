@@ -61,7 +61,7 @@ _ELSEWHERE = frozenset((12, 187))
 
 class ReturnDeniesEverything(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -72,8 +72,8 @@ _FRAMES = 8  # MAX_CALL_FRAMES, the entry included
 
 class StackTooDeep(ObjectRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         for program in linkable(obj):

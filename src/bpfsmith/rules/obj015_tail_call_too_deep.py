@@ -73,8 +73,8 @@ _TAIL_CALL = 12
 
 class TailCallTooDeep(ObjectRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         asked = [series for series in ctx.kernels.series if series_key(series) >= _SINCE]

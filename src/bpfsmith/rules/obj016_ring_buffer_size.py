@@ -56,7 +56,7 @@ _BIGGEST = 1 << 31  # max_entries has 32 bits
 
 class RingBufferSize(ObjectRule):
     severity = "warning"
-    group = "portability"
+    group = "maps"
     phase = "load"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 class PerCpuValueTooBig(ObjectRule):
     severity = "error"
-    group = "verifier"
+    group = "maps"
     phase = "load"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -51,7 +51,7 @@ _KEPT = 15
 
 class MapNamesCollide(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "maps"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

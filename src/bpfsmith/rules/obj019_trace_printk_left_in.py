@@ -52,7 +52,7 @@ _SHOWN = 4
 
 class TracePrintkLeftIn(ObjectRule):
     severity = "warning"
-    group = "perf"
+    group = "performance"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ _OF_A_TASK = frozenset(("cgroup_sock", "cgroup_sock_addr", "sk_msg"))
 
 class ProbeReadInNetworkProgram(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "programs"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ _LOWER = (1 << 32) - 1
 
 class PerfEventArrayInsteadOfRingBuffer(ObjectRule):
     severity = "note"
-    group = "perf"
+    group = "performance"
     phase = "silent"
     asks = "kernels"
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 class DebugInformationMissing(ObjectRule):
     severity = "warning"
-    group = "portability"
+    group = "build"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -76,8 +76,8 @@ _OTHER = ("a panic", "return a verdict or an error instead")
 
 class PathNeverReturns(ObjectRule):
     severity = "error"
-    group = "verifier"
-    phase = "verifier"
+    group = "programs"
+    phase = "verify"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:
         gone = [text for kind, text in obj.notes if kind == "function-without-instructions"]

@@ -55,7 +55,7 @@ _WORTH = 16  # bytes in a program
 
 class ByteByByteCopy(ObjectRule):
     severity = "warning"
-    group = "perf"
+    group = "performance"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ _MEMORY = frozenset(("memcpy", "memset", "memmove", "memcmp", "bcmp", "strlen", 
 
 class UnresolvedExtern(ObjectRule):
     severity = "error"
-    group = "correctness"
+    group = "build"
     phase = "load"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

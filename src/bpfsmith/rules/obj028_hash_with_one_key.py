@@ -65,7 +65,7 @@ _ANY = 0  # BPF_ANY
 
 class HashWithOneKey(ObjectRule):
     severity = "warning"
-    group = "perf"
+    group = "performance"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ _RUNTIME = frozenset(("memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen")
 
 class MapUnused(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "maps"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ _NOEXIST = 1
 
 class MapAccessAlwaysFails(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "maps"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

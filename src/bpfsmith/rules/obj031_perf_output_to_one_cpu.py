@@ -52,7 +52,7 @@ _CURRENT_CPU = 0xFFFF_FFFF
 
 class PerfOutputToOneCpu(ObjectRule):
     severity = "warning"
-    group = "correctness"
+    group = "maps"
     phase = "silent"
 
     def check(self, obj: Object, ctx: CheckContext) -> Iterator[Finding]:

@@ -409,7 +409,7 @@ class SourceFile:
     """One parsed Rust file. `module` is its module path in the crate (`()` for a root), `crate` where it belongs."""
 
     __slots__ = (
-        "_by_kind", "attrs", "cache", "crate", "exprs", "items", "lines", "module", "notes", "path", "paths",
+        "_by_kind", "_by_name", "attrs", "cache", "crate", "exprs", "items", "lines", "module", "notes", "path", "paths",
         "raw_exprs", "root", "text", "uses",
     )  # fmt: skip
 
@@ -438,6 +438,7 @@ class SourceFile:
         self.uses = [Use(raw) for raw in read["uses"]]
         self.cache: dict[Any, Any] = {}  # what `names` and `types` found out already
         self._by_kind: dict[str, list[int]] | None = None
+        self._by_name: dict[tuple[str, str], list[int]] | None = None
 
     def __repr__(self) -> str:
         return f"SourceFile({self.path})"
@@ -454,6 +455,43 @@ class SourceFile:
         for kind in kinds:
             for at in self._by_kind.get(kind, ()):
                 yield self.exprs[at]
+
+    def methods(self, *names: str) -> Iterator[Expr]:
+        """The method calls with one of these names."""
+        for name in names:
+            for at in self._named("method", name):
+                yield self.exprs[at]
+
+    def calls(self, *names: str) -> Iterator[Expr]:
+        """The calls of a path whose last segment is one of these: `new` finds `RingBuf::new(..)`."""
+        for name in names:
+            for at in self._named("call", name):
+                yield self.exprs[at]
+
+    def macros(self, *names: str) -> Iterator[Expr]:
+        """The macro calls with one of these last segments."""
+        for name in names:
+            for at in self._named("macro", name):
+                yield self.exprs[at]
+
+    def has(self, *words: str) -> bool:
+        """Whether one of these identifiers stands in the file (or seems to: comments and strings count)."""
+        return any(word in self.text for word in words)
+
+    def _named(self, kind: str, name: str) -> list[int]:
+        if self._by_name is None:
+            self._by_name = {}
+            for at, raw in enumerate(self.raw_exprs):
+                found = ""
+                if raw[0] == "method":
+                    found = raw[5]
+                elif raw[0] == "macro":
+                    found = raw[4].rpartition("::")[2]
+                elif raw[0] == "call" and raw[4] >= 0 and self.raw_exprs[raw[4]][0] == "path":
+                    found = self.raw_exprs[raw[4]][4].rpartition("::")[2]
+                if found:
+                    self._by_name.setdefault((raw[0], found), []).append(at)
+        return self._by_name.get((kind, name), [])
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of a character offset, both from 1."""
