@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith.source.project import Project
     from bpfsmith.source.rust import SourceFile
 
 __all__ = [
@@ -141,8 +142,7 @@ class Crate:
 
     __slots__ = (
         "build_rs", "data", "dependencies", "edition", "files", "folder", "lock", "manifest", "manifest_text",
-        "name", "profiles",
-        "role", "workspace",
+        "name", "profiles", "project", "role", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -167,6 +167,7 @@ class Crate:
         self.build_rs: str | None = own if build is not False and os.path.isfile(own) else None
         self.files: list[SourceFile] = []
         self.role = "other"
+        self.project: Project | None = None  # where its path dependencies are found
         self.manifest_text: str | None = None
 
     def __repr__(self) -> str:

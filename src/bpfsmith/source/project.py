@@ -32,7 +32,7 @@ class Project:
     versions, `objects` are built kernel programs (newest per name), `build_hint` is the command that builds them.
     """
 
-    __slots__ = ("_objects", "all_crates", "crates", "lock", "notes", "root")
+    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "root")
 
     def __init__(self, root: str, crates: list[Crate], all_crates: list[Crate]) -> None:
         self.root = root
@@ -45,6 +45,9 @@ class Project:
                 if name in FAMILY:
                     self.lock[name] = sorted({*self.lock.get(name, ()), *versions})
         self._objects: list[BuiltObject] | None = None
+        self.cache: dict[Any, Any] = {}  # what was found out about all of it: the model of `source.aya`
+        for crate in all_crates:
+            crate.project = self
 
     def __repr__(self) -> str:
         return f"Project({self.root}: {', '.join(f'{crate.name} {crate.role}' for crate in self.all_crates)})"
