@@ -59,7 +59,9 @@ def open_input(path: str) -> BinaryIO:
 
     if S_ISFIFO(os.stat(path).st_mode) and os.path.lexists(os.path.realpath(path)):
         raise OSError(EINVAL, "it is a named pipe, no file", path)
-    return open(path, "rb")
+    from bpfsmith.read.overlay import opened
+
+    return opened(path)
 
 
 def find(folder: str) -> list[str]:

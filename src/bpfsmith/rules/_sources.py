@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith.model.finding import Span
+from bpfsmith.read.overlay import opened
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Sources:
         """The lines of a file without their ends, None when it cannot be read; what is not UTF-8 is replaced."""
         if path not in self._texts:
             try:
-                with open(os.path.join(self._cwd, path), "rb") as file:
+                with opened(os.path.join(self._cwd, path)) as file:
                     data = file.read(_MAX_SOURCE)
             except OSError:
                 self._texts[path] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith.model.errors import InputError
+from bpfsmith.read.overlay import text_of
 from bpfsmith.source.versions import VersionRange
 
 TYPE_CHECKING = False
@@ -192,6 +193,9 @@ class Crate:
         wanted = self.dependency(package)
         if wanted is None:
             return None
+        target = self.project.target if self.project is not None else None
+        if target is not None and package in target and wanted.git is None and wanted.path is None:
+            return VersionRange.of(target[package])
         locked = self.lock.used_by(self.name, package)
         if locked is None and self.name not in self.lock.packages:
             many = self.lock.packages.get(package, [])
@@ -261,8 +265,7 @@ class Crate:
         """The line of the manifest on which `text` is a key, 1 when it is not found."""
         if self.manifest_text is None:
             try:
-                with open(self.manifest, encoding="utf-8", errors="replace") as file:
-                    self.manifest_text = file.read(_MAX_TOML)
+                self.manifest_text = text_of(self.manifest, _MAX_TOML)
             except OSError:
                 self.manifest_text = ""
         for number, line in enumerate(self.manifest_text.split("\n"), 1):
@@ -348,8 +351,7 @@ def toolchain_file(folder: str) -> str | None:
 
 def _channel(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(1 << 16)
+        text = text_of(path, 1 << 16)
     except OSError:
         return None
     if "[toolchain]" not in text:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read.overlay import opened
 from bpfsmith.source.cargo import FAMILY, Crate, Lock, read_toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from bpfsmith.source.built import BuiltObject
@@ -32,7 +33,7 @@ class Project:
     versions, `objects` are built kernel programs (newest per name), `build_hint` is the command that builds them.
     """
 
-    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "root")
+    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "root", "target")
 
     def __init__(self, root: str, crates: list[Crate], all_crates: list[Crate]) -> None:
         self.root = root
@@ -44,6 +45,8 @@ class Project:
             for name, versions in crate.lock.versions.items():
                 if name in FAMILY:
                     self.lock[name] = sorted({*self.lock.get(name, ()), *versions})
+        # Crate -> the version it is to have: what `Crate.version` answers instead of the lock file, if it is set.
+        self.target: Mapping[str, str] | None = None
         self._objects: list[BuiltObject] | None = None
         self.cache: dict[Any, Any] = {}  # what was found out about all of it: the model of `source.aya`
         for crate in all_crates:
@@ -197,7 +200,7 @@ def _read_sources(crate: Crate) -> None:
         found = []
         for path, top, module in pending:
             try:
-                with open(path, "rb") as file:
+                with opened(path) as file:
                     datas.append(file.read(_MAX_SOURCE))
             except OSError:
                 continue  # the compiler will say so
