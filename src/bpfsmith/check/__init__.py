@@ -29,6 +29,9 @@ def check(
     config: str | os.PathLike[str] | None = None,
     baseline: str | os.PathLike[str] | None = None,
     prove: bool = False,
+    fix: bool = False,
+    unsafe_fixes: bool = False,
+    diff: bool = False,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
@@ -37,6 +40,10 @@ def check(
     resolve CO-RE relocations against. One of a kind needs no list. Nothing of a project is executed unless `build` is
     true. `prove`: real kernels judge the programs (as `verify` has them), and back or contradict what is said of
     kernels; without it none is booted or asked.
+
+    `fix`: makes the safe fixes (with `unsafe_fixes` those too that change what a program does), in files of the project
+    only; the report is about what is left, and `Report.mended` says what was done. `diff` says what would be done, as
+    `Report.mended.diff`, and writes nothing.
 
     Raises `InputError` when the arguments or the configuration cannot be used at all; a single bad file is in
     `Report.errors` instead, and the others are still checked.
@@ -68,7 +75,11 @@ def check(
         baseline=None if baseline is None else fspath(baseline),
         prove=prove,
     )
-    return run(listed, options)
+    if not fix and not diff:
+        return run(listed, options)
+    from bpfsmith.check.fix import SAFE, UNSAFE, mend
+
+    return mend(lambda: run(listed, options), UNSAFE if unsafe_fixes else SAFE, write=not diff)
 
 
 def _paths(name: str, told: object) -> list[str]:

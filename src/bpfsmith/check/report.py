@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
+    from bpfsmith.check.fix import Mended
     from bpfsmith.model.errors import BpfsmithError
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._sources import Sources
@@ -28,10 +29,11 @@ def strictest(bars: Iterable[str]) -> str:
 class Report:
     """What one check found.
 
-    `exit_code`: 0 clean, 1 findings from `fail_on` up, 2 bad input, 3 environment, 4 our bug.
+    `exit_code`: 0 clean, 1 findings from `fail_on` up, 2 bad input, 3 environment, 4 our bug. `mended` is what `fix`
+    did (or `diff` would do); then the findings are those that are left. With `diff` 1 means: something would change.
     """
 
-    __slots__ = ("errors", "fail_on", "files", "findings", "loads", "notes", "sources", "suppressed")
+    __slots__ = ("errors", "fail_on", "files", "findings", "loads", "mended", "notes", "sources", "suppressed")
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class Report:
         errors: Iterable[BpfsmithError] = (),
         fail_on: str = DEFAULT_FAIL_ON,
         sources: Sources | None = None,
+        mended: Mended | None = None,
     ) -> None:
         self.findings: tuple[Finding, ...] = tuple(findings)
         self.files = files
@@ -54,6 +57,46 @@ class Report:
         self.errors: tuple[BpfsmithError, ...] = tuple(errors)
         self.fail_on = fail_on
         self.sources = sources
+        self.mended = mended
+
+    def after(self, mended: Mended, errors: Iterable[BpfsmithError]) -> Report:
+        """The report with what was mended."""
+        return Report(
+            self.findings,
+            files=self.files,
+            suppressed=self.suppressed,
+            notes=self.notes,
+            loads=self.loads,
+            errors=(*self.errors, *errors),
+            fail_on=self.fail_on,
+            sources=self.sources,
+            mended=mended,
+        )
+
+    @property
+    def mendable(self) -> tuple[int, int]:
+        """How many findings `--fix` would mend, and how many more `--unsafe-fixes` would."""
+        from bpfsmith.check.fix import SAFE, UNSAFE, fix_for
+
+        safe = sum(fix_for(one, SAFE) is not None for one in self.findings)
+        return safe, sum(fix_for(one, UNSAFE) is not None for one in self.findings) - safe
+
+    @property
+    def mending(self) -> str:
+        """One line about it: `mended 3 of 5`, or what `--fix` could do; empty when there is nothing to say."""
+        safe, more = self.mendable
+        unsafe = f"{more} more with `--unsafe-fixes`" if more else ""
+        if self.mended is None:
+            if safe:
+                return f"{safe} can be mended with `--fix`" + (f", {unsafe}" if unsafe else "")
+            return f"{more} can be mended with `--fix --unsafe-fixes`" if more else ""
+        done = len(self.mended.mended)
+        if not done and not self.findings:
+            return ""
+        word = "mended" if self.mended.written else "would mend"
+        count = len(self.mended.files)
+        files = f" in {count} file{'' if count == 1 else 's'}" if done else ""
+        return f"{word} {done} of {done + len(self.findings)}{files}" + (f", {unsafe}" if unsafe else "")
 
     @property
     def summary(self) -> Mapping[str, int]:
@@ -70,6 +113,8 @@ class Report:
         for code in (4, 2, 3):
             if code in codes:
                 return code
+        if self.mended is not None and not self.mended.written:
+            return int(bool(self.mended.files))
         if self.fail_on == "never":
             return 0
         failing = SEVERITIES[: SEVERITIES.index(self.fail_on) + 1]
@@ -81,8 +126,21 @@ class Report:
             "version": 1,
             "findings": [finding.to_json() for finding in self.findings],
             "summary": dict(self.summary),
+            "mending": self._mending(),
             "notes": [*self.loads, *self.notes],
             "errors": [error.to_json() for error in self.errors],
+        }
+
+    def _mending(self) -> dict[str, Any]:
+        safe, unsafe = self.mendable
+        done = self.mended
+        return {
+            "safe": safe,
+            "unsafe": unsafe,
+            "mended": [one.to_json() for one in done.mended] if done is not None else [],
+            "files": list(done.files) if done is not None else [],
+            "written": done is not None and done.written,
+            "diff": done.diff if done is not None else "",
         }
 
     def __repr__(self) -> str:

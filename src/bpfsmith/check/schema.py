@@ -26,6 +26,16 @@ def schema() -> dict[str, Any]:
                 "version": {"const": 1},
                 "findings": _array({"$ref": "#/$defs/finding"}),
                 "summary": _object(dict.fromkeys(("files", *SEVERITIES, "suppressed"), _COUNT)),
+                "mending": _object(
+                    {
+                        "safe": {**_COUNT, "description": "findings that `--fix` would mend"},
+                        "unsafe": {**_COUNT, "description": "findings that only `--unsafe-fixes` would mend"},
+                        "mended": _array({"$ref": "#/$defs/finding"}, "with places as they were when it was mended"),
+                        "files": _array(_TEXT, "what `--fix` wrote, or `--diff` would"),
+                        "written": {"type": "boolean"},
+                        "diff": {**_TEXT, "description": "unified, empty without `--fix` and `--diff`"},
+                    }
+                ),
                 "notes": _array(_TEXT, "what was noticed: earliest kernels, which of several builds was taken"),
                 "errors": _array(
                     _object(dict.fromkeys(("kind", "message", "where", "hint"), _TEXT)),

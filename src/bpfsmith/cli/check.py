@@ -38,6 +38,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--build", action="store_true", help="run the project's own build first; nothing is executed without it"
     )
+    parser.add_argument("--fix", action="store_true", help="mend what has a safe fix, and report what is left")
+    parser.add_argument(
+        "--unsafe-fixes", action="store_true", help="with --fix or --diff: fixes too that may change what is done"
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="print what --fix would change and write nothing; exit 1 if it would"
+    )
     parser.add_argument("--format", choices=formats(), default="text", help="how to print the findings (default: text)")
     parser.add_argument("--fail-on", choices=FAIL_ON, help="exit 1 from this severity up (default: warning)")
     parser.add_argument("--config", metavar="FILE", help="instead of the nearest bpfsmith.toml")
@@ -77,13 +84,20 @@ def run(args: argparse.Namespace) -> int:
         config=args.config,
         baseline=args.baseline,
         prove=args.prove,
+        fix=args.fix,
+        unsafe_fixes=args.unsafe_fixes,
+        diff=args.diff,
     )
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:
         utf8_output()
-    if chosen.machine or report.findings or report.summary["files"] or not report.errors:
+    if args.diff and report.mended is not None and args.format not in ("json", "sarif"):
+        sys.stdout.write(report.mended.diff)
+    elif chosen.machine or report.findings or report.summary["files"] or not report.errors:
         sys.stdout.write(chosen.render(report))  # "no findings" would be no answer to what could not be read
     sys.stdout.flush()
+    if report.mended is not None and report.mending and (args.diff or args.format != "text"):
+        sys.stderr.write(f"{report.mending}\n")  # not among what programs read
     for error in report.errors:
         say(error)
     return report.exit_code

@@ -1,35 +1,38 @@
 """Texts that are read instead of files: what fixes have made of them and nobody has written yet.
 
-Whatever reads sources, manifests or settings opens them by `opened`. Within `laid(texts)` it gets those texts, in the
-same thread and what it awaits; outside, and for all other paths, the file.
+Whatever reads sources, manifests or settings opens them by `opened`. Within `with Overlay()` every file is read once:
+later readings in the same thread get what the first one saw, or the text that was laid over it since. So what several
+rounds of fixes say of places, and what is compared before anything is written, is about one and the same state.
 """
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
-__all__ = ["covers", "laid", "opened", "text_of"]
+__all__ = ["Overlay", "covers", "opened", "text_of"]
 
-_NOTHING: Mapping[str, bytes] = {}
-_laid: ContextVar[Mapping[str, bytes]] = ContextVar("laid", default=_NOTHING)
+_MAX_KEPT = 64 << 20  # bytes; what is bigger is nothing that anyone edits
+_laid: ContextVar[Overlay | None] = ContextVar("laid", default=None)
 
 
-class laid:  # noqa: N801 - used as `with laid(texts):`
-    """Lays texts over files, by absolute path. The mapping is kept, so that it may grow inside."""
+class Overlay:
+    """`seen` is what was read, `texts` what is to be read instead; both by the file's real path."""
 
-    __slots__ = ("_texts", "_token")
+    __slots__ = ("_token", "seen", "texts")
 
-    def __init__(self, texts: Mapping[str, bytes]) -> None:
-        self._texts = texts
+    def __init__(self) -> None:
+        self.seen: dict[str, bytes] = {}
+        self.texts: dict[str, bytes] = {}
 
-    def __enter__(self) -> None:
-        self._token = _laid.set(self._texts)
+    def __enter__(self) -> Self:
+        self._token = _laid.set(self)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -38,22 +41,34 @@ class laid:  # noqa: N801 - used as `with laid(texts):`
 
 
 def covers() -> bool:
-    """Whether any file is covered: then what is known of files on disk (a cache) does not hold."""
-    return bool(_laid.get())
+    """Whether readings are kept or covered here: then what a cache knows of the files on disk does not hold."""
+    return _laid.get() is not None
 
 
 def opened(path: str) -> BinaryIO:
     """The file as bytes, or what is laid over it."""
-    texts = _laid.get()
-    if texts:
-        from os.path import abspath
+    overlay = _laid.get()
+    if overlay is None:
+        return open(path, "rb")
+    return _kept(overlay, path)
 
-        found = texts.get(abspath(path))
-        if found is not None:
-            from io import BytesIO
 
-            return BytesIO(found)
-    return open(path, "rb")
+def _kept(overlay: Overlay, path: str) -> BinaryIO:
+    from io import BytesIO
+    from stat import S_ISREG
+
+    real = os.path.realpath(path)
+    found = overlay.texts.get(real)
+    if found is None:
+        found = overlay.seen.get(real)
+    if found is None:
+        file = open(path, "rb")  # noqa: SIM115 - handed to the caller when it is not kept
+        state = os.fstat(file.fileno())
+        if not S_ISREG(state.st_mode) or state.st_size > _MAX_KEPT:
+            return file
+        with file:
+            found = overlay.seen[real] = file.read()
+    return BytesIO(found)
 
 
 def text_of(path: str, limit: int) -> str:

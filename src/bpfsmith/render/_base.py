@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         @property
         def summary(self) -> Mapping[str, int]: ...
 
+        @property
+        def mending(self) -> str: ...
+
         def to_json(self) -> dict[str, Any]: ...
 
 

@@ -172,6 +172,8 @@ class Text(Renderer):
         files = f"{counts['files']} file{'' if counts['files'] == 1 else 's'}"
         suppressed = f", {counts['suppressed']} suppressed" if counts["suppressed"] else ""
         out.append(f"{self._paint('bold', found or 'no findings')} in {files}{suppressed}")
+        if report.mending:
+            out.append(clean(report.mending))
         return "\n".join(out) + "\n"
 
 
