@@ -46,9 +46,15 @@ class Entry:
     def rule(self) -> Rule:
         """The rule itself; the module is imported on first use."""
         if self._rule is None:
+            if self.module.startswith("moves."):  # a row of the table of moves
+                from bpfsmith.rules import moves
+
+                self._rule = moves.rule(self.code)
+                return self._rule
             from importlib import import_module
 
-            self._rule = import_module(f"{__name__}.{self.module}").RULE
+            rule: Rule = import_module(f"{__name__}.{self.module}").RULE
+            self._rule = rule
         return self._rule
 
 
@@ -70,6 +76,10 @@ def _entries() -> dict[str, Entry]:
                 if rest and code and code[0].isalpha() and code[-3:].isdigit():
                     entry = Entry(code.upper(), rest.replace("_", "-"), stem)
                     found[entry.code] = entry
+        from bpfsmith.rules import moves
+
+        for code, name, module in moves.rows():
+            found[code] = Entry(code, name, module)
         _cache = dict(sorted(found.items()))
     return _cache
 

@@ -1,0 +1,307 @@
+"""Kinds of matches: each finds one shape of old code, by what names and receivers certainly are.
+
+Code under a `cfg` on a feature or version is kept for another Aya on purpose and never found.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.rules._macro_args import arguments
+from bpfsmith.rules._rust import compat, mentions, programs
+from bpfsmith.rules.moves._table import Hit, crates, files
+from bpfsmith.source.names import canonical, resolve
+from bpfsmith.source.types import type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from bpfsmith.rules._macro_args import Argument
+    from bpfsmith.rules.moves._table import Match, Row
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr, Item, SourceFile
+
+__all__ = ["Any", "Call", "Feature", "FieldOf", "MacroArgument", "Name", "Parameter", "Requires", "Unsafe", "old_too"]
+
+
+def old_too(paths: Iterable[str]) -> frozenset[str]:
+    """Paths of kernel crates under their names until 2024 too."""
+    out = set()
+    for path in paths:
+        out.add(canonical(path))
+        if path.startswith("aya_ebpf"):
+            out.add(canonical(path.replace("aya_ebpf", "aya_bpf", 1)))
+    return frozenset(out)
+
+
+class Any:
+    """Several matches under one code."""
+
+    def __init__(self, *parts: Match) -> None:
+        self.parts = parts
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(word for one in self.parts for word in one.words))
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for one in self.parts:
+            yield from one.find(row, project)
+
+
+class Name:
+    """A path that is named anywhere: `use`, types, patterns, expressions. `names`: absolute path -> its new last part
+    (empty: it has none).
+
+    Uses follow from the import: it is found, and all places are edited with it; without one, each place is.
+    """
+
+    def __init__(self, names: dict[str, str] | Iterable[str], *, calls: bool = True) -> None:
+        given = names if isinstance(names, dict) else dict.fromkeys(names, "")
+        self.names: dict[str, str] = {}
+        for path, new in given.items():
+            for one in old_too([path]):
+                self.names[one] = new
+        self.calls = calls
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(path.rpartition("::")[2] for path in self.names))
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(*self.words):
+                continue
+            found = [one for one in mentions(file, self.names) if not compat(file, one.item, one.start)]
+            for path in dict.fromkeys(one.path for one in found):
+                places = [one for one in found if one.path == path]
+                imports = [one for one in places if one.use]
+                words = {"old": path.rpartition("::")[2], "new": self.names[path]}
+                for at, one in enumerate(imports or places):
+                    together = places if imports else [one]
+                    yield Hit(
+                        file, one.start, one.end, item=one.item, places=together, words=words,
+                        follows=bool(imports) and at > 0,
+                    )  # fmt: skip
+
+
+class Call:
+    """A method of certain types (`on`), or a function with an absolute path (`fn`).
+
+    `args`: how many it has; `where` asks more of it. `show`: `name`, `call` (from the name on), `whole`, `callee`, or
+    the number of an argument. `then` may replace the expression that is shown and edited (or give None: no hit);
+    `words` gives more words for the message.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        on: Iterable[str] = (),
+        fn: Iterable[str] = (),
+        args: int | tuple[int, ...] | None = None,
+        where: Callable[[Expr], bool] | None = None,
+        then: Callable[[Expr], Expr | None] | None = None,
+        more: Callable[[Expr], dict[str, str] | None] | None = None,
+        show: str | int = "call",
+    ) -> None:
+        self.names = names
+        self.on = old_too(on)
+        self.fn = old_too(fn)
+        self.args = (args,) if isinstance(args, int) else args
+        self.where = where
+        self.then = then
+        self.more = more
+        self.show = show
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*self.names, *dict.fromkeys(path.rpartition("::")[2] for path in self.fn))
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            for call in self._calls(file):
+                hit = self._hit(file, call)
+                if hit is not None:
+                    yield hit
+
+    def _calls(self, file: SourceFile) -> Iterator[Expr]:
+        if self.on:
+            yield from file.methods(*self.names)
+        if self.fn:
+            yield from file.calls(*dict.fromkeys(path.rpartition("::")[2] for path in self.fn))
+
+    def _hit(self, file: SourceFile, call: Expr) -> Hit | None:  # noqa: PLR0911 - one return a reason
+        if self.args is not None and len(call.args) not in self.args:
+            return None
+        words = {}
+        if call.kind == "method":
+            words["name"] = call.name
+            owner = type_of(call.receiver)
+            if owner is None or owner.path not in self.on:
+                return None
+            words["type"] = owner.name
+        else:
+            callee = call.callee
+            path = resolve(file, callee.path, call.item) if callee is not None and callee.kind == "path" else None
+            if path is None or path not in self.fn:
+                return None
+            words["name"] = path.rpartition("::")[2]
+            words["type"] = path.rpartition("::")[0].rpartition("::")[2]
+        if (self.where is not None and not self.where(call)) or compat(file, call.item, call.start):
+            return None
+        if self.more is not None:
+            found = self.more(call)
+            if found is None:
+                return None
+            words.update(found)
+        shown: Expr | None = call
+        if self.then is not None:
+            shown = self.then(call)
+            if shown is None:
+                return None
+        start, end = _shown(shown if shown is not None else call, words.get("show", self.show))
+        return Hit(file, start, end, expr=shown, item=call.item, words=words)
+
+
+def _shown(expr: Expr, show: str | int) -> tuple[int, int]:
+    if isinstance(show, int) or show.isdigit():
+        one = expr.args[int(show)]
+        return one.start, one.end
+    if expr.kind == "method" and show in ("name", "call"):
+        return expr.fields[2], (expr.fields[3] if show == "name" else expr.end)
+    callee = expr.callee
+    if callee is not None and show in ("name", "callee"):
+        return callee.start, callee.end
+    return expr.start, expr.end
+
+
+class Unsafe:
+    """`unsafe { call }` where the call alone stands in the block and needs it no more."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.call.words
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for hit in self.call.find(row, project):
+            call = hit.expr
+            block = call.parent if call is not None else None
+            if call is None or block is None or not block.is_unsafe or block.statements != [call]:
+                continue
+            if block.tail != call or any(one.kind in ("call", "unary", "macro") for one in call.within()):
+                continue  # something in it may need the block
+            if any(one.kind == "block" and one.is_unsafe for one in call.within()):
+                continue
+            hit.expr, hit.start, hit.end = block, block.start, block.end
+            yield hit
+
+
+class MacroArgument:
+    """An argument of a program macro: `where(macro, argument, function)` gives words for the message, or None."""
+
+    def __init__(self, *names: str, where: Callable[[str, Argument, Item], dict[str, str] | None]) -> None:
+        self.names = names
+        self.where = where
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.names
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(*self.names):
+                continue
+            for item, macro, attr in programs(file):
+                for one in arguments(file, attr):
+                    if one.name not in self.names or compat(file, item, item.start):
+                        continue
+                    words = self.where(macro, one, item)
+                    if words is not None:
+                        words = {
+                            "macro": macro, "function": item.name, "argument": one.name, "value": one.value or "",
+                            **words,
+                        }  # fmt: skip
+                        yield Hit(file, one.start, one.end, item=item, words=words, program=item.name)
+
+
+class Parameter:
+    """The context that a program under one of `macros` takes."""
+
+    def __init__(self, *macros: str, takes: Iterable[str]) -> None:
+        self.macros = macros
+        self.takes = old_too(takes)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.macros
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(*self.macros):
+                continue
+            for item, macro, _ in programs(file):
+                if macro not in self.macros or len(item.params) != 1 or compat(file, item, item.start):
+                    continue
+                param = item.params[0]
+                if (resolve(file, param.type, item) or "") not in self.takes:
+                    continue
+                start = param.type_start
+                yield Hit(file, start, start + len(param.type), item=item, words={"macro": macro}, program=item.name)
+
+
+class FieldOf:
+    """A chain of fields (`skb.skb`) of a value of certain types."""
+
+    def __init__(self, chain: str, on: Iterable[str]) -> None:
+        self.chain = chain.split(".")
+        self.on = old_too(on)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.chain[-1],)
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(self.chain[-1]):
+                continue
+            for field in file.of_kind("field"):
+                at: Expr | None = field
+                for name in reversed(self.chain):
+                    at = at.receiver if at is not None and at.kind == "field" and at.name == name else None
+                owner = type_of(at) if at is not None else None
+                if owner is not None and owner.path in self.on and not compat(file, field.item, field.start):
+                    yield Hit(file, field.start, field.end, expr=field, item=field.item, words={"type": owner.name})
+
+
+class Feature:
+    """A Cargo feature of a dependency that it does not have any more."""
+
+    words = ("Cargo.toml",)
+
+    def __init__(self, package: str, *names: str) -> None:
+        self.package = package
+        self.names = names
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for crate in crates(row, project):
+            wanted = crate.dependency(self.package)
+            gone = sorted(set(self.names) & set(wanted.features)) if wanted is not None else []
+            if gone:
+                message = f"{self.package} {row.first.removesuffix('.0')} has no feature `{gone[0]}`"
+                yield Hit(None, 0, 0, crate=crate, words={"old": gone[0], "new": "", "message": message})
+
+
+class Requires:
+    """A dependency on a package in the manifest; `where(dependency, crate)` gives words for the message, or None."""
+
+    words = ("Cargo.toml",)
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for crate in crates(row, project):
+            if crate.dependency(self.package) is not None:
+                yield Hit(None, 0, 0, crate=crate)

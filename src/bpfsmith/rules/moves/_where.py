@@ -1,0 +1,186 @@
+"""What rows ask of a call beyond its name: what becomes of its value, what its arguments are."""
+
+from __future__ import annotations
+
+from bpfsmith.rules._rust import by_value, is_text
+from bpfsmith.source.names import resolve
+from bpfsmith.source.types import binding, mentions, type_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bpfsmith.source.rust import Expr
+
+__all__ = [
+    "all_of", "argument_path", "as_count", "as_option", "as_result", "btf_option", "by_values", "counted", "in_result",
+    "let_of", "literal", "local", "not_reference", "questioned", "text_argument",
+]  # fmt: skip
+
+
+def text_argument(at: int = 0) -> Callable[[Expr], bool]:
+    """The argument is certainly a Rust string."""
+    return lambda call: at < len(call.args) and is_text(call.args[at])
+
+
+def literal(at: int, *kinds: str) -> Callable[[Expr], bool]:
+    """The argument is a literal of one of these kinds."""
+    return lambda call: at < len(call.args) and call.args[at].literal in kinds
+
+
+def argument_path(at: int, part: str) -> Callable[[Expr], bool]:
+    """The argument is a path that means something below `part` (`::PerfTypeId::`)."""
+
+    def ask(call: Expr) -> bool:
+        if at >= len(call.args) or call.args[at].kind != "path":
+            return False
+        return part in (resolve(call.file, call.args[at].path, call.item) or "")
+
+    return ask
+
+
+def all_of(*asked: Callable[[Expr], bool]) -> Callable[[Expr], bool]:
+    return lambda call: all(one(call) for one in asked)
+
+
+def by_values(table: dict[str, dict[str, tuple[int, ...]]]) -> Callable[[Expr], dict[str, str] | None]:
+    """`table`: type -> method -> arguments that are references now. Says which of them certainly are none."""
+
+    def ask(call: Expr) -> dict[str, str] | None:
+        owner = type_of(call.receiver)
+        if owner is None:
+            return None
+        wanted = table.get(owner.name, {}).get(call.name, ())
+        wrong = [at for at in wanted if at < len(call.args) and by_value(call.args[at])]
+        return {"wrong": " ".join(map(str, wrong)), "show": str(wrong[0])} if wrong else None
+
+    return ask
+
+
+def not_reference(call: Expr) -> bool:
+    return bool(call.args) and call.args[0].kind != "ref"
+
+
+def in_result(expr: Expr) -> bool:
+    """Whether `?` here leaves a function that certainly returns a `Result`."""
+    item = expr.item
+    if item is None or item.kind != "fn" or any(one.kind == "closure" for one in expr.ancestors()):
+        return False
+    if any(one.kind == "block" and one.fields[0] & 10 for one in expr.ancestors()):  # async and try blocks
+        return False
+    return item.type.partition("<")[0].strip().rpartition("::")[2] == "Result"
+
+
+def questioned(call: Expr) -> Expr | None:
+    """The `?` behind a call."""
+    parent = call.parent
+    return parent if parent is not None and parent.kind == "try" else None
+
+
+def let_of(value: Expr) -> str | None:
+    """The pattern that a value is bound to by `let`, else None."""
+    parent = value.parent
+    if parent is None or parent.kind != "block":
+        return None
+    let = next((one for one in parent.lets if one.init == value), None)
+    return let.pattern if let is not None else None
+
+
+def local(expr: Expr | None) -> bool:
+    return expr is not None and expr.kind == "path" and binding(expr) is not None
+
+
+def btf_option(call: Expr) -> bool:
+    """The argument is certainly an `Option`."""
+    argument = call.args[0]
+    return argument.text.startswith(("Some(", "None")) or (
+        argument.kind == "method" and argument.name in ("ok", "as_ref") and ".ok()" in argument.text
+    )
+
+
+_UNWRAPS = frozenset({"ok_or", "ok_or_else", "unwrap", "expect", "unwrap_or", "unwrap_or_else", "unwrap_or_default"})
+_ASKS = frozenset({"is_some", "is_none", "map", "and_then", "filter"})
+
+
+def as_option(call: Expr) -> Expr | None:  # noqa: PLR0911 - one return a use
+    """What unwraps the call (and can go with it), or the call itself where it is asked or matched as an `Option`."""
+    parent = call.parent
+    if parent is None:
+        return None
+    if parent.kind == "try":
+        return parent
+    if parent.kind == "method" and parent.receiver == call and parent.name in _UNWRAPS:
+        whole, outer = parent, parent.parent
+        result = parent.name.startswith("ok_or")
+        while result and outer is not None and (outer.kind == "try" or (outer.name in _UNWRAPS)):
+            result = outer.name.startswith("map_err")
+            whole, outer = outer, outer.parent
+        return whole
+    if parent.kind == "method" and parent.receiver == call and parent.name in _ASKS:
+        return call
+    if parent.kind == "let":
+        pattern = call.file.text[parent.fields[0] : parent.fields[1]]
+        return call if pattern.startswith(("Some", "None")) else None
+    if parent.kind == "match" and parent.fields[0] == call.id:
+        return call if any(pattern.startswith(("Some", "None")) for pattern, _, _ in parent.arms) else None
+    return call if (let_of(call) or "").startswith("Some") else None
+
+
+_RESULT_ASKS = frozenset(
+    {"is_err", "is_ok", "ok", "err", "map_err", "map", "unwrap", "expect", "unwrap_err", "unwrap_or"}
+)
+
+
+def as_result(call: Expr) -> bool:  # noqa: PLR0911 - one return a use
+    """Whether anything is done with the value that only a `Result` allows."""
+    at, parent = call, call.parent
+    while parent is not None and (
+        parent.kind == "paren" or (parent.kind == "block" and parent.is_unsafe and parent.tail == at)
+    ):
+        at, parent = parent, parent.parent
+    if parent is None:
+        return False
+    if parent.kind == "try":
+        return True
+    if parent.kind == "method":
+        return parent.receiver == at and parent.name in _RESULT_ASKS
+    if parent.kind == "match":
+        return parent.fields[0] == at.id and any(pattern.startswith(("Ok", "Err")) for pattern, _, _ in parent.arms)
+    if parent.kind == "let":
+        return call.file.text[parent.fields[0] : parent.fields[1]].startswith(("Ok", "Err"))
+    let = next((one for one in parent.lets if one.init == at), None)
+    if let is None:
+        return False
+    if let.pattern.startswith(("Ok", "Err")):
+        return True
+    asked = (one.parent for one in mentions(let))
+    return any(one is not None and (one.kind == "try" or one.name in _RESULT_ASKS) for one in asked)
+
+
+def counted(value: Expr) -> bool:
+    """Cast, the length of a `vec!` or array, an end of a range."""
+    parent = value.parent
+    if parent is None:
+        return False
+    if parent.kind == "macro":
+        return parent.path == "vec" and len(parent.args) == 2 and parent.args[1] == value
+    if parent.kind == "repeat":
+        return parent.operands[1] == value
+    return parent.kind in ("cast", "range")
+
+
+def as_count(call: Expr) -> Expr | None:
+    """The unwrapped value of a call, where it is used as a `usize`: at once, or by all uses of its `let`."""
+    value = call
+    while value.parent is not None and value.parent.stripped() == call:
+        value = value.parent
+    if value == call:
+        return None  # still a `Result`
+    if counted(value):
+        return value
+    parent = value.parent
+    let = next((one for one in parent.lets if one.init == value), None) if parent is not None else None
+    if let is None:
+        return None
+    used = list(mentions(let))
+    return value if let.type == "usize" or (used and all(counted(one) for one in used)) else None

@@ -1,0 +1,94 @@
+"""The one engine over the table of moves: findings with fixes, for `check`, `check --fix` and `migrate`.
+
+A row speaks where the crate's version (or `Project.target`, which stands for it) is certainly one that has moved on.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import Docs, SourceRule
+from bpfsmith.rules._rust import manifest_span, place
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
+
+    from bpfsmith.model.finding import Finding, Span
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.rules.moves._table import Hit, Row
+    from bpfsmith.source.project import Project
+
+__all__ = ["MoveRule", "findings", "rule_of"]
+
+
+class MoveRule(SourceRule):
+    """A row as the rule it is for everybody else."""
+
+    row: ClassVar[Row]
+
+    @property
+    def docs(self) -> Docs:
+        return Docs(self.row.page())
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        row = self.row
+        for hit in row.match.find(row, project):
+            yield self.finding(
+                ctx,
+                hit.words.get("message") or row.message.format_map(hit.words),
+                span=_span(hit, row, ctx),
+                program=hit.program,
+                fixes=[] if hit.follows else _fixes(hit, row, ctx),
+            )
+
+
+def _span(hit: Hit, row: Row, ctx: CheckContext) -> Span | None:
+    if hit.file is not None:
+        return place(ctx, hit.file, hit.start, hit.end)
+    return manifest_span(ctx, hit.crate, hit.words.get("package", row.crate)) if hit.crate is not None else None
+
+
+def _fixes(hit: Hit, row: Row, ctx: CheckContext) -> list[Fix]:
+    """The first edit that is possible here."""
+    for edit in row.edits:
+        fix = edit(hit, ctx)
+        if fix is not None:
+            return [fix]
+    return []
+
+
+def rule_of(row: Row) -> MoveRule:
+    """The rule for a row."""
+    words = row.match.words
+    made = type(
+        "Move",
+        (MoveRule,),
+        {
+            "__module__": __name__,
+            "row": row,
+            "code": row.code,
+            "name": row.name,
+            "severity": row.severity,
+            "group": row.group,
+            "phase": row.phase,
+            "words": () if "Cargo.toml" in words else words,
+            "supersedes": row.supersedes,
+        },
+    )
+    rule = made()
+    assert isinstance(rule, MoveRule)
+    return rule
+
+
+def findings(project: Project, ctx: CheckContext) -> list[Finding]:
+    """What every row of the table has to say about a project, in order of place."""
+    from bpfsmith.rules.moves import rules
+
+    every = [file for crate in project.crates for file in crate.files]
+    out: list[Finding] = []
+    for rule in rules():
+        if rule.words and not any(file.has(*rule.words) for file in every):
+            continue
+        out.extend(rule.check(project, ctx))
+    return sorted(out, key=lambda one: one.sort_key())

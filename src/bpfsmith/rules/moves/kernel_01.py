@@ -1,0 +1,233 @@
+"""Kernel side, gone or changed until aya-ebpf 0.1.1."""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._rust import replace
+from bpfsmith.rules.moves._edit import delete_argument, display, in_place, rewrite
+from bpfsmith.rules.moves._match import Call, MacroArgument, Parameter, Requires
+from bpfsmith.rules.moves._table import Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.rules._macro_args import Argument
+    from bpfsmith.rules.moves._table import Hit
+    from bpfsmith.source.rust import Item
+
+__all__ = ["ROWS"]
+
+_USER, _KERNEL = "`bpf_probe_read_user_str_bytes`", "`bpf_probe_read_kernel_str_bytes`"
+_STRING_HELPERS = {
+    "bpf_probe_read_str": f"{_USER} or {_KERNEL}",
+    "bpf_probe_read_user_str": _USER,
+    "bpf_probe_read_kernel_str": _KERNEL,
+}
+# What the same word is called now, where it named what to attach to.
+_ATTACH_ARGUMENT = {
+    "btf_tracepoint": "function",
+    "fentry": "function",
+    "fexit": "function",
+    "lsm": "hook",
+    "raw_tracepoint": "tracepoint",
+}
+
+
+def _named_program(macro: str, _: Argument, __: Item) -> dict[str, str] | None:
+    return None if macro in ("tracepoint", "map", "btf_map") else {}
+
+
+def _name_goes(hit: Hit, ctx: CheckContext) -> Fix | None:
+    item, file, value = hit.item, hit.file, hit.words["value"]
+    gone = delete_argument("leave it out")(hit, ctx)
+    if item is None or file is None or gone is None:
+        return None
+    other = _ATTACH_ARGUMENT.get(hit.words["macro"])
+    if other is not None:
+        return Fix("unsafe", f"write `{other}`", [replace(ctx, file, hit.start, hit.start + len("name"), other)])
+    if value == item.name:
+        return gone
+    if value.isidentifier():
+        edits = [*gone.edits, replace(ctx, file, item.name_start, item.name_end, value)]
+        return Fix("unsafe", f"leave it out, and call the function `{value}`", edits)
+    return Fix("unsafe", f"leave it out, and load `{item.name}`", gone.edits)
+
+
+def _flag_alone(hit: Hit, ctx: CheckContext) -> Fix | None:
+    name, value = hit.words["argument"], hit.words["value"]
+    if value == "true" and hit.file is not None:
+        return Fix("safe", f"write `{name}`", [replace(ctx, hit.file, hit.start, hit.end, name)])
+    if value == "false":
+        return delete_argument("leave it out")(hit, ctx)
+    return Fix("display", f"write `{name}`, or leave it out")
+
+
+ROWS = (
+    Row(
+        "AYA002",
+        "aya-bpf-crate",
+        "A kernel crate depends on `aya-bpf`, the name `aya-ebpf` had before its first release.",
+        item="the crate aya-bpf",
+        side="any",
+        crate="aya-bpf",
+        last="",
+        first="",
+        replacement="aya-ebpf",
+        match=Requires("aya-bpf"),
+        edits=(display("depend on `aya-ebpf`, and write `aya_ebpf` and `EbpfContext` in the sources"),),
+        message="`aya-bpf` was renamed to `aya-ebpf` before its first release and is not maintained",
+        found="Finds a dependency on `aya-bpf` in a manifest; the paths that start with `aya_bpf` follow from it.",
+        why="The crate was renamed to `aya-ebpf` in 2024. Nothing is published under the old name, a git "
+        "dependency no longer finds it, and no fix will ever arrive there.",
+        old='aya-bpf = { git = "https://github.com/aya-rs/aya" }',
+        new='aya-ebpf = "0.1.1"',
+        fix="Display: change the dependency, then `aya_bpf` to `aya_ebpf` and `BpfContext` to `EbpfContext` in "
+        "the sources.",
+        source="aya, `ebpf/aya-ebpf/CHANGELOG.md`.",
+        severity="warning",
+    ),
+    Row(
+        "AYA011",
+        "program-name-argument",
+        'A program macro with `name = ".."`: programs are called like their functions.',
+        item='name = ".." in program macros',
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="the function's name",
+        match=MacroArgument("name", where=_named_program),
+        edits=(_name_goes,),
+        message="`#[{macro}]` takes no `name`: the program is called like its function, `{function}`",
+        found="Finds `name` in the macros of programs, but for `tracepoint`, where it is the name of the "
+        "tracepoint, and `map`. For releases of aya-ebpf, not for checkouts of unknown age.",
+        why="It does not compile. Pages from before 2024 write it so.",
+        old="""\
+#[xdp(name = "firewall")]
+pub fn xdp_firewall(ctx: XdpContext) -> u32 { .. }
+""",
+        new="""\
+#[xdp]
+pub fn firewall(ctx: XdpContext) -> u32 { .. }
+""",
+        fix="Safe where function and name are the same; else unsafe: the function is renamed. In `lsm`, `fentry` "
+        "and others the argument got a name of its own (`hook`, `function`, `tracepoint`).",
+        source="aya, `aya/BREAKING-CHANGES.md`; aya-ebpf-macros, `src/args.rs`.",
+    ),
+    Row(
+        "AYA024",
+        "return-probe-context",
+        "A kretprobe or uretprobe that takes a `ProbeContext`.",
+        item="kretprobe and uretprobe with a ProbeContext",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.0",
+        first="0.1.1",
+        replacement="RetProbeContext",
+        match=Parameter("kretprobe", "uretprobe", takes=("aya_ebpf::programs::ProbeContext",)),
+        edits=(in_place("{aya_ebpf::programs::RetProbeContext}", "take a `RetProbeContext`", "unsafe"),),
+        message="`#[{macro}]` passes a `RetProbeContext` since aya-ebpf 0.1.1",
+        found="Finds functions with `#[kretprobe]` or `#[uretprobe]` whose parameter is a `ProbeContext` where "
+        "aya-ebpf is 0.1.1 or newer.",
+        why="It does not compile: the macro passes a `RetProbeContext`, which knows the return value and no arguments.",
+        old="""\
+#[kretprobe]
+pub fn connected(ctx: ProbeContext) -> u32 { .. }
+""",
+        new="""\
+#[kretprobe]
+pub fn connected(ctx: RetProbeContext) -> u32 { .. }
+""",
+        fix="Unsafe: other functions that are given the context have to change too; arguments must be kept in a "
+        "map by a kprobe.",
+        source="aya-ebpf, `CHANGELOG.md` (0.1.1).",
+    ),
+    Row(
+        "AYA028",
+        "perf-event-array-with-size",
+        "`PerfEventArray::with_max_entries`, which aya-ebpf 0.1.1 removed.",
+        item="PerfEventArray::with_max_entries",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.0",
+        first="0.1.1",
+        replacement="new",
+        match=Call(
+            fn=(
+                "aya_ebpf::maps::PerfEventArray::with_max_entries",
+                "aya_ebpf::maps::PerfEventByteArray::with_max_entries",
+            ),
+            show="whole",
+        ),
+        edits=(
+            rewrite("$n, $flags", "$flags", "write `new(flags)`", name="new"),
+            display("write `new(flags)`"),
+        ),
+        message="a perf event array takes no size since aya-ebpf 0.1.1: the loader gives it a slot for each CPU",
+        found="Finds `PerfEventArray::with_max_entries(n, flags)` and that of `PerfEventByteArray` in kernel crates"
+        " where aya-ebpf is 0.1.1 or newer.",
+        why="It does not compile. The loader makes the array as long as there are CPUs, whatever was written.",
+        old="""\
+#[map]
+static EVENTS: PerfEventArray<Event> = PerfEventArray::with_max_entries(1024, 0);
+""",
+        new="""\
+#[map]
+static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
+""",
+        fix="Safe: the number had no effect.",
+        source="aya-ebpf, `CHANGELOG.md` (0.1.1).",
+    ),
+    Row(
+        "AYA033",
+        "macro-flag-with-value",
+        "A flag of a program macro written with a value.",
+        item="frags, sleepable, multi with a value",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="flags",
+        match=MacroArgument(
+            "frags", "sleepable", "multi", where=lambda _, one, __: {} if one.value is not None else None
+        ),
+        edits=(_flag_alone,),
+        message="`{argument}` of `#[{macro}]` is a flag without a value",
+        found='Finds `frags = ".."`, `sleepable = ".."` and `multi = ".."` in program macros. For releases of '
+        "aya-ebpf, not for checkouts of unknown age.",
+        why='It does not compile: "invalid argument". Until 2023 a value was wanted.',
+        old='#[xdp(frags = "true")]',
+        new="#[xdp(frags)]",
+        fix='Safe: the flag alone for `"true"`, nothing for `"false"`.',
+        source="aya, commits 376c4864 and c72aab5f.",
+    ),
+    Row(
+        "AYA034",
+        "string-helper-deprecated",
+        "A helper that reads a string and says only its length; it is deprecated.",
+        item="bpf_probe_read_str and its user and kernel forms",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="",
+        replacement="bpf_probe_read_{user,kernel}_str_bytes",
+        match=Call(
+            fn=tuple(f"aya_ebpf::helpers::{name}" for name in _STRING_HELPERS),
+            more=lambda call: {"new": _STRING_HELPERS[(call.callee or call).path.rpartition("::")[2]]},
+            show="callee",
+        ),
+        edits=(display("use {new}"),),
+        message="`{name}` is deprecated, {new} gives the bytes it read",
+        found="Finds calls of `bpf_probe_read_str`, `bpf_probe_read_user_str` and `bpf_probe_read_kernel_str` of "
+        "`aya_ebpf::helpers`.",
+        why="The compiler warns. The length it gives counts the terminating zero, and using it as an index is one"
+        " more check for the verifier; `bpf_probe_read_str` does not even say which memory it reads, and "
+        "fails on machines where user and kernel addresses overlap.",
+        old="let length = unsafe { bpf_probe_read_user_str(name, &mut buffer)? };",
+        new="let name: &[u8] = unsafe { bpf_probe_read_user_str_bytes(name, &mut buffer)? };",
+        fix="Display: the new helpers give the bytes, not their number.",
+        source="aya-ebpf, `src/helpers.rs` (`#[deprecated]`).",
+        kernels="All; the `user` and `kernel` forms came with Linux 5.5.",
+        severity="warning",
+    ),
+)

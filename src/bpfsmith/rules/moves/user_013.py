@@ -1,0 +1,137 @@
+"""User side, gone or changed with aya 0.13."""
+
+from __future__ import annotations
+
+from bpfsmith.rules.moves._edit import append, method, rename
+from bpfsmith.rules.moves._match import Any, Call, Name
+from bpfsmith.rules.moves._table import Row
+
+__all__ = ["ROWS"]
+
+LOADER = ("aya::EbpfLoader", "aya::BpfLoader")
+_CGROUP = ("CgroupDevice", "CgroupSock", "CgroupSockAddr", "CgroupSockopt", "CgroupSysctl", "SockOps")
+
+ROWS = (
+    Row(
+        "AYA001",
+        "bpf-names-renamed",
+        "`Bpf`, `BpfLoader` and `BpfError` are old names of `Ebpf`, `EbpfLoader` and `EbpfError`.",
+        item="Bpf, BpfLoader, BpfError",
+        side="user",
+        crate="aya",
+        last="0.12.0",
+        first="0.13.0",
+        replacement="Ebpf, EbpfLoader, EbpfError",
+        match=Name({"aya::Bpf": "Ebpf", "aya::BpfLoader": "EbpfLoader", "aya::BpfError": "EbpfError"}),
+        edits=(rename(),),
+        message="`{old}` is deprecated since aya 0.13.0, it is called `{new}` now",
+        found="Finds the names `aya::Bpf`, `aya::BpfLoader` and `aya::BpfError` where aya is 0.13.0 or newer, "
+        "through any `use`. One finding at the import; its fix edits every use in the file.",
+        why="They are deprecated aliases since aya 0.13.0: each use is a compiler warning today and an error once"
+        " they are removed.",
+        old="""\
+use aya::Bpf;
+let mut bpf = Bpf::load(data)?;
+""",
+        new="""\
+use aya::Ebpf;
+let mut ebpf = Ebpf::load(data)?;
+""",
+        fix="Safe: the new names are the same types.",
+        source='aya, `aya/src/bpf.rs` (`#[deprecated(since = "0.13.0")]`).',
+        severity="warning",
+    ),
+    Row(
+        "AYA004",
+        "bpf-relocation-names-renamed",
+        "`BpfRelocationError` and `BpfSectionKind` were renamed without an alias.",
+        item="BpfSectionKind, BpfRelocationError",
+        side="any",
+        crate="aya-obj",
+        last="0.1.0",
+        first="0.2.0",
+        replacement="EbpfSectionKind, EbpfRelocationError",
+        match=Name(
+            {
+                "aya_obj::BpfSectionKind": "EbpfSectionKind",
+                "aya_obj::obj::BpfSectionKind": "EbpfSectionKind",
+                "aya_obj::relocation::BpfRelocationError": "EbpfRelocationError",
+            }
+        ),
+        edits=(rename(),),
+        message="`{old}` is renamed in aya-obj 0.2.0, it is called `{new}` now",
+        found="Finds `aya_obj::BpfSectionKind`, `aya_obj::relocation::BpfRelocationError` and aya's re-exports "
+        "where aya is 0.13.0 (aya-obj 0.2.0) or newer.",
+        why="The names are gone since 0.13.0: the code does not compile.",
+        old="use aya_obj::BpfSectionKind;",
+        new="use aya_obj::EbpfSectionKind;",
+        fix="Safe: the new name is the same type.",
+        source="aya, `aya-obj/CHANGELOG.md` (0.2.0).",
+    ),
+    Row(
+        "AYA005",
+        "set-global-deprecated",
+        "`EbpfLoader::set_global` is the old name of `override_global`.",
+        item="EbpfLoader::set_global",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.13.2",
+        replacement="override_global",
+        match=Call("set_global", on=LOADER, args=3, show="name"),
+        edits=(method("override_global"),),
+        message="`set_global` is deprecated since aya 0.13.2, it is called `override_global` now",
+        found="Finds `set_global` with three arguments on an `EbpfLoader` where aya is 0.13.2 or newer.",
+        why="It is deprecated since 0.13.2 and will be removed.",
+        old='EbpfLoader::new().set_global("LIMIT", &limit, true)',
+        new='EbpfLoader::new().override_global("LIMIT", &limit, true)',
+        fix="Safe: same arguments, same meaning.",
+        source="aya, `aya/src/bpf.rs`.",
+        severity="warning",
+    ),
+    Row(
+        "AYA008",
+        "set-max-entries-deprecated",
+        "`EbpfLoader::set_max_entries` is the old name of `map_max_entries`.",
+        item="EbpfLoader::set_max_entries",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.13.2",
+        replacement="map_max_entries",
+        match=Call("set_max_entries", on=LOADER, show="name"),
+        edits=(method("map_max_entries"),),
+        message="`set_max_entries` is deprecated since aya 0.13.2, it is called `map_max_entries` now",
+        found="Finds `set_max_entries` on an `EbpfLoader` where aya is 0.13.2 or newer.",
+        why="It is deprecated since 0.13.2 and will be removed.",
+        old='EbpfLoader::new().set_max_entries("FLOWS", 65536)',
+        new='EbpfLoader::new().map_max_entries("FLOWS", 65536)',
+        fix="Safe: same arguments, same meaning.",
+        source="aya, `aya/src/bpf.rs`.",
+        severity="warning",
+    ),
+    Row(
+        "AYA019",
+        "cgroup-attach-without-mode",
+        "A cgroup program attached without a mode, which aya wants since 0.13.",
+        item="attach(cgroup) of cgroup programs",
+        side="user",
+        crate="aya",
+        last="0.12.0",
+        first="0.13.0",
+        replacement="attach(cgroup, mode)",
+        match=Any(
+            Call("attach", on=("aya::programs::CgroupSkb",), args=2),
+            Call("attach", on=tuple(f"aya::programs::{name}" for name in _CGROUP), args=1),
+        ),
+        edits=(append("{aya::programs::CgroupAttachMode}::Single", "pass `CgroupAttachMode::Single`"),),
+        message="`{type}::attach` takes a `CgroupAttachMode` since aya 0.13",
+        found="Finds `attach(cgroup)` on cgroup and sock_ops programs (`attach(cgroup, type)` on `CgroupSkb`) where"
+        " aya is 0.13.0 or newer.",
+        why="It does not compile: the last argument is a `CgroupAttachMode`.",
+        old="program.attach(cgroup, CgroupSkbAttachType::Egress)?;",
+        new="program.attach(cgroup, CgroupSkbAttachType::Egress, CgroupAttachMode::Single)?;",
+        fix="Safe: `Single` is what the call did before.",
+        source="aya, pull request 985.",
+    ),
+)
