@@ -6,7 +6,7 @@ from bpfsmith.model.finding import Edit, Fix, Label
 from bpfsmith.rules._object import DELIBERATE
 from bpfsmith.rules._rust import covered, kernel_files, programs
 from bpfsmith.source.names import resolve
-from bpfsmith.source.types import binding, item_of
+from bpfsmith.source.types import binding, item_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item
 
-__all__ = ["Outcome", "always_zero", "outcomes", "reached"]
+__all__ = ["Outcome", "always_zero", "constant", "errno", "outcomes", "reached", "verdict_name"]
 
 _DEPTH = 8
-_CONSTANTS = {"SK_DROP": 0, "SK_PASS": 1}
+_NUMBERED = (
+    ("SK_DROP", "SK_PASS"),
+    ("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"),
+    (
+        *("TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT", "TC_ACT_PIPE", "TC_ACT_STOLEN", "TC_ACT_QUEUED"),
+        *("TC_ACT_REPEAT", "TC_ACT_REDIRECT", "TC_ACT_TRAP"),
+    ),
+)
+_CONSTANTS = {"TC_ACT_UNSPEC": -1, **{name: at for family in _NUMBERED for at, name in enumerate(family)}}
 
 
 class Outcome:
@@ -44,9 +52,44 @@ def outcomes(item: Item, depth: int = 0) -> list[Outcome]:
         return []
     found = _of(item.expr, depth)
     for expr in item.expr.within():
-        if expr.kind == "return" and not any(one.kind == "closure" for one in expr.ancestors()):
+        if expr.kind == "return" and not _in_closure(expr):
             found.extend(_of(expr.inner, depth))
+        elif expr.kind == "try" and not item.type.startswith("Option") and not _in_closure(expr):
+            found.extend(_errors(expr.inner, depth))
     return found
+
+
+def _uncast(expr: Expr | None) -> Expr | None:
+    while expr is not None and expr.kind in ("cast", "paren"):
+        expr = expr.inner
+    return expr
+
+
+def _in_closure(expr: Expr) -> bool:
+    return any(one.kind == "closure" for one in expr.ancestors())
+
+
+def _errors(expr: Expr | None, depth: int) -> list[Outcome]:  # noqa: PLR0911 - one return a form
+    """What `?` after the expression may return as the error."""
+    while expr is not None and expr.kind == "paren":
+        expr = expr.inner
+    if expr is None or depth > _DEPTH:
+        return []
+    if expr.kind == "method" and expr.name in ("ok_or", "ok_or_else", "map_err") and len(expr.args) == 1:
+        made = expr.args[0]
+        if made.kind == "closure":
+            body = _uncast(made.body)
+            if body is not None and body.kind == "path" and body.path in made.fields[1] and expr.name == "map_err":
+                return _errors(expr.receiver, depth)
+            return [one.of("err") for one in _of(body, depth)] or [Outcome("err", None, expr)]
+        if expr.name == "ok_or":
+            return [one.of("err") for one in _of(made, depth)] or [Outcome("err", None, expr)]
+        return [Outcome("err", None, expr)]
+    if expr.kind == "call" and expr.callee is not None and expr.callee.kind == "path":
+        callee = _function(expr.callee)
+        if callee is not None:
+            return [one for one in outcomes(callee, depth + 1) if one.kind == "err"]
+    return [Outcome("err", None, expr)]
 
 
 def _of(expr: Expr | None, depth: int) -> list[Outcome]:  # noqa: PLR0911 - one branch a kind
@@ -77,7 +120,7 @@ def _of(expr: Expr | None, depth: int) -> list[Outcome]:  # noqa: PLR0911 - one 
         return outcomes(callee, depth + 1) if callee is not None else [Outcome("plain", None, expr)]
     if kind == "method" and expr.name in ("unwrap_or", "unwrap_or_else") and len(expr.args) == 1:
         return _of_unwrap(expr, depth)
-    return [Outcome("plain", _constant(expr), expr)]
+    return [Outcome("plain", constant(expr), expr)]
 
 
 def _of_match(expr: Expr, depth: int) -> list[Outcome]:
@@ -87,7 +130,8 @@ def _of_match(expr: Expr, depth: int) -> list[Outcome]:
     out: list[Outcome] = []
     for pattern, names, result in expr.arms:
         side = "err" if pattern.startswith("Err") else "ok" if pattern.startswith("Ok") else ""
-        if result is not None and result.kind == "path" and result.path in names:
+        passed_on = _uncast(result)
+        if result is not None and passed_on is not None and passed_on.kind == "path" and passed_on.path in names:
             wanted = ("ok", "err") if "|" in pattern else (side,)
             passed = [one for one in inner if one.kind in wanted] if results else []
             out.extend(passed or [Outcome(side or "plain", None, result)])
@@ -104,7 +148,7 @@ def _of_unwrap(expr: Expr, depth: int) -> list[Outcome]:
     out = [one for one in inner if one.kind == "ok"]
     other = expr.args[0]
     if other.kind == "closure":
-        body = other.body
+        body = _uncast(other.body)
         if body is not None and body.kind == "path" and body.path in other.fields[1]:
             return [*out, *(one for one in inner if one.kind == "err")]
         return [*out, *(one.of("err") for one in _of(body, depth))]
@@ -133,23 +177,79 @@ def _function(callee: Expr) -> Item | None:
     return item if item is not None and item.kind == "fn" else None
 
 
-def _constant(expr: Expr) -> int | None:
+def constant(expr: Expr, depth: int = 0) -> int | None:  # noqa: PLR0911 - one return a kind
+    """The value of an expression that is one certain integer: literals, constants (Aya's too), a minus before them."""
     value = expr.integer
-    if value is not None or expr.kind != "path":
+    if value is not None or depth > _DEPTH:
         return value
+    if expr.kind in ("paren", "cast"):
+        return constant(expr.inner, depth + 1) if expr.inner is not None else None
+    if expr.kind == "unary" and expr.op == "-":
+        inner = constant(expr.inner, depth + 1) if expr.inner is not None else None
+        return -inner if inner is not None else None
+    if expr.kind != "path":
+        return None
     if "::" not in expr.path:
         found = binding(expr)
         if found is not None:
             let = found.let
             plain = let is not None and let.name is not None and not let.pattern.startswith("mut ")
-            return let.init.integer if plain and let is not None and let.init is not None else None
+            return constant(let.init, depth + 1) if plain and let is not None and let.init is not None else None
     path = resolve(expr.file, expr.path, expr.item)
     if path is None:
         return None
-    if path.startswith(("aya_ebpf::bindings", "aya_bpf::bindings")):
+    if path.startswith(_BINDINGS):
         return _CONSTANTS.get(path.rpartition("::")[2])
     item = item_of(expr.file, path)
-    return item.expr.integer if item is not None and item.kind == "const" and item.expr is not None else None
+    if item is None or item.kind != "const" or item.expr is None:
+        return None
+    return constant(item.expr, depth + 1)
+
+
+_BINDINGS = ("aya_ebpf::bindings", "aya_bpf::bindings", "aya_ebpf_bindings::bindings", "aya_bpf_bindings::bindings")
+
+
+def errno(expr: Expr) -> bool:
+    """Whether an expression's error is what a helper returned: any negative number."""
+    made = expr
+    while made.kind in ("paren", "cast", "try") or (made.kind == "method" and made.name == "map_err"):
+        inner = made.receiver if made.kind == "method" else made.inner
+        if inner is None:
+            return False
+        made = inner
+    if made.kind == "block" and made.tail is not None and len(made.statements) == 1:
+        return errno(made.tail)
+    if made.kind == "call" and made.callee is not None and made.callee.kind == "path":
+        path = resolve(made.file, made.callee.path, made.item)
+        return path is not None and path.startswith(("aya_ebpf::helpers::", "aya_bpf::helpers::"))
+    if made.kind != "method" or made.name in ("get", "get_ptr", "get_ptr_mut", "arg", "reserve"):
+        return False
+    known = type_of(made.receiver)
+    modules = ("aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_ebpf::programs", "aya_bpf::maps", "aya_bpf::programs")
+    return known is not None and known.within(*modules)
+
+
+def verdict_name(expr: Expr, depth: int = 0) -> str:
+    """The name of the kernel's verdict an expression is (`XDP_DROP`), through constants and locals; else empty."""
+    while expr.kind in ("paren", "cast") and expr.inner is not None:
+        expr = expr.inner
+    if expr.kind != "path" or depth > _DEPTH:
+        return ""
+    if "::" not in expr.path:
+        found = binding(expr)
+        if found is not None:
+            init = found.let.init if found.kind == "let" and found.let is not None else None
+            return verdict_name(init, depth + 1) if init is not None else ""
+    path = resolve(expr.file, expr.path, expr.item)
+    if path is None:
+        return ""
+    if path.startswith(_BINDINGS):
+        name = path.rpartition("::")[2]
+        return name if name in _CONSTANTS else ""
+    item = item_of(expr.file, path)
+    if item is None or item.kind != "const" or item.expr is None:
+        return ""
+    return verdict_name(item.expr, depth + 1)
 
 
 def always_zero(  # one finding for a program, at the value to change
