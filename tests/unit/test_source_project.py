@@ -199,9 +199,10 @@ def test_aya_build_is_recognised(workspace: Path) -> None:
 
 def test_broken_manifest_names_the_line(workspace: Path) -> None:
     (workspace / "crates/agent/Cargo.toml").write_text('[package]\nname = "agent"\nversion = \n')
-    with pytest.raises(InputError) as raised:
-        find_project(str(workspace))
-    assert raised.value.where.endswith("crates/agent/Cargo.toml:3")
+    project = find_project(str(workspace))
+    assert project is not None
+    assert [error.where.rpartition("/crates/")[2] for error in project.problems] == ["agent/Cargo.toml:3"]
+    assert {crate.name for crate in project.crates} == {"agent", "probes", "shared"}
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"[" * 5000, b"a = 1\na = 2\n", b""])
@@ -237,6 +238,62 @@ def test_links_are_not_followed_and_unreadable_files_are_left_out(workspace: Pat
     project = find_project(str(workspace))
     assert project is not None
     assert len(project.crates) == 3
+
+
+def test_workspace_members_are_those_of_cargo(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "Cargo.toml": '[workspace]\nmembers = ["./app", "crates/*"]\nexclude = ["crates/left"]\n'
+            '[workspace.package]\nedition = "2024"\nrust-version = "1.87"\n'
+            '[workspace.dependencies]\naya = { version = "0.14", features = ["a"] }\n[patch.crates-io]\n'
+            'aya-log = { git = "https://example.org/x", tag = "aya-log-v0.3.0" }\n'
+            "[profile.release]\nopt-level = 3\n[profile.release.package.probes]\ndebug = 2\n"
+            '[profile.small]\ninherits = "release"\nopt-level = "z"\n',
+            "app/Cargo.toml": '[package]\nname = "app"\nedition.workspace = true\nrust-version.workspace = true\n'
+            '[dependencies]\naya = { workspace = true, features = ["b"], optional = true }\naya-log = "0.2"\n'
+            '[target."cfg(unix)".dependencies]\nprobes = { path = "../probes" }\n',
+            "app/src/main.rs": "fn main() {}",
+            "probes/Cargo.toml": package("probes", 'aya-ebpf = "0.2"\n'),
+            "probes/src/main.rs": KERNEL,
+            "crates/left/Cargo.toml": package("left"),
+            "crates/in/Cargo.toml": package("inside"),
+            "crates/in/deep/Cargo.toml": package("deep"),
+        },
+    )
+    project = find_project(str(tmp_path))
+    assert project is not None
+    home = {crate.name: os.path.relpath(crate.workspace, tmp_path) for crate in project.crates}
+    assert home == {"app": ".", "probes": ".", "inside": ".", "left": "crates/left", "deep": "crates/in/deep"}
+    crates = {crate.name: crate for crate in project.crates}
+    assert (crates["app"].edition, crates["app"].rust_version) == (2024, "1.87")
+    aya = crates["app"].dependency("aya")
+    assert aya is not None
+    assert (aya.features, aya.optional, aya.inherited) == (["a", "b"], True, True)
+    assert crates["app"].dependency("probes").target == "cfg(unix)"
+    assert str(crates["app"].version("aya-log")) == "0.3.0"  # as patched
+    assert crates["probes"].profile("small") == {
+        "inherits": "release", "opt-level": "z", "debug": 2
+    }  # fmt: skip
+    project.target = {"aya": "0.16.0"}
+    assert crates["app"].at_least("aya", "0.16.0")
+    assert crates["app"].version("aya-build") is None
+
+
+def test_two_locked_versions_are_told_apart_by_the_requirement(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "Cargo.toml": package("app", 'aya = "0.13"\nnew = { package = "aya-log", version = "0.3" }\n'),
+            "src/main.rs": "fn main() {}",
+            "Cargo.lock": "version = 3\n\n"
+            + "".join(f'[[package]]\nname = "aya"\nversion = "{one}"\n{REGISTRY}\n' for one in ("0.13.1", "0.14.0"))
+            + '[[package]]\nname = "app"\nversion = "0.1.0"\ndependencies = [\n "aya 0.13.1",\n "aya 0.14.0",\n]\n',
+        },
+    )
+    project = find_project(str(tmp_path))
+    assert project is not None
+    assert str(project.crates[0].version("aya")) == "0.13.1"
 
 
 def _locked_to(tmp_path: Path, dependency: str, source: str) -> VersionRange | None:

@@ -44,11 +44,11 @@ def resolve(path: str) -> list[Input]:
     errors: list[BpfsmithError] = []
     objects, projects = _walk(path, errors)
     inputs = [Input(path, objects)] if objects else []
-    inputs += [Input(project.root, [], project) for project in projects]
+    inputs += [_of(project.root, project) for project in projects]
     if not inputs and not errors:
         # A folder inside a workspace, such as the `src` of its kernel crate.
         around = open_project(path)
-        inputs = [Input(path, [], around)] if around is not None else []
+        inputs = [_of(path, around)] if around is not None else []
     if not inputs:
         if errors:
             raise errors[0]
@@ -59,6 +59,13 @@ def resolve(path: str) -> list[Input]:
         )
     inputs[0].errors.extend(errors)
     return inputs
+
+
+def _of(path: str, project: Project) -> Input:
+    """A project, with what could not be read of it."""
+    one = Input(path, [], project)
+    one.errors.extend(project.problems)
+    return one
 
 
 def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Project]]:

@@ -6,7 +6,7 @@ import os
 
 from bpfsmith import rules
 from bpfsmith.model.finding import Fix
-from bpfsmith.read._find import SKIPPED, objects_among
+from bpfsmith.read._find import objects_among
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def built_objects(
 
         run_build(project)
         project.forget_objects()
-    notes: list[str] = []
+    notes = list(project.notes)
     findings: list[Finding] = []
     command = _command(project, ctx)
     for built in project.objects:
@@ -65,7 +65,7 @@ def built_objects(
             f"nothing is built, so only the sources were checked; `{command}` builds the programs, and then helpers,"
             " maps, stack, return values and kernels are checked too (or run this with `--build`)"
         )
-    passed_over = [path for path in _lying_about(project.root) if path not in named and path not in objects]
+    passed_over = [path for path in _lying_about(project) if path not in named and path not in objects]
     if passed_over:
         few = ", ".join(f"`{ctx.shown(path)}`" for path in passed_over[:3])
         more = f" and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
@@ -75,17 +75,9 @@ def built_objects(
     return objects, notes, findings
 
 
-def _lying_about(root: str) -> list[str]:
+def _lying_about(project: Project) -> list[str]:
     """Objects in a workspace that lie in none of Cargo's target folders."""
-    found: list[str] = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(one for one in folders if one not in SKIPPED and not _is_target(os.path.join(folder, one)))
-        found.extend(objects_among(folder, (file for file in files if not file.endswith((".rs", ".toml", ".md")))))
-    return found
-
-
-def _is_target(folder: str) -> bool:
-    return os.path.basename(folder) == "target" or os.path.isfile(os.path.join(folder, "CACHEDIR.TAG"))
+    return objects_among("", (path for path in project.others if not path.endswith((".md", ".lock"))))
 
 
 def _command(project: Project, ctx: CheckContext) -> str:

@@ -54,22 +54,33 @@ def target_dir(workspace: str) -> str:
 
 
 def find_objects(project: Project) -> list[BuiltObject]:
-    """The newest build of each kernel binary of the project's chosen crates."""
+    """The newest build of each kernel binary; two workspaces may have one of the same name each."""
     kernel = [crate for crate in project.all_crates if crate.role == "kernel"]
-    wanted = {name: crate for crate in kernel for name in crate.binaries()}
-    found: dict[str, list[str]] = {}
-    seen = set()
+    builders = {crate.workspace for crate in kernel}
+    # Where aya-build runs, the objects lie in the target folder of the workspace with the build script.
+    places: dict[str, list[str]] = {}
     for workspace in dict.fromkeys([*(crate.workspace for crate in project.all_crates), project.root]):
-        for path in _candidates(target_dir(workspace)):
+        places.setdefault(target_dir(workspace), []).append(workspace)
+    found: dict[tuple[str, str], list[str]] = {}
+    makers: dict[tuple[str, str], Crate] = {}
+    seen = set()
+    for target, workspaces in places.items():
+        # A workspace's own kernel crates first, then those of the others.
+        own = [crate for crate in kernel if crate.workspace in workspaces]
+        names = {name: crate for crate in reversed([*own, *kernel]) for name in crate.binaries()}
+        for path in _candidates(target):
             name = os.path.basename(path)
+            maker = names.get(name)
             real = os.path.realpath(path)
-            if name in wanted and real not in seen and is_object(path):
+            if maker is not None and real not in seen and is_object(path):
                 seen.add(real)
-                found.setdefault(name, []).append(path)
+                key = (maker.workspace if len(builders) > 1 else "", name)
+                makers[key] = maker
+                found.setdefault(key, []).append(path)
     out = []
-    for name, paths in sorted(found.items()):
+    for key, paths in sorted(found.items(), key=lambda one: (one[0][1], one[0][0])):
         paths.sort(key=_time, reverse=True)
-        out.append(BuiltObject(paths[0], name, paths[1:], _newer(project, wanted[name], _time(paths[0]))))
+        out.append(BuiltObject(paths[0], key[1], paths[1:], _newer(project, makers[key], _time(paths[0]))))
     return out
 
 

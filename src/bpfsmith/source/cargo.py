@@ -1,11 +1,12 @@
-"""Cargo manifests, lock files and settings, read as Cargo reads them; nothing is run."""
+"""Cargo manifests as Cargo reads them: packages, dependencies, features, profiles, versions; nothing is run."""
 
 from __future__ import annotations
 
 import os
 
-from bpfsmith.model.errors import InputError
-from bpfsmith.read.overlay import text_of
+from bpfsmith.source.lock import Lock, Locked
+from bpfsmith.source.manifest import MAX_TOML, Lines, read_toml
+from bpfsmith.source.settings import cargo_configs, toolchain, toolchain_file
 from bpfsmith.source.versions import VersionRange
 
 TYPE_CHECKING = False
@@ -24,59 +25,40 @@ FAMILY = (
     "aya", "aya-obj", "aya-build", "aya-log", "aya-log-common", "aya-log-parser", "aya-log-ebpf", "aya-log-ebpf-macros",
     "aya-ebpf", "aya-ebpf-macros", "aya-ebpf-bindings", "aya-ebpf-cty", "aya-bpf", "aya-bpf-macros", "aya-bpf-bindings",
 )  # fmt: skip
-_MAX_TOML = 16 << 20
-
-
-def read_toml(path: str) -> dict[str, Any]:
-    """A TOML file; `InputError` names file and line when it is none."""
-    import tomllib
-
-    from bpfsmith.read._find import open_input
-
-    try:
-        with open_input(path) as file:
-            data = file.read(_MAX_TOML)
-        return tomllib.loads(data.decode("utf-8"))
-    except OSError as error:
-        said = (error.strerror or str(error)).lower()
-        raise InputError(
-            f"cannot read `{path}`: {said}", where=path, hint="check the path and its permissions"
-        ) from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("not valid TOML: not UTF-8", where=f"{path}:{line}", hint="save the file as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        text = str(error).rstrip(".")
-        where = path
-        head, at, place = text.rpartition(" (at line ")
-        if at:
-            where = f"{path}:{place.split(',')[0]}"
-            text = head
-        raise InputError(
-            f"not valid TOML: {text[:1].lower()}{text[1:]}", where=where, hint="correct the file"
-        ) from error
+_DEPENDENCY_TABLES = ("dependencies", "build-dependencies", "dev-dependencies", "build_dependencies")
 
 
 class Dependency:
-    """One dependency. `alias` is the name in code and manifest, `package` the crate's own; `kind`: normal build dev."""
+    """One dependency. `alias` is the name in code and manifest, `package` the crate's own; `kind`: normal build dev.
 
-    __slots__ = ("alias", "features", "git", "kind", "line", "optional", "package", "path", "requirement", "tag")
+    `inherited`: from `[workspace.dependencies]`; `target`: the `cfg(..)` or triple of a `[target.x.dependencies]`.
+    """
 
-    def __init__(self, alias: str, spec: dict[str, Any], kind: str, folder: str) -> None:
+    __slots__ = (
+        "alias", "branch", "default_features", "features", "git", "inherited", "kind", "optional", "package", "path",
+        "registry", "requirement", "rev", "tag", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self, alias: str, spec: dict[str, Any], kind: str, folder: str, target: str = "", inherited: bool = False
+    ) -> None:
         self.alias = alias
         self.package: str = _text(spec.get("package")) or alias
         self.kind = kind
         self.requirement: str | None = _text(spec.get("version"))
         self.git: str | None = _text(spec.get("git"))
         self.tag: str | None = _text(spec.get("tag"))
+        self.rev: str | None = _text(spec.get("rev"))
+        self.branch: str | None = _text(spec.get("branch"))
+        self.registry: str | None = _text(spec.get("registry"))
         path = _text(spec.get("path"))
         self.path: str | None = os.path.normpath(os.path.join(folder, path)) if path else None
-        features = spec.get("features")
-        self.features: list[str] = (
-            [one for one in features if isinstance(one, str)] if isinstance(features, list) else []
-        )
+        self.features: list[str] = _strings(spec.get("features"))
+        default = spec.get("default-features", spec.get("default_features"))
+        self.default_features = default is not False
         self.optional = bool(spec.get("optional"))
-        self.line = 0
+        self.target = target
+        self.inherited = inherited
 
     def __repr__(self) -> str:
         return f"Dependency({self.alias})"
@@ -90,60 +72,20 @@ def _table(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class Locked:
-    """One package of a lock file. `source` is None for path packages."""
-
-    __slots__ = ("dependencies", "name", "source", "version")
-
-    def __init__(self, raw: dict[str, Any]) -> None:
-        self.name = _text(raw.get("name")) or ""
-        self.version = _text(raw.get("version")) or ""
-        self.source = _text(raw.get("source"))
-        listed = raw.get("dependencies")
-        self.dependencies = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
-
-
-class Lock:
-    """A `Cargo.lock`. Without one, everything is empty."""
-
-    __slots__ = ("packages", "path")
-
-    def __init__(self, path: str | None = None) -> None:
-        self.path = path
-        self.packages: dict[str, list[Locked]] = {}
-        listed = read_toml(path).get("package") if path is not None else None
-        for raw in listed if isinstance(listed, list) else ():
-            if isinstance(raw, dict):
-                package = Locked(raw)
-                self.packages.setdefault(package.name, []).append(package)
-
-    @property
-    def versions(self) -> dict[str, list[str]]:
-        """Crate -> its versions, each once."""
-        return {name: sorted({one.version for one in many}) for name, many in self.packages.items()}
-
-    def used_by(self, package: str, dependency: str, version: str | None = None) -> Locked | None:
-        """Which `dependency` a package was locked to; None when it cannot be told."""
-        for one in self.packages.get(package, ()):
-            if version is not None and one.version != version:
-                continue
-            for entry in one.dependencies:
-                name, _, rest = entry.partition(" ")
-                if name != dependency:
-                    continue
-                many = self.packages.get(dependency, [])
-                if rest:
-                    many = [other for other in many if other.version == rest.split(" ")[0]]
-                return many[0] if len(many) == 1 else None
-        return None
+def _strings(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 class Crate:
-    """One package of a project. `role`: kernel, user, common or other; `files` are its parsed sources."""
+    """One package of a project. `role`: kernel, user, common or other; `files` are its parsed sources.
+
+    `workspace` is the folder of its workspace (its own without one), `profiles`, `patches` and `lock` are that one's.
+    `broken`: parts of its manifest could not be read.
+    """
 
     __slots__ = (
-        "build_rs", "data", "dependencies", "edition", "files", "folder", "lock", "manifest", "manifest_text",
-        "name", "profiles", "project", "role", "workspace",
+        "broken", "build_rs", "data", "dependencies", "edition", "features", "files", "folder", "lock", "manifest",
+        "manifest_text", "name", "number", "patches", "profiles", "project", "role", "rust_version", "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -154,15 +96,27 @@ class Crate:
         self.data = data
         self.workspace = workspace
         self.lock = lock
+        self.broken = False
         package = _table(data.get("package"))
         inherited = _table(_table(workspace_data.get("workspace")).get("package"))
+
+        def said(key: str) -> str | None:
+            value = package.get(key)
+            if isinstance(value, dict) and value.get("workspace") is True:
+                value = inherited.get(key)
+            return _text(value)
+
         self.name: str = _text(package.get("name")) or os.path.basename(folder)
-        edition = package.get("edition")
-        if isinstance(edition, dict):
-            edition = inherited.get("edition")
-        self.edition: int = int(edition) if isinstance(edition, str) and edition.isdigit() else 2015
+        self.number = said("version") or "0.0.0"
+        edition = said("edition") or ""
+        self.edition: int = int(edition) if edition.isdigit() else 2015
+        self.rust_version: str | None = said("rust-version")
+        self.features: dict[str, list[str]] = {
+            name: _strings(value) for name, value in _table(data.get("features")).items()
+        }
         self.dependencies = _dependencies(data, workspace_data, folder, workspace)
         self.profiles: dict[str, Any] = _table(workspace_data.get("profile"))
+        self.patches = _patches(workspace_data, workspace)
         build = package.get("build")
         own = os.path.join(folder, build if isinstance(build, str) else "build.rs")
         self.build_rs: str | None = own if build is not False and os.path.isfile(own) else None
@@ -189,24 +143,56 @@ class Crate:
         return None
 
     def version(self, package: str) -> VersionRange | None:
-        """The version of a direct dependency: as locked, else as required; None when unknown (git or path, no lock)."""
+        """The version of a direct dependency: as locked, else as required; None when unknown (git or path, no lock).
+
+        `Project.target` answers instead where it names the package.
+        """
         wanted = self.dependency(package)
         if wanted is None:
             return None
         target = self.project.target if self.project is not None else None
-        if target is not None and package in target and wanted.git is None and wanted.path is None:
+        if target and package in target:
             return VersionRange.of(target[package])
-        locked = self.lock.used_by(self.name, package)
+        patched = self.patches.get(package)
+        source = patched if patched is not None else wanted
+        required = VersionRange.required(wanted.requirement) if wanted.requirement is not None else None
+        locked = self.lock.used_by(self.name, package, None, required if patched is None else None)
         if locked is None and self.name not in self.lock.packages:
             many = self.lock.packages.get(package, [])
             locked = many[0] if len(many) == 1 else None  # a lock file that does not list this crate (yet)
         if locked is not None:
             return _locked_version(locked, package)
-        if wanted.git is not None:
-            return _tagged(wanted.tag, package)
-        if wanted.path is not None or wanted.requirement is None:
+        if source.git is not None:
+            return _tagged(source.tag, package)
+        if source.path is not None:
             return None
-        return VersionRange.required(wanted.requirement)
+        return required
+
+    def locked(self, package: str) -> Locked | None:
+        """The entry of the lock file that a direct dependency stands for."""
+        wanted = self.dependency(package)
+        if wanted is None:
+            return None
+        required = VersionRange.required(wanted.requirement) if wanted.requirement is not None else None
+        return self.lock.used_by(self.name, package, None, required)
+
+    def profile(self, name: str) -> dict[str, Any]:
+        """A profile of the workspace: with what it inherits and what it says of this package."""
+        out: dict[str, Any] = {}
+        chain: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        at: str | None = name
+        while at is not None and at not in seen:
+            seen.add(at)
+            table = _table(self.profiles.get(at))
+            chain.append(table)
+            at = _text(table.get("inherits"))
+        for table in reversed(chain):
+            out.update({key: value for key, value in table.items() if key not in ("package", "build-override")})
+            packages = _table(table.get("package"))
+            for key in (self.name, f"{self.name}@{self.number}"):  # `*` is every package but those of the workspace
+                out.update(_table(packages.get(key)))
+        return out
 
     def at_least(self, package: str, version: str) -> bool:
         """True when the dependency is certainly `version` or newer."""
@@ -262,22 +248,32 @@ class Crate:
         return list(dict.fromkeys(out))
 
     def line_of(self, text: str) -> int:
-        """The line of the manifest on which `text` is a key, 1 when it is not found."""
-        if self.manifest_text is None:
-            try:
-                self.manifest_text = text_of(self.manifest, _MAX_TOML)
-            except OSError:
-                self.manifest_text = ""
-        for number, line in enumerate(self.manifest_text.split("\n"), 1):
+        """The line of the manifest on which `text` is a dependency, else any key; 1 when it is not found."""
+        lines = Lines(self.text)
+        found = lines.find(text, *_DEPENDENCY_TABLES)
+        if found:
+            return found
+        for number, line in enumerate(self.text.split("\n"), 1):
             key = line.split("=")[0].split(".")[0].strip().strip("\"'")
-            if key == text or line.strip().startswith((f"[dependencies.{text}]", f"[build-dependencies.{text}]")):
+            if key == text:
                 return number
         return 1
+
+    @property
+    def text(self) -> str:
+        """The manifest as it stands, empty when it cannot be read."""
+        if self.manifest_text is None:
+            try:
+                with open(self.manifest, encoding="utf-8", errors="replace") as file:
+                    self.manifest_text = file.read(MAX_TOML)
+            except OSError:
+                self.manifest_text = ""
+        return self.manifest_text
 
 
 def _locked_version(locked: Locked, package: str) -> VersionRange | None:
     source = locked.source or ""
-    if source.startswith("registry+"):
+    if source.startswith(("registry+", "sparse+")):
         return VersionRange.of(locked.version)
     # A checkout carries the number of the last release; a path may hold a changed copy of anything.
     if not source.startswith("git+"):
@@ -295,65 +291,41 @@ def _tagged(tag: str | None, package: str) -> VersionRange | None:
 def _dependencies(data: dict[str, Any], workspace: dict[str, Any], folder: str, root: str) -> list[Dependency]:
     shared = _table(_table(workspace.get("workspace")).get("dependencies"))
     out = []
-    tables = [data, *(_table(one) for one in _table(data.get("target")).values())]
-    for table in tables:
-        for key, kind in (("dependencies", "normal"), ("build-dependencies", "build"), ("dev-dependencies", "dev")):
+    tables = [("", data), *((target, _table(one)) for target, one in _table(data.get("target")).items())]
+    for target, table in tables:
+        for key, kind in (
+            ("dependencies", "normal"), ("build-dependencies", "build"), ("build_dependencies", "build"),
+            ("dev-dependencies", "dev"), ("dev_dependencies", "dev"),
+        ):  # fmt: skip
             for alias, given in _table(table.get(key)).items():
                 spec = given if isinstance(given, dict) else {"version": given}
                 base = folder
-                if spec.get("workspace") is True:
-                    inherited = shared.get(alias)
-                    inherited = inherited if isinstance(inherited, dict) else {"version": inherited}
-                    spec = {
-                        **inherited,
-                        **{name: one for name, one in spec.items() if name in ("features", "optional")},
-                    }
+                inherited = spec.get("workspace") is True
+                if inherited:
                     base = root
-                out.append(Dependency(alias, spec, kind, base))
+                    spec = _merged(shared.get(alias), spec)
+                out.append(Dependency(alias, spec, kind, base, target, inherited))
     return out
 
 
-def cargo_configs(folder: str) -> list[tuple[str, dict[str, Any]]]:
-    """The `.cargo/config.toml` files in force for a folder, nearest first, each with its folder's path."""
-    out = []
-    at = os.path.abspath(folder)
-    while True:
-        for name in ("config", "config.toml"):
-            path = os.path.join(at, ".cargo", name)
-            if os.path.isfile(path):
-                out.append((at, read_toml(path)))
-                break
-        parent = os.path.dirname(at)
-        if parent == at:
-            return out
-        at = parent
+def _merged(shared: object, spec: dict[str, Any]) -> dict[str, Any]:
+    """A dependency of the workspace with what the member adds: features are joined."""
+    base = shared if isinstance(shared, dict) else {"version": shared}
+    out = {**base, **{name: one for name, one in spec.items() if name in ("optional", "default-features")}}
+    out["features"] = [*_strings(base.get("features")), *_strings(spec.get("features"))]
+    return out
 
 
-def toolchain(folder: str) -> str | None:
-    """The channel that `rust-toolchain(.toml)` asks for here or above; None when it says nothing."""
-    found = toolchain_file(folder)
-    return _channel(found) if found is not None else None
-
-
-def toolchain_file(folder: str) -> str | None:
-    """The `rust-toolchain(.toml)` in force for a folder."""
-    at = os.path.abspath(folder)
-    while True:
-        for name in ("rust-toolchain", "rust-toolchain.toml"):
-            path = os.path.join(at, name)
-            if os.path.isfile(path):
-                return path
-        parent = os.path.dirname(at)
-        if parent == at:
-            return None
-        at = parent
-
-
-def _channel(path: str) -> str | None:
-    try:
-        text = text_of(path, 1 << 16)
-    except OSError:
-        return None
-    if "[toolchain]" not in text:
-        return text.strip() or None
-    return _text(_table(read_toml(path).get("toolchain")).get("channel"))
+def _patches(workspace: dict[str, Any], root: str) -> dict[str, Dependency]:
+    """Crate -> what `[patch.x]` or `[replace]` puts in its place."""
+    out = {}
+    for table in _table(workspace.get("patch")).values():
+        for alias, spec in _table(table).items():
+            if isinstance(spec, dict):
+                one = Dependency(alias, spec, "patch", root)
+                out[one.package] = one
+    for key, spec in _table(workspace.get("replace")).items():
+        if isinstance(spec, dict):
+            name = key.rpartition("#")[2].partition(":")[0].partition("@")[0]
+            out[name] = Dependency(name, spec, "patch", root)
+    return out

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import os
 
-from bpfsmith.read.overlay import opened
-from bpfsmith.source.cargo import FAMILY, Crate, Lock, read_toml
+from bpfsmith.source.cargo import FAMILY, Crate, Lock
+from bpfsmith.source.tree import read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any
 
+    from bpfsmith.model.errors import BpfsmithError
     from bpfsmith.source.built import BuiltObject
-    from bpfsmith.source.rust import SourceFile
+    from bpfsmith.source.rust import Item, SourceFile
+    from bpfsmith.source.tree import Tree
 
 __all__ = ["Project", "find_project"]
 
 KERNEL_CRATES = ("aya-ebpf", "aya-bpf")
-_SKIPPED = frozenset({"target", "node_modules", "__pycache__", "vendor"})
 _MAX_SOURCE = 32 << 20
 
 
@@ -31,22 +32,26 @@ class Project:
 
     `crates` are those below the path asked for, `all_crates` all of the project; `lock` maps a crate to its locked
     versions, `objects` are built kernel programs (newest per name), `build_hint` is the command that builds them.
+    `problems` are files that could not be read and what Cargo would refuse; `notes` what else a user should know: what
+    is not among them was read. `others` are its files that are no Rust, and `target` (crate -> version) makes
+    `Crate.version` answer for releases that it does not have yet.
     """
 
-    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "root", "target")
+    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "others", "problems", "root", "target")
 
     def __init__(self, root: str, crates: list[Crate], all_crates: list[Crate]) -> None:
         self.root = root
         self.crates = crates
         self.all_crates = all_crates
         self.notes: list[str] = []
+        self.problems: list[BpfsmithError] = []
+        self.others: list[str] = []
+        self.target: dict[str, str] | None = None
         self.lock: dict[str, list[str]] = {}
-        for crate in all_crates:
-            for name, versions in crate.lock.versions.items():
-                if name in FAMILY:
-                    self.lock[name] = sorted({*self.lock.get(name, ()), *versions})
-        # Crate -> the version it is to have: what `Crate.version` answers instead of the lock file, if it is set.
-        self.target: Mapping[str, str] | None = None
+        for name in FAMILY:
+            found = {one.version for crate in all_crates for one in crate.lock.packages.get(name, ())}
+            if found:
+                self.lock[name] = sorted(found)
         self._objects: list[BuiltObject] | None = None
         self.cache: dict[Any, Any] = {}  # what was found out about all of it: the model of `source.aya`
         for crate in all_crates:
@@ -88,108 +93,46 @@ class Project:
 def find_project(path: str) -> Project | None:
     """The project at or around `path`; None when nothing in it has to do with Aya.
 
-    Raises `InputError` naming file and line for a manifest or lock file that cannot be read.
+    What cannot be read is in `problems`, and the rest is there all the same; `InputError` where nothing is left.
     """
+    from bpfsmith.source.told import tell
+
     start = os.path.abspath(path)
     if not os.path.isdir(start):
         start = os.path.dirname(start)
-    root = _root(start)
-    manifests = list(_manifests(root))
-    if not manifests:
+    tree = read_tree(start)
+    if not tree.datas:
         return None
-    datas = {folder: read_toml(os.path.join(folder, "Cargo.toml")) for folder in manifests}
     locks: dict[str, Lock] = {}
     crates = []
-    for folder in manifests:
-        if not isinstance(datas[folder].get("package"), dict):
+    for folder, data in tree.datas.items():
+        if not isinstance(data.get("package"), dict):
             continue
-        workspace = _workspace_of(folder, datas, root)
+        workspace = tree.workspaces[folder]
         if workspace not in locks:
-            lock = os.path.join(workspace, "Cargo.lock")
-            locks[workspace] = Lock(lock if os.path.isfile(lock) else None)
-        crates.append(Crate(folder, datas[folder], workspace, datas.get(workspace, {}), locks[workspace]))
-    outer = [crate for crate in crates if crate.workspace == root]
+            locks[workspace] = tree.lock(workspace)
+        crate = Crate(folder, data, workspace, tree.datas.get(workspace, {}), locks[workspace])
+        crate.broken = folder in tree.broken
+        crates.append(crate)
     # Independent workspaces further down are their own projects unless this one is about eBPF itself.
-    if not any(_concerns_us(crate) for crate in outer):
+    if not any(_concerns_us(crate) for crate in crates if crate.workspace == tree.root):
+        tree.fail()
         return None
     for crate in crates:
-        _read_sources(crate)
+        _read_sources(crate, tree)
     _roles(crates)
     chosen = [crate for crate in crates if (crate.folder + os.sep).startswith(start.rstrip(os.sep) + os.sep)]
-    return Project(root, chosen or [crate for crate in crates if start.startswith(crate.folder)], crates)
+    project = Project(tree.root, chosen or [crate for crate in crates if start.startswith(crate.folder)], crates)
+    project.others = tree.others
+    tell(project, tree)
+    return project
 
 
 def _concerns_us(crate: Crate) -> bool:
     return any(one.package in FAMILY for one in crate.dependencies)
 
 
-def _root(start: str) -> str:
-    """The outermost workspace that claims the folder, else the nearest package, else the folder itself."""
-    at = start
-    nearest = None
-    while True:
-        manifest = os.path.join(at, "Cargo.toml")
-        if os.path.isfile(manifest):
-            nearest = nearest or at
-            data = read_toml(manifest)
-            if isinstance(data.get("workspace"), dict) and (at == nearest or _claims(at, data, nearest)):
-                return at
-        parent = os.path.dirname(at)
-        if parent == at:
-            return nearest or start
-        at = parent
-
-
-def _claims(root: str, data: dict[str, Any], folder: str) -> bool:
-    """Whether a folder is a member of the workspace: listed, or not excluded and below it."""
-    from fnmatch import fnmatchcase
-
-    relative = os.path.relpath(folder, root).replace(os.sep, "/")
-    if relative.startswith(".."):
-        return False
-    workspace = data.get("workspace")
-    table: dict[str, Any] = workspace if isinstance(workspace, dict) else {}
-    excluded, members = table.get("exclude"), table.get("members")
-    if any(relative == one or relative.startswith(f"{one}/") for one in _strings(excluded)):
-        return False
-    return any(
-        relative == one.rstrip("/").removeprefix("./") or fnmatchcase(relative, one.rstrip("/"))
-        for one in _strings(members)
-    ) or isinstance(data.get("package"), dict)
-
-
-def _strings(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _manifests(root: str) -> Iterator[str]:
-    """Folders with a `Cargo.toml` at or below `root`; target, hidden and linked folders are not entered."""
-    for folder, folders, files in os.walk(root, onerror=lambda _: None):
-        folders[:] = sorted(
-            one
-            for one in folders
-            if one not in _SKIPPED
-            and not one.startswith(".")
-            and not os.path.isfile(os.path.join(folder, one, "CACHEDIR.TAG"))
-        )
-        if "Cargo.toml" in files:
-            yield folder
-
-
-def _workspace_of(folder: str, datas: dict[str, dict[str, Any]], root: str) -> str:
-    if isinstance(datas[folder].get("workspace"), dict):
-        return folder
-    at = os.path.dirname(folder)
-    while at.startswith(root):
-        if isinstance(datas.get(at, {}).get("workspace"), dict) and _claims(at, datas[at], folder):
-            return at
-        if at == root:
-            break
-        at = os.path.dirname(at)
-    return folder if folder != root else root
-
-
-def _read_sources(crate: Crate) -> None:
+def _read_sources(crate: Crate, tree: Tree) -> None:
     """Parses the files of the module tree, from each target on; a file of two trees is read once, for the first."""
     from bpfsmith.source.rust import parse_files
 
@@ -200,23 +143,32 @@ def _read_sources(crate: Crate) -> None:
         found = []
         for path, top, module in pending:
             try:
-                with opened(path) as file:
+                # A named pipe must not block, a file that is none must not be read for ever.
+                if not os.path.isfile(path):
+                    continue
+                with open(path, "rb") as file:
                     datas.append(file.read(_MAX_SOURCE))
-            except OSError:
-                continue  # the compiler will say so
+            except OSError as error:
+                tree.unreadable(path, error)
+                continue
             found.append((path, top, module))
         pending = []
         for parsed, (path, top, module) in zip(parse_files([path for path, _, _ in found], datas), found, strict=True):
             parsed.crate, parsed.root, parsed.module = crate, top, module
             crate.files.append(parsed)
-            for child, name in _modules(parsed, path == top):
-                if child not in seen and os.path.isfile(child):
+            for item, children, name in _modules(parsed, path == top):
+                child = next((one for one in children if os.path.isfile(one)), None)
+                if child is None:
+                    tree.missing.append((parsed, item, children))
+                elif not tree.inside(child):
+                    tree.outside.append((parsed, item, child))
+                elif child not in seen:
                     seen.add(child)
                     pending.append((child, top, (*module, *name)))
 
 
-def _modules(file: SourceFile, is_root: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """The files that `mod name;` items stand for, with their path below this module."""
+def _modules(file: SourceFile, is_root: bool) -> Iterator[tuple[Item, list[str], tuple[str, ...]]]:
+    """The `mod name;` items, the files each may stand for, and its path below this module."""
     folder, base = os.path.split(file.path)
     own = folder if is_root or base == "mod.rs" else os.path.join(folder, os.path.splitext(base)[0])
     for item in file.items:
@@ -227,15 +179,15 @@ def _modules(file: SourceFile, is_root: bool) -> Iterator[tuple[str, tuple[str, 
         while at is not None:
             outer.insert(0, at.name)
             at = at.parent
-        path = next((attr.args.lstrip("= ").strip('"') for attr in item.attrs if attr.path == "path"), None)
+        written = next((attr.args.lstrip("= ").strip() for attr in item.attrs if attr.path == "path"), None)
         inside = os.path.join(own, *outer)
-        if path is not None:
-            yield os.path.normpath(os.path.join(inside if outer else folder, path)), (*outer, item.name)
-            continue
-        for candidate in (os.path.join(inside, f"{item.name}.rs"), os.path.join(inside, item.name, "mod.rs")):
-            if os.path.isfile(candidate):
-                yield os.path.normpath(candidate), (*outer, item.name)
-                break
+        if written is not None:
+            if len(written) < 2 or written[0] != '"' or written[-1] != '"':
+                continue  # `concat!(env!("OUT_DIR"), ..)`: only the build knows
+            files = [os.path.join(inside if outer else folder, written[1:-1])]
+        else:
+            files = [os.path.join(inside, f"{item.name}.rs"), os.path.join(inside, item.name, "mod.rs")]
+        yield item, [os.path.normpath(one) for one in files], (*outer, item.name)
 
 
 def _roles(crates: list[Crate]) -> None:

@@ -90,6 +90,11 @@ class VersionRange:
         wanted = parse_version(version)
         return wanted is not None and (self.high < wanted if self.exact else self.high <= wanted)
 
+    def may_be(self, version: str) -> bool:
+        """Whether a version lies in it."""
+        found = parse_version(version)
+        return found is not None and self.low <= found and (found <= self.high if self.exact else found < self.high)
+
 
 def _caret(version: Version, given: int) -> Version:
     major, minor, patch = version
