@@ -32,9 +32,9 @@ _USER = {
 }
 _USER_ALL = 'anyhow = "1"\nlibc = "0.2"\nnum_cpus = "1"\n'
 _EBPF = {
-    "0.1.1": 'aya-ebpf = "=0.1.1"\naya-log-ebpf = "=0.1.0"\n',
-    "0.2.1": 'aya-ebpf = "=0.2.1"\naya-log-ebpf = "=0.2.0"\n',
-    "0.3.0": 'aya-ebpf = "=0.3.0"\naya-log-ebpf = "=0.3.0"\n',
+    "0.1.1": 'aya-ebpf = "=0.1.1"\naya-log-ebpf = "=0.1.0"\nnetwork-types = "=0.0.7"\n',
+    "0.2.1": 'aya-ebpf = "=0.2.1"\naya-log-ebpf = "=0.2.0"\nnetwork-types = "=0.0.7"\n',
+    "0.3.0": 'aya-ebpf = "=0.3.0"\naya-log-ebpf = "=0.3.0"\nnetwork-types = "=0.0.7"\n',
 }
 _BUILD_RS = """\
 fn main() {

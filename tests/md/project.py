@@ -40,7 +40,8 @@ def write(folder: Path, files: dict[str, str], options: dict[str, str]) -> None:
         "ebpf/Cargo.toml": _manifest(
             "demo-ebpf",
             edition,
-            f'aya-ebpf = "{ebpf}"\naya-log-ebpf = "*"\ndemo-common = {{ path = "../common" }}\n',
+            f'aya-ebpf = "{ebpf}"\naya-log-ebpf = "*"\nnetwork-types = "=0.0.7"\n'
+            'demo-common = { path = "../common" }\n',
             '\n[[bin]]\nname = "demo"\npath = "src/main.rs"\n',
         ),
         "ebpf/src/main.rs": _EBPF_MAIN,
