@@ -190,7 +190,7 @@ def _source(n: int) -> Case:
     lines = sum(text.count(b"\n") for text in texts)
     rows = side_by_side(
         {
-            "bpfsmith, `rust_facts`: tree and facts": inside(lambda: [_native.rust_facts(text) for text in texts]),
+            "bpfsmith, `rust_parse`: tree and facts": inside(lambda: [_native.rust_parse(text) for text in texts]),
             "Python: tokens by one regular expression": inside(lambda: [tokens(text) for text in texts]),
         },
         n,

@@ -12,22 +12,22 @@ from pathlib import Path
 from _measure import CACHE, ROOT, Case, main, note, process, python, side_by_side
 
 LINES = 100_000
-OURS = "bpfsmith, `rust_facts`, 1 thread"
+OURS = "bpfsmith, `rust_parse`, 1 thread"
 ONE = """
 from pathlib import Path
-from bpfsmith._native import rust_facts
+from bpfsmith._native import rust_parse
 texts = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
 begin()
 for text in texts:
-    rust_facts(text)
+    rust_parse(text)
 mark("work")
 """
 MANY = """
 from pathlib import Path
-from bpfsmith._native import rust_facts_many
+from bpfsmith._native import rust_parse_many
 texts = [path.read_bytes() for path in sorted(Path(sys.argv[1]).iterdir())]
 begin()
-rust_facts_many(texts)
+rust_parse_many(texts)
 mark("work")
 """
 PYTHON_AST = """
@@ -62,7 +62,7 @@ def cases(n: int) -> Sequence[Case]:
     rust, pythons = str(_gather("rust", crates, ".rs")), str(_gather("python", library, ".py"))
     subjects = {
         OURS: python(ONE, rust),
-        "bpfsmith, `rust_facts_many`": python(MANY, rust),
+        "bpfsmith, `rust_parse_many`": python(MANY, rust),
         "Python's own `ast.parse` of Python": python(PYTHON_AST, pythons),
     }
     rows = side_by_side(subjects, n)
@@ -70,7 +70,7 @@ def cases(n: int) -> Sequence[Case]:
         Case(
             f"{LINES:,} lines of source in memory",
             rows,
-            remarks="Rust: the files of `crates/`, repeated; syntax tree, then facts as JSON. Python: its own library.",
+            remarks="Rust: the files of `crates/`, repeated; syntax tree, then facts with their indexes. Python: its own library.",
         )
     ]
     ruff = Path(sys.executable).parent / "ruff"
@@ -80,8 +80,8 @@ def cases(n: int) -> Sequence[Case]:
         return tables
     command = [tool, "check", "--isolated", "--no-cache", "--quiet", "--exit-zero", "--select", "F401", pythons]
     code = (
-        "from pathlib import Path; from bpfsmith._native import rust_facts_many; "
-        f"rust_facts_many([path.read_bytes() for path in Path({rust!r}).iterdir()])"
+        "from pathlib import Path; from bpfsmith._native import rust_parse_many; "
+        f"rust_parse_many([path.read_bytes() for path in Path({rust!r}).iterdir()])"
     )
     rows = side_by_side(
         {

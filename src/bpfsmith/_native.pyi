@@ -235,10 +235,85 @@ def parse_many(paths: Sequence[str], threads: int = 0, analyse: bool = False) ->
 
 # ---------------------------------------------------------------- source
 
-def rust_facts(text: bytes) -> bytes:
-    """Facts of one Rust file as compact JSON (schema: `bpfsmith.source.rust`); lossless spans, never fails on broken code."""
+class RustFile:
+    """One parsed Rust file: facts and indexes. Ids count from 0 within each list; -1 is none (for items: the file itself).
 
-def rust_facts_many(texts: Sequence[bytes], threads: int = 0) -> list[bytes]: ...
+    Offsets are characters. Never fails on broken code; what could not be read is in `notes()`. Spans below are two ints.
+    """
+
+    counts: tuple[int, int, int, int, int]  # items, attributes, uses, paths, expressions
+
+    def lines(self) -> list[int]: ...
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1."""
+
+    def notes(self) -> list[tuple[str, str, int, int]]: ...
+    def item(self, id: int) -> tuple[Any, ...]:
+        """kind, parent, span, name, name span, flags, type span, extra span, body span, expression, generics span."""
+
+    def params(self, id: int) -> list[tuple[Any, ...]]:
+        """Of an item: name, span, type span, flags, value, names of the pattern."""
+
+    def attr(self, id: int) -> tuple[int, str, int, int, int, int, int, int, int]:
+        """owner, path, span, flags (1 inner, 2 unsafe, 4 on the item), span of the arguments, span of what it is on."""
+
+    def use_(self, id: int) -> tuple[int, str, str, int, int, int, int, int]:
+        """owner, path, name here, flags (1 glob, 2 public, 4 renamed), span, span of the statement."""
+
+    def path(self, id: int) -> tuple[int, str, int, int]:
+        """owner, path, span: of a path outside of expressions and `use`."""
+
+    def expr(self, id: int) -> tuple[str, int, int, int]:
+        """kind, parent (-2 - item for an outermost one), span."""
+
+    def fields(self, id: int) -> tuple[Any, ...]:
+        """What an expression consists of, as `bpfsmith.source.rust` documents for each kind."""
+
+    def label(self, id: int) -> str | None: ...
+    def of_kind(self, kind: str) -> list[int]: ...
+    def items_of_kind(self, kind: str) -> list[int]: ...
+    def having(self, role_name: str, word: str) -> list[int]:
+        """Ids by role (method call macro struct field path: expressions; attr, use, alias, segment, item) and word.
+
+        Paths count with their last segment, but for `path` and `segment`: with each."""
+
+    def has(self, word: str) -> bool:
+        """Whether the word stands in the code: identifier, keyword or in a string; comments do not count."""
+
+    def words(self) -> list[str]: ...
+    def children(self, item: int) -> list[int]: ...
+    def attrs_on(self, item: int) -> list[int]: ...
+    def attrs_at(self, start: int, end: int) -> list[int]:
+        """Attributes on the field, variant, parameter, arm, statement or expression with this span."""
+
+    def globs(self, item: int) -> list[str]: ...
+    def use_in(self, scope: int, name: str) -> str | None: ...
+    def item_in(self, scope: int, name: str) -> int: ...
+    def owner(self, id: int) -> int:
+        """The item an expression is in."""
+
+    def within(self, id: int, kinds: Sequence[str] | None = None) -> list[int]:
+        """An expression and those inside it, without those of items declared in it."""
+
+    def ancestors(self, id: int) -> list[int]:
+        """The enclosing expressions, innermost first."""
+
+    def binding(self, id: int) -> tuple[str, int, int, int, int, int] | None:
+        """Where the local name comes from: let, param or pattern; scope, type span, index (of statement or parameter),
+        what the pattern takes apart."""
+
+    def bound(self, name: str, id: int) -> tuple[str, int, int, int, int, int] | None:
+        """`binding` of a name as seen from an expression."""
+
+    def mentions(self, block: int, index: int, name: str) -> list[int]:
+        """Paths that use what a `let` binds, and all tokens and strings after it in its block."""
+
+def rust_parse(text: bytes) -> RustFile: ...
+def rust_parse_many(texts: Sequence[bytes], threads: int = 0) -> list[RustFile]:
+    """Parses on all cores (or `threads`) with the GIL released; one entry per text, in order."""
+
+def rust_words(files: Sequence[RustFile], words: Sequence[str]) -> list[str]:
+    """Those of the words that stand in one of the files."""
 
 # ---------------------------------------------------------------- sys: the native half of the kernel door
 #

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpfsmith._native import rust_facts, rust_facts_many
+from bpfsmith._native import RustFile, rust_parse, rust_parse_many
 from bpfsmith.source.names import resolve, resolve_attr
 from bpfsmith.source.rust import SourceFile
 from bpfsmith.source.types import mentions, parse_type, type_of
@@ -144,7 +143,7 @@ def test_cfg_gates() -> None:
 def test_every_prefix() -> None:
     for at in range(len(SAMPLE)):
         file = parse(SAMPLE[:at])
-        for expr in (file.exprs[one] for one in range(len(file.raw_exprs))):
+        for expr in (file.exprs[one] for one in range(len(file.exprs))):
             assert 0 <= expr.start <= expr.end <= at
             assert expr.parent_id < expr.id
 
@@ -154,7 +153,7 @@ def test_every_prefix() -> None:
 def test_any_bytes(data: bytes) -> None:
     file = parse(data)
     assert all(note.kind != "unread" for note in file.notes)
-    assert all(0 <= raw[2] <= raw[3] <= len(file.text) for raw in file.raw_exprs)
+    assert all(0 <= one.start <= one.end <= len(file.text) for one in file.exprs)
 
 
 @settings(max_examples=200, deadline=None)
@@ -194,13 +193,17 @@ def test_large_file() -> None:
     text = ("pub fn f(a: &Map) -> u32 {\n    let x = a.get(&1).unwrap_or(0) + 1;\n    x\n}\n" * 140_000).encode()
     assert len(text) > 10_000_000
     started = time.perf_counter()
-    facts = json.loads(rust_facts(text))
-    assert len(facts["items"]) == 140_000
+    assert rust_parse(text).counts[0] == 140_000
     assert time.perf_counter() - started < 60  # seconds: not a bar, it must not hang (about 4 on a quiet machine)
 
 
 def test_batch_is_the_same_as_one_by_one() -> None:
     texts = [SAMPLE.encode(), b"", b"fn f() {"] * 5
-    assert rust_facts_many(texts) == [rust_facts(one) for one in texts]
-    assert rust_facts_many([]) == []
-    assert rust_facts_many(texts, 3) == rust_facts_many(texts, 1)
+
+    def told(file: RustFile) -> list[object]:
+        return [(file.expr(at), file.fields(at)) for at in range(file.counts[4])]
+
+    alone = [told(rust_parse(one)) for one in texts]
+    assert list(map(told, rust_parse_many(texts))) == alone
+    assert list(map(told, rust_parse_many(texts, 3))) == alone
+    assert rust_parse_many([]) == []

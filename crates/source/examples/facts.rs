@@ -1,4 +1,4 @@
-//! `cargo run --release --example facts -- FILE..`: time and size of the facts of these files, read as one batch.
+//! `cargo run --release --example facts -- FILE..`: time to parse of these files, read as one batch.
 
 fn main() -> std::io::Result<()> {
     let texts = std::env::args_os()
@@ -9,10 +9,10 @@ fn main() -> std::io::Result<()> {
     let bytes: usize = slices.iter().map(|text| text.len()).sum();
     for threads in [1, 0] {
         let clock = std::time::Instant::now();
-        let facts = bpfsmith_source::facts_json_many(&slices, threads);
-        let out: usize = facts.iter().map(Vec::len).sum();
+        let tables = bpfsmith_source::tables(&slices, threads);
+        let out: usize = tables.iter().map(|table| table.facts.exprs.len()).sum();
         println!(
-            "{} files, {bytes} bytes -> {out} bytes of facts, {threads} threads: {:?}",
+            "{} files, {bytes} bytes -> {out} expressions, {threads} threads: {:?}",
             slices.len(),
             clock.elapsed()
         );

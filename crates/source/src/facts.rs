@@ -1,4 +1,4 @@
-//! The facts, as Rust types. `json.rs` writes them as arrays in the field order given here.
+//! The facts, as Rust types. `table.rs` adds the indexes that readers ask.
 
 /// Half-open range of character offsets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Facts {
     pub uses: Vec<Use>,
     pub paths: Vec<PathUse>,
     pub exprs: Vec<Expr>,
+    /// Of blocks, loops, `break` and `continue`: their label, with the quote.
+    pub labels: std::collections::HashMap<i32, String>,
 }
 
 impl Facts {
@@ -60,6 +62,8 @@ pub struct Item {
     pub body: Span,
     /// Fn: its block. Static, const: the value. Else -1.
     pub expr: i32,
+    /// `<T: X>` as written.
+    pub generics: Span,
     /// Fn: parameters (`self` too). Struct, union: fields. Enum: variants.
     pub params: Vec<Param>,
 }
@@ -76,11 +80,17 @@ pub mod flag {
 }
 
 /// A parameter, field or variant: pattern or name, and type (empty when there is none).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Param {
     pub name: String,
     pub span: Span,
     pub ty: Span,
+    /// Bits of `flag`.
+    pub flags: u32,
+    /// Variant: its discriminant. Else -1.
+    pub value: i32,
+    /// What a pattern that is no plain name binds.
+    pub names: Vec<String>,
 }
 
 /// `owner`: the item it stands on (`on_item`) or in; -1 for the file. `args`: the token tree or the value after `=`.

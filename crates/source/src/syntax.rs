@@ -15,14 +15,28 @@ pub(crate) fn lex(text: &str) -> LexedStr<'_> {
     LexedStr::new(EDITION, text)
 }
 
-/// The tree of a whole file, and where the parser complained (byte offset, message).
-pub(crate) fn file(text: &str) -> (SyntaxNode, Vec<(usize, String)>) {
-    parse(text, &TopEntryPoint::SourceFile)
+/// The tree of a whole file, and where the parser complained (byte offset, message). `word` gets each word of the code:
+/// identifiers, keywords and what stands in literals; comments left out.
+pub(crate) fn file(text: &str, word: &mut dyn FnMut(&str)) -> (SyntaxNode, Vec<(usize, String)>) {
+    let lexed = lex(text);
+    for token in 0..lexed.len() {
+        match lexed.kind(token) {
+            SyntaxKind::IDENT => word(lexed.text(token).trim_start_matches("r#")),
+            SyntaxKind::STRING | SyntaxKind::BYTE_STRING | SyntaxKind::C_STRING => {
+                let text = lexed.text(token);
+                let parts = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+                parts.filter(|part| !part.is_empty()).for_each(&mut *word);
+            }
+            kind if kind.is_keyword(EDITION) => word(lexed.text(token)),
+            _ => {}
+        }
+    }
+    parse(&lexed, &TopEntryPoint::SourceFile)
 }
 
 /// The expression this text is, if it is exactly one without error.
 pub(crate) fn expr(text: &str) -> Option<ast::Expr> {
-    let (node, errors) = parse(text, &TopEntryPoint::Expr);
+    let (node, errors) = parse(&lex(text), &TopEntryPoint::Expr);
     let mut children = node.children();
     match (children.next(), children.next()) {
         (Some(only), None) if errors.is_empty() => ast::Expr::cast(only),
@@ -30,8 +44,7 @@ pub(crate) fn expr(text: &str) -> Option<ast::Expr> {
     }
 }
 
-fn parse(text: &str, entry: &TopEntryPoint) -> (SyntaxNode, Vec<(usize, String)>) {
-    let lexed = lex(text);
+fn parse(lexed: &LexedStr<'_>, entry: &TopEntryPoint) -> (SyntaxNode, Vec<(usize, String)>) {
     let output = entry.parse(&lexed.to_input(EDITION));
     let mut builder = GreenNodeBuilder::new();
     // An expression with white space around it is no single root: it gets one.

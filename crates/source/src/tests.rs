@@ -1,5 +1,9 @@
 use super::*;
 
+fn facts(text: &[u8]) -> Facts {
+    table(text).facts
+}
+
 fn kinds(facts: &Facts) -> Vec<String> {
     facts
         .exprs
@@ -117,14 +121,13 @@ fn sample_gives_what_is_written() {
         .find(|it| slice(SAMPLE, it.span) == "a.unwrap()")
         .unwrap();
     assert!(unwrap.parent >= 0);
-    let json = String::from_utf8(facts_json(SAMPLE.as_bytes())).unwrap();
-    assert!(json.starts_with("{\"v\":1,\"lines\":[0,"));
+    assert_eq!(facts.lines[..2], [0, 11]);
 }
 
 #[test]
 fn every_prefix_gives_facts() {
     for (at, _) in SAMPLE.char_indices() {
-        let facts = facts(&SAMPLE.as_bytes()[..at]);
+        let facts = super::tests::facts(&SAMPLE.as_bytes()[..at]);
         assert!(
             facts.notes.iter().all(|note| note.kind != "unread"),
             "prefix of {at} bytes: {:?}",
@@ -158,7 +161,7 @@ fn bytes_that_are_no_text() {
             })
             .collect();
         assert!(
-            super::facts(&bytes)
+            super::tests::facts(&bytes)
                 .notes
                 .iter()
                 .all(|note| note.kind != "unread"),
@@ -229,18 +232,121 @@ fn deep_nesting_is_cut_and_the_rest_read() {
 fn large_files_and_many_files() {
     let text = SAMPLE.repeat(6_000);
     let clock = std::time::Instant::now();
-    let lines = facts_json(text.as_bytes())
-        .iter()
-        .filter(|byte| **byte == b'[')
-        .count();
+    let exprs = facts(text.as_bytes()).exprs.len();
     println!(
-        "{} bytes, {} arrays, {:?}",
+        "{} bytes, {exprs} expressions, {:?}",
         text.len(),
-        lines,
         clock.elapsed()
     );
     assert!(facts(&vec![b' '; MAX_BYTES + 1]).notes[0].kind == "unread");
-    let many = facts_json_many(&[b"fn a() {}", b"", b"fn b() {}"], 0);
+    let many = tables(&[b"fn a() {}", b"", b"fn b() {}"], 0);
     assert_eq!(many.len(), 3);
-    assert_eq!(many[2], facts_json(b"fn b() {}"));
+    assert_eq!(many[2].facts.items[0].name, "b");
+}
+
+/// The name `x` at the place marked `^`, and what binds it: how, the type, what is taken apart.
+fn bound_at(text: &str) -> Option<(Binds, String, String)> {
+    let at = text.find('^').unwrap() as u32;
+    let text = text.replace('^', "");
+    let table = table(text.as_bytes());
+    let id = (table.facts.exprs.iter())
+        .position(|expr| expr.span.start == at && slice(&text, expr.span) == "x");
+    let found = table.binding(id.unwrap() as i32)?;
+    let init = usize::try_from(found.init).map_or(String::new(), |init| {
+        slice(&text, table.facts.exprs[init].span)
+    });
+    Some((found.binds, slice(&text, found.ty), init))
+}
+
+#[test]
+fn local_names_are_bound() {
+    let cases = [
+        ("let x: u8 = a; ^x", Some((Binds::Let, "u8", "a"))),
+        ("let x = a; let x = b; ^x", Some((Binds::Let, "", "b"))),
+        ("let x = a; let x = ^x;", Some((Binds::Let, "", "a"))),
+        ("let x = a; { let x = b; } ^x", Some((Binds::Let, "", "a"))),
+        ("let Some(x) = a else { return ^x };", None),
+        (
+            "let Some(x) = a else { return }; ^x",
+            Some((Binds::Let, "", "a")),
+        ),
+        ("if let Some(x) = a { ^x }", Some((Binds::Pattern, "", "a"))),
+        ("if let Some(x) = a {} else { ^x }", None),
+        (
+            "if let Some(x) = a && ^x {}",
+            Some((Binds::Pattern, "", "a")),
+        ),
+        (
+            "if let Some(x) = a && let Some(x) = b && c { ^x }",
+            Some((Binds::Pattern, "", "b")),
+        ),
+        (
+            "if let Some(x) = a && let Some(x) = ^x {}",
+            Some((Binds::Pattern, "", "a")),
+        ),
+        ("if f(|| if let Some(x) = a {}) { ^x }", None),
+        (
+            "while let Some(x) = a.next() { ^x }",
+            Some((Binds::Pattern, "", "a.next()")),
+        ),
+        ("for x in a { ^x }", Some((Binds::Pattern, "", "a"))),
+        ("for x in ^x {}", None),
+        (
+            "match a { Some(x) => ^x, _ => b }",
+            Some((Binds::Pattern, "", "a")),
+        ),
+        (
+            "match a { Some(x) if ^x => b, _ => c }",
+            Some((Binds::Pattern, "", "a")),
+        ),
+        (
+            "match a { Some(y) if let Some(x) = y => ^x, _ => c }",
+            Some((Binds::Pattern, "", "y")),
+        ),
+        ("match a { Some(x) => b, _ => ^x }", None),
+        ("a(|x: u8| ^x)", Some((Binds::Param, "u8", ""))),
+        ("a(|(x, y)| ^x)", Some((Binds::Pattern, "", ""))),
+        ("let x = a; b(|y| ^x)", Some((Binds::Let, "", "a"))),
+        ("let x = a; fn g(y: u8) { ^x }", None),
+        ("let x = a; m!(^x)", Some((Binds::Let, "", "a"))),
+    ];
+    for (body, want) in cases {
+        let want = want.map(|(binds, ty, init)| (binds, ty.to_owned(), init.to_owned()));
+        assert_eq!(bound_at(&format!("fn f() {{ {body} }}")), want, "{body}");
+    }
+    let params = bound_at("fn f(&self, x: &u8) { ^x }").unwrap();
+    assert_eq!((params.0, params.1.as_str()), (Binds::Param, "&u8"));
+    assert_eq!(
+        bound_at("fn f((x, y): (u8, x)) { ^x }").unwrap().0,
+        Binds::Pattern
+    );
+    assert!(bound_at("static A: u8 = ^x;").is_none());
+}
+
+#[test]
+fn words_are_whole_and_comments_none() {
+    let table =
+        table(b"/// doc\nfn f() { a.load_file(\"xdp tc\") /* gone */ ; #[x] m!(tok); } // end\n");
+    for word in ["fn", "load_file", "xdp", "tc", "m", "tok", "x"] {
+        assert!(table.has(word), "{word}");
+    }
+    for word in ["load", "doc", "gone", "end", "file", "to"] {
+        assert!(!table.has(word), "{word}");
+    }
+    assert_eq!(table.with(Role::Method, "load_file").count(), 1);
+    assert_eq!(table.with(Role::Macro, "m").count(), 1);
+    assert_eq!(table.with(Role::Attr, "x").count(), 1);
+}
+
+#[test]
+fn nested_items_are_not_inside() {
+    let table = table(b"fn f() { a(); fn g() { b(); } c(); }");
+    let block = table.facts.items[0].expr;
+    let paths: Vec<_> = (table.within(block))
+        .filter_map(|id| match table.kind(id) {
+            Some(ExprKind::Path(path)) => Some(path.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paths, ["a", "c"]);
 }

@@ -10,8 +10,13 @@ use crate::text::CharIndex;
 /// More complaints of the parser than this say nothing new.
 const MAX_ERRORS: usize = 20;
 
-pub(crate) fn collect(text: &str, index: CharIndex<'_>, notes: Vec<Note>) -> Facts {
-    let (root, errors) = syntax::file(text);
+pub(crate) fn collect(
+    text: &str,
+    index: CharIndex<'_>,
+    notes: Vec<Note>,
+    word: &mut dyn FnMut(&str),
+) -> Facts {
+    let (root, errors) = syntax::file(text, word);
     let mut walk = Walk {
         facts: Facts {
             notes,
@@ -188,6 +193,7 @@ impl Walk<'_> {
             extra: Span::default(),
             body: Span::default(),
             expr: -1,
+            generics: Span::default(),
             params: Vec::new(),
         });
         self.attrs(node, id, true);
@@ -204,6 +210,7 @@ impl Walk<'_> {
             slot.extra = fact.extra;
             slot.body = fact.body;
             slot.expr = fact.expr;
+            slot.generics = fact.generics;
             slot.params = fact.params;
         }
         id
@@ -230,6 +237,11 @@ impl Walk<'_> {
             .children()
             .any(|child| child.kind() == SyntaxKind::VISIBILITY);
         Self::set(fact, flag::PUB, public);
+        let generics = item
+            .syntax()
+            .children()
+            .find(|child| child.kind() == SyntaxKind::GENERIC_PARAM_LIST);
+        fact.generics = generics.map_or(Span::default(), |node| self.span(&node));
         match item {
             ast::Item::Fn(it) => {
                 self.named(it, fact);
@@ -240,7 +252,7 @@ impl Walk<'_> {
                 Self::set(fact, flag::EXTERN, it.abi().is_some());
                 let ret = it.ret_type().and_then(|ret| ret.ty());
                 fact.ty = self.maybe(ret.as_ref());
-                fact.params = self.params(it.param_list().as_ref());
+                fact.params = self.params(it.param_list().as_ref(), id);
                 for child in it.syntax().children() {
                     match child.kind() {
                         SyntaxKind::BLOCK_EXPR | SyntaxKind::ATTR => {}
@@ -266,35 +278,22 @@ impl Walk<'_> {
             ast::Item::Struct(it) => {
                 self.named(it, fact);
                 Self::set(fact, flag::GENERIC, it.generic_param_list().is_some());
-                fact.params = self.fields(it.field_list().as_ref());
+                fact.params = self.fields(it.field_list().as_ref(), id);
                 self.loose(it.syntax(), id, root);
             }
             ast::Item::Union(it) => {
                 self.named(it, fact);
                 Self::set(fact, flag::GENERIC, it.generic_param_list().is_some());
                 let list = it.record_field_list().map(ast::FieldList::RecordFieldList);
-                fact.params = self.fields(list.as_ref());
+                fact.params = self.fields(list.as_ref(), id);
                 self.loose(it.syntax(), id, root);
             }
             ast::Item::Enum(it) => {
                 self.named(it, fact);
                 Self::set(fact, flag::GENERIC, it.generic_param_list().is_some());
-                for variant in it
-                    .variant_list()
-                    .into_iter()
-                    .flat_map(|list| list.variants())
-                {
-                    let name = variant
-                        .name()
-                        .map_or_else(String::new, |name| name.text().to_string());
-                    let ty = self.maybe(variant.field_list().as_ref());
-                    fact.params.push(Param {
-                        name,
-                        span: self.span(variant.syntax()),
-                        ty,
-                    });
-                }
+                let first = self.facts.exprs.len();
                 self.loose(it.syntax(), id, root);
+                fact.params = self.variants(it, id, first);
             }
             ast::Item::Module(it) => {
                 self.named(it, fact);
@@ -367,55 +366,99 @@ impl Walk<'_> {
         self.loose(ty.syntax(), owner, parent);
     }
 
-    pub(crate) fn params(&mut self, list: Option<&ast::ParamList>) -> Vec<Param> {
+    pub(crate) fn params(&mut self, list: Option<&ast::ParamList>, owner: i32) -> Vec<Param> {
         let Some(list) = list else { return Vec::new() };
         let mut out = Vec::new();
         if let Some(this) = list.self_param() {
+            let flags = if this.mut_token().is_some() {
+                flag::MUT
+            } else {
+                0
+            };
             out.push(Param {
                 name: "self".to_owned(),
                 span: self.span(this.syntax()),
-                ty: Span::default(),
+                ty: self.maybe(this.ty().as_ref()),
+                flags,
+                value: -1,
+                ..Param::default()
             });
         }
         for param in list.params() {
-            let name = match param.pat() {
-                Some(ast::Pat::IdentPat(pat)) => pat
-                    .name()
-                    .map_or_else(String::new, |name| name.text().to_string()),
-                _ => String::new(),
-            };
-            out.push(Param {
-                name,
-                span: self.span(param.syntax()),
-                ty: self.maybe(param.ty().as_ref()),
-            });
+            self.attrs(param.syntax(), owner, false);
+            let mut fact = self.param(param.syntax(), param.ty().as_ref());
+            match param.pat() {
+                Some(ast::Pat::IdentPat(pat)) => {
+                    fact.name = text_of(pat.name());
+                    if pat.mut_token().is_some() {
+                        fact.flags |= flag::MUT;
+                    }
+                }
+                Some(pat) => fact.names = crate::walk_expr::bound(pat.syntax()),
+                None => {}
+            }
+            out.push(fact);
         }
         out
     }
 
-    fn fields(&self, list: Option<&ast::FieldList>) -> Vec<Param> {
-        match list {
-            Some(ast::FieldList::RecordFieldList(list)) => list
-                .fields()
-                .map(|field| Param {
-                    name: field
-                        .name()
-                        .map_or_else(String::new, |name| name.text().to_string()),
-                    span: self.span(field.syntax()),
-                    ty: self.maybe(field.ty().as_ref()),
-                })
-                .collect(),
-            Some(ast::FieldList::TupleFieldList(list)) => list
-                .fields()
-                .enumerate()
-                .map(|(at, field)| Param {
-                    name: at.to_string(),
-                    span: self.span(field.syntax()),
-                    ty: self.maybe(field.ty().as_ref()),
-                })
-                .collect(),
-            None => Vec::new(),
+    fn param(&self, node: &SyntaxNode, ty: Option<&ast::Type>) -> Param {
+        let public = node
+            .children()
+            .any(|child| child.kind() == SyntaxKind::VISIBILITY);
+        Param {
+            span: self.span(node),
+            ty: self.maybe(ty),
+            flags: if public { flag::PUB } else { 0 },
+            value: -1,
+            ..Param::default()
         }
+    }
+
+    fn fields(&mut self, list: Option<&ast::FieldList>, owner: i32) -> Vec<Param> {
+        let mut out = Vec::new();
+        match list {
+            Some(ast::FieldList::RecordFieldList(list)) => {
+                for field in list.fields() {
+                    self.attrs(field.syntax(), owner, false);
+                    let mut fact = self.param(field.syntax(), field.ty().as_ref());
+                    fact.name = text_of(field.name());
+                    out.push(fact);
+                }
+            }
+            Some(ast::FieldList::TupleFieldList(list)) => {
+                for (at, field) in list.fields().enumerate() {
+                    self.attrs(field.syntax(), owner, false);
+                    let mut fact = self.param(field.syntax(), field.ty().as_ref());
+                    fact.name = at.to_string();
+                    out.push(fact);
+                }
+            }
+            None => {}
+        }
+        out
+    }
+
+    /// The variants of an enum whose expressions were walked already, from `first` on.
+    fn variants(&mut self, item: &ast::Enum, owner: i32, first: usize) -> Vec<Param> {
+        let values: std::collections::HashMap<u32, i32> = (self.facts.exprs.iter().enumerate())
+            .skip(first)
+            .filter(|(_, expr)| expr.parent == -2 - owner)
+            .map(|(at, expr)| (expr.span.start, at as i32))
+            .collect();
+        let mut out = Vec::new();
+        for variant in (item.variant_list().into_iter()).flat_map(|list| list.variants()) {
+            self.attrs(variant.syntax(), owner, false);
+            let mut fact = self.param(variant.syntax(), None);
+            fact.name = text_of(variant.name());
+            fact.ty = self.maybe(variant.field_list().as_ref());
+            if let Some(value) = variant.const_arg() {
+                let start = self.span(value.syntax()).start;
+                fact.value = values.get(&start).copied().unwrap_or(-1);
+            }
+            out.push(fact);
+        }
+        out
     }
 
     fn use_item(&mut self, item: &ast::Use, owner: i32) {
@@ -496,7 +539,12 @@ struct Filled {
     extra: Span,
     body: Span,
     expr: i32,
+    generics: Span,
     params: Vec<Param>,
+}
+
+fn text_of(name: Option<ast::Name>) -> String {
+    name.map_or_else(String::new, |name| name.text().to_string())
 }
 
 fn join(mut prefix: String, text: &str) -> String {

@@ -26,9 +26,29 @@ impl Walk<'_> {
         {
             self.attrs(node, owner, false);
         }
+        self.label(expr, id);
         let kind = self.kind(expr, owner, id);
         self.fill_expr(id, kind);
         id
+    }
+
+    fn label(&mut self, expr: &ast::Expr, id: i32) {
+        let lifetime = match expr {
+            ast::Expr::BreakExpr(it) => it.lifetime(),
+            ast::Expr::ContinueExpr(it) => it.lifetime(),
+            ast::Expr::BlockExpr(_)
+            | ast::Expr::LoopExpr(_)
+            | ast::Expr::WhileExpr(_)
+            | ast::Expr::ForExpr(_) => {
+                let label = expr.syntax().children().find_map(ast::Label::cast);
+                label.and_then(|label| label.lifetime())
+            }
+            _ => None,
+        };
+        if let Some(lifetime) = lifetime {
+            let text = lifetime.syntax().text().to_string();
+            self.facts.labels.insert(id, text);
+        }
     }
 
     fn reserve(&mut self, parent: i32, span: Span) -> i32 {
@@ -176,7 +196,7 @@ impl Walk<'_> {
             ast::Expr::ContinueExpr(_) => ExprKind::Continue,
             ast::Expr::ClosureExpr(it) => {
                 let list = it.param_list();
-                let params: Vec<Param> = self.params(list.as_ref());
+                let params: Vec<Param> = self.params(list.as_ref(), owner);
                 let names = list
                     .as_ref()
                     .map_or_else(Vec::new, |list| bound(list.syntax()));
@@ -264,6 +284,7 @@ impl Walk<'_> {
     }
 
     fn arm(&mut self, arm: &ast::MatchArm, owner: i32, id: i32) -> Arm {
+        self.attrs(arm.syntax(), owner, false);
         let (pat, names) = self.pat(arm.pat().as_ref(), owner, id);
         let guard = arm
             .guard()
@@ -482,7 +503,7 @@ fn parts(tree: &SyntaxNode) -> Vec<(usize, usize)> {
 }
 
 /// Names a pattern binds. `None` and `MAX` look like bindings to a parser: what starts upper-case is taken for a constant.
-fn bound(pat: &SyntaxNode) -> Vec<String> {
+pub(crate) fn bound(pat: &SyntaxNode) -> Vec<String> {
     pat.descendants()
         .filter_map(ast::IdentPat::cast)
         .filter_map(|pat| pat.name())

@@ -103,38 +103,18 @@ def _module_of(file: SourceFile, scope: int) -> tuple[str, ...]:
     return (*file.module, *reversed(inner))
 
 
-def _index(file: SourceFile) -> tuple[dict[tuple[int, str], str], dict[tuple[int, str], Item], dict[int, list[str]]]:
-    """Per scope: names brought in by `use` with their paths, items by name, globs."""
-    index = file.cache.get("index")
-    if index is None:
-        uses: dict[tuple[int, str], str] = {}
-        globs: dict[int, list[str]] = {}
-        for use in file.uses:
-            if use.glob:
-                globs.setdefault(use.owner, []).append(use.path)
-            elif use.name:
-                uses.setdefault((use.owner, use.name), use.path)
-        items: dict[tuple[int, str], Item] = {}
-        for item in file.items:
-            if item.kind not in ("macro", "impl"):
-                items.setdefault((item.parent_id, item.name), item)
-        index = file.cache["index"] = (uses, items, globs)
-    return index
-
-
 def _in_scope(file: SourceFile, name: str, scope: int, depth: int) -> str | None:
     """What `name` is called absolutely if this scope itself says so: by `use`, by an item, by a glob."""
-    uses, items, globs = _index(file)
-    path = uses.get((scope, name))
+    path = file.native.use_in(scope, name)
     if path is not None:
         if path == name:
             return _external(file, name)
         return resolve_from(file, path, scope, depth + 1) or _AMBIGUOUS
-    item = items.get((scope, name))
-    if item is not None:
-        return name if item.kind == "extern_crate" else "::".join(["crate", *_module_of(file, scope), name])
+    item = file.native.item_in(scope, name)
+    if item >= 0:
+        return name if file.items[item].kind == "extern_crate" else "::".join(["crate", *_module_of(file, scope), name])
     found = None
-    for glob in globs.get(scope, ()):
+    for glob in file.native.globs(scope):
         module = resolve_from(file, glob, scope, depth + 1)
         if module is None:
             continue
@@ -161,21 +141,28 @@ def _in_module(file: SourceFile, module: str, name: str, depth: int) -> str | No
 
 def _place(file: SourceFile, module: tuple[str, ...]) -> tuple[SourceFile, int] | None:
     """The file and `mod` item of a module of the same crate root."""
-    files = file.crate.files if file.crate is not None else [file]
-    for other in files:
-        if other.root != file.root or other.module != module[: len(other.module)]:
-            continue
-        scope = -1
-        for part in module[len(other.module) :]:
-            for item in other.items:
-                if item.kind == "mod" and item.name == part and item.parent_id == scope and item.body_end:
-                    scope = item.id
-                    break
-            else:
-                break
-        else:
-            return other, scope
-    return None
+    return _places(file).get(module)
+
+
+def _places(file: SourceFile) -> dict[tuple[str, ...], tuple[SourceFile, int]]:
+    """Module path -> file and `mod` item, of the whole crate root; made once."""
+    files = file.crate.files if file.crate is not None and file.crate.files else [file]
+    cache = files[0].cache
+    key = ("places", file.root, len(files))
+    made: dict[tuple[str, ...], tuple[SourceFile, int]] | None = cache.get(key)
+    if made is None:
+        made = cache[key] = {}
+        for other in files:
+            if other.root != file.root:
+                continue
+            made.setdefault(other.module, (other, -1))
+            inner: dict[int, tuple[str, ...]] = {-1: other.module}
+            for item in other.items_of_kind("mod"):
+                outer = inner.get(item.parent_id)
+                if outer is not None and item.body_end:
+                    inner[item.id] = (*outer, item.name)
+                    made.setdefault(inner[item.id], (other, item.id))
+    return made
 
 
 def _relative(file: SourceFile, path: str, scope: int, depth: int) -> str | None:

@@ -1,5 +1,9 @@
 """Rust source files as typed views on the facts of the native parser.
 
+The facts stay in the native core (`_native.RustFile`), with their indexes; a view fetches what is touched. Rules ask
+the indexes (`methods`, `calls`, `macros`, `of_kind`, `attrs_named`, `has`) and look closer at what these give: what a
+rule does must not grow with the text.
+
 A view says what is written; what a name means is in `names.py`, what type a local has in `types.py`. Nothing here reads
 a file or runs anything. Offsets are characters from the start of the text, `Span`s are lines and columns from 1.
 
@@ -13,144 +17,64 @@ Kinds of expressions and what their `fields` hold (ids of other expressions unle
     loop body | while cond body | closure [params] [names] body
     for pattern-span [names] iter body | return inner | break inner | continue
     range from to inclusive | tokens | other [..]
+
+Statements in `block`: ("let", start, end, pattern-start, -end, [names], type-start, -end, init, else), ("expr", id,
+semicolon), ("item", id). Parameters: (name, start, end, type-start, -end, flags, value, [names]).
 """
 
 from __future__ import annotations
 
 from bpfsmith.model.finding import Span
+from bpfsmith.source._items import Attribute, Item, Note, Param, Use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, Generic, TypeVar
 
+    from bpfsmith._native import RustFile
     from bpfsmith.source.cargo import Crate
 
+    V = TypeVar("V")
+else:
+    V = object
+
+    class Generic:
+        """Stands for `typing.Generic`, which costs its import."""
+
+        __slots__ = ()
+        __class_getitem__ = classmethod(lambda cls, _: cls)
+
+
 __all__ = ["Attribute", "Expr", "Item", "Let", "Note", "Param", "SourceFile", "Use", "parse_files"]
-
-_VERSION = 1
-# Bits of `Item.flags`.
-_PUB, _GENERIC, _UNSAFE, _CONST, _ASYNC, _MUT, _EXTERN = 1, 2, 4, 8, 16, 32, 64
-
-
-class Note:
-    """What was unusual about the reading: `kind` is `not-utf8`, `nesting`, `syntax` or `unread`."""
-
-    __slots__ = ("kind", "start", "text")
-
-    def __init__(self, kind: str, text: str, start: int) -> None:
-        self.kind = kind
-        self.text = text
-        self.start = start
-
-
-class Attribute:
-    """`#[path args]`; `args` is the text after the path: `(test)`, `= "x"` or nothing."""
-
-    __slots__ = ("args", "end", "inner", "on_item", "owner", "path", "start", "target_end", "target_start", "unsafe_")
-
-    def __init__(self, file: SourceFile, raw: list[Any]) -> None:
-        self.owner, self.path, self.start, self.end, flags, args, args_end, self.target_start, self.target_end = raw
-        self.inner = bool(flags & 1)
-        self.unsafe_ = bool(flags & 2)
-        self.on_item = bool(flags & 4)
-        self.args = file.text[args:args_end]
-
-
-class Use:
-    """One leaf of a `use` tree: `name` is what `path` is called here; a glob has no name."""
-
-    __slots__ = ("end", "glob", "name", "owner", "path", "public", "renamed", "start", "stmt_end", "stmt_start")
-
-    def __init__(self, raw: list[Any]) -> None:
-        self.owner, self.path, self.name, flags, self.start, self.end, self.stmt_start, self.stmt_end = raw
-        self.glob = bool(flags & 1)
-        self.public = bool(flags & 2)
-        self.renamed = bool(flags & 4)
-
-
-class Param:
-    """A parameter, field or variant; `type` is its text, empty when there is none."""
-
-    __slots__ = ("end", "name", "start", "type", "type_start")
-
-    def __init__(self, file: SourceFile, raw: list[Any]) -> None:
-        self.name, self.start, self.end, self.type_start, type_end = raw
-        self.type = file.text[self.type_start : type_end]
-
-
-class Item:
-    """An item: fn, struct, enum, union, static, const, mod, impl, trait, type, macro_rules, macro, extern_block."""
-
-    __slots__ = (
-        "_flags", "_params", "body_end", "body_start", "end", "expr_id", "extra", "extra_start", "file", "id", "kind",
-        "name", "name_end", "name_start", "parent_id", "start", "type", "type_start",
-    )  # fmt: skip
-
-    def __init__(self, file: SourceFile, at: int, raw: list[Any]) -> None:
-        self.file = file
-        self.id = at
-        self.kind, self.parent_id, self.start, self.end, self.name, self.name_start, self.name_end, self._flags = raw[
-            :8
-        ]
-        self.type_start, type_end, self.extra_start, extra_end, self.body_start, self.body_end = raw[8:14]
-        self.expr_id, self._params = raw[14:]
-        self.type: str = file.text[self.type_start : type_end]
-        self.extra: str = file.text[self.extra_start : extra_end]
-
-    def __repr__(self) -> str:
-        return f"Item({self.kind} {self.name})"
-
-    public = property(lambda self: bool(self._flags & _PUB))
-    generic = property(lambda self: bool(self._flags & _GENERIC))
-    unsafe_ = property(lambda self: bool(self._flags & _UNSAFE))
-    const_fn = property(lambda self: bool(self._flags & _CONST))
-    async_ = property(lambda self: bool(self._flags & _ASYNC))
-    mutable = property(lambda self: bool(self._flags & _MUT))
-    extern = property(lambda self: bool(self._flags & _EXTERN))
-
-    @property
-    def parent(self) -> Item | None:
-        return self.file.items[self.parent_id] if self.parent_id >= 0 else None
-
-    @property
-    def params(self) -> list[Param]:
-        """Fn: parameters; struct: fields; enum: variants."""
-        return [Param(self.file, raw) for raw in self._params]
-
-    @property
-    def expr(self) -> Expr | None:
-        """Fn: its block; static and const: the value; a macro: the call."""
-        return self.file.expr(self.expr_id)
-
-    @property
-    def attrs(self) -> list[Attribute]:
-        return [attr for attr in self.file.attrs if attr.on_item and attr.owner == self.id]
-
-    @property
-    def name_span(self) -> Span:
-        return self.file.span(self.name_start, self.name_end)
-
-    def children(self, kind: str | None = None) -> list[Item]:
-        return [one for one in self.file.items if one.parent_id == self.id and kind in (None, one.kind)]
 
 
 class Let:
     """A `let` statement; `type` is its text or empty, `init` what it starts with."""
 
-    __slots__ = ("block", "end", "file", "init_id", "names", "pattern", "pattern_start", "start", "type", "type_start")
+    __slots__ = (
+        "_other", "block", "end", "file", "index", "init_id", "names", "pattern", "pattern_start", "start", "type",
+        "type_start",
+    )  # fmt: skip
 
-    def __init__(self, block: Expr, raw: list[Any]) -> None:
+    def __init__(self, block: Expr, index: int) -> None:
+        raw = block.fields[1][index]
         self.block = block
+        self.index = index  # among the statements of the block
         self.file = block.file
         _, self.start, self.end, self.pattern_start, pattern_end, self.names = raw[:6]
-        self.type_start, type_end, self.init_id, _ = raw[6:]
+        self.type_start, type_end, self.init_id, self._other = raw[6:]
         self.pattern: str = self.file.text[self.pattern_start : pattern_end]
         self.type: str = self.file.text[self.type_start : type_end]
 
     @property
     def init(self) -> Expr | None:
         return self.file.expr(self.init_id)
+
+    @property
+    def other(self) -> Expr | None:
+        """Of `let .. else`: its block."""
+        return self.file.expr(self._other)
 
     @property
     def name(self) -> str | None:
@@ -162,17 +86,17 @@ class Let:
 class Expr:
     """One expression. `fields` is what follows kind, parent and offsets; see the module for each kind."""
 
-    __slots__ = ("end", "fields", "file", "id", "kind", "parent_id", "start")
+    __slots__ = ("_fields", "end", "file", "id", "kind", "parent_id", "start")
 
     def __init__(self, file: SourceFile, at: int) -> None:
-        raw = file.raw_exprs[at]
         self.file = file
         self.id = at
-        self.kind: str = raw[0]
-        self.parent_id: int = raw[1]
-        self.start: int = raw[2]
-        self.end: int = raw[3]
-        self.fields: list[Any] = raw[4:]
+        self.kind: str
+        self.parent_id: int
+        self.start: int
+        self.end: int
+        self.kind, self.parent_id, self.start, self.end = file.native.expr(at)
+        self._fields: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Expr({self.kind} {self.text[:40]!r})"
@@ -182,6 +106,12 @@ class Expr:
 
     def __hash__(self) -> int:
         return hash((id(self.file), self.id))
+
+    @property
+    def fields(self) -> tuple[Any, ...]:
+        if self._fields is None:
+            self._fields = self.file.native.fields(self.id)
+        return self._fields
 
     @property
     def text(self) -> str:
@@ -197,19 +127,24 @@ class Expr:
 
     def ancestors(self) -> Iterator[Expr]:
         """The enclosing expressions, innermost first."""
-        at = self.parent
-        while at is not None:
-            yield at
-            at = at.parent
+        for at in self.file.native.ancestors(self.id):
+            yield self.file.exprs[at]
 
     @property
     def item(self) -> Item | None:
         """The item it is in."""
-        at = self.id
-        exprs = self.file.raw_exprs
-        while at >= 0:
-            at = exprs[at][1]
-        return self.file.items[-2 - at] if at <= -2 else None
+        at = self.file.native.owner(self.id)
+        return self.file.items[at] if at >= 0 else None
+
+    @property
+    def label(self) -> str:
+        """Of a block, loop, `break` or `continue`: its label with the quote, or nothing."""
+        return self.file.native.label(self.id) or ""
+
+    @property
+    def attrs(self) -> list[Attribute]:
+        """The attributes on it."""
+        return [self.file.attrs[at] for at in self.file.native.attrs_at(self.start, self.end)]
 
     def _one(self, index: int) -> Expr | None:
         return self.file.expr(self.fields[index])
@@ -308,7 +243,9 @@ class Expr:
     @property
     def lets(self) -> list[Let]:
         """Of a block: its `let` statements."""
-        return [Let(self, raw) for raw in self.fields[1] if raw[0] == "let"] if self.kind == "block" else []
+        if self.kind != "block":
+            return []
+        return [Let(self, at) for at, raw in enumerate(self.fields[1]) if raw[0] == "let"]
 
     @property
     def statements(self) -> list[Let | Expr]:
@@ -316,7 +253,9 @@ class Expr:
         if self.kind != "block":
             return []
         out: list[Let | Expr] = [
-            Let(self, raw) if raw[0] == "let" else self.file.exprs[raw[1]] for raw in self.fields[1] if raw[0] != "item"
+            Let(self, at) if raw[0] == "let" else self.file.exprs[raw[1]]
+            for at, raw in enumerate(self.fields[1])
+            if raw[0] != "item"
         ]
         if self.tail is not None:
             out.append(self.tail)
@@ -353,6 +292,11 @@ class Expr:
         return [(self.file.text[arm[0] : arm[1]], arm[2], self.file.expr(arm[4])) for arm in self.fields[1]]
 
     @property
+    def guards(self) -> list[Expr | None]:
+        """Of a `match`: the guard of each arm."""
+        return [self.file.expr(arm[3]) for arm in self.fields[1]] if self.kind == "match" else []
+
+    @property
     def struct_fields(self) -> list[tuple[str, Expr | None]]:
         if self.kind != "struct":
             return []
@@ -370,18 +314,10 @@ class Expr:
                 return at
             at = inner
 
-    def within(self) -> Iterator[Expr]:
-        """All expressions inside it, itself first."""
-        # Children follow their parents, so one pass over the ids that can be inside is enough.
-        ids = {self.id}
-        yield self
-        for at in range(self.id + 1, len(self.file.raw_exprs)):
-            raw = self.file.raw_exprs[at]
-            if raw[1] in ids:
-                ids.add(at)
-                yield self.file.exprs[at]
-            elif raw[2] >= self.end:
-                break
+    def within(self, *kinds: str) -> Iterator[Expr]:
+        """All expressions inside it (of these kinds, if given), itself first; those of items declared in it are not."""
+        for at in self.file.native.within(self.id, kinds or None):
+            yield self.file.exprs[at]
 
 
 _UNWRAPS = frozenset(
@@ -389,117 +325,145 @@ _UNWRAPS = frozenset(
 )
 
 
-class _Exprs:
-    """`Expr` views by id, made when asked for."""
+class _Views(Generic[V]):
+    """Views by id, made when asked for."""
 
-    __slots__ = ("_file", "_made")
+    __slots__ = ("_count", "_file", "_made", "_make")
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, count: int, make: Callable[[SourceFile, int], V]) -> None:
         self._file = file
-        self._made: dict[int, Expr] = {}
+        self._count = count
+        self._make = make
+        self._made: dict[int, V] = {}
 
-    def __getitem__(self, at: int) -> Expr:
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: int) -> V:
         made = self._made.get(at)
         if made is None:
-            made = self._made[at] = Expr(self._file, at)
+            made = self._made[at] = self._make(self._file, at)
         return made
+
+    def __iter__(self) -> Iterator[V]:
+        return map(self.__getitem__, range(self._count))
 
 
 class SourceFile:
     """One parsed Rust file. `module` is its module path in the crate (`()` for a root), `crate` where it belongs."""
 
     __slots__ = (
-        "_by_kind", "_by_name", "attrs", "cache", "crate", "exprs", "items", "lines", "module", "notes", "path", "paths",
-        "raw_exprs", "root", "text", "uses",
+        "attrs", "cache", "crate", "exprs", "items", "module", "native", "path", "root", "text", "uses",
     )  # fmt: skip
 
-    def __init__(self, path: str, data: bytes, facts: bytes | None = None) -> None:
-        import json
+    def __init__(self, path: str, data: bytes, native: RustFile | None = None) -> None:
+        if native is None:
+            from bpfsmith._native import rust_parse
 
-        if facts is None:
-            from bpfsmith._native import rust_facts
-
-            facts = rust_facts(data)
-        read = json.loads(facts)
-        if read["v"] != _VERSION:
-            raise ValueError(f"facts of version {read['v']}, this reads {_VERSION}")
+            native = rust_parse(data)
+        self.native = native
         self.path = path
         self.text: str = data.decode("utf-8", "replace")
         self.crate: Crate | None = None
         self.root: str = path
         self.module: tuple[str, ...] = ()
-        self.lines: list[int] = read["lines"]
-        self.raw_exprs: list[list[Any]] = read["exprs"]
-        self.exprs = _Exprs(self)
-        self.paths: list[tuple[int, str, int, int]] = [tuple(one) for one in read["paths"]]
-        self.notes = [Note(kind, text, start) for kind, text, start, _ in read["notes"]]
-        self.items = [Item(self, at, raw) for at, raw in enumerate(read["items"])]
-        self.attrs = [Attribute(self, raw) for raw in read["attrs"]]
-        self.uses = [Use(raw) for raw in read["uses"]]
+        items, attrs, uses, _, exprs = native.counts
+        self.items: _Views[Item] = _Views(self, items, Item)
+        self.attrs: _Views[Attribute] = _Views(self, attrs, Attribute)
+        self.uses: _Views[Use] = _Views(self, uses, Use)
+        self.exprs: _Views[Expr] = _Views(self, exprs, Expr)
         self.cache: dict[Any, Any] = {}  # what `names` and `types` found out already
-        self._by_kind: dict[str, list[int]] | None = None
-        self._by_name: dict[tuple[str, str], list[int]] | None = None
 
     def __repr__(self) -> str:
         return f"SourceFile({self.path})"
+
+    @property
+    def notes(self) -> list[Note]:
+        return [Note(kind, text, start) for kind, text, start, _ in self.native.notes()]
+
+    @property
+    def paths(self) -> list[tuple[int, str, int, int]]:
+        """(item or -1, path, start, end) of the paths outside of expressions and `use`: in types, bounds, patterns."""
+        found: list[tuple[int, str, int, int]] | None = self.cache.get("paths")
+        if found is None:
+            found = self.cache["paths"] = [self.native.path(at) for at in range(self.native.counts[3])]
+        return found
 
     def expr(self, at: int) -> Expr | None:
         return self.exprs[at] if at >= 0 else None
 
     def of_kind(self, *kinds: str) -> Iterator[Expr]:
         """Every expression of these kinds, in order of the text within each kind."""
-        if self._by_kind is None:
-            self._by_kind = {}
-            for at, raw in enumerate(self.raw_exprs):
-                self._by_kind.setdefault(raw[0], []).append(at)
         for kind in kinds:
-            for at in self._by_kind.get(kind, ()):
+            for at in self.native.of_kind(kind):
                 yield self.exprs[at]
+
+    def items_of_kind(self, *kinds: str) -> Iterator[Item]:
+        """Every item of these kinds, in order of the text within each kind."""
+        for kind in kinds:
+            for at in self.native.items_of_kind(kind):
+                yield self.items[at]
 
     def methods(self, *names: str) -> Iterator[Expr]:
         """The method calls with one of these names."""
-        for name in names:
-            for at in self._named("method", name):
-                yield self.exprs[at]
+        return self._having("method", names)
 
     def calls(self, *names: str) -> Iterator[Expr]:
         """The calls of a path whose last segment is one of these: `new` finds `RingBuf::new(..)`."""
-        for name in names:
-            for at in self._named("call", name):
-                yield self.exprs[at]
+        return self._having("call", names)
 
     def macros(self, *names: str) -> Iterator[Expr]:
         """The macro calls with one of these last segments."""
+        return self._having("macro", names)
+
+    def structs(self, *names: str) -> Iterator[Expr]:
+        """The struct literals with one of these last segments."""
+        return self._having("struct", names)
+
+    def fields_named(self, *names: str) -> Iterator[Expr]:
+        """The expressions that read a field of one of these names."""
+        return self._having("field", names)
+
+    def path_exprs(self, *segments: str) -> Iterator[Expr]:
+        """The path expressions with one of these segments, wherever it stands in the path."""
+        return self._having("path", segments)
+
+    def attrs_named(self, *names: str) -> Iterator[Attribute]:
+        """The attributes with one of these last segments."""
         for name in names:
-            for at in self._named("macro", name):
-                yield self.exprs[at]
+            for at in self.native.having("attr", name):
+                yield self.attrs[at]
+
+    def uses_of(self, *names: str) -> Iterator[Use]:
+        """The `use` leaves (and globs) of a path with one of these last segments, whatever they call it."""
+        for name in names:
+            for at in self.native.having("use", name):
+                yield self.uses[at]
+
+    def paths_with(self, *segments: str) -> Iterator[tuple[int, str, int, int]]:
+        """Those of `paths` with one of these segments; one with several of them comes several times."""
+        for segment in segments:
+            for at in self.native.having("segment", segment):
+                yield self.native.path(at)
+
+    def items_named(self, *names: str) -> Iterator[Item]:
+        for name in names:
+            for at in self.native.having("item", name):
+                yield self.items[at]
 
     def has(self, *words: str) -> bool:
-        """Whether one of these identifiers stands in the file (or seems to: comments and strings count)."""
-        return any(word in self.text for word in words)
+        """Whether one of these words stands in the code: identifier, keyword or in a literal; comments do not count."""
+        return any(map(self.native.has, words))
 
-    def _named(self, kind: str, name: str) -> list[int]:
-        if self._by_name is None:
-            self._by_name = {}
-            for at, raw in enumerate(self.raw_exprs):
-                found = ""
-                if raw[0] == "method":
-                    found = raw[5]
-                elif raw[0] == "macro":
-                    found = raw[4].rpartition("::")[2]
-                elif raw[0] == "call" and raw[4] >= 0 and self.raw_exprs[raw[4]][0] == "path":
-                    found = self.raw_exprs[raw[4]][4].rpartition("::")[2]
-                if found:
-                    self._by_name.setdefault((raw[0], found), []).append(at)
-        return self._by_name.get((kind, name), [])
+    def _having(self, role: str, words: tuple[str, ...]) -> Iterator[Expr]:
+        for word in words:
+            for at in self.native.having(role, word):
+                yield self.exprs[at]
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of a character offset, both from 1."""
-        from bisect import bisect_right
-
-        line = bisect_right(self.lines, offset)
-        column = offset - self.lines[line - 1] + 1
-        if line == 1 and self.text.startswith("\ufeff") and column > 1:
+        line, column = self.native.position(offset)
+        if line == 1 and column > 1 and self.text.startswith("\ufeff"):
             column -= 1  # the byte order mark is no column
         return line, column
 
@@ -513,7 +477,8 @@ class SourceFile:
 
     def file_attrs(self) -> list[Attribute]:
         """The `#![..]` at the top of the file."""
-        return [attr for attr in self.attrs if attr.owner == -1 and attr.inner]
+        attrs = [self.attrs[at] for at in self.native.attrs_on(-1)]
+        return [attr for attr in attrs if attr.inner]
 
     @property
     def no_std(self) -> bool:
@@ -524,22 +489,29 @@ class SourceFile:
 
     def gates(self, item: Item | None, offset: int = -1) -> list[str]:
         """The `cfg(..)` conditions around a place: of the item, its parents, the file and enclosing statements."""
-        owners = set()
+        if not self.has("cfg"):
+            return []
+        owners = {-1}
         while item is not None:
             owners.add(item.id)
             item = item.parent
         return [
             attr.args
-            for attr in self.attrs
-            if attr.path == "cfg"
-            and (
-                (attr.on_item and (attr.owner in owners or attr.owner == -1))
-                or (not attr.on_item and attr.target_start <= offset < attr.target_end)
-            )
+            for attr in self.attrs_named("cfg")
+            if (attr.owner in owners if attr.on_item else attr.target_start <= offset < attr.target_end)
         ]
 
     def in_test(self, item: Item | None) -> bool:
         """Inside `#[cfg(test)]` or a `#[test]` function."""
+        if not self.has("test"):
+            return False
+        key = ("in_test", item.id if item is not None else -1)
+        known: bool | None = self.cache.get(key)
+        if known is None:
+            known = self.cache[key] = self._in_test(item)
+        return known
+
+    def _in_test(self, item: Item | None) -> bool:
         if any("test" in gate and "not(test" not in gate.replace(" ", "") for gate in self.gates(item)):
             return True
         while item is not None:
@@ -551,7 +523,7 @@ class SourceFile:
 
 def parse_files(paths: list[str], datas: list[bytes]) -> list[SourceFile]:
     """Parses files on all cores."""
-    from bpfsmith._native import rust_facts_many
+    from bpfsmith._native import rust_parse_many
 
-    facts = rust_facts_many(datas)
-    return [SourceFile(path, data, one) for path, data, one in zip(paths, datas, facts, strict=True)]
+    files = zip(paths, datas, rust_parse_many(datas), strict=True)
+    return [SourceFile(path, data, native) for path, data, native in files]

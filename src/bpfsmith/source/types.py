@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.rust import Expr, Item, Let, SourceFile
 
-__all__ = ["Binding", "Type", "binding", "item_of", "mentions", "parse_type", "type_of"]
+__all__ = ["Binding", "Type", "binding", "bound", "item_of", "mentions", "parse_type", "type_of"]
 
 # Associated functions that give `Self` (or a `Result` of it).
 _MAKERS = frozenset(
@@ -52,18 +52,25 @@ class Type:
 
 
 class Binding:
-    """Where a local name comes from. `let` or `param` when the pattern is the name alone, else only `kind` is known."""
+    """Where a local name comes from. `kind` is `let` or `param` when the pattern is the name alone, else `pattern`."""
 
-    __slots__ = ("item", "kind", "let", "scope", "type")
+    __slots__ = ("init", "item", "kind", "let", "scope", "type")
 
     def __init__(
-        self, kind: str, scope: Expr | None, item: Item | None, type_: str = "", let: Let | None = None
+        self,
+        kind: str,
+        scope: Expr | None,
+        item: Item | None,
+        type_: str = "",
+        let: Let | None = None,
+        init: Expr | None = None,
     ) -> None:
         self.kind = kind  # let, param, pattern
         self.scope = scope  # the expression in which it is visible
         self.item = item
         self.type = type_  # text of the annotation
         self.let = let
+        self.init = init  # what the pattern takes apart: of `let`, `if let`, `match`, `for`
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Binding):
@@ -137,20 +144,29 @@ def named(file: SourceFile, text: str, item: Item | None, depth: int = 0) -> Typ
 
 def item_of(file: SourceFile, path: str) -> Item | None:
     """The item of this crate that an absolute `crate::..` path names."""
-    parts = path.split("::")
-    files = file.crate.files if file.crate is not None else [file]
+    files = file.crate.files if file.crate is not None and file.crate.files else [file]
+    cache = files[0].cache
+    key = ("item", file.root, path, len(files))
+    if key not in cache:
+        cache[key] = _find_item(files, file.root, path.split("::"))
+    found: Item | None = cache[key]
+    return found
+
+
+def _find_item(files: list[SourceFile], root: str, parts: list[str]) -> Item | None:
     for other in files:
-        if other.root != file.root:
+        if other.root != root or not other.has(parts[-1]):
             continue
-        for item in other.items:
-            if item.name == parts[-1] and item.kind not in ("impl", "macro"):
-                modules: list[str] = []
-                at = item.parent
-                while at is not None:
-                    modules.insert(0, at.name)
-                    at = at.parent
-                if [*other.module, *modules] == parts[1:-1]:
-                    return item
+        for item in other.items_named(parts[-1]):
+            if item.name != parts[-1] or item.kind in ("impl", "macro"):
+                continue
+            modules: list[str] = []
+            at = item.parent
+            while at is not None:
+                modules.insert(0, at.name)
+                at = at.parent
+            if [*other.module, *modules] == parts[1:-1]:
+                return item
     return None
 
 
@@ -226,55 +242,29 @@ def _of_field(expr: Expr) -> Type | None:
 
 def binding(expr: Expr) -> Binding | None:
     """Where the local name that `expr` (a path of one segment) uses comes from; None when it is no local."""
-    name = expr.path
-    child = expr
-    for at in expr.ancestors():
-        found = _bound_by(at, child, name)
-        if found is not None:
-            return found
-        child = at
-    item = expr.item
-    if item is not None and item.kind == "fn":
-        for param in item.params:
-            if param.name == name:
-                return Binding("param", item.expr, item, param.type)
-            if not param.name and _word_in(name, expr.file.text[param.start : param.end]):
-                return Binding("pattern", item.expr, item)
-    return None
+    file = expr.file
+    return _binding(file, file.native.binding(expr.id)) if expr.kind == "path" else None
 
 
-def _bound_by(at: Expr, child: Expr, name: str) -> Binding | None:  # noqa: PLR0911, PLR0912 - one branch a kind
-    kind = at.kind
-    if kind == "block":
-        for let in reversed(at.lets):
-            if let.end <= child.start and name in let.names:
-                return Binding("let" if let.name == name else "pattern", at, at.item, let.type, let)
-    elif kind == "closure":
-        if name in at.fields[1]:
-            for raw in at.fields[0]:
-                if raw[0] == name:
-                    return Binding("param", at, at.item, at.file.text[raw[3] : raw[4]])
-            return Binding("pattern", at, at.item)
-    elif kind == "for":
-        if name in at.fields[2] and child.id == at.fields[4]:
-            return Binding("pattern", at, at.item)
-    elif kind == "match":
-        for arm in at.fields[1]:
-            if child.id in arm[3:5] and name in arm[2]:
-                return Binding("pattern", at, at.item)
-    elif kind in ("if", "while"):
-        condition = at.expr_of_condition()
-        if condition is not None and child != condition and child.id != (at.fields[2] if kind == "if" else -1):
-            for one in condition.within():
-                if one.kind == "let" and name in one.fields[2]:
-                    return Binding("pattern", at, at.item)
-    elif kind == "binary" and at.op == "&&":
-        left = at.operands[0]
-        if left is not None and left != child:
-            for one in left.within():
-                if one.kind == "let" and name in one.fields[2]:
-                    return Binding("pattern", at, at.item)
-    return None
+def bound(name: str, at: Expr) -> Binding | None:
+    """What binds a local name as seen from an expression."""
+    return _binding(at.file, at.file.native.bound(name, at.id))
+
+
+def _binding(file: SourceFile, found: tuple[str, int, int, int, int, int] | None) -> Binding | None:
+    if found is None:
+        return None
+    kind, at, start, end, index, init = found
+    scope = file.expr(at)
+    let = None
+    if kind == "let" and scope is not None:
+        from bpfsmith.source.rust import Let
+
+        let = Let(scope, index)
+        if let.name is None:
+            kind = "pattern"
+    item = scope.item if scope is not None else None
+    return Binding(kind, scope, item, file.text[start:end], let, file.expr(init))
 
 
 def mentions(let: Let) -> Iterator[Expr]:
@@ -282,15 +272,13 @@ def mentions(let: Let) -> Iterator[Expr]:
     name = let.name
     if name is None:
         return
-    for expr in let.block.within():
-        if expr.start < let.end:
-            continue
-        if expr.kind == "path" and expr.path == name:
-            found = binding(expr)
-            if found is not None and found.let is not None and found.let.start == let.start:
-                yield expr
-        elif (expr.kind == "tokens" and _word_in(name, expr.text)) or (
-            expr.literal == "str" and "{" + name in expr.text
+    file = let.file
+    for at in file.native.mentions(let.block.id, let.index, name):
+        expr = file.exprs[at]
+        if (
+            (expr.kind == "path")
+            or (expr.kind == "tokens" and _word_in(name, expr.text))
+            or (expr.literal == "str" and "{" + name in expr.text)
         ):
             yield expr
 

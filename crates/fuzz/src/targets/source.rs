@@ -1,13 +1,21 @@
 //! Rust source text.
 
 pub(super) fn run(data: &[u8]) {
-    let facts = bpfsmith_source::facts(data);
+    let table = bpfsmith_source::table(data);
     // The crate turns a panic of the parser into a note, so that a user loses one file: here it counts.
-    let failed = facts
-        .notes
-        .iter()
-        .find(|note| note.text.contains("the parser failed"));
+    let failed = (table.facts.notes.iter()).find(|note| note.text.contains("the parser failed"));
     assert!(failed.is_none(), "the parser panicked");
-    let json = bpfsmith_source::facts_json(data);
-    assert!(std::str::from_utf8(&json).is_ok(), "JSON is UTF-8");
+    for id in 0..table.facts.exprs.len() as i32 {
+        assert_eq!(
+            table.within(id).next(),
+            Some(id),
+            "an expression is inside itself"
+        );
+        if let Some(found) = table.binding(id) {
+            assert!(
+                found.scope < id || table.owner(id) >= 0,
+                "names are bound outside"
+            );
+        }
+    }
 }
