@@ -39,7 +39,9 @@ _EBPF = {
 _BUILD_RS = """\
 fn main() {
     let out = std::env::var("OUT_DIR").unwrap();
-    std::fs::write(std::path::Path::new(&out).join("counter"), b"").unwrap();
+    for name in ["counter", "demo"] {
+        std::fs::write(std::path::Path::new(&out).join(name), b"").unwrap();
+    }
 }
 """
 _PANIC = "\n#[panic_handler]\nfn panic(_info: &core::panic::PanicInfo) -> ! {\n    loop {}\n}\n"

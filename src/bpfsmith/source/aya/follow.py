@@ -244,6 +244,8 @@ def _into_param(use: ProgramUse, function: Item | None, index: int, depth: int) 
 def _cast_text(use: ProgramUse, file: SourceFile, text: str, start: int, item: Item | None) -> None:
     """Takes the program type a type's text names, through references and the usual wrappers."""
     found = _program_type(file, text, item)
+    if found and use.cast and found != use.cast:
+        use.several = True
     if found and not use.cast:
         use.cast = found
         use.cast_at = (file, start, start + len(text))

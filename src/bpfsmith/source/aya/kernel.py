@@ -19,6 +19,7 @@ __all__ = ["KernelGlobal", "KernelMap", "KernelProgram", "read_kernel"]
 _MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
 _MAP_MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
 _DEPTH = 8
+_HINTS = ("function", "name", "hook", "tracepoint")  # arguments that say where a program belongs
 # Attributes that make nothing new of an item.
 _PLAIN = frozenset(
     {
@@ -57,7 +58,7 @@ class KernelProgram:
         self.crate = crate
         self.kinds = LOADED_AS.get(macro, ())
         self.attrs = _arguments(attr)
-        self.attach_hint = self.attrs.get("function") or self.attrs.get("name") or self.attrs.get("hook") or ""
+        self.attach_hint = next((self.attrs[one] for one in _HINTS if self.attrs.get(one)), "")
 
     def __repr__(self) -> str:
         return f"KernelProgram({self.macro} {self.name})"

@@ -52,12 +52,13 @@ class ProgramUse(Use):
     `calls` are the methods called on it, `escapes` whether it went where it is not followed.
     """
 
-    __slots__ = ("calls", "cast", "cast_at", "escapes")
+    __slots__ = ("calls", "cast", "cast_at", "escapes", "several")
 
     def __init__(self, expr: Expr, names: frozenset[str] | None) -> None:
         super().__init__(expr, names)
         self.cast = ""
         self.cast_at: tuple[SourceFile, int, int] | None = None
+        self.several = False  # taken as this or that
         self.calls: list[Expr] = []
         self.escapes = False
 

@@ -1,0 +1,176 @@
+"""What the rules of the group `cross` share: pairs of kernel and user side, places, close names, layouts compared."""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._rust import place, replace
+from bpfsmith.source.aya import model
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bpfsmith.model.finding import Span
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.aya import KernelMap, KernelProgram, MapUse, Pair, Use
+    from bpfsmith.source.layout import Field, Layout
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Item, SourceFile
+
+__all__ = [
+    "candidates", "close_name", "comparable", "differences", "item_place", "name_fix", "opened", "pairs", "shape",
+    "text_place",
+]  # fmt: skip
+
+_ALIKE = 0.75
+
+
+def pairs(project: Project) -> Iterator[Pair]:
+    """The pairs of the project's model."""
+    yield from model(project).pairs
+
+
+def item_place(ctx: CheckContext, item: Item) -> Span:
+    """The name of an item."""
+    return place(ctx, item.file, item.name_start, item.name_end)
+
+
+def text_place(ctx: CheckContext, at: tuple[SourceFile, int, int]) -> Span:
+    """A stretch of a file."""
+    return place(ctx, *at)
+
+
+def close_name(name: str, known: Iterable[str]) -> str | None:
+    """The one known name that was probably meant: the same but for case and underscores, or nearly the same."""
+    from difflib import get_close_matches
+
+    names = sorted(set(known))
+    plain = name.replace("_", "").replace("-", "").lower()
+    same = [one for one in names if one.replace("_", "").lower() == plain]
+    if len(same) == 1:
+        return same[0]
+    found = get_close_matches(name, names, 1, _ALIKE)
+    return found[0] if found else None
+
+
+def name_fix(ctx: CheckContext, use: Use, right: str, kind: str) -> Fix:
+    """Writes the right name where the wrong one stands as a literal."""
+    argument = use.argument
+    if argument is None or argument.string is None:
+        return Fix("display", f"name the {kind} `{right}`")
+    return Fix(
+        "unsafe", f"name the {kind} `{right}`", [replace(ctx, use.file, argument.start, argument.end, f'"{right}"')]
+    )
+
+
+def candidates(pair: Pair, use: Use) -> list[KernelProgram]:
+    """The kernel programs that a use of one name can mean."""
+    return pair.program(use.name) if use.name is not None else []
+
+
+def opened(pair: Pair) -> Iterator[tuple[MapUse, KernelMap]]:
+    """Each use of one name that is a map of the kernel side, with that map; names that several objects have differently
+    are left out."""
+    for use in pair.map_uses:
+        found = pair.map(use.name) if use.name is not None else []
+        if len(found) == 1:
+            yield use, found[0]
+
+
+# Layouts
+
+_OPEN_ORDER = ("the compiler orders", "without `repr")
+
+
+def comparable(one: Layout, other: Layout) -> bool:
+    """Whether the sizes of both are what the compiler makes of them, whatever order it chooses for the fields."""
+    return all(part.certain or any(word in part.why for word in _OPEN_ORDER) for part in (one, other))
+
+
+def same_item(one: Layout, other: Layout) -> bool:
+    """Whether both are one definition: of the project, or the same primitive."""
+    if one.item is not None and other.item is not None:
+        return one.item.file is other.item.file and one.item.id == other.item.id
+    return one.item is None and other.item is None and one.name == other.name
+
+
+def differences(kernel: Layout, user: Layout) -> list[tuple[Field | None, Field | None]]:
+    """The fields of two types of one size that do not lie alike: (kernel side, user side) by offset. Empty where they
+    may well mean the same: bytes against a number, signed against unsigned, other names for the same places."""
+    if same_item(kernel, user) or kernel.size != user.size or not (kernel.certain and user.certain):
+        return []
+    ours, theirs = list(kernel.leaves()), list(user.leaves())
+    named = _moved(ours, theirs)
+    if named:
+        return named
+    if len(ours) < 2 or len(theirs) < 2:
+        return [(ours[0], theirs[0])] if len(ours) == len(theirs) == 1 and _unlike(ours[0], theirs[0]) else []
+    # Both say more than "so many bytes": their borders must agree.
+    starts = {one.offset: one for one in theirs}
+    out: list[tuple[Field | None, Field | None]] = []
+    for field in ours:
+        other = starts.get(field.offset)
+        if other is None:
+            inside = next((one for one in theirs if one.offset < field.offset < one.offset + one.size), None)
+            if inside is not None and not _bytes(inside):
+                out.append((field, inside))
+        elif (other.size != field.size and not _bytes(field) and not _bytes(other)) or _unlike(field, other):
+            out.append((field, other))
+    return out
+
+
+def _moved(ours: list[Field], theirs: list[Field]) -> list[tuple[Field | None, Field | None]]:
+    """Fields of one name at different places: two copies of a struct that have drifted apart."""
+    by_name = {one.name.rpartition(".")[2]: one for one in theirs}
+    if len(by_name) != len(theirs) or len(theirs) < 2:
+        return []
+    out: list[tuple[Field | None, Field | None]] = []
+    common = 0
+    for field in ours:
+        other = by_name.get(field.name.rpartition(".")[2])
+        if other is None or field.name.rpartition(".")[2].isdigit():
+            continue
+        common += 1
+        if other.offset != field.offset:
+            out.append((field, other))
+    return out if common >= 2 else []
+
+
+def _bytes(field: Field) -> bool:
+    """Bytes without a meaning of their own, or padding by name."""
+    one = field.layout
+    while one.kind == "array" and one.element is not None:
+        one = one.element
+    return one.size <= 1 or (one.item is None and one.kind == "struct") or "pad" in field.name.lower()
+
+
+def _unlike(one: Field, other: Field) -> bool:
+    """Kinds that cannot mean the same value: a floating point number against an integer, a pointer against a number of
+    another kind."""
+    if _bytes(one) or _bytes(other) or one.size != other.size:
+        return False
+    return (one.layout.kind == "float") != (other.layout.kind == "float")
+
+
+def shape(one: Layout) -> str:
+    """`struct Flow: 0..4 source u32, 4..6 port u16, 6..8 padding`: a type with its bytes."""
+    if not one.fields:
+        return f"{one.name}: {one.size} byte{'s' if one.size != 1 else ''}"
+    rows = [(field.offset, field.size, f"{field.name} {field.type}") for field in one.fields]
+    if any(at < 0 for at, _, _ in rows):
+        return f"{one.name}: {one.size} bytes, order chosen by the compiler"
+    rows.extend((at, size, "padding") for at, size in _own_padding(one))
+    text = ", ".join(f"{at}..{at + size} {what}" for at, size, what in sorted(rows) if size)
+    return f"{one.name} ({one.size} bytes): {text}"
+
+
+def _own_padding(one: Layout) -> list[tuple[int, int]]:
+    at = 0
+    out = []
+    for field in sorted(one.fields, key=lambda field: field.offset):
+        if field.offset > at:
+            out.append((at, field.offset - at))
+        at = max(at, field.offset + field.size)
+    if one.size > at:
+        out.append((at, one.size - at))
+    return out if one.kind == "struct" else []
