@@ -9,7 +9,7 @@ from bpfsmith.source.types import binding, item_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
@@ -193,29 +193,35 @@ def called_on(expr: Expr, types: frozenset[str] | set[str]) -> bool:
     return found is not None and found.path in types
 
 
-def programs(file: SourceFile) -> Iterator[tuple[Item, str, Attribute]]:
+def programs(file: SourceFile) -> list[tuple[Item, str, Attribute]]:
     """The eBPF programs of a kernel file: function, name of the Aya macro (`xdp`), the attribute."""
-    for item in file.items:
-        if item.kind != "fn":
-            continue
-        for attr in item.attrs:
-            path = resolve_attr(file, attr.path, item)
-            if path is not None and path.startswith(
-                ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
-            ):
-                yield item, path.rpartition("::")[2], attr
-                break
+    found: list[tuple[Item, str, Attribute]] | None = file.cache.get("programs")
+    if found is None:
+        marked = _marked(file, "fn", lambda path: path.startswith(_PROGRAM_MACROS))
+        found = file.cache["programs"] = [(item, path.rpartition("::")[2], attr) for item, attr, path in marked]
+    return found
 
 
-def maps(file: SourceFile) -> Iterator[tuple[Item, Attribute]]:
+def maps(file: SourceFile) -> list[tuple[Item, Attribute]]:
     """The map statics of a kernel file, with the attribute that makes them one."""
-    for item in file.items:
-        if item.kind != "static":
-            continue
+    found: list[tuple[Item, Attribute]] | None = file.cache.get("maps")
+    if found is None:
+        marked = _marked(file, "static", lambda path: path.startswith("aya_") and path.endswith(_MAP_MACROS))
+        found = file.cache["maps"] = [(item, attr) for item, attr, _ in marked]
+    return found
+
+
+_PROGRAM_MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
+_MAP_MACROS = ("::map", "::btf_map")
+
+
+def _marked(file: SourceFile, kind: str, wanted: Callable[[str], bool]) -> Iterator[tuple[Item, Attribute, str]]:
+    """Items of a kind with the first of their attributes whose macro is wanted, and its path."""
+    for item in file.items_of_kind(kind):
         for attr in item.attrs:
             path = resolve_attr(file, attr.path, item)
-            if path is not None and path.rpartition("::")[2] in ("map", "btf_map") and path.startswith("aya_"):
-                yield item, attr
+            if path is not None and wanted(path):
+                yield item, attr, path
                 break
 
 

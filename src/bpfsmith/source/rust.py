@@ -30,7 +30,7 @@ from bpfsmith.source._items import Attribute, Item, Note, Param, Use
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Generic, TypeVar
+    from typing import Any, TypeVar
 
     from bpfsmith._native import RustFile
     from bpfsmith.source.cargo import Crate
@@ -38,13 +38,6 @@ if TYPE_CHECKING:
     V = TypeVar("V")
 else:
     V = object
-
-    class Generic:
-        """Stands for `typing.Generic`, which costs its import."""
-
-        __slots__ = ()
-        __class_getitem__ = classmethod(lambda cls, _: cls)
-
 
 __all__ = ["Attribute", "Expr", "Item", "Let", "Note", "Param", "SourceFile", "Use", "parse_files"]
 
@@ -325,27 +318,27 @@ _UNWRAPS = frozenset(
 )
 
 
-class _Views(Generic[V]):
-    """Views by id, made when asked for."""
+class _Views(dict[int, V]):
+    """Views by id, made when asked for; iterated over in order of the text."""
 
-    __slots__ = ("_count", "_file", "_made", "_make")
+    __slots__ = ("_count", "_file", "_make")
 
     def __init__(self, file: SourceFile, count: int, make: Callable[[SourceFile, int], V]) -> None:
         self._file = file
         self._count = count
         self._make = make
-        self._made: dict[int, V] = {}
+
+    def __missing__(self, at: int) -> V:
+        made = self[at] = self._make(self._file, at)
+        return made
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, at: int) -> V:
-        made = self._made.get(at)
-        if made is None:
-            made = self._made[at] = self._make(self._file, at)
-        return made
+    def __bool__(self) -> bool:
+        return self._count > 0
 
-    def __iter__(self) -> Iterator[V]:
+    def __iter__(self) -> Iterator[V]:  # type: ignore[override]  # the values: it is a list that fills itself
         return map(self.__getitem__, range(self._count))
 
 
