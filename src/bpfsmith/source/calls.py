@@ -252,4 +252,6 @@ def _receiver(call: Expr) -> str | None:
     if receiver.kind == "path" and receiver.path == "self":
         return _self_type(call)
     found = type_of(receiver)
+    if found is None and receiver.kind == "path" and receiver.path[:1].isupper():
+        return resolve(receiver.file, receiver.path, receiver.item)  # a unit struct
     return found.path if found is not None and found.path.startswith("crate::") else None

@@ -1,0 +1,63 @@
+"""Which functions of a kernel crate run for every packet, or for every event of a busy hook."""
+
+from __future__ import annotations
+
+import re
+
+from bpfsmith.source.calls import graph
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.source.calls import Program
+    from bpfsmith.source.rust import Item
+
+__all__ = ["PACKET", "Hot", "hot"]
+
+# Macros whose programs the network stack runs once a packet or message.
+PACKET = frozenset(
+    {
+        *("xdp", "classifier", "cgroup_skb", "socket_filter", "sk_skb", "stream_parser", "stream_verdict", "sk_msg"),
+        *("flow_dissector", "sk_lookup"),
+    }
+)
+# Tracepoints that fire from thousands to millions of times a second on any machine that does something.
+_BUSY = frozenset(
+    {
+        *("sched_switch", "sched_wakeup", "sched_waking", "sched_stat_runtime", "sys_enter", "sys_exit"),
+        *("net_dev_queue", "net_dev_xmit", "net_dev_start_xmit", "netif_receive_skb", "napi_poll", "kfree_skb"),
+        *("consume_skb", "kmalloc", "kfree", "kmem_cache_alloc", "kmem_cache_free", "mm_page_alloc", "mm_page_free"),
+        *("page_fault_user", "page_fault_kernel", "irq_handler_entry", "irq_handler_exit", "softirq_entry"),
+        *("softirq_exit", "softirq_raise", "timer_start", "hrtimer_start", "tcp_probe", "lock_acquire"),
+    }
+)
+_TRACING = frozenset({"raw_tracepoint", "btf_tracepoint", "tracepoint"})
+_NAME = re.compile(r'\b(?:tracepoint|function|name)\s*=\s*"(\w+)"')
+
+
+class Hot:
+    """`program` runs `what`: `for every packet`, `at every sched_switch`."""
+
+    __slots__ = ("packet", "program", "what")
+
+    def __init__(self, program: Program, what: str, packet: bool) -> None:
+        self.program = program
+        self.what = what
+        self.packet = packet
+
+    @property
+    def name(self) -> str:
+        return str(self.program.item.name)
+
+
+def hot(item: Item | None) -> Hot | None:
+    """How often a function runs, when a program that runs for every packet or busy event certainly calls it."""
+    if item is None or item.kind != "fn" or item.file.crate is None:
+        return None
+    for program in graph(item.file.crate, item.file).programs_of(item):
+        if program.macro in PACKET:
+            return Hot(program, "for every packet", packet=True)
+        if program.macro in _TRACING:
+            found = _NAME.search(program.attr.args)
+            if found is not None and found[1] in _BUSY:
+                return Hot(program, f"at every {found[1]}", packet=False)
+    return None

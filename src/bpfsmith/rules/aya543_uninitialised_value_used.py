@@ -1,0 +1,112 @@
+"""A value is taken as initialised before anything was written to it.
+
+## What it does
+Finds `MaybeUninit::<T>::uninit().assume_init()` in one go, `assume_init` (`_ref`, `_mut`, `_read`) of a local made by
+`MaybeUninit::uninit()` that nothing was written to or lent from before, and `mem::uninitialized`.
+
+## Why is this bad
+Reading memory nobody wrote is undefined behaviour: the compiler may take any value, another one at each use. What is
+handed to a helper is stale stack; without CAP_PERFMON the verifier refuses it ("invalid indirect read from stack"),
+with it kernel memory goes to user space.
+
+## Example
+```rust
+let mut event: Event = unsafe { MaybeUninit::uninit().assume_init() };
+event.pid = ctx.pid();
+```
+
+## Use instead
+```rust
+let mut event: Event = unsafe { core::mem::zeroed() };
+event.pid = ctx.pid();
+```
+
+## Fix
+Display: start from zeros, or write every field through `as_mut_ptr` first.
+
+## Kernels
+All: a matter of the language; the verifier looks the other way for privileged programs since 6.3.
+
+## Source
+The Rust reference, behavior considered undefined; kernel, `check_stack_range_initialized`.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._kernel_code import code_files, counts, local
+from bpfsmith.rules._rust import place
+from bpfsmith.source.names import resolve
+from bpfsmith.source.types import mentions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr
+
+_METHODS = ("assume_init", "assume_init_ref", "assume_init_mut", "assume_init_read")
+
+
+def _fresh(expr: Expr | None) -> bool:
+    """`MaybeUninit::uninit()`, of anything but an array of `MaybeUninit`."""
+    if expr is None or expr.kind != "call" or expr.callee is None or expr.args:
+        return False
+    path = resolve(expr.file, expr.callee.path, expr.item)
+    return path == "core::mem::MaybeUninit::uninit" and expr.callee.text.count("MaybeUninit") == 1
+
+
+def _untouched(call: Expr, receiver: Expr) -> bool:
+    """A local made by `uninit()` whose first use this is."""
+    found = local(receiver)
+    if found is None or found.kind != "let" or found.let is None or not _fresh(found.let.init):
+        return False
+    if found.let.type.count("MaybeUninit") > 1:
+        return False
+    return all(use.start >= receiver.start for use in mentions(found.let)) and not any(
+        one.kind in ("loop", "while", "for", "closure") for one in call.ancestors()
+    )
+
+
+def _array_of_uninit(call: Expr) -> bool:
+    """`let x: [MaybeUninit<u8>; N] = MaybeUninit::uninit().assume_init()`: each element may be uninitialised."""
+    for at in call.ancestors():
+        for let in at.lets:
+            if let.start <= call.start < let.end:
+                return "MaybeUninit" in let.type or not let.type
+    return False
+
+
+class UninitialisedValueUsed(SourceRule):
+    severity = "warning"
+    group = "unsafe"
+    phase = "silent"
+    words = ("assume_init", "assume_init_ref", "assume_init_mut", "assume_init_read", "uninitialized")
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in code_files(project, *self.words):
+            for call in file.methods(*_METHODS):
+                receiver = call.receiver
+                if receiver is None or not counts(call):
+                    continue
+                if _untouched(call, receiver) or (_fresh(receiver) and not _array_of_uninit(call)):
+                    yield self._found(ctx, call, call.fields[2])
+            for call in file.calls("uninitialized"):
+                path = resolve(file, call.callee.path, call.item) if call.callee is not None else None
+                if path == "core::mem::uninitialized" and counts(call):
+                    yield self._found(ctx, call, call.start)
+
+    def _found(self, ctx: CheckContext, call: Expr, start: int) -> Finding:
+        return self.finding(
+            ctx,
+            "the value was never written: using it is undefined behaviour, and what it holds is stale kernel stack",
+            span=place(ctx, call.file, start, call.end),
+            fixes=[Fix("display", "start from `core::mem::zeroed()`, or write every field first")],
+        )
+
+
+RULE = UninitialisedValueUsed()
