@@ -329,6 +329,10 @@ class _Views(dict[int, V]):
         self._make = make
 
     def __missing__(self, at: int) -> V:
+        if not -self._count <= at < self._count:
+            raise IndexError(at)
+        if at < 0:
+            return self[at + self._count]
         made = self[at] = self._make(self._file, at)
         return made
 
