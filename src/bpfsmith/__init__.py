@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bpfsmith.doctor.report import DoctorReport as DoctorReport
     from bpfsmith.explain import explain as explain
     from bpfsmith.inspect import inspect as inspect
+    from bpfsmith.migrate import migrate as migrate
+    from bpfsmith.migrate.report import MigrateReport as MigrateReport
     from bpfsmith.model.errors import BadRecord as BadRecord
     from bpfsmith.model.errors import BpfsmithError as BpfsmithError
     from bpfsmith.model.errors import Closed as Closed
@@ -95,6 +97,7 @@ _PUBLIC = {
     "LoadedProgram": "run.loaded",
     "Map": "run.maps",
     "MapFull": "model.errors",
+    "MigrateReport": "migrate.report",
     "Object": "model.object",
     "PermissionMissing": "model.errors",
     "PinMismatch": "model.errors",
@@ -119,6 +122,7 @@ _PUBLIC = {
     "ip": "run.address",
     "load": "run.load",
     "mac": "run.address",
+    "migrate": "migrate",
     "parse_kernels": "model.kernels",
     "plan": "run.load",
     "prefix": "run.address",
@@ -152,6 +156,7 @@ __all__ = [
     "LoadedProgram",
     "Map",
     "MapFull",
+    "MigrateReport",
     "Object",
     "PermissionMissing",
     "PinMismatch",
@@ -177,6 +182,7 @@ __all__ = [
     "ip",
     "load",
     "mac",
+    "migrate",
     "parse_kernels",
     "plan",
     "prefix",

@@ -32,6 +32,7 @@ FLOORS = {
     "ps": 4,
     "explain": 4,
     "inspect": 4,
+    "migrate": 4,
     "skill": 4,
     "verify": 4,
     "cli": 5,
@@ -49,6 +50,7 @@ WITHIN = {
     ("lab", "verdict"),  # `k.verify(obj)` of a lab kernel
     ("render", "rules"),  # SARIF carries the rules' documentation
     ("check", "verify"),  # `check --prove`
+    ("migrate", "check"),  # a migration is mending towards another release
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }
 # Helpers of the package itself, below everything.

@@ -1,6 +1,7 @@
 """Texts that are read instead of files: what fixes have made of them and nobody has written yet.
 
-Whatever reads sources, manifests or settings opens them by `opened`. Within `with Overlay()` every file is read once:
+Whatever reads sources, manifests or settings opens them by `opened` (never by `open`: fixes are made in rounds, and a
+later round must see what the earlier ones made). Within `with Overlay()` every file is read once:
 later readings in the same thread get what the first one saw, or the text that was laid over it since. So what several
 rounds of fixes say of places, and what is compared before anything is written, is about one and the same state.
 """

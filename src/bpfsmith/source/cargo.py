@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read.overlay import text_of
 from bpfsmith.source.lock import Lock, Locked
 from bpfsmith.source.manifest import MAX_TOML, Lines, read_toml
 from bpfsmith.source.settings import cargo_configs, toolchain, toolchain_file
@@ -151,7 +152,7 @@ class Crate:
         if wanted is None:
             return None
         target = self.project.target if self.project is not None else None
-        if target and package in target:
+        if target and package in target and wanted.git is None and wanted.path is None:
             return VersionRange.of(target[package])
         patched = self.patches.get(package)
         source = patched if patched is not None else wanted
@@ -264,8 +265,7 @@ class Crate:
         """The manifest as it stands, empty when it cannot be read."""
         if self.manifest_text is None:
             try:
-                with open(self.manifest, encoding="utf-8", errors="replace") as file:
-                    self.manifest_text = file.read(MAX_TOML)
+                self.manifest_text = text_of(self.manifest, MAX_TOML)
             except OSError:
                 self.manifest_text = ""
         return self.manifest_text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read.overlay import opened
 from bpfsmith.source.cargo import FAMILY, Crate, Lock
 from bpfsmith.source.tree import read_tree
 
@@ -146,7 +147,7 @@ def _read_sources(crate: Crate, tree: Tree) -> None:
                 # A named pipe must not block, a file that is none must not be read for ever.
                 if not os.path.isfile(path):
                     continue
-                with open(path, "rb") as file:
+                with opened(path) as file:
                     datas.append(file.read(_MAX_SOURCE))
             except OSError as error:
                 tree.unreadable(path, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read.overlay import opened, text_of
 from bpfsmith.source.manifest import shown
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ def _parse(project: Project, scripts: dict[str, SourceFile]) -> None:
         if crate.build_rs is None:
             continue
         try:
-            with open(crate.build_rs, "rb") as file:
+            with opened(crate.build_rs) as file:
                 datas.append(file.read(_MAX_TEXT))
         except OSError:
             continue
@@ -126,8 +127,7 @@ def _lines(path: str) -> Iterator[Command]:
     try:
         if not os.path.isfile(path):
             return
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read(_MAX_TEXT)
+        text = text_of(path, _MAX_TEXT)
     except OSError:
         return
     prose = path.lower().endswith((".md", ".rst", ".txt"))

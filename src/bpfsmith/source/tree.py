@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith.model.errors import InputError
+from bpfsmith.read.overlay import opened
 from bpfsmith.source.lock import Lock
 from bpfsmith.source.manifest import salvage, shown
 
@@ -110,7 +111,7 @@ def speaks_of_aya(manifest: str) -> bool:
 
 def _mentions(path: str, word: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             return word in file.read(1 << 20)
     except OSError:
         return False
