@@ -223,7 +223,12 @@ class Values:
             return self._given.get(expr.path)
         let = local.let
         if local.kind == "let" and let is not None and not let.pattern.startswith("mut "):
-            return self.fact(let.init)
+            init = let.init
+            if init is not None and init.kind == "method" and init.name == "into" and let.type == "u32":
+                owner = typed(init.receiver) or ""
+                if owner.endswith("::net::Ipv4Addr"):
+                    return Order("host", 32, 32, "address", init)
+            return self.fact(init)
         if local.kind == "pattern" and let is not None and let.init is not None:
             return self._of_pattern(expr, let.pattern, let.init)
         return None
