@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bare",
+    "counts_online",
     "enclosing",
     "given",
     "kernel_map",
@@ -23,6 +24,7 @@ __all__ = [
     "number",
     "on",
     "owner",
+    "possible_cpus",
     "says",
     "straight",
     "thrown_away",
@@ -189,3 +191,41 @@ def number(expr: Expr | None, depth: int = 0) -> int | None:  # noqa: PLR0911 - 
     path = resolve(made.file, made.path, made.item)
     item = item_of(made.file, path) if path is not None and path.startswith("crate::") else None
     return number(item.expr, depth + 1) if item is not None and item.kind == "const" else None
+
+
+def _counted(expr: Expr) -> Expr:
+    """The call that counts CPUs, under conversions."""
+    made = given(expr)
+    while made.kind == "method" and made.name in ("get", "into", "map_err") and made.receiver is not None:
+        made = given(made.receiver)
+    if made.kind == "call" and made.callee is not None and made.callee.path.endswith("::from") and len(made.args) == 1:
+        return _counted(made.args[0])
+    return made
+
+
+def possible_cpus(expr: Expr) -> bool:
+    """Whether a number is what `aya::util::nr_cpus` says."""
+    made = _counted(expr)
+    if made.kind != "call" or made.callee is None or made.callee.kind != "path":
+        return False
+    return resolve(made.file, made.callee.path, made.item) == "aya::util::nr_cpus"
+
+
+def counts_online(expr: Expr) -> str:
+    """How a number counts the CPUs that are online, in words; empty where it does not, or that is not certain."""
+    made = _counted(expr)
+    if made.kind == "method" and made.name == "len" and made.receiver is not None:
+        made = _counted(made.receiver)
+        path = "aya::util::online_cpus"
+    else:
+        path = ""
+    if made.kind != "call" or made.callee is None or made.callee.kind != "path":
+        return ""
+    called = resolve(made.file, made.callee.path, made.item) or made.callee.path
+    if path:
+        return "`online_cpus` counts the CPUs that are online" if called == path else ""
+    if called in ("num_cpus::get", "num_cpus::get_physical"):
+        return f"`{called}` counts the CPUs this process may use"
+    if called == "std::thread::available_parallelism":
+        return "`available_parallelism` counts the CPUs this process may use"
+    return ""
