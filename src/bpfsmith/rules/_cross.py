@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from bpfsmith.source.aya import KernelMap, KernelProgram, MapUse, Pair, Use
     from bpfsmith.source.layout import Field, Layout
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Item, SourceFile
+    from bpfsmith.source.rust import Expr, Item, SourceFile
 
 __all__ = [
-    "candidates", "close_name", "comparable", "differences", "item_place", "name_fix", "opened", "pairs", "shape",
-    "text_place",
+    "candidates", "close_name", "comparable", "differences", "item_place", "listed", "literal", "name_fix", "opened",
+    "pairs", "same_item", "shape", "text_place", "tolerated",
 ]  # fmt: skip
 
 _ALIKE = 0.75
@@ -53,14 +53,53 @@ def close_name(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def name_fix(ctx: CheckContext, use: Use, right: str, kind: str) -> Fix:
-    """Writes the right name where the wrong one stands as a literal."""
+def literal(pair: Pair, use: Use, name: str) -> Expr:
+    """Where a name of a use is written: its argument, or the one string of the user side that says it."""
     argument = use.argument
-    if argument is None or argument.string is None:
+    if argument is not None and argument.string is not None:
+        return argument
+    found = [
+        one
+        for user in pair.users
+        for file in user.crate.files
+        if f'"{name}"' in file.text
+        for one in file.of_kind("lit")
+        if one.string == name
+    ]
+    return found[0] if len(found) == 1 else argument if argument is not None else use.expr
+
+
+def name_fix(ctx: CheckContext, where: Expr, right: str, kind: str) -> Fix:
+    """Writes the right name where the wrong one stands as a literal."""
+    if where.string is None or not where.text.startswith('"'):
         return Fix("display", f"name the {kind} `{right}`")
-    return Fix(
-        "unsafe", f"name the {kind} `{right}`", [replace(ctx, use.file, argument.start, argument.end, f'"{right}"')]
-    )
+    return Fix("unsafe", f"name the {kind} `{right}`", [replace(ctx, where.file, where.start, where.end, f'"{right}"')])
+
+
+def listed(names: Iterable[str], kind: str) -> str:
+    """`it has `a`, `b` and 3 more`: what there is instead."""
+    every = sorted(set(names))
+    if not every:
+        return f"it has no {kind}"
+    shown = ", ".join(f"`{one}`" for one in every[:6])
+    return f"it has {shown}" + (f" and {len(every) - 6} more" if len(every) > 6 else "")
+
+
+def tolerated(expr: Expr) -> bool:
+    """Whether a `None` of this call is asked for: `if let`, `match`, `let else`, `is_some()`, `.map(..)`."""
+    at, parent = expr, expr.parent
+    while parent is not None and (
+        parent.kind in ("paren", "await") or (parent.kind == "method" and parent.name in ("as_mut", "as_ref"))
+    ):
+        at, parent = parent, parent.parent
+    if parent is None:
+        return True
+    if parent.kind == "method" and parent.receiver == at:
+        return parent.name not in (
+            *("unwrap", "expect", "ok_or", "ok_or_else", "context", "with_context", "wrap_err", "wrap_err_with"),
+            *("try_into", "unwrap_or_else", "ok_or_eyre"),
+        )
+    return parent.kind != "try"
 
 
 def candidates(pair: Pair, use: Use) -> list[KernelProgram]:

@@ -2,7 +2,8 @@
 
 ## What it does
 Finds `override_global(name, value, false)` (and `set_global`) where no `static` of the kernel crate, nor of the crates
-it shares, has the name: where one has nearly the same name, or where the project has a single kernel program file.
+it uses, has the name: where one has nearly the same name, or where the project builds the object itself and
+all of its statics are known.
 
 ## Why is this bad
 With `false` a name that is not found is no error: the program runs with the value it was compiled with.
@@ -31,7 +32,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._rust import LOADER, called_on, covered, replace, user_files
+from bpfsmith.rules._cross import close_name, literal, pairs
+from bpfsmith.rules._rust import covered, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,64 +41,47 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.aya import GlobalSet, Pair
     from bpfsmith.source.project import Project
-
-
-def _globals(project: Project) -> set[str] | None:
-    """The names of all statics that may be in the object; None when macros may make more."""
-    names: set[str] = set()
-    for crate in project.all_crates:
-        if crate.role not in ("kernel", "common"):
-            continue
-        for file in crate.files:
-            if any(item.kind in ("macro", "macro_rules") for item in file.items):
-                return None
-            for item in file.items:
-                if item.kind == "static":
-                    names.add(item.name)
-                    for attr in item.attrs:
-                        if attr.path == "export_name":
-                            names.add(attr.args.lstrip("= ").strip('"'))
-    return names or None
 
 
 class OptionalGlobalMisspelt(SourceRule):
     severity = "warning"
     group = "cross"
     phase = "silent"
+    words = ("override_global", "set_global")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        from difflib import get_close_matches
+        for pair in pairs(project):
+            if not all(one.complete for one in pair.kernels):
+                continue
+            for user in pair.users:
+                for call in user.globals:
+                    if call.must_exist is False and len(call.expr.args) == 3:
+                        yield from self._call(pair, call, ctx)
 
-        known = _globals(project)
-        if known is None:
-            return
-        alone = sum(len(crate.binaries()) for crate in project.all_crates if crate.role == "kernel") == 1
-        for file in user_files(project):
-            for call in file.of_kind("method"):
-                if call.name not in ("set_global", "override_global") or len(call.args) != 3:
-                    continue
-                name, flag = call.args[0].string, call.args[2]
-                if name is None or name in known or flag.text != "false" or not called_on(call, LOADER):
-                    continue
-                close = get_close_matches(name, sorted(known), 1, 0.8)
-                if not close and not (alone and known):
-                    continue
-                fix = Fix(
-                    "display", "name a global of the kernel crate, and pass `true` so that a misspelt one is an error"
-                )
-                if close:
-                    edits = [
-                        replace(ctx, file, call.args[0].start, call.args[0].end, f'"{close[0]}"'),
-                        replace(ctx, file, flag.start, flag.end, "true"),
-                    ]
-                    fix = Fix("unsafe", f"set `{close[0]}`, and pass `true` so that a misspelt name is an error", edits)
-                yield self.finding(
-                    ctx,
-                    f"the kernel crate has no global `{name}`, and with `false` its value is ignored without a word",
-                    span=covered(ctx, call.args[0]),
-                    fixes=[fix],
-                )
+    def _call(self, pair: Pair, call: GlobalSet, ctx: CheckContext) -> Iterator[Finding]:
+        known = {one.name for one in pair.globals}
+        for name in sorted(call.names or ()):
+            close = close_name(name, known)
+            if name in known or (close is None and not pair.kernel_complete):
+                continue
+            where, flag = literal(pair, call, name), call.expr.args[2]
+            fix = Fix(
+                "display", "name a global of the kernel crate, and pass `true` so that a misspelt one is an error"
+            )
+            if close is not None and where.string is not None and where.text.startswith('"'):
+                edits = [
+                    replace(ctx, where.file, where.start, where.end, f'"{close}"'),
+                    replace(ctx, flag.file, flag.start, flag.end, "true"),
+                ]
+                fix = Fix("unsafe", f"set `{close}`, and pass `true` so that a misspelt name is an error", edits)
+            yield self.finding(
+                ctx,
+                f"the kernel crate has no global `{name}`, and with `false` its value is ignored without a word",
+                span=covered(ctx, where),
+                fixes=[fix],
+            )
 
 
 RULE = OptionalGlobalMisspelt()

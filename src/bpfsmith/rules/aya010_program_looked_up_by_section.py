@@ -1,8 +1,11 @@
 """A program is looked up by its section or by a name that no program has.
 
 ## What it does
-Finds string literals in `program(..)` and `program_mut(..)` of an `Ebpf` that contain a `/`, or that differ slightly
-from the name of a program in the workspace's kernel crates while no program has that name. aya 0.12 or newer.
+Finds names in `program(..)` and `program_mut(..)` of an `Ebpf` that contain a `/`, that differ slightly from the name
+of a program in the project's kernel crates while no program has that name, or that no program has where the project
+builds the object itself and all of its programs are known. Names that reach the call through consts, loops over
+literals or helper functions count. aya 0.12 or newer. Where `None` is expected (`if let Some(..)`), only names close
+to one that exists are reported.
 
 ## Why is this bad
 Since 0.12 programs are named by their function. The lookup gives `None`, and the usual `unwrap` after it panics at
@@ -19,7 +22,8 @@ let program: &mut KProbe = ebpf.program_mut("do_exit").unwrap().try_into()?;
 ```
 
 ## Fix
-Safe where a kernel crate of the workspace has a program of that name, else display.
+Safe where a kernel crate of the project has a program of that name after the `/`, unsafe where one is nearly called so,
+else display.
 
 ## Kernels
 All.
@@ -32,7 +36,9 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._rust import EBPF, called_on, covered, programs, replace, user_files
+from bpfsmith.rules._cross import close_name, listed, literal, name_fix, pairs, tolerated
+from bpfsmith.rules._rust import covered, replace
+from bpfsmith.source.aya import model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,55 +46,64 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.aya import Pair, ProgramUse
     from bpfsmith.source.project import Project
-
-
-def _known(project: Project) -> set[str] | None:
-    """Names of the programs written in the kernel crates; None when macros may make more."""
-    names: set[str] = set()
-    for crate in project.all_crates:
-        if crate.role != "kernel":
-            continue
-        for file in crate.files:
-            if any(item.kind in ("macro", "macro_rules") for item in file.items):
-                return None
-            names.update(item.name for item, _, _ in programs(file))
-    return names or None
 
 
 class ProgramLookedUpBySection(SourceRule):
     severity = "error"
     group = "cross"
     phase = "load"
+    words = ("program", "program_mut")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        from difflib import get_close_matches
+        for user in model(project).users:
+            if user.crate in project.crates and user.crate.at_least("aya", "0.12.0"):
+                for use in user.programs:
+                    yield from self._section(project, use, ctx)
+        for pair in pairs(project):
+            for use in pair.program_uses:
+                if use.file.crate in project.crates and use.file.crate.at_least("aya", "0.12.0"):
+                    yield from self._unknown(pair, use, ctx)
 
-        known = _known(project)
-        for file in user_files(project, since="0.12.0"):
-            for call in file.of_kind("method"):
-                if call.name not in ("program", "program_mut") or len(call.args) != 1 or not called_on(call, EBPF):
-                    continue
-                name = call.args[0].string
-                if name is None or (known is not None and name in known):
-                    continue
-                short = name.rpartition("/")[2]
-                close = [short] if short in (known or ()) else get_close_matches(name, known or (), 1, 0.8)
-                if "/" not in name and not close:
-                    continue  # an object made from other sources
-                hint = f"no program is called `{name}`"
-                if "/" in name:
-                    hint = "since aya 0.12 a program is named by its function, not by its section"
-                fix = Fix("display", "write the name of the program's function")
-                if close:
-                    edit = replace(ctx, file, call.args[0].start, call.args[0].end, f'"{close[0]}"')
-                    fix = Fix("safe" if close[0] == short else "unsafe", f"look up `{close[0]}`", [edit])
-                yield self.finding(
-                    ctx,
-                    f"`{call.name}({call.args[0].text})` gives `None`: {hint}",
-                    span=covered(ctx, call.args[0]),
-                    fixes=[fix],
-                )
+    def _section(self, project: Project, use: ProgramUse, ctx: CheckContext) -> Iterator[Finding]:
+        argument = use.argument
+        name = argument.string if argument is not None else None
+        if argument is None or name is None or "/" not in name:
+            return
+        known = {one.name for one in model(project).programs}
+        short = name.rpartition("/")[2]
+        fix = Fix("display", "write the name of the program's function")
+        if short in known:
+            fix = Fix(
+                "safe", f"look up `{short}`", [replace(ctx, use.file, argument.start, argument.end, f'"{short}"')]
+            )
+        elif close_name(short, known) is not None:
+            fix = name_fix(ctx, argument, close_name(short, known) or "", "program")
+        yield self.finding(
+            ctx,
+            f"`{use.expr.name}({argument.text})` gives `None`: since aya 0.12 a program is named by its function, not "
+            "by its section",
+            span=covered(ctx, argument),
+            fixes=[fix],
+        )
+
+    def _unknown(self, pair: Pair, use: ProgramUse, ctx: CheckContext) -> Iterator[Finding]:
+        known = {one.name for one in pair.programs}
+        for name in sorted(use.names or ()):
+            if not known or name in known or "/" in name or not all(one.complete for one in pair.kernels):
+                continue
+            close = close_name(name, known)
+            if close is None and (not pair.kernel_complete or tolerated(use.expr)):
+                continue  # an object made from other sources, or a program that need not be there
+            where = literal(pair, use, name)
+            fix = Fix("display", f"name a program of the kernel crate: {listed(known, 'program')}")
+            yield self.finding(
+                ctx,
+                f'`{use.expr.name}("{name}")` gives `None`: no program is called `{name}`',
+                span=covered(ctx, where),
+                fixes=[fix if close is None else name_fix(ctx, where, close, "program")],
+            )
 
 
 RULE = ProgramLookedUpBySection()

@@ -224,7 +224,7 @@ def read_kernel(crate: Crate) -> Kernel:
     for one in kernel.crates:
         for file in one.files:
             _read_file(kernel, file, one)
-    if not kernel.programs and not kernel.maps:
+    if not kernel.programs and not kernel.maps and not kernel.globals:
         kernel.unsure("no program and no map is written in it")
     return kernel
 
