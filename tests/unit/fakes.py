@@ -9,14 +9,18 @@ from bpfsmith.model.finding import Finding
 from bpfsmith.rules._base import ObjectRule, SourceRule
 
 
-class FakeEntry:
+class FakeEntry(rules.Entry):
     """Stands for a rule module."""
 
+    __slots__ = ()
+
     def __init__(self, rule) -> None:
-        self.code = rule.code
-        self.name = rule.name
-        self.rule = rule
-        self.kind = "object" if isinstance(rule, ObjectRule) else "source"
+        super().__init__(rule.code, rule.name, "")
+        self._rule = rule
+
+    @property
+    def kind(self) -> str:
+        return "object" if isinstance(self._rule, ObjectRule) else "source"
 
 
 def object_rule(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bpfsmith
+from bpfsmith import rules
 from bpfsmith.check.merge import merge
 from bpfsmith.model.errors import EnvironmentMissing, InputError, ToolError
 from bpfsmith.model.finding import Edit, Finding, Fix, Label, Span
@@ -159,14 +160,12 @@ def test_a_rule_that_breaks_is_named_and_the_others_run(monkeypatch: pytest.Monk
 
 
 def test_a_rule_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        code, name, kind = "OBJ901", "broken-rule", "object"
-
+    class Broken(rules.Entry):
         @property
         def rule(self):
             raise SyntaxError("oops")
 
-    install(monkeypatch, Broken(), object_rule(once, "OBJ902", "good-rule"))
+    install(monkeypatch, Broken("OBJ901", "broken-rule", ""), object_rule(once, "OBJ902", "good-rule"))
     report = bpfsmith.check("drop_all.o")
     assert [one.code for one in report.findings] == ["OBJ902"]
     assert "OBJ901 broken-rule cannot be imported" in str(report.errors[0])

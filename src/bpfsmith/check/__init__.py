@@ -32,11 +32,13 @@ def check(
     fix: bool = False,
     unsafe_fixes: bool = False,
     diff: bool = False,
+    preview: bool = False,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
     `kernels` is a set in the grammar of `--kernels` (`5.10..`); without it (and without one in `bpfsmith.toml`) nothing
-    is too new. `select` and `ignore` name rules by code, name, prefix or group. `btf` are BTF files of kernels to
+    is too new. `select` and `ignore` name rules by code, name, prefix or group; those in preview run with `preview`,
+    else when named by code or name. `btf` are BTF files of kernels to
     resolve CO-RE relocations against. One of a kind needs no list. Nothing of a project is executed unless `build` is
     true. `prove`: real kernels judge the programs (as `verify` has them), and back or contradict what is said of
     kernels; without it none is booted or asked.
@@ -74,6 +76,7 @@ def check(
         config=None if config is None else fspath(config),
         baseline=None if baseline is None else fspath(baseline),
         prove=prove,
+        preview=preview,
     )
     if not fix and not diff:
         return run(listed, options)

@@ -5,6 +5,7 @@ ignore = ["OBJ014"]                 # rules not to run
 kernels = "5.10.."                  # a set, or a list of sets
 loaders = ["aya", "libbpf"]         # what loads the objects; default: aya
 fail-on = "warning"                 # error, warning, note or never
+preview = true                      # rules in preview too
 [per-path]
 "tests/**" = ["AYA075"]             # not reported in files that match
 [kernel-names]
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["LOADERS", "Config", "find_config", "load_config"]
 
 LOADERS = ("aya", "libbpf")
-_KEYS = ("fail-on", "ignore", "kernel-names", "kernels", "loaders", "per-path", "select")
+_KEYS = ("fail-on", "ignore", "kernel-names", "kernels", "loaders", "per-path", "preview", "select")
 FILE = "bpfsmith.toml"
 
 
 class Config:
     """The settings of one file; `path` is None and everything empty when there is none."""
 
-    __slots__ = ("fail_on", "folder", "ignore", "kernel_names", "kernels", "loaders", "path", "per_path", "select")
+    __slots__ = (
+        "fail_on", "folder", "ignore", "kernel_names", "kernels", "loaders", "path", "per_path", "preview", "select",
+    )  # fmt: skip
 
     def __init__(self, path: str | None = None, data: dict[str, Any] | None = None) -> None:
         data = data or {}
@@ -56,6 +59,9 @@ class Config:
         self.kernels = None if kernels is None else ",".join(self._strings("kernels", kernels))
         self.kernel_names = self._table("kernel-names", data.get("kernel-names", {}))
         self.per_path = self._table("per-path", data.get("per-path", {}))
+        self.preview: bool = data.get("preview", False)
+        if not isinstance(self.preview, bool):
+            raise InputError("`preview` must be true or false", where=path or "", hint="write `preview = true`")
         self.fail_on: str | None = data.get("fail-on")
         if self.fail_on is not None:
             from bpfsmith.check.report import FAIL_ON

@@ -34,7 +34,9 @@ __all__ = ["Options", "run"]
 class Options:
     """The arguments of `check`, as given; configuration fills what is None."""
 
-    __slots__ = ("baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "loaders", "prove", "select")
+    __slots__ = (
+        "baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "loaders", "preview", "prove", "select",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Options:
         config: str | None = None,
         baseline: str | None = None,
         prove: bool = False,
+        preview: bool = False,
     ) -> None:
         self.kernels = kernels
         self.select = select
@@ -59,6 +62,7 @@ class Options:
         self.config = config
         self.baseline = baseline
         self.prove = prove
+        self.preview = preview
 
     def validate(self) -> None:
         """Wrong words fail before any file is read."""
@@ -118,7 +122,20 @@ class _Run:
 
 def run(paths: list[str], options: Options) -> Report:
     """Checks every path; see `bpfsmith.check.check`."""
+    import gc
+
     options.validate()
+    # Nearly all that is made lives until the end: looking through it again and again takes as long as the rules.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _run(paths, options)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _run(paths: list[str], options: Options) -> Report:
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -226,7 +243,7 @@ class _Pass:
         # Rules named on the command line run even where the configuration ignores them.
         ignore = options.ignore if options.select is not None else (*config.ignore, *options.ignore)
         try:
-            self.chosen = rules.select(words, ignore)
+            self.chosen = rules.select(words, ignore, preview=options.preview or config.preview)
             kernels = options.kernels if options.kernels is not None else config.kernels
             if isinstance(kernels, str):
                 kernels = parse_kernels(kernels, names=config.names)
@@ -279,17 +296,32 @@ class _Pass:
             else:
                 self.state.findings.append(finding)
 
-    def _rules(self, kind: str) -> Iterator[Rule]:
-        """The chosen rules of one kind that can say something; those of the other kind are not even imported."""
+    def _entries(self, kind: str) -> list[rules.Entry]:
+        """The chosen rules of one kind that can say something with what was asked."""
         given = {"": True, "kernels": self.ctx.kernels.specified, "btf": bool(self.ctx.btf)}
+        out = []
         for entry in self.chosen:
             if entry.kind != kind:
                 continue
             try:
-                if given[entry.rule.asks]:
-                    yield entry.rule
+                if given[entry.asks]:
+                    out.append(entry)
+            except Exception as error:  # one that is not in the index
+                self._not_imported(entry, error)
+        return out
+
+    def _rules(self, entries: list[rules.Entry]) -> Iterator[Rule]:
+        """The rules themselves, imported here."""
+        for entry in entries:
+            try:
+                rule = entry.rule
             except Exception as error:
-                self._broken(f"the rule {entry.code} {entry.name} cannot be imported", error, self.input.path)
+                self._not_imported(entry, error)
+            else:
+                yield rule
+
+    def _not_imported(self, entry: rules.Entry, error: Exception) -> None:
+        self._broken(f"the rule {entry.code} {entry.name} cannot be imported", error, self.input.path)
 
     def _objects(self, paths: list[str]) -> Iterator[Finding]:
         if not paths:
@@ -297,7 +329,7 @@ class _Pass:
         from bpfsmith.check.ahead import objects
 
         state = self.state
-        chosen = [rule for rule in self._rules("object") if isinstance(rule, ObjectRule)]
+        chosen = [rule for rule in self._rules(self._entries("object")) if isinstance(rule, ObjectRule)]
         for path, read in objects(paths):
             if isinstance(read, BpfsmithError):
                 state.errors.append(read)
@@ -377,13 +409,17 @@ class _Pass:
         return finding.replace(**changes) if changes else finding
 
     def _sources(self, project: Project) -> Iterator[Finding]:
-        from bpfsmith.check.projects import source_paths
+        from bpfsmith.check.projects import source_paths, words_in
 
         state = self.state
-        chosen = [rule for rule in self._rules("source") if isinstance(rule, SourceRule)]
-        for rule in chosen:
-            yield from self._guarded(rule, rule.check, project, self.input.path)
-        codes = {rule.code for rule in chosen}
+        entries = self._entries("source")
+        present = words_in(project, {word for entry in entries for word in entry.words})
+        # What needs words that are nowhere has nothing to say, and need not even be imported to say it.
+        speaking = [entry for entry in entries if not entry.words or not present.isdisjoint(entry.words)]
+        for rule in self._rules(speaking):
+            if isinstance(rule, SourceRule):
+                yield from self._guarded(rule, rule.check, project, self.input.path)
+        codes = {entry.code for entry in entries}
         for path in source_paths(project):
             state.files.add(os.path.realpath(path))
             state.ran.setdefault(state.sources.shown(path), set()).update(codes)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._base import CheckContext
     from bpfsmith.source.project import Project
 
-__all__ = ["built_objects", "open_project", "source_paths"]
+__all__ = ["built_objects", "open_project", "source_paths", "words_in"]
 
 
 def open_project(folder: str) -> Project | None:
@@ -27,6 +27,13 @@ def open_project(folder: str) -> Project | None:
 def source_paths(project: Project) -> list[str]:
     """The Rust files the project's chosen crates consist of."""
     return [file.path for file in project.files()]
+
+
+def words_in(project: Project, words: set[str]) -> set[str]:
+    """Those of the words that stand in the project's code."""
+    from bpfsmith._native import rust_words
+
+    return set(rust_words([file.native for crate in project.all_crates for file in crate.files], list(words)))
 
 
 def built_objects(

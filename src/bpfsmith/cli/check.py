@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--select", action="append", metavar="RULES", help="only these: codes, names, `OBJ`, groups, phase:silent"
     )
     parser.add_argument("--ignore", action="append", metavar="RULES", help="all but these")
+    parser.add_argument("--preview", action="store_true", help="rules in preview too: young, or too often wrong")
     parser.add_argument(
         "--loader", action="append", choices=("aya", "libbpf"), help="what loads the objects (default: aya)"
     )
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         fix=args.fix,
         unsafe_fixes=args.unsafe_fixes,
         diff=args.diff,
+        preview=args.preview,
     )
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:

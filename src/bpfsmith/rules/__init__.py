@@ -1,7 +1,10 @@
 """Rules: one module each, found by file name; nothing is listed by hand and nothing is imported before it is needed.
 
-`obj001_helper_not_allowed.py` holds the rule with code `OBJ001` and name `helper-not-allowed`. Codes and names are both
-accepted wherever a rule is named.
+`obj001_helper_not_allowed.py` holds the rule with code `OBJ001` and name `helper-not-allowed`; rows of the table in
+`moves/` are rules too. Codes and names are both accepted wherever a rule is named.
+
+What selecting asks of a rule (group, phase, words, ..) stands in `_index.py`, written by `tools/docs/rules.py`. Files
+are the truth: a rule that the index does not have is imported for it, one without a file is none.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
 
     from bpfsmith.rules._base import Rule
 
-__all__ = ["GROUPS", "PHASES", "Entry", "find", "get", "listing", "select"]
+    Facts = tuple[str, str, str, str, bool, tuple[str, ...]]
+
+__all__ = ["GROUPS", "PHASES", "Entry", "facts_of", "files", "find", "get", "listing", "select"]
 
 GROUPS = (
     "aya-version", "build", "maps", "programs", "attach", "logging", "no-std", "performance", "unsafe", "cross",
@@ -24,14 +29,15 @@ PHASES = ("compile", "link", "load", "verify", "attach", "silent")
 
 
 class Entry:
-    """A rule known by its file name; `rule` imports it."""
+    """A rule known by its file name; `rule` imports it. What the index has of it, it tells without."""
 
-    __slots__ = ("_rule", "code", "module", "name")
+    __slots__ = ("_facts", "_rule", "code", "module", "name")
 
-    def __init__(self, code: str, name: str, module: str) -> None:
+    def __init__(self, code: str, name: str, module: str, facts: Facts | None = None) -> None:
         self.code = code
         self.name = name
         self.module = module
+        self._facts = facts
         self._rule: Rule | None = None
 
     def __repr__(self) -> str:
@@ -41,6 +47,24 @@ class Entry:
     def kind(self) -> str:
         """What it looks at, by the code alone: `object`, `source` or `engine`."""
         return {"OBJ": "object", "CHK": "engine"}.get(self.code[:3], "source")
+
+    @property
+    def facts(self) -> Facts:
+        """Severity, group, phase, asks, preview, words."""
+        if self._facts is None:
+            self._facts = facts_of(self.rule)
+        return self._facts
+
+    @property
+    def preview(self) -> bool:
+        """Whether it runs only when asked for."""
+        return self.facts[4]
+
+    severity = property(lambda self: self.facts[0])
+    group = property(lambda self: self.facts[1])
+    phase = property(lambda self: self.facts[2])
+    asks = property(lambda self: self.facts[3])
+    words = property(lambda self: self.facts[5])
 
     @property
     def rule(self) -> Rule:
@@ -58,30 +82,61 @@ class Entry:
         return self._rule
 
 
+def facts_of(rule: Rule) -> Facts:
+    """What the index keeps of a rule."""
+    words = tuple(rule.words)
+    return rule.severity, rule.group, rule.phase, rule.asks, rule.preview, words
+
+
 _cache: dict[str, Entry] | None = None
 
 
 def _entries() -> dict[str, Entry]:
     global _cache  # noqa: PLW0603 - one listing per process
     if _cache is None:
-        from os import listdir
+        from bpfsmith.rules._index import FILES, RULES
 
         found = {}
-        for folder in __path__:
-            for file in listdir(folder):
-                stem, dot, suffix = file.partition(".")
-                if suffix != "py" or not dot:
-                    continue
-                code, _, rest = stem.partition("_")
-                if rest and code and code[0].isalpha() and code[-3:].isdigit():
-                    entry = Entry(code.upper(), rest.replace("_", "-"), stem)
-                    found[entry.code] = entry
-        from bpfsmith.rules import moves
+        moves_known = True
+        for file, size in files().items():
+            known = FILES.get(file) == size
+            stem = file[:-3]
+            if stem.startswith("moves/"):
+                moves_known = moves_known and known
+                continue
+            code, _, rest = stem.partition("_")
+            if rest and code and code[0].isalpha() and code[-3:].isdigit():
+                code = code.upper()
+                row = RULES.get(code) if known else None
+                found[code] = Entry(code, rest.replace("_", "-"), stem, row[2:] if row is not None else None)
+        if moves_known:
+            for code, row in RULES.items():
+                if row[1].startswith("moves."):
+                    found[code] = Entry(code, row[0], row[1], row[2:])
+        else:
+            from bpfsmith.rules import moves
 
-        for code, name, module in moves.rows():
-            found[code] = Entry(code, name, module)
+            for code, name, module in moves.rows():
+                found[code] = Entry(code, name, module)
         _cache = dict(sorted(found.items()))
     return _cache
+
+
+def files() -> dict[str, int]:
+    """The files that rules are made of, and how long they are: the index holds for a file of the same length."""
+    from os import scandir
+
+    found = {}
+    for folder in __path__:
+        for below in ("", "moves/"):
+            try:
+                with scandir(f"{folder}/{below}") as entries:
+                    for one in entries:
+                        if one.name.endswith(".py") and (below or not one.name.startswith("_")):
+                            found[below + one.name] = one.stat().st_size
+            except OSError:
+                continue
+    return found
 
 
 def listing() -> tuple[Entry, ...]:
@@ -110,15 +165,27 @@ def get(word: str) -> Rule:
     return entry.rule
 
 
-def select(words: Iterable[str] | None, ignore: Iterable[str] = ()) -> tuple[Entry, ...]:
+def select(words: Iterable[str] | None, ignore: Iterable[str] = (), *, preview: bool = True) -> tuple[Entry, ...]:
     """The rules that `words` name (None: all) without those that `ignore` names; ignoring wins.
 
     A word is a code, a name, the start of a code (`OBJ`, `AYA1`), a group (`maps`), `phase:silent`, `severity:error`
-    or `all`. `InputError` with near matches for any other word.
+    or `all`. Without `preview`, rules in preview are those named by their own code or name only. `InputError` with near
+    matches for any other word.
     """
+    words = None if words is None else list(words)
     chosen = set(_entries()) if words is None else {code for word in words for code in _matching(word)}
     dropped = {code for word in ignore for code in _matching(word)}
+    if not preview:
+        named = {entry.code for entry in map(find, words or ()) if entry is not None}
+        dropped |= {code for code in chosen - named if _in_preview(_entries()[code])}
     return tuple(entry for code, entry in _entries().items() if code in chosen and code not in dropped)
+
+
+def _in_preview(entry: Entry) -> bool:
+    try:
+        return entry.preview
+    except Exception:  # who runs it says that it cannot be imported
+        return False
 
 
 def _matching(word: str) -> list[str]:
@@ -135,11 +202,11 @@ def _matching(word: str) -> list[str]:
             return found
     kind, _, value = word.partition(":")
     if kind in {"group", "phase", "severity"} and value:
-        found = [code for code, one in entries.items() if getattr(one.rule, kind) == value]
+        found = [code for code, one in entries.items() if getattr(one, kind) == value]
         if found:
             return found
     if word in GROUPS:
-        return [code for code, one in entries.items() if one.rule.group == word]
+        return [code for code, one in entries.items() if one.group == word]
     raise InputError(f"unknown rule `{word}`", hint=_hint(word))
 
 
