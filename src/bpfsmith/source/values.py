@@ -213,7 +213,7 @@ class Values:
             found = fact
         return found
 
-    def _of_path(self, expr: Expr) -> Order | None:
+    def _of_path(self, expr: Expr) -> Order | None:  # noqa: PLR0911 - one return a binding
         if "::" in expr.path:
             return self._of_constant(expr)
         local = binding(expr)

@@ -1,0 +1,117 @@
+"""A verdict is computed and thrown away.
+
+## What it does
+Finds a `match` or `if` whose branches are verdicts (`XDP_DROP`, `TC_ACT_SHOT`, `SK_DROP`, also in `Ok(..)`) or the
+result of the function that decides, and whose value nobody uses: a `;` stands after it, or `let _ =` before it. Also
+the call of a function of the crate that only gives verdicts.
+
+## Why is this bad
+The program goes on to the constant that follows, and returns that for every packet. It loads, it runs, it counts and
+logs, and it filters nothing.
+
+## Example
+```rust
+match try_filter(&ctx) {
+    Ok(action) => action,
+    Err(()) => xdp_action::XDP_ABORTED,
+};
+xdp_action::XDP_PASS
+```
+
+## Use instead
+```rust
+match try_filter(&ctx) {
+    Ok(action) => action,
+    Err(()) => xdp_action::XDP_ABORTED,
+}
+```
+
+## Fix
+Display: make it the value of the function, or `return` it.
+
+## Kernels
+All. `xdp-loader stats` and `tc -s filter show` show that nothing is dropped.
+
+## Source
+Rust reference, "Expression statements": the value of an expression before `;` is dropped.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._meaning import function, leaves, verdict
+from bpfsmith.rules._rust import cited, covered, kernel_files
+from bpfsmith.source.flow import ignored
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr, Item
+
+
+def _gives(item: Item | None) -> set[str]:
+    """The verdicts a function returns; none where it may return anything else that is no error."""
+    if item is None or item.expr is None:
+        return set()
+    found = set()
+    ends = [*leaves(item.expr), *(one.inner for one in item.expr.within() if one.kind == "return")]
+    for one in ends:
+        for leaf in leaves(one):
+            known = verdict(leaf)
+            if known is not None:
+                found.add(known)
+            elif leaf.kind != "call" or leaf.callee is None or leaf.callee.path != "Err":
+                return set()
+    return found
+
+
+class VerdictThrownAway(SourceRule):
+    severity = "error"
+    group = "meaning"
+    phase = "silent"
+    words = ("xdp_action", "XDP_DROP", "XDP_PASS", "TC_ACT_SHOT", "TC_ACT_OK", "TC_ACT_PIPE", "SK_DROP", "SK_PASS")
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in kernel_files(project):
+            if not file.has(*self.words):
+                continue
+            for expr in file.of_kind("match", "if"):
+                if self._outermost(expr) and ignored(expr) and not file.in_test(expr.item):
+                    yield from self._branches(ctx, expr)
+            for call in file.of_kind("call"):
+                if call.callee is None or call.callee.kind != "path" or not ignored(call):
+                    continue
+                given = _gives(function(call))
+                if len(given) > 1 and not file.in_test(call.item):
+                    yield self.finding(
+                        ctx,
+                        f"the verdict of {cited(call.callee.text)} ({', '.join(sorted(given))}) is thrown away",
+                        span=covered(ctx, call),
+                        fixes=[Fix("display", "return it, or use it")],
+                    )
+
+    @staticmethod
+    def _outermost(expr: Expr) -> bool:
+        parent = expr.parent
+        return parent is not None and parent.kind == "block"
+
+    def _branches(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
+        ends = leaves(expr)
+        found = sorted({one for one in map(verdict, ends) if one is not None})
+        # A branch that is a statement has no value: then none of the others has one either.
+        if not found or any(one.kind in ("for", "while", "loop") for one in ends):
+            return
+        yield self.finding(
+            ctx,
+            f"this `{expr.kind}` gives a verdict ({', '.join(found)}) that is thrown away: what follows is returned",
+            span=covered(ctx, expr),
+            fixes=[Fix("display", "make it the value of the function (no `;`, nothing after it), or write `return`")],
+        )
+
+
+RULE = VerdictThrownAway()
