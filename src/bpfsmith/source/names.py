@@ -206,6 +206,9 @@ def _external(file: SourceFile, path: str) -> str | None:
         package = file.crate.dependency_crate(first)
         if package is not None:
             return package + sep + rest
+        # What Aya's kernel crates were called until 2024: code that was not renamed with the dependency.
+        if first.startswith("aya_bpf") and file.crate.dependency("aya-ebpf") is not None:
+            return path
         # The package's own library, as its binaries see it.
         if first in ("std", "core", "alloc"):
             return path

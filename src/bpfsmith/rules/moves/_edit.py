@@ -27,15 +27,23 @@ if TYPE_CHECKING:
 __all__ = [
     "after",
     "append",
+    "as_method",
     "bare",
+    "before_name",
     "borrow",
+    "borrow_receiver",
     "c_string",
     "count",
     "delete",
     "delete_argument",
+    "delete_arm",
     "delete_call",
     "display",
+    "drop_generics",
+    "drop_import",
+    "enclosing",
     "in_place",
+    "insert_in_body",
     "into_if_path",
     "members",
     "method",
@@ -43,6 +51,7 @@ __all__ = [
     "rename",
     "rewrite",
     "unwrap_block",
+    "unwrap_generic",
     "visible",
     "wrap",
 ]
@@ -353,7 +362,7 @@ def into_if_path(at: int, message: str) -> EditKind:
     return make
 
 
-def bare(whole: Callable[[Expr], Expr | None], message: str) -> EditKind:
+def bare(whole: Callable[[Expr], Expr | None], message: str, applicability: str = "safe") -> EditKind:
     """What unwraps the expression (`whole` says how far that goes) goes away."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
@@ -362,7 +371,7 @@ def bare(whole: Callable[[Expr], Expr | None], message: str) -> EditKind:
         outer = whole(hit.expr)
         if outer is None or outer == hit.expr:
             return None
-        return Fix("safe", message, [replace(ctx, hit.file, hit.expr.end, outer.end, "")])
+        return Fix(applicability, message, [replace(ctx, hit.file, hit.expr.end, outer.end, "")])
 
     return make
 
@@ -377,6 +386,236 @@ def count() -> EditKind:
         cast = value.parent is not None and value.parent.kind == "cast"
         text = ".get()" if cast else ".get() as usize"
         return Fix("safe", f"write `{text}` after it", [replace(ctx, hit.file, value.end, value.end, text)])
+
+    return make
+
+
+def drop_import(message: str = "leave it out") -> EditKind:
+    """The import goes, where nothing in the file uses it (any more)."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        file = hit.file
+        if file is None or not hit.places or any(not one.use for one in hit.places):
+            return None
+        name = hit.places[0].text
+        if any(name in one.text for one in file.of_kind("tokens")):
+            return None
+        edits = []
+        for one in hit.places:
+            edit = _without_leaf(file, one.start)
+            if edit is None:
+                return None
+            edits.append(replace(ctx, file, edit[0], edit[1], ""))
+        return Fix("safe", message, edits)
+
+    return make
+
+
+def _without_leaf(file: SourceFile, start: int) -> tuple[int, int] | None:
+    """What to delete of a `use` statement so that the leaf that starts there is gone."""
+    use = next((one for one in file.uses if one.start == start), None)
+    if use is None or use.public or use.renamed:
+        return None
+    text = file.text
+    stmt = text[use.stmt_start : use.stmt_end]
+    if "{" not in stmt:
+        end = use.stmt_end
+        while text[end : end + 1] in (" ", "\t"):
+            end += 1
+        line = text.rfind("\n", 0, use.stmt_start) + 1
+        if text[end : end + 1] == "\n" and not text[line : use.stmt_start].strip():
+            return line, end + 1
+        return use.stmt_start, use.stmt_end
+    left = start
+    while text[left - 1] not in "{,":
+        left -= 1
+    right = use.end
+    while right < use.stmt_end and text[right] not in "},":
+        right += 1
+    if text[right] == ",":
+        right += 1
+        while text[right : right + 1] in (" ", "\n", "\t", "\r"):
+            right += 1
+        return left + len(text[left:start]) - len(text[left:start].lstrip()), right
+    if text[left - 1] == ",":
+        return left - 1, right
+    return None
+
+
+def enclosing(name: str, pattern: str, new: str, message: str, renamed: dict[str, str] | None = None) -> EditKind:
+    """The call of method `name` around what is shown is rewritten (`rewrite`, to `renamed` or the same name); an
+    import of the type whose member was named is changed to that of the new one."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        file = hit.file
+        if file is None:
+            return None
+        call = next((one for one in file.methods(name) if one.start <= hit.start and hit.end <= one.end), None)
+        if call is None:
+            return None
+        old, hit.expr = hit.expr, call
+        names = renamed or {}
+        edits: list[Edit] = []
+        text = new
+        for was, now in names.items():
+            use = next((one for one in file.uses if canonical(_full(file, one.path)) == canonical(was)), None)
+            if use is not None and not use.renamed and not use.public and file.text[use.start : use.end] == use.name:
+                short = now.rpartition("::")[2]
+                edits.append(replace(ctx, file, use.start, use.end, short))
+                text = text.replace("{" + now + "}", short)
+        fix = rewrite(pattern, text, message, name="attach")(hit, ctx)
+        hit.expr = old
+        return Fix(fix.applicability, message, [*fix.edits, *edits]) if fix is not None else None
+
+    return make
+
+
+def _full(file: SourceFile, path: str) -> str:
+    return resolve(file, path) or path
+
+
+def delete_arm(message: str) -> EditKind:
+    """The arm of a `match` whose whole pattern this is."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        file = hit.file
+        if file is None:
+            return None
+        for match in file.of_kind("match"):
+            for arm in match.fields[1]:
+                body = file.expr(arm[4])
+                if not arm[0] <= hit.start < arm[1] or body is None:
+                    continue
+                if "|" in file.text[arm[0] : arm[1]]:
+                    return None
+                end = body.end
+                if file.text[end : end + 1] == ",":
+                    end += 1
+                line = file.text.rfind("\n", 0, arm[0]) + 1
+                alone = not file.text[line : arm[0]].strip() and file.text[end : end + 1] == "\n"
+                first, last = (line, end + 1) if alone else (arm[0], end)
+                return Fix("safe", message, [replace(ctx, file, first, last, "")])
+        return None
+
+    return make
+
+
+def as_method(at: int, text: str, message: str, applicability: str = "safe") -> EditKind:
+    """`&x` as an argument becomes `x.text`."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        if hit.expr is None or hit.file is None:
+            return None
+        whole = one = hit.expr.args[at]
+        while one.kind == "ref" and one.inner is not None:
+            one = one.inner
+        if one.kind not in ("path", "field", "method", "call"):
+            return None
+        edits = [replace(ctx, hit.file, whole.end, whole.end, f".{text}")]
+        if one.start > whole.start:
+            edits.insert(0, replace(ctx, hit.file, whole.start, one.start, ""))
+        return Fix(applicability, message, edits)
+
+    return make
+
+
+def borrow_receiver(at: int, message: str) -> EditKind:
+    """`x.as_raw_fd()` as an argument becomes `&x`."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        one = hit.expr.args[at] if hit.expr is not None else None
+        receiver = one.receiver if one is not None else None
+        if hit.file is None or one is None or receiver is None:
+            return None
+        edits = [
+            replace(ctx, hit.file, one.start, one.start, "&"),
+            replace(ctx, hit.file, receiver.end, one.end, ""),
+        ]
+        return Fix("unsafe", message, edits)
+
+    return make
+
+
+def unwrap_generic(message: str) -> EditKind:
+    """`Wrapper<T>` -> `T` at every place, and the import goes; None where the wrapper stands without its argument."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        file = hit.file
+        if file is None:
+            return None
+        edits = []
+        for one in hit.places:
+            if one.use:
+                gone = _without_leaf(file, one.start)
+                if gone is None:
+                    return None
+                edits.append(replace(ctx, file, gone[0], gone[1], ""))
+                continue
+            inside = _generics(file.text, one.end)
+            start = one.start
+            while file.text[start - 1].isalnum() or file.text[start - 1] in "_:":
+                start -= 1
+            if inside is None:
+                return None
+            edits.append(replace(ctx, file, start, inside[0] + 1, ""))
+            edits.append(replace(ctx, file, inside[1] - 1, inside[1], ""))
+        return Fix("safe", message, edits)
+
+    return make
+
+
+def _generics(text: str, at: int) -> tuple[int, int] | None:
+    """The `<..>` that stands here."""
+    if text[at : at + 1] != "<":
+        return None
+    depth = 0
+    for end in range(at, len(text)):
+        if text[end] == "<":
+            depth += 1
+        elif text[end] == ">" and text[end - 1] not in "-=":
+            depth -= 1
+            if depth == 0:
+                return at, end + 1
+        elif text[end] in ";{}":
+            return None
+    return None
+
+
+def drop_generics(message: str) -> EditKind:
+    """The `<..>` behind a type goes."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        inside = _generics(hit.file.text, hit.end) if hit.file is not None else None
+        if hit.file is None or inside is None:
+            return None
+        return Fix("safe", message, [replace(ctx, hit.file, inside[0], inside[1], "")])
+
+    return make
+
+
+def insert_in_body(text: str, message: str) -> EditKind:
+    """A line at the start of an item's body."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        file, item = hit.file, hit.item
+        if file is None or item is None or not item.body_end:
+            return None
+        at = file.text.find("{", item.body_start) + 1
+        if not 0 < at <= item.body_end:
+            return None
+        return Fix("safe", message, [replace(ctx, file, at, at, "\n" + _named(text, hit))])
+
+    return make
+
+
+def before_name(text: str, message: str) -> EditKind:
+    """Text before the name that is shown."""
+
+    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
+        if hit.file is None:
+            return None
+        shown = message.format_map(_Words({"name": hit.words["old"]}))
+        return Fix("safe", shown, [replace(ctx, hit.file, hit.start, hit.start, text)])
 
     return make
 

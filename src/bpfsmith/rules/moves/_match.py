@@ -6,8 +6,8 @@ Code under a `cfg` on a feature or version is kept for another Aya on purpose an
 from __future__ import annotations
 
 from bpfsmith.rules._macro_args import arguments
-from bpfsmith.rules._rust import compat, mentions, programs
-from bpfsmith.rules.moves._table import Hit, crates, files
+from bpfsmith.rules._rust import Mention, compat, mentions, programs
+from bpfsmith.rules.moves._table import Hit, crates, files, known
 from bpfsmith.source.names import canonical, resolve
 from bpfsmith.source.types import type_of
 
@@ -20,7 +20,22 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["Any", "Call", "Feature", "FieldOf", "MacroArgument", "Name", "Parameter", "Requires", "Unsafe", "old_too"]
+__all__ = [
+    "Any",
+    "Call",
+    "Exhaustive",
+    "Feature",
+    "FieldOf",
+    "Impl",
+    "MacroArgument",
+    "Name",
+    "Parameter",
+    "Requires",
+    "Root",
+    "Unsafe",
+    "Written",
+    "old_too",
+]
 
 
 def old_too(paths: Iterable[str]) -> frozenset[str]:
@@ -55,13 +70,20 @@ class Name:
     Uses follow from the import: it is found, and all places are edited with it; without one, each place is.
     """
 
-    def __init__(self, names: dict[str, str] | Iterable[str], *, calls: bool = True) -> None:
+    def __init__(
+        self,
+        names: dict[str, str] | Iterable[str],
+        *,
+        where: Callable[[Mention], bool] | None = None,
+        each: bool = False,
+    ) -> None:
         given = names if isinstance(names, dict) else dict.fromkeys(names, "")
         self.names: dict[str, str] = {}
         for path, new in given.items():
             for one in old_too([path]):
                 self.names[one] = new
-        self.calls = calls
+        self.where = where
+        self.each = each
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -71,10 +93,14 @@ class Name:
         for file in files(row, project):
             if not file.has(*self.words):
                 continue
-            found = [one for one in mentions(file, self.names) if not compat(file, one.item, one.start)]
+            found = [
+                one
+                for one in mentions(file, self.names)
+                if (self.where is None or self.where(one)) and not compat(file, one.item, one.start)
+            ]
             for path in dict.fromkeys(one.path for one in found):
                 places = [one for one in found if one.path == path]
-                imports = [one for one in places if one.use]
+                imports = [one for one in places if one.use and not self.each]
                 words = {"old": path.rpartition("::")[2], "new": self.names[path]}
                 for at, one in enumerate(imports or places):
                     together = places if imports else [one]
@@ -249,6 +275,168 @@ class Parameter:
                     continue
                 start = param.type_start
                 yield Hit(file, start, start + len(param.type), item=item, words={"macro": macro}, program=item.name)
+
+
+class Root:
+    """A path that starts with the name a crate had before, where only the new one is a dependency."""
+
+    def __init__(self, names: dict[str, str], package: str, old: str) -> None:
+        self.names = names
+        self.package = package
+        self.old = old
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self.names)
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:  # noqa: ARG002 - every crate that has the new one
+        for crate in project.crates:
+            if crate.dependency(self.package) is None and not (
+                crate.dependency(self.old) is not None and known(project, crate, self.package, "0.1.0")
+            ):
+                continue
+            for file in crate.files:
+                if file.has(*self.names):
+                    yield from self._in_file(file)
+
+    def _in_file(self, file: SourceFile) -> Iterator[Hit]:
+        for old, new in self.names.items():
+            local = any(item.name == old and item.kind in ("mod", "extern_crate") for item in file.items)
+            given = file.crate.dependency_crate(old) if file.crate is not None else None
+            if local or given not in (None, self.old.replace("-", "_")):
+                continue
+            places = sorted(set(self._places(file, old)))
+            for at, (start, item) in enumerate(places):
+                scope = file.item_at(item)
+                if compat(file, scope, start):
+                    continue
+                words = {
+                    "old": old, "new": new, "severity": "error",
+                    "message": f"`{old}` is called `{new}` since its first release, there is no crate of the old name",
+                }  # fmt: skip
+                yield Hit(
+                    file, start, start + len(old), item=scope, words=words, follows=at > 0,
+                    places=[Mention(file, old, one, one + len(old), None, False) for one, _ in places],
+                )  # fmt: skip
+
+    @staticmethod
+    def _places(file: SourceFile, old: str) -> Iterator[tuple[int, int]]:
+        import re
+
+        word = re.compile(rf"\b{old}\b(?=\s*(::|;|as\b))")
+        for use in file.uses:
+            if use.path.partition("::")[0] == old:
+                for found in word.finditer(file.text, use.stmt_start, use.stmt_end):
+                    yield found.start(), use.owner
+        spelled = [(path, start, end, owner) for owner, path, start, end in file.paths]
+        spelled.extend((one.path, one.start, one.end, -1) for one in file.of_kind("path", "macro", "struct"))
+        for path, start, end, owner in spelled:
+            if path.startswith(f"{old}::"):
+                hit = word.search(file.text, start, end)
+                if hit is not None:
+                    yield hit.start(), owner
+        for attr in file.attrs:
+            if attr.path.startswith(f"{old}::"):
+                hit = word.search(file.text, attr.start, attr.end)
+                if hit is not None:
+                    yield hit.start(), -1
+
+
+class Written:
+    """A struct expression of certain paths (`PerfEventScope::OneProcessAnyCpu { pid }`); `where` asks more."""
+
+    def __init__(self, names: dict[str, str] | Iterable[str], *, where: Callable[[Expr], bool] | None = None) -> None:
+        given = names if isinstance(names, dict) else dict.fromkeys(names, "")
+        self.names = {canonical(path): new for path, new in given.items()}
+        self.where = where
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(path.rpartition("::")[2] for path in self.names))
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(*self.words):
+                continue
+            for one in file.of_kind("struct"):
+                path = resolve(file, one.path, one.item) if one.path else None
+                if path not in self.names or path is None or compat(file, one.item, one.start):
+                    continue
+                if self.where is None or self.where(one):
+                    words = {"old": path.rpartition("::")[2], "new": self.names[path]}
+                    yield Hit(file, one.start, one.end, expr=one, item=one.item, words=words)
+
+
+class Impl:
+    """`impl Trait for ..` of a trait that wants more (`missing`, an associated type) than it did."""
+
+    def __init__(self, trait: str, missing: str) -> None:
+        self.trait = canonical(trait)
+        self.missing = missing
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.trait.rpartition("::")[2],)
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        name = self.trait.rpartition("::")[2]
+        for file in files(row, project):
+            if not file.has(name):
+                continue
+            for item in file.items:
+                if item.kind != "impl" or item.extra.partition("<")[0].rpartition("::")[2].strip() != name:
+                    continue
+                if resolve(file, item.extra.partition("<")[0].strip(), item) != self.trait:
+                    continue
+                has = any(one.name == self.missing for one in item.children())
+                if not has and f"type {self.missing}" not in file.text[item.body_start : item.body_end]:
+                    start = item.extra_start
+                    yield Hit(file, start, start + len(item.extra), item=item, words={"missing": self.missing})
+
+
+class Exhaustive:
+    """A `match` that names variants of an enum and has no arm for the rest, though there are `more` of them now."""
+
+    def __init__(self, enums: dict[str, tuple[str, ...]]) -> None:
+        self.enums = {canonical(path): more for path, more in enums.items()}
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(path.rpartition("::")[2] for path in self.enums)
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        for file in files(row, project):
+            if not file.has(*self.words):
+                continue
+            for one in file.of_kind("match"):
+                hit = self._hit(file, one)
+                if hit is not None:
+                    yield hit
+
+    def _hit(self, file: SourceFile, one: Expr) -> Hit | None:
+        import re
+
+        enum, seen = None, set()
+        for pattern, _, _ in one.arms:
+            for part in pattern.split("|"):
+                name = re.match(r"\s*&?\s*((?:\w+\s*::\s*)+\w+)", part)
+                if name is None:
+                    return None
+                path = resolve(file, "".join(name[1].split()), one.item)
+                owner, _, variant = (path or "").rpartition("::")
+                if owner not in self.enums or enum not in (None, owner):
+                    return None
+                enum = owner
+                seen.add(variant)
+        if enum is None or compat(file, one.item, one.start):
+            return None
+        missing = [more for more in self.enums[enum] if more not in seen]
+        if not missing:
+            return None
+        words = {"type": enum.rpartition("::")[2], "new": ", ".join(f"`{more}`" for more in missing)}
+        subject = one.file.expr(one.fields[0])
+        start, end = (one.start, subject.end) if subject is not None else (one.start, one.start + len("match"))
+        return Hit(file, start, end, expr=one, item=one.item, words=words)
 
 
 class FieldOf:

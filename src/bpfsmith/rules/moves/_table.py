@@ -66,10 +66,10 @@ class Hit:
 
 
 class Row:
-    """One row of the table, with its page. `gate`: the crate whose version decides, if not `crate` itself."""
+    """One row of the table, with its page. `before`: the release from which on another row speaks of it."""
 
     __slots__ = (
-        "code", "crate", "edits", "first", "fix", "found", "gate", "group", "item", "kernels", "last", "match",
+        "before", "code", "crate", "edits", "first", "fix", "found", "group", "item", "kernels", "last", "match",
         "message", "name", "new", "old", "phase", "replacement", "severity", "side", "source", "summary", "supersedes",
         "why",
     )  # fmt: skip
@@ -99,7 +99,7 @@ class Row:
         group: str = "aya-version",
         phase: str = "compile",
         kernels: str = "All.",
-        gate: str | None = None,
+        before: str = "",
         supersedes: tuple[str, ...] = (),
     ) -> None:
         self.code = code
@@ -124,7 +124,7 @@ class Row:
         self.group = group
         self.phase = phase
         self.kernels = kernels
-        self.gate = gate or crate
+        self.before = before
         self.supersedes = supersedes
 
     def __repr__(self) -> str:
@@ -134,13 +134,14 @@ class Row:
     def since(self) -> str:
         """In words: who has the old form and who has not."""
         if not self.first:
-            return f"Concerns {self.crate} in every release."
+            until = f"before {self.before}" if self.before else "in every release"
+            return f"Concerns {self.crate} {until}."
         had = f"{self.crate} {self.last} has it, " if self.last else ""
         return f"Moved: {had}{self.crate} {self.first} has `{self.replacement}` instead."
 
     def page(self) -> str:
         """The rule's page, as the docstring of a rule's own file is."""
-        kind = "toml" if self.match.words == ("Cargo.toml",) else "rust"
+        kind = "rust" if any(one in self.old for one in ";(#") else "toml"
         parts = [
             self.summary,
             f"## What it does\n{self.found}",
@@ -157,8 +158,11 @@ class Row:
 _OLD_NAMES = {"aya-ebpf": "aya-bpf"}
 
 
-def known(project: Project, crate: Crate, package: str, first: str) -> bool:
-    """Whether a crate's `package` is certainly `first` or newer; with a target version, that is what counts."""
+def known(project: Project, crate: Crate, package: str, first: str, before: str = "") -> bool:
+    """Whether a crate's `package` is certainly `first` or newer (and older than `before`); with a target version, that
+    is what counts."""
+    if before and not crate.below(package, before):
+        return False
     if not first:
         return crate.dependency(package) is not None or crate.dependency(_OLD_NAMES.get(package, package)) is not None
     if crate.at_least(package, first):
@@ -178,7 +182,10 @@ def crates(row: Row, project: Project) -> Iterator[Crate]:
     """The crates that a row is about, in which its old form is certainly gone."""
     for crate in project.crates:
         roles = _ROLES[row.side]
-        if (not roles or crate.role in roles) and known(project, crate, row.gate, row.first):
+        packages = row.crate.split(" or ")
+        if (not roles or crate.role in roles) and any(
+            known(project, crate, one, row.first, row.before) for one in packages
+        ):
             yield crate
 
 

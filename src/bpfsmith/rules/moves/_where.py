@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from bpfsmith.rules._rust import by_value, is_text
 from bpfsmith.source.names import resolve
-from bpfsmith.source.types import binding, mentions, type_of
+from bpfsmith.source.types import binding, mentions, split_args, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bpfsmith.rules._rust import Mention
     from bpfsmith.source.rust import Expr
 
 __all__ = [
-    "all_of", "argument_path", "as_count", "as_option", "as_result", "btf_option", "by_values", "counted", "in_result",
-    "let_of", "literal", "local", "not_reference", "questioned", "text_argument",
+    "all_of",
+    "argument_path",
+    "argument_type",
+    "as_count",
+    "as_option",
+    "as_result",
+    "borrowed_fd",
+    "braced",
+    "btf_option",
+    "by_values",
+    "counted",
+    "generic",
+    "in_result",
+    "let_of",
+    "literal",
+    "local",
+    "not_below",
+    "not_reference",
+    "pair_error",
+    "questioned",
+    "raw_descriptor",
+    "text_argument",
+    "text_field",
+    "unused_import",
 ]  # fmt: skip
 
 
@@ -184,3 +207,99 @@ def as_count(call: Expr) -> Expr | None:
         return None
     used = list(mentions(let))
     return value if let.type == "usize" or (used and all(counted(one) for one in used)) else None
+
+
+def argument_type(at: int, module: str, *names: str) -> Callable[[Expr], bool]:
+    """The argument is certainly of a type of this module (of these names)."""
+
+    def ask(call: Expr) -> bool:
+        found = type_of(call.args[at]) if at < len(call.args) else None
+        return found is not None and found.within(module) and (not names or found.name in names)
+
+    return ask
+
+
+def raw_descriptor(call: Expr) -> bool:
+    """The first argument is the number of a descriptor."""
+    first = call.args[0] if call.args else None
+    return first is not None and first.kind == "method" and first.name == "as_raw_fd" and not first.args
+
+
+def borrowed_fd(call: Expr) -> bool:
+    """The first argument is what `fd()` of a program lends, unwrapped."""
+    first = call.args[0].stripped()
+    if first.kind != "method" or first.name != "fd" or first.args or first == call.args[0]:
+        return False
+    found = type_of(first.receiver)
+    return found is not None and found.within("aya::programs")
+
+
+_ERRORS = ("anyhow::Error", "eyre::Report", "color_eyre::Report", "std::io::Error")
+_RESULTS = ("anyhow::Result", "std::io::Result", "eyre::Result", "color_eyre::Result", "color_eyre::eyre::Result")
+
+
+def pair_error(call: Expr) -> bool:
+    """The error of the call goes through `?` to one that cannot be made of a pair."""
+    outer = call.parent
+    while outer is not None and outer.kind == "method" and outer.name in ("context", "with_context"):
+        outer = outer.parent
+    if outer is None or outer.kind != "try" or not in_result(outer):
+        return False
+    item = call.item
+    if item is None:
+        return False
+    text = "".join(item.type.split())
+    head, _, rest = text.partition("<")
+    args = split_args(rest[:-1]) if rest.endswith(">") else []
+    path = resolve(call.file, head, item) or ""
+    if len(args) < 2:
+        return path in (
+            "anyhow::Result",
+            "std::io::Result",
+            "eyre::Result",
+            "color_eyre::Result",
+            "color_eyre::eyre::Result",
+        )
+    if args[1].startswith("Box<dyn"):
+        return True
+    return (resolve(call.file, args[1], item) or "") in _ERRORS
+
+
+def braced(mention: Mention) -> bool:
+    """A variant written with named fields: `X { io_error }`, but not `X { .. }`, which every variant allows."""
+    after = mention.file.text[mention.end : mention.end + 200].lstrip()
+    return after.startswith("{") and not after[1:].lstrip().startswith("..")
+
+
+def unused_import(mention: Mention) -> bool:
+    """An import of a name that nothing else in the file has."""
+    return mention.use and mention.file.text.count(mention.text) == 1
+
+
+def generic(mention: Mention) -> bool:
+    """A type written with generic arguments."""
+    return mention.file.text[mention.end : mention.end + 1] == "<"
+
+
+def text_field(name: str) -> Callable[[Expr], bool]:
+    """The field of a struct expression is certainly a Rust string."""
+    return lambda struct: any(field == name and is_text(value) for field, value in struct.struct_fields)
+
+
+def not_below(module: str) -> Callable[[Mention], bool]:
+    """A path written without this module just before the name; one segment alone is a name from elsewhere."""
+
+    def ask(mention: Mention) -> bool:
+        text = mention.file.text
+        start = mention.start
+        while text[start - 1].isalnum() or text[start - 1] in "_:":
+            start -= 1
+        before = text[start : mention.start].rstrip(":")
+        if before.rpartition("::")[2] == module:
+            return False
+        if mention.use:
+            use = next((one for one in mention.file.uses if one.start == mention.start), None)
+            return use is not None and use.path.rpartition("::")[0].rpartition("::")[2] != module
+        return bool(before)
+
+    return ask

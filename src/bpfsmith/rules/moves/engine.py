@@ -39,6 +39,7 @@ class MoveRule(SourceRule):
                 hit.words.get("message") or row.message.format_map(hit.words),
                 span=_span(hit, row, ctx),
                 program=hit.program,
+                severity=hit.words.get("severity"),
                 fixes=[] if hit.follows else _fixes(hit, row, ctx),
             )
 

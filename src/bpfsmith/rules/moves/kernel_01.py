@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import replace
-from bpfsmith.rules.moves._edit import delete_argument, display, in_place, rewrite
-from bpfsmith.rules.moves._match import Call, MacroArgument, Parameter, Requires
+from bpfsmith.rules.moves._edit import delete_argument, display, in_place, rename, rewrite
+from bpfsmith.rules.moves._match import Any, Call, MacroArgument, Parameter, Requires, Root
 from bpfsmith.rules.moves._table import Row
 
 TYPE_CHECKING = False
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ROWS"]
 
+_CRATES = {
+    "aya_bpf": "aya_ebpf",
+    "aya_bpf_bindings": "aya_ebpf_bindings",
+    "aya_bpf_cty": "aya_ebpf_cty",
+    "aya_bpf_macros": "aya_ebpf_macros",
+}
 _USER, _KERNEL = "`bpf_probe_read_user_str_bytes`", "`bpf_probe_read_kernel_str_bytes`"
 _STRING_HELPERS = {
     "bpf_probe_read_str": f"{_USER} or {_KERNEL}",
@@ -66,23 +72,26 @@ ROWS = (
     Row(
         "AYA002",
         "aya-bpf-crate",
-        "A kernel crate depends on `aya-bpf`, the name `aya-ebpf` had before its first release.",
+        "A kernel crate names `aya-bpf`, which is what `aya-ebpf` was called before its first release.",
         item="the crate aya-bpf",
         side="any",
         crate="aya-bpf",
         last="",
         first="",
         replacement="aya-ebpf",
-        match=Requires("aya-bpf"),
-        edits=(display("depend on `aya-ebpf`, and write `aya_ebpf` and `EbpfContext` in the sources"),),
+        match=Any(Requires("aya-bpf"), Root(_CRATES, "aya-ebpf", "aya-bpf")),
+        edits=(
+            rename(),
+            display("depend on `aya-ebpf`, and write `aya_ebpf` and `EbpfContext` in the sources"),
+        ),
         message="`aya-bpf` was renamed to `aya-ebpf` before its first release and is not maintained",
-        found="Finds a dependency on `aya-bpf` in a manifest; the paths that start with `aya_bpf` follow from it.",
+        found="Finds a dependency on `aya-bpf` in a manifest; and paths that start with `aya_bpf` in crates that "
+        "depend on `aya-ebpf` alone, as code from older pages does.",
         why="The crate was renamed to `aya-ebpf` in 2024. Nothing is published under the old name, a git "
         "dependency no longer finds it, and no fix will ever arrive there.",
         old='aya-bpf = { git = "https://github.com/aya-rs/aya" }',
         new='aya-ebpf = "0.1.1"',
-        fix="Display: change the dependency, then `aya_bpf` to `aya_ebpf` and `BpfContext` to `EbpfContext` in "
-        "the sources.",
+        fix="Safe for paths: the new name at every place of the file. Display for the dependency.",
         source="aya, `ebpf/aya-ebpf/CHANGELOG.md`.",
         severity="warning",
     ),

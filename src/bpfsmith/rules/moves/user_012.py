@@ -2,15 +2,84 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import append, display, only
-from bpfsmith.rules.moves._match import Call
+from bpfsmith.rules.moves._edit import (
+    after,
+    append,
+    as_method,
+    bare,
+    borrow_receiver,
+    display,
+    only,
+    unwrap_generic,
+)
+from bpfsmith.rules.moves._match import Call, Name
+from bpfsmith.rules.moves._option import map_data, or_error
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import in_result, questioned
+from bpfsmith.rules.moves._where import (
+    argument_type,
+    as_option,
+    borrowed_fd,
+    in_result,
+    questioned,
+    raw_descriptor,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.source.rust import Expr
 
 __all__ = ["ROWS"]
 
 LOADER = ("aya::EbpfLoader", "aya::BpfLoader")
 EBPF = ("aya::Ebpf", "aya::Bpf")
+_PROGRAMS = tuple(
+    f"aya::programs::{name}"
+    for name in (
+        *(
+            "BtfTracePoint",
+            "CgroupDevice",
+            "CgroupSkb",
+            "CgroupSock",
+            "CgroupSockAddr",
+            "CgroupSockopt",
+            "CgroupSysctl",
+        ),
+        *(
+            "Extension",
+            "FEntry",
+            "FExit",
+            "KProbe",
+            "LircMode2",
+            "Lsm",
+            "PerfEvent",
+            "RawTracePoint",
+            "SchedClassifier",
+        ),
+        *("SkLookup", "SkMsg", "SkSkb", "SockOps", "SocketFilter", "TracePoint", "UProbe", "Xdp"),
+    )
+)
+_ATTACH_FD = tuple(
+    f"aya::programs::{name}"
+    for name in (
+        *("CgroupDevice", "CgroupSkb", "CgroupSock", "CgroupSockAddr", "CgroupSockopt", "CgroupSysctl", "SockOps"),
+        *("LircMode2", "SkLookup", "SocketFilter"),
+    )
+)
+
+
+def _option_alone(call: Expr) -> bool:
+    """Used in a way that only an `Option` allows: `unwrap`, `?` and the like do for a `Result` too."""
+    parent = call.parent
+    if parent is not None and (parent.kind == "try" or parent.name in ("unwrap", "expect", "map", "and_then")):
+        return False
+    return parent is not None and parent.name not in ("unwrap_or", "unwrap_or_else") and as_option(call) is not None
+
+
+def _to_result(call: Expr) -> Expr | None:
+    """The `ok_or(..)` behind it."""
+    parent = call.parent
+    return parent if parent is not None and parent.name in ("ok_or", "ok_or_else") else None
+
 
 ROWS = (
     Row(
@@ -62,7 +131,10 @@ ROWS = (
             then=questioned,
             show="whole",
         ),
-        edits=(display("write `.ok_or(..)?`, or `.context(..)?` with anyhow"),),
+        edits=(
+            or_error(),
+            display("write `.ok_or(..)?`, or `.context(..)?` with anyhow"),
+        ),
         message="`{name}` gives an `Option` since aya 0.12, `?` cannot turn it into an error",
         found="Finds `map(..)?`, `map_mut(..)?`, `take_map(..)?`, `program(..)?` and `program_mut(..)?` on an "
         "`Ebpf` in functions that return a `Result`, where aya is 0.12.0 or newer.",
@@ -73,7 +145,8 @@ ROWS = (
 let map = ebpf.map_mut("BLOCKED").ok_or_else(|| anyhow!("no map `BLOCKED`"))?;
 let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
 """,
-        fix="Display: which error the function returns is yours to say (`ok_or`, or `context` of anyhow).",
+        fix="Safe where the function returns an error of anyhow or a `Box<dyn Error>`: the text says what is missing. "
+        "Else display: which error it is, is yours to say.",
         source="aya, `aya/BREAKING-CHANGES.md`.",
     ),
     Row(
@@ -97,5 +170,186 @@ let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
         fix="Display: attach to the tracepoint, or to every name there is.",
         source="aya, `src/util.rs` (`#[deprecated]` since 0.12).",
         severity="warning",
+    ),
+    Row(
+        "AYA013",
+        "program-fd-is-a-result",
+        "The descriptor of a program used as an `Option`, which it was until aya 0.12.",
+        item="fd() of programs -> Option<RawFd>",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="Result<&ProgramFd, ProgramError>",
+        match=Call("fd", on=_PROGRAMS, args=0, where=_option_alone, show="call"),
+        edits=(
+            bare(_to_result, "use the `Result` as it is", "unsafe"),
+            display("handle the `Result`: `program.fd()?`"),
+        ),
+        message="`fd` gives a `Result` since aya 0.12, not an `Option`",
+        found="Finds `fd()` of a loaded program with `ok_or`, `Some(..)` or `is_some` behind or around it where aya is "
+        "0.12.0 or newer.",
+        why="It does not compile. The trait `ProgramFd` became a type of the same name, which owns the descriptor: a "
+        "number that outlives its file is no longer handed out.",
+        old='let fd = program.fd().ok_or_else(|| anyhow!("not loaded"))?;',
+        new="let fd = program.fd()?;",
+        fix="Unsafe for `ok_or(..)?`, which goes away: the error is another one. Else display.",
+        source="aya, `aya/BREAKING-CHANGES.md`; `src/programs/mod.rs` of 0.11.0 and 0.12.0.",
+    ),
+    Row(
+        "AYA230",
+        "program-array-takes-descriptor",
+        "`ProgramArray::set` takes a program's descriptor since aya 0.12, not the program.",
+        item="ProgramArray::set(index, &program, flags)",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="set(index, program.fd()?, flags)",
+        match=Call("set", on=("aya::maps::ProgramArray",), args=3, where=argument_type(1, "aya::programs"), show=1),
+        edits=(as_method(1, "fd()?", "pass `fd()?` of the program", "unsafe"),),
+        message="`ProgramArray::set` takes the program's descriptor since aya 0.12: `fd()?`",
+        found="Finds `set` on a `ProgramArray` whose second argument is a program where aya is 0.12.0 or newer.",
+        why='It does not compile: "expected `&ProgramFd`". A program that is not loaded has no descriptor, and the '
+        "`Result` says so.",
+        old="stages.set(0, &parser, 0)?;",
+        new="stages.set(0, parser.fd()?, 0)?;",
+        fix="Unsafe: the function has to be able to return a `ProgramError`.",
+        source="aya 0.11.0 and 0.12.0, `src/maps/array/program_array.rs`.",
+    ),
+    Row(
+        "AYA231",
+        "map-references-removed",
+        "`MapRef` and `MapRefMut` are gone: maps are borrowed from the loaded object, or taken out of it.",
+        item="MapRef, MapRefMut",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="&MapData, &mut MapData, MapData",
+        match=Name(("aya::maps::MapRef", "aya::maps::MapRefMut")),
+        edits=(
+            map_data(),
+            display("use `&mut MapData` for maps of `map_mut`, `MapData` for those of `take_map`"),
+        ),
+        message="`{old}` does not exist since aya 0.12, maps are of `MapData` or references to it",
+        found="Finds the names `MapRef` and `MapRefMut` of `aya::maps` where aya is 0.12.0 or newer.",
+        why="It does not compile. Until 0.11 a lock at run time kept two users of a map apart; now the borrow checker "
+        "does: `map_mut` borrows from the `Ebpf`, `take_map` moves the map out of it.",
+        old="struct Filter { blocked: HashMap<MapRefMut, u32, u32> }",
+        new="struct Filter { blocked: HashMap<MapData, u32, u32> } // of take_map",
+        fix="Safe in the types of locals and parameters (`&mut MapData`). In structs display: whether to borrow or to "
+        "take the map is yours to say.",
+        source="aya, `aya/BREAKING-CHANGES.md`; `src/maps/map_lock.rs` of 0.11.0.",
+    ),
+    Row(
+        "AYA232",
+        "owned-link-removed",
+        "`OwnedLink` is gone: `take_link` gives the link itself.",
+        item="OwnedLink<T>",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="T",
+        match=Name(("aya::programs::OwnedLink", "aya::programs::links::OwnedLink")),
+        edits=(unwrap_generic("write the link's type alone"), display("write the link's type alone")),
+        message="`OwnedLink` does not exist since aya 0.12, links are owned as they are",
+        found="Finds `OwnedLink` of `aya::programs` where aya is 0.12.0 or newer.",
+        why="It does not compile. Since 0.12 every link detaches when it is dropped, so the wrapper that did so is the "
+        "link.",
+        old="struct Attached { link: OwnedLink<XdpLink> }",
+        new="struct Attached { link: XdpLink }",
+        fix="Safe for `OwnedLink<..>` in types, and the import with it; else display.",
+        source="aya 0.11.0 and 0.12.0, `src/programs/links.rs`.",
+    ),
+    Row(
+        "AYA233",
+        "raw-descriptor-to-attach",
+        "`attach` borrows what it attaches to since aya 0.12: a number is no file.",
+        item="attach(impl AsRawFd)",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="attach(impl AsFd)",
+        match=Call("attach", on=_ATTACH_FD, where=raw_descriptor, show=0),
+        edits=(borrow_receiver(0, "pass a reference to the file"),),
+        message="`{type}::attach` takes something that owns or borrows a descriptor since aya 0.12, not its number",
+        found="Finds `attach(x.as_raw_fd(), ..)` on programs of cgroups, sockets, network namespaces and infrared "
+        "devices where aya is 0.12.0 or newer.",
+        why='It does not compile: "the trait bound `i32: AsFd` is not satisfied".',
+        old="program.attach(cgroup.as_raw_fd(), CgroupSkbAttachType::Egress)?;",
+        new="program.attach(&cgroup, CgroupSkbAttachType::Egress)?;",
+        fix="Unsafe: a type of your own has to implement `AsFd` too.",
+        source="aya, `aya/BREAKING-CHANGES.md`; `src/programs/cgroup_skb.rs` of 0.11.0 and 0.12.0.",
+    ),
+    Row(
+        "AYA234",
+        "perf-event-without-inherit",
+        "`PerfEvent::attach` says whether children inherit the event since aya 0.12.",
+        item="PerfEvent::attach(type, config, scope, policy)",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        before="0.14.0",
+        replacement="attach(type, config, scope, policy, inherit)",
+        match=Call("attach", on=("aya::programs::PerfEvent",), args=4, show="call"),
+        edits=(append("false", "pass `false`, as it was"),),
+        message="`PerfEvent::attach` takes a fifth argument since aya 0.12: whether new threads inherit the event",
+        found="Finds `attach` with four arguments on a `PerfEvent` where aya is 0.12 or 0.13.",
+        why="It does not compile. Until 0.11 nothing was inherited, which is what `false` says.",
+        old="program.attach(PerfTypeId::Software, PERF_COUNT_SW_CPU_CLOCK as u64, scope, policy)?;",
+        new="program.attach(PerfTypeId::Software, PERF_COUNT_SW_CPU_CLOCK as u64, scope, policy, false)?;",
+        fix="Safe.",
+        source="aya 0.11.0 and 0.12.0, `src/programs/perf_event.rs`.",
+    ),
+    Row(
+        "AYA235",
+        "socket-map-descriptor",
+        "`SkMsg::attach` and `SkSkb::attach` take the descriptor of a socket map since aya 0.12.",
+        item="attach(&SockMap), attach(&SockHash)",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="attach(map.fd())",
+        match=Call(
+            "attach",
+            on=("aya::programs::SkMsg", "aya::programs::SkSkb"),
+            args=1,
+            where=argument_type(0, "aya::maps", "SockMap", "SockHash"),
+            show=0,
+        ),
+        edits=(as_method(0, "fd()", "pass `fd()` of the map"),),
+        message="`{type}::attach` takes the map's descriptor since aya 0.12: `fd()`",
+        found="Finds `attach(&map)` on `SkMsg` and `SkSkb` programs with a `SockMap` or `SockHash` where aya is 0.12.0 "
+        "or newer.",
+        why='It does not compile: "expected `&SockMapFd`".',
+        old="redirect.attach(&sockets)?;",
+        new="redirect.attach(sockets.fd())?;",
+        fix="Safe.",
+        source="aya 0.11.0 and 0.12.0, `src/programs/sk_msg.rs`, `src/maps/sock/`.",
+    ),
+    Row(
+        "AYA236",
+        "extension-takes-owned-descriptor",
+        "`Extension::load` takes an owned descriptor of the program to extend since aya 0.12.",
+        item="Extension::load(impl AsRawFd, name)",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="load(ProgramFd, name)",
+        match=Call("load", on=("aya::programs::Extension",), args=2, where=borrowed_fd, show=0),
+        edits=(after(".try_clone()?", "pass a copy: `try_clone()?`", "unsafe", at=0),),
+        message="`Extension::load` takes an owned `ProgramFd` since aya 0.12, `fd()` only lends one",
+        found="Finds `load(program.fd().., name)` on an `Extension` where aya is 0.12.0 or newer.",
+        why='It does not compile: "expected `ProgramFd`, found `&ProgramFd`". The extension keeps the program open.',
+        old='extension.load(dispatcher.fd().unwrap(), "prog0")?;',
+        new='extension.load(dispatcher.fd()?.try_clone()?, "prog0")?;',
+        fix="Unsafe: the function has to be able to return an `io::Error`.",
+        source="aya 0.11.0 and 0.12.0, `src/programs/extension.rs`.",
     ),
 )

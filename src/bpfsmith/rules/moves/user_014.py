@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import display, members, method, only, rewrite
-from bpfsmith.rules.moves._match import Any, Call, Feature, Name
+from bpfsmith.rules.moves._edit import (
+    before_name,
+    delete_arm,
+    display,
+    drop_import,
+    members,
+    method,
+    only,
+    rename,
+    rewrite,
+)
+from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Feature, Name, Written
+from bpfsmith.rules.moves._perf import netlink_error, perf_config, perf_scope
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import argument_path
+from bpfsmith.rules.moves._where import argument_path, braced, not_below, unused_import
 
 __all__ = ["ROWS"]
 
 LOADER = ("aya::EbpfLoader", "aya::BpfLoader")
+_SCOPE = "aya::programs::PerfEventScope"
 _POINTS = (
     ("Some($lit_f), 0", "$lit_f"),
     ("Some($f), 0", "{aya::programs::uprobe::UProbeAttachLocation}::Symbol($f)"),
@@ -117,14 +129,23 @@ ROWS = (
         last="0.13.1",
         first="0.14.0",
         replacement="attach(PerfEventConfig, ..)",
-        match=Call("attach", on=("aya::programs::PerfEvent",), where=argument_path(0, "::PerfTypeId::"), show="0"),
-        edits=(display("name type and number as one: `PerfEventConfig::Software(SoftwareEvent::CpuClock)`"),),
+        match=Any(
+            Call("attach", on=("aya::programs::PerfEvent",), where=argument_path(0, "::PerfTypeId::"), show=0),
+            Name(("aya::programs::PerfTypeId",), where=unused_import),
+        ),
+        edits=(
+            perf_config,
+            drop_import(),
+            display("name type and number as one: `PerfEventConfig::Software(SoftwareEvent::CpuClock)`"),
+        ),
         message="`PerfEvent::attach` takes a `PerfEventConfig` since aya 0.14, `PerfTypeId` is gone",
         found="Finds `attach(PerfTypeId::.., config, ..)` on a `PerfEvent` where aya is 0.14.0 or newer.",
         why="It does not compile: `PerfTypeId` is gone.",
         old="program.attach(PerfTypeId::Software, PERF_COUNT_SW_CPU_CLOCK as u64, scope, policy, true)?;",
         new="program.attach(PerfEventConfig::Software(SoftwareEvent::CpuClock), scope, policy, true)?;",
-        fix="Display: the number has to be named.",
+        fix="Safe where the number is one of the kernel's constants (`PERF_COUNT_SW_CPU_CLOCK as u64`), and for an "
+        "import "
+        "that nothing uses; else display.",
         source="aya 0.13.1 and 0.14.0, `src/programs/perf_event.rs`.",
     ),
     Row(
@@ -170,5 +191,231 @@ ROWS = (
         new="buffer.for_each(|event| handle(event))?;",
         fix="Display: the loop over the buffers becomes the closure.",
         source="aya 0.14.0, `src/maps/perf/perf_event_array.rs`.",
+    ),
+    Row(
+        "AYA250",
+        "perf-event-scope-variants",
+        "The scopes of perf events say process and CPU apart since aya 0.14.",
+        item="PerfEventScope::CallingProcessAnyCpu and its kin",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="PerfEventScope::CallingProcess { cpu }, OneProcess { pid, cpu }",
+        match=Any(
+            Name((f"{_SCOPE}::CallingProcessAnyCpu",)),
+            Written(
+                tuple(f"{_SCOPE}::{name}" for name in ("CallingProcessOneCpu", "OneProcessAnyCpu", "OneProcessOneCpu"))
+            ),
+        ),
+        edits=(
+            perf_scope,
+            display("write `CallingProcess {{ cpu }}` or `OneProcess {{ pid, cpu }}`"),
+        ),
+        message="`PerfEventScope::{old}` does not exist since aya 0.14",
+        found="Finds `CallingProcessAnyCpu`, `CallingProcessOneCpu`, `OneProcessAnyCpu` and `OneProcessOneCpu` of "
+        "`PerfEventScope` where aya is 0.14.0 or newer.",
+        why="It does not compile. The CPU is an `Option` of two variants now instead of four.",
+        old="let scope = PerfEventScope::OneProcessAnyCpu { pid };",
+        new="let scope = PerfEventScope::OneProcess { pid, cpu: None };",
+        fix="Safe.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/perf_event.rs`.",
+    ),
+    Row(
+        "AYA251",
+        "probe-kind-variants",
+        "`ProbeKind` tells entry from return since aya 0.14, and no longer kprobe from uprobe.",
+        item="ProbeKind::{KProbe, KRetProbe, UProbe, URetProbe}",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="ProbeKind::{Entry, Return}",
+        match=Name(
+            {
+                "aya::programs::ProbeKind::KProbe": "Entry",
+                "aya::programs::ProbeKind::UProbe": "Entry",
+                "aya::programs::ProbeKind::KRetProbe": "Return",
+                "aya::programs::ProbeKind::URetProbe": "Return",
+            }
+        ),
+        edits=(rename(),),
+        message="`ProbeKind::{old}` does not exist since aya 0.14, it is `{new}`",
+        found="Finds the four variants that `ProbeKind` had where aya is 0.14.0 or newer.",
+        why="It does not compile. Which of the two probes it is, the type of the program says already.",
+        old="let probe = KProbe::from_pin(path, ProbeKind::KProbe)?;",
+        new="let probe = KProbe::from_pin(path, ProbeKind::Entry)?;",
+        fix="Safe.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/probe.rs`.",
+    ),
+    Row(
+        "AYA252",
+        "socket-filter-has-no-link",
+        "A socket filter has no link since aya 0.14: it belongs to its socket.",
+        item="SocketFilter::take_link, detach(link)",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="SocketFilter::detach(socket)",
+        match=Any(
+            Call("take_link", "detach", on=("aya::programs::SocketFilter",), show="call"),
+            Name(
+                (
+                    "aya::programs::socket_filter::SocketFilterLink",
+                    "aya::programs::socket_filter::SocketFilterLinkId",
+                    "aya::programs::SocketFilterLink",
+                    "aya::programs::SocketFilterLinkId",
+                )
+            ),
+        ),
+        edits=(drop_import(), display("keep the socket, and call `SocketFilter::detach(&socket)`")),
+        message="socket filters have no links since aya 0.14: `attach` gives nothing, `detach` takes the socket",
+        found="Finds `take_link` and `detach` called on a `SocketFilter`, and the names of its link, where aya is "
+        "0.14.0 "
+        "or newer.",
+        why="It does not compile. The kernel keeps a filter with its socket until that is closed or the filter is "
+        "detached; no link ever owned it.",
+        old="let link = filter.attach(&socket)?;\nfilter.detach(link)?;",
+        new="filter.attach(&socket)?;\nSocketFilter::detach(&socket)?;",
+        fix="Safe for an import that nothing uses, else display.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/socket_filter.rs`.",
+    ),
+    Row(
+        "AYA254",
+        "perf-buffer-reading-removed",
+        "What reading perf events into buffers of one's own needed is gone.",
+        item="perf::Events, PerfBufferError::{NoBuffers, MoreSpaceNeeded}",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="closures: for_each, fold, try_fold",
+        match=Name(
+            (
+                "aya::maps::Events",
+                "aya::maps::PerfBufferError::NoBuffers",
+                "aya::maps::PerfBufferError::MoreSpaceNeeded",
+            )
+        ),
+        edits=(drop_import(), delete_arm("leave the arm out"), display("handle the events in a closure of `for_each`")),
+        message="`{old}` does not exist since aya 0.14, events are handled in closures",
+        found="Finds `Events` of `aya::maps::perf`, and the variants `NoBuffers` and `MoreSpaceNeeded` of its error, "
+        "where "
+        "aya is 0.14.0 or newer.",
+        why="It does not compile. Events are no longer copied, so there are no buffers to be too few or too small.",
+        old="Err(PerfBufferError::MoreSpaceNeeded { size }) => grow(size),",
+        new="buffer.for_each(|event| handle(event))?;",
+        fix="Safe for an arm of a `match` and for an import that nothing uses, else display.",
+        source="aya 0.13.1 and 0.14.0, `src/maps/perf/perf_buffer.rs`.",
+    ),
+    Row(
+        "AYA255",
+        "attached-link-without-classid",
+        "`SchedClassifierLink::attached` takes a handle type and a class since aya 0.14.",
+        item="SchedClassifierLink::attached(name, type, priority, handle)",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="attached(name, type, priority, TcHandle, classid)",
+        match=Call(fn=("aya::programs::tc::SchedClassifierLink::attached",), args=4, show="call"),
+        edits=(
+            rewrite(
+                "$i, $t, $p, $h",
+                "$i, $t, $p, {aya::programs::tc::TcHandle}::from($h), None",
+                "pass a `TcHandle`, and no class",
+                "unsafe",
+            ),
+        ),
+        message="`SchedClassifierLink::attached` takes a `TcHandle` and a class since aya 0.14",
+        found="Finds `SchedClassifierLink::attached` with four arguments where aya is 0.14.0 or newer.",
+        why="It does not compile.",
+        old='SchedClassifierLink::attached("eth0", TcAttachType::Ingress, priority, handle)?',
+        new='SchedClassifierLink::attached("eth0", TcAttachType::Ingress, priority, TcHandle::from(handle), None)?',
+        fix="Unsafe: a handle that came from aya is a `TcHandle` already, which `from` takes too.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/tc.rs`.",
+    ),
+    Row(
+        "AYA256",
+        "netlink-error-has-no-fields",
+        "The variants `NetlinkError` carry an error instead of a field since aya 0.14.",
+        item="XdpError::NetlinkError { io_error }, TcError::NetlinkError { io_error }",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="NetlinkError(error)",
+        match=Name(
+            (
+                "aya::programs::XdpError::NetlinkError",
+                "aya::programs::TcError::NetlinkError",
+                "aya::programs::xdp::XdpError::NetlinkError",
+                "aya::programs::tc::TcError::NetlinkError",
+            ),
+            where=braced,
+        ),
+        edits=(netlink_error, display("match `NetlinkError(error)`")),
+        message="`NetlinkError` has no field `io_error` since aya 0.14, it carries one error",
+        found="Finds `XdpError::NetlinkError { .. }` and `TcError::NetlinkError { .. }` where aya is 0.14.0 or newer.",
+        why="It does not compile when the field is named. The error says what the kernel's message was, too.",
+        old="Err(ProgramError::XdpError(XdpError::NetlinkError { io_error })) => report(io_error),",
+        new="Err(ProgramError::XdpError(XdpError::NetlinkError(error))) => report(error),",
+        fix="Unsafe: the error is of another type.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/xdp.rs`, `tc.rs`.",
+    ),
+    Row(
+        "AYA253",
+        "perf-event-names-moved",
+        "`PerfEventScope` and `SamplePolicy` are found in `aya::programs::perf_event` alone since aya 0.14.",
+        item="aya::programs::{PerfEventScope, SamplePolicy}",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="aya::programs::perf_event::{PerfEventScope, SamplePolicy}",
+        match=Name(
+            ("aya::programs::PerfEventScope", "aya::programs::SamplePolicy"), where=not_below("perf_event"), each=True
+        ),
+        edits=(before_name("perf_event::", "write `perf_event::{name}`"),),
+        message="`{old}` is no longer in `aya::programs` since aya 0.14, but in its module `perf_event`",
+        found="Finds `aya::programs::PerfEventScope` and `aya::programs::SamplePolicy` written without the module "
+        "`perf_event` where aya is 0.14.0 or newer.",
+        why="It does not compile (E0432). The module has had them all the time.",
+        old="use aya::programs::{PerfEvent, PerfEventScope};",
+        new="use aya::programs::{PerfEvent, perf_event::PerfEventScope};",
+        fix="Safe.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/mod.rs`.",
+    ),
+    Row(
+        "AYA258",
+        "match-lacks-newer-kinds",
+        "A `match` over all kinds of programs, maps or errors, of which aya 0.14 has more.",
+        item="the variants of Program, Map, MapError, ProgramError, TcError, LinkError",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="new variants",
+        match=Exhaustive(
+            {
+                "aya::programs::Program": ("Iter", "FlowDissector", "LsmCgroup", "SkReuseport"),
+                "aya::maps::Map": ("ArrayOfMaps", "HashOfMaps", "SkStorage", "InodeStorage", "CgrpStorage"),
+                "aya::maps::MapError": ("InvalidValueStride", "UnsupportedMapFlags", "MissingInnerMapDefinition"),
+                "aya::programs::ProgramError": ("NetlinkError", "AttachCookieNotSupported"),
+                "aya::programs::TcError": ("IoError", "NulError"),
+                "aya::programs::links::LinkError": ("UnknownLinkType",),
+            }
+        ),
+        edits=(display("add an arm for {new}, or `_`"),),
+        message="`{type}` has more variants since aya 0.14, and this `match` has no arm for {new}",
+        found="Finds a `match` without a catch-all whose arms name variants of `Program`, `Map` or one of aya's "
+        "errors, "
+        "where aya is 0.14.0 or newer and the variants that came with it are not among them.",
+        why='It does not compile: "non-exhaustive patterns" (E0004).',
+        old='match program { Program::Xdp(_) => "xdp", Program::KProbe(_) => "kprobe", .. }',
+        new='match program { Program::Xdp(_) => "xdp", Program::KProbe(_) => "kprobe", .., _ => "other" }',
+        fix="Display: what to do about the others is yours to say.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/mod.rs`, `src/maps/mod.rs`.",
     ),
 )

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import borrow, c_string, delete_call, display, into_if_path, method, wrap
+from bpfsmith.rules.moves._edit import (
+    borrow,
+    c_string,
+    delete_call,
+    display,
+    enclosing,
+    into_if_path,
+    method,
+    wrap,
+)
 from bpfsmith.rules.moves._match import Any, Call, Name
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import btf_option, by_values, literal, text_argument
 
 __all__ = ["ROWS"]
 
+_OPTIONS = {"aya::programs::tc::TcAttachOptions": "aya::programs::tc::TcAttach"}
+_CUSTOM_NETLINK = enclosing(
+    "attach_with_options",
+    "$i, aya::programs::tc::TcAttachType::Custom($h), aya::programs::tc::TcAttachOptions::Netlink($o)",
+    "$i, {aya::programs::tc::TcAttach}::Netlink { parent: {aya::programs::tc::TcHandle}::from($h), options: $o }",
+    "call `attach` with `TcAttach::Netlink`",
+    _OPTIONS,
+)
 # Map type -> method -> which arguments are references now.
 _BY_REFERENCE: dict[str, dict[str, tuple[int, ...]]] = {
     "HashMap": {"insert": (0, 1)},
+    "HashOfMaps": {"insert": (0,)},
     "PerCpuHashMap": {"insert": (0,)},
+    **{name: {"insert": (1,)} for name in ("CgroupStorage", "CgrpStorage", "InodeStorage", "SkStorage")},
     "LpmTrie": {"insert": (0, 1)},
     "Array": {"set": (1,)},
     "Queue": {"push": (0,)},
@@ -110,13 +129,22 @@ ROWS = (
         first="0.15.0",
         replacement="TcAttach::Tcx",
         match=Name(("aya::programs::tc::TcAttachOptions::TcxOrder", "aya::programs::TcAttachOptions::TcxOrder")),
-        edits=(display("call `attach` with `TcAttach::Tcx {{ attach_type, order }}`"),),
+        edits=(
+            enclosing(
+                "attach_with_options",
+                "$i, $t, aya::programs::tc::TcAttachOptions::TcxOrder($o)",
+                "$i, {aya::programs::tc::TcAttach}::Tcx { attach_type: $t, order: $o }",
+                "call `attach` with `TcAttach::Tcx`",
+                _OPTIONS,
+            ),
+            display("call `attach` with `TcAttach::Tcx {{ attach_type, order }}`"),
+        ),
         message="`TcAttachOptions` does not exist since aya 0.15",
         found="Finds `TcAttachOptions::TcxOrder` where aya is 0.15.0 or newer.",
         why="The type is gone since 0.15.0, and `attach_with_options` with it: the code does not compile.",
         old='attach_with_options("eth0", TcAttachType::Ingress, TcAttachOptions::TcxOrder(order))',
         new='attach(c"eth0", TcAttach::Tcx { attach_type: TcAttachType::Ingress, order })',
-        fix="Display: call `attach` with `TcAttach::Tcx { attach_type, order }`.",
+        fix="Safe inside a call of `attach_with_options`, which becomes `attach`; else display.",
         source="aya 0.15.0, `aya/src/programs/tc.rs`; compiled with 0.14 and 0.16.",
     ),
     Row(
@@ -130,13 +158,23 @@ ROWS = (
         first="0.15.0",
         replacement="TcAttach::Netlink",
         match=Name(("aya::programs::tc::TcAttachOptions::Netlink", "aya::programs::TcAttachOptions::Netlink")),
-        edits=(display("call `attach` with `TcAttach::Netlink {{ parent: attach_type.into(), options }}`"),),
+        edits=(
+            _CUSTOM_NETLINK,
+            enclosing(
+                "attach_with_options",
+                "$i, $t, aya::programs::tc::TcAttachOptions::Netlink($o)",
+                "$i, {aya::programs::tc::TcAttach}::Netlink { parent: $t.into(), options: $o }",
+                "call `attach` with `TcAttach::Netlink`",
+                _OPTIONS,
+            ),
+            display("call `attach` with `TcAttach::Netlink {{ parent: attach_type.into(), options }}`"),
+        ),
         message="`TcAttachOptions` does not exist since aya 0.15",
         found="Finds `TcAttachOptions::Netlink` where aya is 0.15.0 or newer.",
         why="The type is gone since 0.15.0, and `attach_with_options` with it: the code does not compile.",
         old='attach_with_options("eth0", TcAttachType::Ingress, TcAttachOptions::Netlink(options))',
         new='attach(c"eth0", TcAttach::Netlink { parent: TcAttachType::Ingress.into(), options })',
-        fix="Display: call `attach` with `TcAttach::Netlink { parent: attach_type.into(), options }`.",
+        fix="Safe inside a call of `attach_with_options`, which becomes `attach`; else display.",
         source="aya 0.15.0, `aya/src/programs/tc.rs`; compiled with 0.14 and 0.16.",
     ),
     Row(
@@ -150,14 +188,24 @@ ROWS = (
         first="0.15.0",
         replacement="TcAttach::Netlink",
         match=Name(("aya::programs::TcAttachType::Custom", "aya::programs::tc::TcAttachType::Custom")),
-        edits=(display("use `TcAttach::Netlink {{ parent: TcHandle::from(handle), options: NlOptions::default() }}`"),),
+        edits=(
+            _CUSTOM_NETLINK,
+            enclosing(
+                "attach",
+                "$i, aya::programs::tc::TcAttachType::Custom($h)",
+                "$i, {aya::programs::tc::TcAttach}::Netlink { parent: {aya::programs::tc::TcHandle}::from($h), "
+                "options: {aya::programs::tc::NlOptions}::default() }",
+                "call `attach` with `TcAttach::Netlink`",
+            ),
+            display("use `TcAttach::Netlink {{ parent: TcHandle::from(handle), options: NlOptions::default() }}`"),
+        ),
         message="`TcAttachType::Custom` does not exist since aya 0.15",
         found="Finds `TcAttachType::Custom` where aya is 0.15.0 or newer.",
         why="The variant does not exist any more (E0599).",
         old='program.attach("eth0", TcAttachType::Custom(handle))?;',
         new='program.attach(c"eth0", TcAttach::Netlink { parent: TcHandle::from(handle), options: '
         "NlOptions::default() })?;",
-        fix="Display.",
+        fix="Safe inside a call of `attach` or `attach_with_options`; else display.",
         source="aya 0.15.0, `aya/src/programs/tc.rs`; compiled with 0.14 and 0.16.",
     ),
     Row(
