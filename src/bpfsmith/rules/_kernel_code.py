@@ -26,6 +26,7 @@ __all__ = [
     "origin",
     "points",
     "same_place",
+    "written_type",
 ]
 
 _MAP_MODULES = ("aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps")
@@ -245,3 +246,22 @@ def points(found: Binding) -> bool:  # noqa: PLR0911, PLR0912 - a branch a kind
 _KEEPS = frozenset(
     {"unwrap", "expect", "ok_or", "ok_or_else", "ok", "as_ref", "as_mut", "unwrap_unchecked", "cast_mut", "cast"}
 )
+
+
+def written_type(call: Expr) -> str:
+    """The type an expression must have, where it is written: that of its `let`, of the function whose result it is."""
+    child = call
+    for at in call.ancestors():
+        if at.kind == "block":
+            for let in at.lets:
+                if let.init == child:
+                    return let.type
+            item = at.item
+            if at.tail != child:
+                return ""
+            if item is not None and item.expr == at:
+                return item.type
+        elif at.kind not in ("paren", "return"):
+            return ""
+        child = at
+    return ""

@@ -37,7 +37,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._bounds import is_constant
-from bpfsmith.rules._kernel_code import code_files, counts
+from bpfsmith.rules._kernel_code import code_files, counts, written_type
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.names import resolve
@@ -62,21 +62,7 @@ def _target(call: Expr) -> str:
     if "<" in text:
         args = split_args(text.partition("<")[2].rstrip(">"))
         return args[1] if len(args) == 2 and args[1] != "_" else ""
-    child = call
-    for at in call.ancestors():
-        if at.kind == "block":
-            for let in at.lets:
-                if let.init == child:
-                    return let.type
-            item = at.item
-            if at.tail != child:
-                return ""
-            if item is not None and item.expr == at:
-                return item.type
-        elif at.kind not in ("paren", "return"):
-            return ""
-        child = at
-    return ""
+    return written_type(call)
 
 
 def _holes(text: str, call: Expr) -> str | None:
