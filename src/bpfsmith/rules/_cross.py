@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
 __all__ = [
-    "candidates", "close_name", "comparable", "differences", "item_place", "listed", "literal", "name_fix", "opened",
-    "pairs", "same_item", "shape", "text_place", "tolerated",
+    "candidates", "close_name", "comparable", "differences", "item_place", "listed", "literal", "loaded", "name_fix",
+    "opened", "owner_crate", "pairs", "same_item", "shape", "text_place", "tolerated", "unmentioned",
 ]  # fmt: skip
 
 _ALIKE = 0.75
@@ -114,6 +114,31 @@ def opened(pair: Pair) -> Iterator[tuple[MapUse, KernelMap]]:
         found = pair.map(use.name) if use.name is not None else []
         if len(found) == 1:
             yield use, found[0]
+
+
+def unmentioned(pair: Pair, made: KernelMap | KernelProgram) -> bool:
+    """Whether nothing of the user side has to do with it, as far as all of the user side is known: it loads the object
+    that it is in, attaches something, computes no names, and has no text that is this name."""
+    if not pair.user_complete or not pair.kernel_complete or pair.says(made.name):
+        return False
+    if not any(one.attaches for one in pair.program_uses):
+        return False  # not written to its end
+    if made.file.gates(made.item):
+        return False  # under a `cfg`: perhaps not even in the object
+    return not pair.says(made.item.name) and loaded(pair, made)
+
+
+def loaded(pair: Pair, made: KernelMap | KernelProgram) -> bool:
+    """Whether the object that it is in is the only one of its crate, or certainly loaded."""
+    for kernel in pair.kernels:
+        if made in kernel.maps or made in kernel.programs:
+            return len(kernel.crate.binaries()) == 1
+    return False
+
+
+def owner_crate(project: Project, made: KernelMap | KernelProgram) -> bool:
+    """Whether it is in one of the crates asked about."""
+    return made.file.crate in project.crates
 
 
 # Layouts
