@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bpfsmith.check.fix import SAFE, UNSAFE, Mender
+from bpfsmith.check.fix import SAFE, UNSAFE, Mender, fix_for
 from bpfsmith.migrate._manifest import Manifest
 from bpfsmith.migrate._releases import RELEASES
 from bpfsmith.migrate.report import Decision, Done, MigrateReport
@@ -267,6 +267,8 @@ class _Job:
         for one in self._findings(project, ctx):
             span = one.span
             advice = one.fixes[0].message if one.fixes else f"see `bpfsmith explain {one.code}`"
+            if fix_for(one, UNSAFE) is not None and fix_for(one, self.mender.accept) is None:
+                advice += " (`--unsafe-fixes` does it)"
             self.decisions.append(
                 Decision(
                     one.path or "", span.line if span else 1, span.column if span else 1, one.code, one.message, advice

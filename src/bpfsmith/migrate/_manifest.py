@@ -76,15 +76,16 @@ class Manifest:
         package = spec.string("package") or alias
         new = RENAMED.get(package, package)
         if new not in self.release.versions:
-            if new == "aya-log":
-                self.open.append(
-                    (
-                        self.line(spec.start),
-                        f"no release of aya-log fits aya {self.release.name}: with it there are two aya in one program",
-                        "migrate to 0.16, or do without the log",
-                    )
-                )
             return
+        if new == "aya-log" and self.release.name == "0.15" and not spec.has("workspace"):
+            self.open.append(
+                (
+                    self.line(spec.start),
+                    "no release of aya-log fits aya 0.15: with it there are two aya in one program, and it does not"
+                    " compile",
+                    "migrate to 0.16, or do without the log",
+                )
+            )
         if spec.has("path"):
             self.open.append(
                 (

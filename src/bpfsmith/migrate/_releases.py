@@ -92,8 +92,8 @@ RELEASES = {
                 "aya-log-ebpf-macros": "0.2.0",
             },
         ),
-        # No aya-log was ever released for it: 0.3 asks for aya 0.14, 0.4 for 0.16.
-        Release("0.15", "1.98", {"aya": "0.15.0", "aya-obj": "0.5.0", **_KERNEL_03}),
+        # No aya-log was ever released for it (0.4 asks for aya 0.16): a program with a log waits, or goes on to 0.16.
+        Release("0.15", "1.98", {"aya": "0.15.0", "aya-obj": "0.5.0", "aya-log": "0.3.0", **_KERNEL_03}),
         Release("0.16", "1.98", {"aya": "0.16.0", "aya-obj": "0.6.0", "aya-log": "0.4.0", **_KERNEL_03}),
     )
 }  # fmt: skip

@@ -37,6 +37,7 @@ __all__ = [
     "programs",
     "rename_fix",
     "replace",
+    "takes_any_error",
     "user_files",
 ]
 
@@ -238,6 +239,9 @@ def is_text(expr: Expr | None) -> bool:  # noqa: PLR0911 - one return a kind
         return True
     if expr.kind == "macro":
         return expr.path == "format"
+    if expr.kind == "method" and expr.name in ("unwrap_or", "unwrap_or_else") and len(expr.args) == 1:
+        other = expr.args[0].body if expr.args[0].kind == "closure" else expr.args[0]
+        return is_text(other)
     if expr.kind == "method":
         return expr.name in ("as_str", "to_string") or (expr.name == "to_owned" and is_text(expr.receiver))
     if expr.kind == "field":
@@ -264,9 +268,43 @@ def c_string_fix(ctx: CheckContext, expr: Expr) -> Fix:
     edition = expr.file.crate.edition if expr.file.crate is not None else 0
     if plain is not None and expr.text.startswith('"') and "\0" not in plain and edition >= 2021:
         return Fix("safe", f"write `c{expr.text}`", [replace(ctx, expr.file, expr.start, expr.start, "c")])
+    inner = expr
+    while inner.kind in ("ref", "paren") and inner.inner is not None:
+        inner = inner.inner
+    if inner.kind in ("path", "field") and takes_any_error(expr):
+        made = f"&std::ffi::CString::new({inner.text}.as_bytes())?"
+        return Fix(
+            "unsafe",
+            "make a C string of it: a NUL in the name is an error",
+            [replace(ctx, expr.file, expr.start, expr.end, made)],
+        )
     return Fix("display", "pass a reference to a C string (`CString::new(name)?`), or the interface's index")
 
 
+def takes_any_error(expr: Expr) -> bool:
+    """Whether `?` on any error compiles here: the function returns a `Result` of anyhow's or a `Box<dyn Error>`."""
+    item = expr.item
+    if item is None or item.kind != "fn":
+        return False
+    around = list(expr.ancestors())
+    if any(one.kind == "closure" or (one.kind == "block" and one.fields[0] & 10) for one in around):
+        return False
+    name, _, rest = item.type.partition("<")
+    path = resolve(item.file, name.strip(), item.parent)
+    error = rest.rstrip("> ").rpartition(",")[2].strip() if "," in rest else ""
+    if path == "anyhow::Result" or (error and resolve(item.file, error, item.parent) == "anyhow::Error"):
+        return True
+    return rest.rpartition(",")[2].strip().startswith("Box<dyn ") and "Error" in rest.rpartition("dyn ")[2]
+
+
+_INTEGERS = ("u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize")
+# Methods of the standard library that give numbers, whatever they are called on.
+_NUMBERS_OF = frozenset(
+    {
+        *("to_be", "to_le", "swap_bytes", "to_be_bytes", "to_le_bytes", "to_ne_bytes", "octets", "segments", "to_bits"),
+        *("wrapping_add", "wrapping_sub", "saturating_add", "saturating_sub", "count_ones", "leading_zeros"),
+    }
+)
 _VALUES = frozenset({"lit", "struct", "cast", "binary", "array", "repeat", "tuple", "unary"})
 
 
@@ -280,6 +318,17 @@ def by_value(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
         return False
     if expr.kind in _VALUES:
         return True
+    if expr.kind == "method":
+        return expr.name in _NUMBERS_OF
+    if expr.kind == "call":
+        of, _, function = (expr.callee.path if expr.callee is not None else "").rpartition("::")
+        return of in _INTEGERS and function in ("from", "from_be", "from_le")
+    if expr.kind == "field":
+        owner = type_of(expr.receiver)
+        item = item_of(expr.file, owner.path) if owner is not None else None
+        if item is None or item.kind != "struct" or item.generic:
+            return False
+        return any(one.name == expr.name and one.type.lstrip("[").startswith(_INTEGERS) for one in item.params)
     if expr.kind != "path":
         return False
     found = binding(expr) if "::" not in expr.path else None
