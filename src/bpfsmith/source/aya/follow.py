@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, Let, SourceFile
     from bpfsmith.source.types import Type
 
-__all__ = ["follow_map", "follow_program", "value_type"]
+__all__ = ["follow_map", "follow_program", "function_of", "value_type"]
 
 _UNWRAPS = frozenset(
     {
@@ -46,7 +46,7 @@ def value_type(  # noqa: PLR0911 - one return a kind
             return value_type(local.let.init, depth + 1)
         return None
     if expr.kind == "call" and expr.callee is not None:
-        function = _function(expr)
+        function = function_of(expr)
         return named(function.file, function.type, function) if function is not None and function.type else None
     if expr.kind == "method" and expr.receiver is not None:
         function = _method(expr)
@@ -61,7 +61,7 @@ def value_type(  # noqa: PLR0911 - one return a kind
     return None
 
 
-def _function(call: Expr) -> Item | None:
+def function_of(call: Expr) -> Item | None:
     """The function of the project that a call names: a free one, or `Type::name`."""
     callee = call.callee
     if callee is None or callee.kind != "path":
@@ -216,7 +216,7 @@ def _into_function(use: ProgramUse, call: Expr, argument: Expr, depth: int) -> N
     if callee is not None and callee.path in ("Ok", "Some"):
         follow_program(use, call, depth + 1)
         return
-    function = _function(call)
+    function = function_of(call)
     index = call.args.index(argument) if argument in call.args else -1
     if function is not None and function.params and function.params[0].name == "self" and call.kind == "call":
         pass  # `Type::method(value, ..)`: the receiver is an argument
@@ -315,7 +315,7 @@ def follow_map(  # noqa: PLR0911, PLR0912 - one branch a way a value may go
         if parent.callee.path in ("Ok", "Some"):
             follow_map(use, parent, depth + 1)
             return
-        function = _function(parent)
+        function = function_of(parent)
         index = parent.args.index(at) if at in parent.args else -1
         if function is not None and 0 <= index < len(function.params) and function.params[index].type:
             param = function.params[index]
