@@ -75,6 +75,9 @@ class PerfBufferDropped(SourceRule):
                         continue
                     if let.block != next((one for one in call.ancestors() if one.kind == "block"), None):
                         continue
+                    item = call.item
+                    if item is not None and item.name == "main" and item.expr == let.block:
+                        continue  # all ends here
                     if any(one.start > call.end for one in mentions(let)) or _waits_after(let.block, call):
                         continue
                     where = let.init

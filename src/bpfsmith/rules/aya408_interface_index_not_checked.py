@@ -65,6 +65,7 @@ class InterfaceIndexNotChecked(SourceRule):
                     continue
                 index = call.args[0]
                 made = given(index)
+                note = made.integer is not None and made.integer != 0
                 if made.integer is not None and made.integer != 1:
                     said = (
                         "interface 0 does not exist: attaching fails with `EINVAL`"
@@ -79,6 +80,7 @@ class InterfaceIndexNotChecked(SourceRule):
                     ctx,
                     said,
                     span=covered(ctx, index),
+                    severity="note" if note else None,
                     fixes=[Fix("display", "pass the name, or test the index for 0 before")],
                 )
 

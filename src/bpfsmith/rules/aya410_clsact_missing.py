@@ -74,6 +74,7 @@ class ClsactMissing(SourceRule):
                     ctx,
                     f"attaching fails{where}: the interface has no `clsact` qdisc, and nobody adds it",
                     span=covered(ctx, call),
+                    severity="note" if netlink else None,
                     kernels=() if netlink else old_kernels,
                     fixes=[Fix("display", "call `tc::qdisc_add_clsact` before")],
                 )
