@@ -10,7 +10,6 @@ import itertools
 import re
 
 from bpfsmith.model.finding import Fix
-from bpfsmith.rules._macro_args import without
 from bpfsmith.rules._rust import borrow_edits, c_string_fix, rename_fix, replace
 from bpfsmith.rules.moves._pattern import arguments, matches
 from bpfsmith.source.names import canonical, resolve
@@ -29,30 +28,24 @@ __all__ = [
     "append",
     "as_method",
     "bare",
-    "before_name",
     "borrow",
     "borrow_receiver",
     "c_string",
     "count",
     "delete",
-    "delete_argument",
-    "delete_arm",
     "delete_call",
     "display",
-    "drop_generics",
-    "drop_import",
     "enclosing",
     "in_place",
-    "insert_in_body",
     "into_if_path",
     "members",
     "method",
+    "named",
     "only",
     "rename",
     "rewrite",
-    "unwrap_block",
-    "unwrap_generic",
     "visible",
+    "worded",
     "wrap",
 ]
 
@@ -76,14 +69,19 @@ _NAMED = re.compile(r"\{([a-z_]+::[\w:]+)\}")
 _CAPTURE = re.compile(r"\$(\w+)")
 
 
-def _named(text: str, hit: Hit) -> str:
+def named(text: str, hit: Hit) -> str:
     file, item = hit.file, hit.item
     return _NAMED.sub(lambda one: visible(file, item, one[1]) if file is not None else one[1], text)
 
 
 def display(message: str) -> EditKind:
     """Only says what to do."""
-    return lambda hit, _: Fix("display", message.format_map(_Words(hit.words)))
+    return lambda hit, _: Fix("display", worded(message, hit.words))
+
+
+def worded(message: str, words: dict[str, str]) -> str:
+    """A message with its words; what is in brackets and no word stays."""
+    return message.format_map(_Words(words))
 
 
 class _Words(dict[str, str]):
@@ -181,7 +179,7 @@ def rewrite(pattern: str, new: str, message: str, applicability: str = "safe", n
             return None
         if not all(matches(one, other, captures) for one, other in zip(wanted, call.args, strict=True)):
             return None
-        edits = _between(hit, ctx, _inside(call), _named(new, hit), captures)
+        edits = _between(hit, ctx, _inside(call), named(new, hit), captures)
         span = _name_span(call)
         if name is not None and span is not None:
             edits.insert(0, replace(ctx, file, *span, name))
@@ -234,7 +232,7 @@ def append(text: str, message: str, applicability: str = "safe", name: str | Non
             return None
         end = _inside(call)[1]
         comma = ", " if call.args else ""
-        edits = [replace(ctx, hit.file, end, end, comma + _named(text, hit))]
+        edits = [replace(ctx, hit.file, end, end, comma + named(text, hit))]
         span = _name_span(call)
         if name is not None and span is not None:
             edits.insert(0, replace(ctx, hit.file, *span, name))
@@ -263,7 +261,7 @@ def c_string(at: int = 0, *more: EditKind) -> EditKind:
     """The `c` before a literal; `more` must be possible too."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        if hit.expr is None:
+        if hit.expr is None or at >= len(hit.expr.args):
             return None
         first = c_string_fix(ctx, hit.expr.args[at])
         if not first.edits:
@@ -295,10 +293,10 @@ def after(text: str, message: str, applicability: str = "safe", at: int | None =
     """Text behind the expression (or its argument number `at`)."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        if hit.expr is None or hit.file is None:
+        if hit.expr is None or hit.file is None or (at or 0) >= max(1, len(hit.expr.args)):
             return None
         end = hit.expr.end if at is None else hit.expr.args[at].end
-        return Fix(applicability, message, [replace(ctx, hit.file, end, end, _named(text, hit))])
+        return Fix(applicability, message, [replace(ctx, hit.file, end, end, named(text, hit))])
 
     return make
 
@@ -320,9 +318,9 @@ def in_place(text: str, message: str, applicability: str = "safe") -> EditKind:
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
         if hit.file is None:
             return None
-        new = _named(text, hit).format_map(_Words(hit.words))
+        new = named(text, hit).format_map(_Words(hit.words))
         edits = [replace(ctx, hit.file, hit.start, hit.end, new)]
-        return Fix(applicability, message.format_map(_Words(hit.words)), edits)
+        return Fix(applicability, worded(message, hit.words), edits)
 
     return make
 
@@ -352,7 +350,7 @@ def into_if_path(at: int, message: str) -> EditKind:
     """`.into()` behind an argument that is a path into a type (`TcAttachType::Ingress`); else what to do by hand."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        if hit.expr is None or hit.file is None:
+        if hit.expr is None or hit.file is None or at >= len(hit.expr.args):
             return None
         one = hit.expr.args[at]
         if one.kind != "path" or "::" not in one.path:
@@ -390,58 +388,6 @@ def count() -> EditKind:
     return make
 
 
-def drop_import(message: str = "leave it out") -> EditKind:
-    """The import goes, where nothing in the file uses it (any more)."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        file = hit.file
-        if file is None or not hit.places or any(not one.use for one in hit.places):
-            return None
-        name = hit.places[0].text
-        if any(name in one.text for one in file.of_kind("tokens")):
-            return None
-        edits = []
-        for one in hit.places:
-            edit = _without_leaf(file, one.start)
-            if edit is None:
-                return None
-            edits.append(replace(ctx, file, edit[0], edit[1], ""))
-        return Fix("safe", message, edits)
-
-    return make
-
-
-def _without_leaf(file: SourceFile, start: int) -> tuple[int, int] | None:
-    """What to delete of a `use` statement so that the leaf that starts there is gone."""
-    use = next((one for one in file.uses if one.start == start), None)
-    if use is None or use.public or use.renamed:
-        return None
-    text = file.text
-    stmt = text[use.stmt_start : use.stmt_end]
-    if "{" not in stmt:
-        end = use.stmt_end
-        while text[end : end + 1] in (" ", "\t"):
-            end += 1
-        line = text.rfind("\n", 0, use.stmt_start) + 1
-        if text[end : end + 1] == "\n" and not text[line : use.stmt_start].strip():
-            return line, end + 1
-        return use.stmt_start, use.stmt_end
-    left = start
-    while text[left - 1] not in "{,":
-        left -= 1
-    right = use.end
-    while right < use.stmt_end and text[right] not in "},":
-        right += 1
-    if text[right] == ",":
-        right += 1
-        while text[right : right + 1] in (" ", "\n", "\t", "\r"):
-            right += 1
-        return left + len(text[left:start]) - len(text[left:start].lstrip()), right
-    if text[left - 1] == ",":
-        return left - 1, right
-    return None
-
-
 def enclosing(name: str, pattern: str, new: str, message: str, renamed: dict[str, str] | None = None) -> EditKind:
     """The call of method `name` around what is shown is rewritten (`rewrite`, to `renamed` or the same name); an
     import of the type whose member was named is changed to that of the new one."""
@@ -474,37 +420,11 @@ def _full(file: SourceFile, path: str) -> str:
     return resolve(file, path) or path
 
 
-def delete_arm(message: str) -> EditKind:
-    """The arm of a `match` whose whole pattern this is."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        file = hit.file
-        if file is None:
-            return None
-        for match in file.of_kind("match"):
-            for arm in match.fields[1]:
-                body = file.expr(arm[4])
-                if not arm[0] <= hit.start < arm[1] or body is None:
-                    continue
-                if "|" in file.text[arm[0] : arm[1]]:
-                    return None
-                end = body.end
-                if file.text[end : end + 1] == ",":
-                    end += 1
-                line = file.text.rfind("\n", 0, arm[0]) + 1
-                alone = not file.text[line : arm[0]].strip() and file.text[end : end + 1] == "\n"
-                first, last = (line, end + 1) if alone else (arm[0], end)
-                return Fix("safe", message, [replace(ctx, file, first, last, "")])
-        return None
-
-    return make
-
-
 def as_method(at: int, text: str, message: str, applicability: str = "safe") -> EditKind:
     """`&x` as an argument becomes `x.text`."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        if hit.expr is None or hit.file is None:
+        if hit.expr is None or hit.file is None or at >= len(hit.expr.args):
             return None
         whole = one = hit.expr.args[at]
         while one.kind == "ref" and one.inner is not None:
@@ -523,7 +443,7 @@ def borrow_receiver(at: int, message: str) -> EditKind:
     """`x.as_raw_fd()` as an argument becomes `&x`."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        one = hit.expr.args[at] if hit.expr is not None else None
+        one = hit.expr.args[at] if hit.expr is not None and at < len(hit.expr.args) else None
         receiver = one.receiver if one is not None else None
         if hit.file is None or one is None or receiver is None:
             return None
@@ -534,131 +454,3 @@ def borrow_receiver(at: int, message: str) -> EditKind:
         return Fix("unsafe", message, edits)
 
     return make
-
-
-def unwrap_generic(message: str) -> EditKind:
-    """`Wrapper<T>` -> `T` at every place, and the import goes; None where the wrapper stands without its argument."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        file = hit.file
-        if file is None:
-            return None
-        edits = []
-        for one in hit.places:
-            if one.use:
-                gone = _without_leaf(file, one.start)
-                if gone is None:
-                    return None
-                edits.append(replace(ctx, file, gone[0], gone[1], ""))
-                continue
-            inside = _generics(file.text, one.end)
-            start = one.start
-            while file.text[start - 1].isalnum() or file.text[start - 1] in "_:":
-                start -= 1
-            if inside is None:
-                return None
-            edits.append(replace(ctx, file, start, inside[0] + 1, ""))
-            edits.append(replace(ctx, file, inside[1] - 1, inside[1], ""))
-        return Fix("safe", message, edits)
-
-    return make
-
-
-def _generics(text: str, at: int) -> tuple[int, int] | None:
-    """The `<..>` that stands here."""
-    if text[at : at + 1] != "<":
-        return None
-    depth = 0
-    for end in range(at, len(text)):
-        if text[end] == "<":
-            depth += 1
-        elif text[end] == ">" and text[end - 1] not in "-=":
-            depth -= 1
-            if depth == 0:
-                return at, end + 1
-        elif text[end] in ";{}":
-            return None
-    return None
-
-
-def drop_generics(message: str) -> EditKind:
-    """The `<..>` behind a type goes."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        inside = _generics(hit.file.text, hit.end) if hit.file is not None else None
-        if hit.file is None or inside is None:
-            return None
-        return Fix("safe", message, [replace(ctx, hit.file, inside[0], inside[1], "")])
-
-    return make
-
-
-def insert_in_body(text: str, message: str) -> EditKind:
-    """A line at the start of an item's body."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        file, item = hit.file, hit.item
-        if file is None or item is None or not item.body_end:
-            return None
-        at = file.text.find("{", item.body_start) + 1
-        if not 0 < at <= item.body_end:
-            return None
-        return Fix("safe", message, [replace(ctx, file, at, at, "\n" + _named(text, hit))])
-
-    return make
-
-
-def before_name(text: str, message: str) -> EditKind:
-    """Text before the name that is shown."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        if hit.file is None:
-            return None
-        shown = message.format_map(_Words({"name": hit.words["old"]}))
-        return Fix("safe", shown, [replace(ctx, hit.file, hit.start, hit.start, text)])
-
-    return make
-
-
-def unwrap_block(message: str) -> EditKind:
-    """`unsafe { x }` -> `x`; the block is `hit.expr`."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        block, file = hit.expr, hit.file
-        if block is None or file is None or block.tail is None:
-            return None
-        tail = block.tail
-        gap = file.text[block.start : tail.start] + file.text[tail.end : block.end]
-        if "//" in gap or "/*" in gap:
-            return None
-        edits = [
-            replace(ctx, file, block.start, tail.start, ""),
-            replace(ctx, file, tail.end, block.end, ""),
-        ]
-        return Fix("safe", message, edits)
-
-    return make
-
-
-def delete_argument(message: str, applicability: str = "safe") -> EditKind:
-    """The argument of a macro that the match found (`hit.words["argument"]`) goes, with its comma."""
-
-    def make(hit: Hit, ctx: CheckContext) -> Fix | None:
-        found = _attribute(hit)
-        if found is None or hit.file is None:
-            return None
-        return Fix(applicability, message.format_map(_Words(hit.words)), [replace(ctx, hit.file, *found, "")])
-
-    return make
-
-
-def _attribute(hit: Hit) -> tuple[int, int] | None:
-    from bpfsmith.rules._macro_args import arguments as of
-
-    if hit.file is None or hit.item is None:
-        return None
-    for attr in hit.item.attrs:
-        for one in of(hit.file, attr):
-            if one.start == hit.start:
-                return without(hit.file, attr, one)
-    return None

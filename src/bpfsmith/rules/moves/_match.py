@@ -28,6 +28,7 @@ __all__ = [
     "FieldOf",
     "Impl",
     "MacroArgument",
+    "Module",
     "Name",
     "Parameter",
     "Requires",
@@ -340,6 +341,41 @@ class Root:
                 hit = word.search(file.text, attr.start, attr.end)
                 if hit is not None:
                     yield hit.start(), -1
+
+
+class Module:
+    """A module that has another name: in the middle of imports too."""
+
+    def __init__(self, path: str, new: str) -> None:
+        self.path = path
+        self.new = new
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.path.rpartition("::")[2],)
+
+    def find(self, row: Row, project: Project) -> Iterator[Hit]:
+        import re
+
+        old = self.words[0]
+        word = re.compile(rf"\b{old}\b(?=\s*::)")
+        wanted = old_too([self.path])
+        for file in files(row, project):
+            if not file.has(old):
+                continue
+            places = [(one.start, one.item) for one in mentions(file, wanted)]
+            for use in file.uses:
+                scope = file.item_at(use.owner)
+                path = resolve(file, use.path, scope) or ""
+                if any(path.startswith(f"{one}::") for one in wanted):
+                    found = word.search(file.text, use.stmt_start, use.stmt_end)
+                    if found is not None:
+                        places.append((found.start(), scope))
+            spelled = {start: item for start, item in places if not compat(file, item, start)}
+            every = [Mention(file, self.path, at, at + len(old), None, False) for at in sorted(spelled)]
+            for at, one in enumerate(every):
+                words = {"old": old, "new": self.new}
+                yield Hit(file, one.start, one.end, item=spelled[one.start], places=every, words=words, follows=at > 0)
 
 
 class Written:

@@ -27,17 +27,25 @@ __all__ = [
     "counted",
     "generic",
     "in_result",
+    "lacks_size",
     "let_of",
     "literal",
     "local",
+    "long_error",
+    "long_parameter",
+    "long_returned",
+    "matched_as_option",
     "not_below",
+    "not_of_classifier",
     "not_reference",
     "pair_error",
     "questioned",
     "raw_descriptor",
+    "raw_pointer",
     "text_argument",
     "text_field",
     "unused_import",
+    "value_of",
 ]  # fmt: skip
 
 
@@ -303,3 +311,94 @@ def not_below(module: str) -> Callable[[Mention], bool]:
         return bool(before)
 
     return ask
+
+
+def matched_as_option(call: Expr) -> bool:
+    """Used in a way that an `Option` allows and a `Result` does not."""
+    parent = call.parent
+    if parent is None or parent.kind == "try":
+        return False
+    if parent.kind == "method":
+        return parent.receiver == call and parent.name in ("ok_or", "ok_or_else", "is_some", "is_none", "filter")
+    return as_option(call) is not None
+
+
+def value_of(call: Expr) -> Expr:
+    """The expression that the call's value becomes: through brackets and `unsafe { .. }`."""
+    at, parent = call, call.parent
+    while parent is not None and (
+        parent.kind == "paren" or (parent.kind == "block" and parent.is_unsafe and parent.tail == at)
+    ):
+        at, parent = parent, parent.parent
+    return at
+
+
+def _long(call: Expr, text: str) -> bool:
+    plain = "".join(text.split())
+    if plain == "i64":
+        return True
+    path = resolve(call.file, plain, call.item) if plain.replace("::", "").isidentifier() else None
+    return path is not None and path.endswith("::c_long")
+
+
+def long_parameter(call: Expr) -> tuple[Expr, int, int] | None:
+    """The closure behind the call that takes the error as a `c_long`, with the place of that type."""
+    value = value_of(call)
+    parent = value.parent
+    if parent is None or parent.kind != "method" or parent.receiver != value or len(parent.args) != 1:
+        return None
+    closure = parent.args[0]
+    if parent.name not in ("map_err", "or_else", "unwrap_or_else") or closure.kind != "closure":
+        return None
+    params = closure.fields[0]
+    if len(params) != 1 or not _long(call, call.file.text[params[0][3] : params[0][4]]):
+        return None
+    return closure, params[0][3], params[0][4]
+
+
+def long_returned(call: Expr) -> bool:
+    """The value of a function that returns `Result<_, c_long>`."""
+    value = value_of(call)
+    item, parent = call.item, value.parent
+    if item is None or item.kind != "fn" or any(one.kind == "closure" for one in call.ancestors()):
+        return False
+    while parent is not None and parent.kind == "block" and parent.tail == value and parent != item.expr:
+        value, parent = parent, parent.parent
+    tail = parent is not None and parent == item.expr and parent.tail == value
+    if not tail and (parent is None or parent.kind != "return"):
+        return False
+    head, _, rest = "".join(item.type.split()).partition("<")
+    args = split_args(rest[:-1]) if rest.endswith(">") else []
+    return head.rpartition("::")[2] == "Result" and len(args) == 2 and _long(call, args[1])
+
+
+def long_error(call: Expr) -> bool:
+    """The error is certainly taken for a `c_long`."""
+    return long_parameter(call) is not None or long_returned(call)
+
+
+def not_of_classifier(mention: Mention) -> bool:
+    """In a file without programs for traffic control, whose context is another."""
+    return not any(attr.path.rpartition("::")[2] == "classifier" for attr in mention.file.attrs)
+
+
+def raw_pointer(call: Expr) -> bool:
+    """The first argument is a local declared as a raw pointer."""
+    first = call.args[0]
+    found = binding(first) if first.kind == "path" and "::" not in first.path else None
+    return found is not None and found.type.startswith("*")
+
+
+def lacks_size(mention: Mention) -> bool:
+    """A type with one generic argument or none; an expression or an import says nothing."""
+    file = mention.file
+    if mention.use:
+        return False
+    end = mention.end
+    is_type = any(start <= mention.start and end <= stop for _, _, start, stop in file.paths)
+    if not is_type:
+        return False
+    if file.text[end : end + 1] != "<":
+        return not file.text[end:].lstrip().startswith("::")
+    inside = file.text[end + 1 : file.text.find(">", end)]
+    return "," not in inside

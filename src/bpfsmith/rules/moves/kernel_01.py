@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import replace
-from bpfsmith.rules.moves._edit import delete_argument, display, in_place, rename, rewrite
-from bpfsmith.rules.moves._match import Any, Call, MacroArgument, Parameter, Requires, Root
+from bpfsmith.rules.moves._edit import display, in_place, method, rename, rewrite
+from bpfsmith.rules.moves._edit_items import delete_argument
+from bpfsmith.rules.moves._edit_kernel import all_of_file
+from bpfsmith.rules.moves._match import Any, Call, MacroArgument, Name, Parameter, Requires, Root
 from bpfsmith.rules.moves._table import Row
+from bpfsmith.rules.moves._where import not_of_classifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +26,11 @@ _CRATES = {
     "aya_bpf_cty": "aya_ebpf_cty",
     "aya_bpf_macros": "aya_ebpf_macros",
 }
+_TC = "take a `TcContext`"
+_MAPS = tuple(
+    f"aya_ebpf::maps::{name}"
+    for name in ("Array", "HashMap", "LpmTrie", "LruHashMap", "LruPerCpuHashMap", "PerCpuArray", "PerCpuHashMap")
+)
 _USER, _KERNEL = "`bpf_probe_read_user_str_bytes`", "`bpf_probe_read_kernel_str_bytes`"
 _STRING_HELPERS = {
     "bpf_probe_read_str": f"{_USER} or {_KERNEL}",
@@ -41,6 +49,11 @@ _ATTACH_ARGUMENT = {
 
 def _named_program(macro: str, _: Argument, __: Item) -> dict[str, str] | None:
     return None if macro in ("tracepoint", "map", "btf_map") else {}
+
+
+def _attach_type(macro: str, one: Argument, _: Item) -> dict[str, str] | None:
+    fits = macro in ("cgroup_skb", "cgroup_sock", "cgroup_sock_addr", "cgroup_sockopt")
+    return {} if fits and (one.value or "").isidentifier() else None
 
 
 def _name_goes(hit: Hit, ctx: CheckContext) -> Fix | None:
@@ -237,6 +250,170 @@ static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
         fix="Display: the new helpers give the bytes, not their number.",
         source="aya-ebpf, `src/helpers.rs` (`#[deprecated]`).",
         kernels="All; the `user` and `kernel` forms came with Linux 5.5.",
+        severity="warning",
+    ),
+    Row(
+        "AYA350",
+        "bpf-context-renamed",
+        "`BpfContext` became `EbpfContext` when the crate was renamed.",
+        item="BpfContext",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="EbpfContext",
+        match=Name({"aya_ebpf::BpfContext": "EbpfContext"}),
+        edits=(rename(),),
+        message="`{old}` is called `{new}` since aya-ebpf 0.1",
+        found="Finds `BpfContext` of `aya_ebpf` (or of `aya_bpf`, where only `aya-ebpf` is a dependency).",
+        why="It does not compile: no release has the old name.",
+        old="use aya_bpf::BpfContext;",
+        new="use aya_ebpf::EbpfContext;",
+        fix="Safe: the same trait.",
+        source="aya-ebpf, `CHANGELOG.md`; 0.1.0, `src/lib.rs`.",
+    ),
+    Row(
+        "AYA353",
+        "perf-map-renamed",
+        "`PerfMap` is what `PerfEventArray` was called in 2021.",
+        item="PerfMap",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="PerfEventArray",
+        match=Name({"aya_ebpf::maps::PerfMap": "PerfEventArray", "aya_ebpf::maps::PerfByteMap": "PerfEventByteArray"}),
+        edits=(rename(),),
+        message="`{old}` is called `{new}` in all releases",
+        found="Finds `PerfMap` and `PerfByteMap` of `aya_ebpf::maps`.",
+        why="It does not compile: no release has the old names, which pages of 2021 use.",
+        old="static EVENTS: PerfMap<Event> = PerfMap::new(0);",
+        new="static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);",
+        fix="Safe: the same map.",
+        source="aya-ebpf 0.1.0, `src/maps/perf/`.",
+    ),
+    Row(
+        "AYA354",
+        "classifier-context",
+        "A `classifier` takes a `TcContext`, not the context of other socket programs.",
+        item="classifier(ctx: SkBuffContext)",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="classifier(ctx: TcContext)",
+        match=Any(
+            Parameter("classifier", takes=("aya_ebpf::programs::SkBuffContext", "aya_ebpf::programs::SkSkbContext")),
+            Name({"aya_ebpf::programs::SkSkbContext": "SkBuffContext"}, where=not_of_classifier),
+        ),
+        edits=(
+            all_of_file("TcContext", "classifier"),
+            rename(),
+            in_place("{aya_ebpf::programs::TcContext}", _TC, "unsafe"),
+        ),
+        message="`#[classifier]` passes a `TcContext`, which is not the context of socket filters and cgroups",
+        found="Finds functions with `#[classifier]` that take a `SkBuffContext`, or a `SkSkbContext`, its name until "
+        "2022.",
+        why='It does not compile: "expected `SkBuffContext`, found `TcContext`". Pages older than the end of 2022 '
+        "have it.",
+        old="#[classifier]\npub fn limit(ctx: SkBuffContext) -> i32 { .. }",
+        new="#[classifier]\npub fn limit(ctx: TcContext) -> i32 { .. }",
+        fix="Unsafe: functions that are given the context change with it, in one file.",
+        source="aya-ebpf-macros 0.1.0, `src/tc.rs`; aya-ebpf 0.1.0, `src/programs/tc.rs`.",
+    ),
+    Row(
+        "AYA355",
+        "map-get-mut-renamed",
+        "`get_mut` of kernel-side maps became `get_ptr_mut`, which gives a raw pointer.",
+        item="get_mut of HashMap, PerCpuArray and their kin",
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="get_ptr_mut",
+        match=Call("get_mut", on=_MAPS, args=1, show="name"),
+        edits=(method("get_ptr_mut", applicability="unsafe"),),
+        message="`{type}` has no `get_mut`, it is called `get_ptr_mut` and gives a raw pointer",
+        found="Finds `get_mut(..)` on a map of `aya_ebpf::maps`.",
+        why="It does not compile: no release has it. Any CPU may write to the value at the same time, so a `&mut` to "
+        "it is a "
+        "promise nobody can keep; with a pointer you say where you write.",
+        old="if let Some(count) = unsafe { COUNTS.get_mut(&key) } {\n    *count += 1;\n}",
+        new="if let Some(count) = COUNTS.get_ptr_mut(&key) {\n    unsafe { *count += 1 };\n}",
+        fix="Unsafe: the new name; where the value is written to, `unsafe` is needed.",
+        source="aya-ebpf 0.1.0, `src/maps/hash_map.rs`, `src/maps/per_cpu_array.rs`.",
+    ),
+    Row(
+        "AYA356",
+        "probe-context-has-no-return-value",
+        "`ProbeContext` has no `ret` since aya-ebpf 0.1.1: `RetProbeContext` has.",
+        item="ProbeContext::ret",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.0",
+        first="0.1.1",
+        replacement="RetProbeContext::ret",
+        match=Call("ret", on=("aya_ebpf::programs::ProbeContext",), args=0, show="call"),
+        edits=(display("take a `RetProbeContext` in a `kretprobe` or `uretprobe`"),),
+        message="`ProbeContext` has no `ret` since aya-ebpf 0.1.1, `RetProbeContext` has",
+        found="Finds `ret()` of a `ProbeContext` where aya-ebpf is 0.1.1 or newer.",
+        why="It does not compile (E0599). At the start of a function its return value is not known: what `ret` read "
+        "was "
+        "whatever the register held.",
+        old="fn try_done(ctx: &ProbeContext) -> Option<i64> { ctx.ret() }",
+        new="fn try_done(ctx: &RetProbeContext) -> Option<i64> { ctx.ret() }",
+        fix="Display: the context's type changes in all functions it is passed to.",
+        source="aya-ebpf 0.1.0 and 0.1.1, `src/programs/probe.rs`, `src/programs/retprobe.rs`.",
+    ),
+    Row(
+        "AYA357",
+        "macro-attach-argument",
+        'The attach type of a cgroup program is written as a word of its own, not as `attach = ".."`.',
+        item='attach = ".." in macros of cgroup programs',
+        side="kernel",
+        crate="aya-ebpf",
+        last="",
+        first="0.1.0",
+        replacement="the attach type alone",
+        match=MacroArgument("attach", where=_attach_type),
+        edits=(in_place("{value}", "write `{value}`"),),
+        message="`#[{macro}]` takes the attach type alone: `{value}`",
+        found='Finds `attach = ".."` in `#[cgroup_skb]`, `#[cgroup_sock]`, `#[cgroup_sock_addr]` and '
+        "`#[cgroup_sockopt]`.",
+        why="It does not compile: no release takes it so.",
+        old='#[cgroup_skb(attach = "egress")]',
+        new="#[cgroup_skb(egress)]",
+        fix="Safe.",
+        source="aya-ebpf-macros 0.1.0, `src/cgroup_skb.rs` and its kin.",
+    ),
+    Row(
+        "AYA035",
+        "cgroup-storage-deprecated",
+        "`CgroupStorage` maps are deprecated in favour of `CgrpStorage`.",
+        item="CgroupStorage, PerCpuCgroupStorage",
+        side="any",
+        crate="aya or aya-ebpf",
+        last="",
+        first="",
+        replacement="CgrpStorage",
+        match=Name(
+            tuple(
+                f"{crate}::maps::{name}"
+                for crate in ("aya", "aya_ebpf")
+                for name in ("CgroupStorage", "PerCpuCgroupStorage")
+            )
+        ),
+        edits=(display("use `CgrpStorage` of `btf_maps`, where Linux is 6.2 or newer"),),
+        message="`{old}` is deprecated: since Linux 6.2 there is `CgrpStorage`, for all kinds of programs",
+        found="Finds `CgroupStorage` and `PerCpuCgroupStorage` on both sides.",
+        why="The compiler warns. The kernel keeps one value per cgroup *and attach type*, gives it to cgroup "
+        "programs alone, "
+        "and frees it with the last program; `CgrpStorage` belongs to the cgroup and every program may ask for it.",
+        old="#[map]\nstatic BYTES: CgroupStorage<u64> = CgroupStorage::new();",
+        new="#[btf_map]\nstatic BYTES: CgrpStorage<u64> = CgrpStorage::new();",
+        fix="Display: the map is asked in another way.",
+        kernels="`CgrpStorage`: 6.2 and newer.",
+        source="aya 0.14.0, `src/maps/cgroup_storage.rs`; aya-ebpf 0.2.1, `src/maps/cgroup_storage.rs`.",
         severity="warning",
     ),
 )

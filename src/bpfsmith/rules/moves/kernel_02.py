@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import bare, display, unwrap_block
-from bpfsmith.rules.moves._match import Call, Unsafe
+from bpfsmith.rules.moves._edit import after, bare, display, rename
+from bpfsmith.rules.moves._edit_items import drop_import, unwrap_block
+from bpfsmith.rules.moves._edit_kernel import int_error
+from bpfsmith.rules.moves._match import Any, Call, Module, Name, Unsafe
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import as_option, as_result
+from bpfsmith.rules.moves._where import as_option, as_result, long_error, matched_as_option
 
 __all__ = ["ROWS"]
 
 _BTF_CONTEXTS = tuple(
     f"aya_ebpf::programs::{name}" for name in ("BtfTracePointContext", "FEntryContext", "FExitContext", "LsmContext")
+)
+_QUEUES = tuple(f"aya_ebpf::{module}::{name}" for module in ("maps", "btf_maps") for name in ("Queue", "Stack"))
+_INT_METHODS = ("insert", "output", "push", "read_at", "remove")
+_INT_MAPS = tuple(
+    f"aya_ebpf::maps::{name}"
+    for name in (
+        *("BloomFilter", "HashMap", "LpmTrie", "LruHashMap", "LruPerCpuHashMap", "PerCpuHashMap", "Queue", "RingBuf"),
+        "Stack",
+    )
+)
+_INT_HELPERS = tuple(
+    f"aya_ebpf::helpers::bpf_{name}"
+    for name in (
+        *("get_current_comm", "probe_read", "probe_read_buf", "probe_read_kernel", "probe_read_kernel_buf"),
+        *("probe_read_kernel_str_bytes", "probe_read_user", "probe_read_user_buf", "probe_read_user_str_bytes"),
+        "probe_write_user",
+    )
 )
 _PROGRAM_ARRAYS = ("aya_ebpf::maps::ProgramArray", "aya_ebpf::btf_maps::ProgramArray")
 
@@ -96,5 +115,97 @@ XDP_PASS // it failed
 """,
         fix="Display: move what happens on failure behind the call.",
         source="aya, commit 8edfe49; aya-ebpf 0.2.1, `src/maps/program_array.rs`.",
+    ),
+    Row(
+        "AYA025",
+        "pop-gives-a-result",
+        "`pop` of a kernel-side queue or stack gives a `Result` of an `Option` since aya-ebpf 0.2.",
+        item="Queue::pop, Stack::pop -> Option<T>",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.1",
+        first="0.2.0",
+        replacement="Result<Option<T>, i32>",
+        match=Call("pop", on=_QUEUES, args=0, where=matched_as_option, show="whole"),
+        edits=(after(".unwrap_or(None)", "take an error for none: `.unwrap_or(None)`"),),
+        message="`{type}::pop` gives a `Result<Option<_>, i32>` since aya-ebpf 0.2, not an `Option`",
+        found="Finds `pop()` of a `Queue` or `Stack` that is matched with `Some` or `None`, or asked as an `Option`, "
+        "where "
+        "aya-ebpf is 0.2.0 or newer.",
+        why="It does not compile. An empty queue is no error; that the kernel could not look (`EBUSY`, in an "
+        "interrupt) is.",
+        old="if let Some(job) = JOBS.pop() {",
+        new="if let Ok(Some(job)) = JOBS.pop() {",
+        fix="Safe: `.unwrap_or(None)`, which is what 0.1 did.",
+        source="aya-ebpf 0.1.1 and 0.2.1, `src/maps/queue.rs`, `src/maps/stack.rs`.",
+    ),
+    Row(
+        "AYA026",
+        "helper-error-is-i32",
+        "The error of helpers and map operations is an `i32` since aya-ebpf 0.2, not a `c_long`.",
+        item="Result<_, c_long> of helpers and map operations",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.1",
+        first="0.2.0",
+        replacement="Result<_, i32>",
+        match=Any(
+            Call(
+                *_INT_METHODS, on=(*_INT_MAPS, "aya_ebpf::programs::TracePointContext"), where=long_error, show="whole"
+            ),
+            Call(fn=_INT_HELPERS, where=long_error, show="whole"),
+        ),
+        edits=(int_error,),
+        message="the error of `{name}` is an `i32` since aya-ebpf 0.2, not an `i64` (`c_long`)",
+        found="Finds helpers and map operations whose error is taken for a `c_long` or `i64` where aya-ebpf is 0.2.0 "
+        "or "
+        "newer: by the parameter of a closure, or as the value of a function that returns `Result<_, c_long>`.",
+        why="It does not compile (E0308, E0631). Errors of the kernel are 32 bits wide: until 0.1 some came with the "
+        "upper "
+        "half zero, so that `== -2` was never true. `?` turns the one into the other, and goes on to compile.",
+        old="FLOWS.insert(&key, &1, 0).map_err(|error: c_long| error as u32)?;",
+        new="FLOWS.insert(&key, &1, 0).map_err(|error: i32| error as u32)?;",
+        fix="Safe: the closure's type, or `.map_err(i64::from)` where the function returns it.",
+        source="aya, commit df3da54; aya-ebpf 0.1.1 and 0.2.1, `src/helpers.rs`, `src/maps/`.",
+    ),
+    Row(
+        "AYA351",
+        "registers-by-context",
+        "`PtRegs` is gone: the contexts of probes read arguments themselves.",
+        item="PtRegs",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.1",
+        first="0.2.0",
+        replacement="ProbeContext::arg, RetProbeContext::ret",
+        match=Name(("aya_ebpf::PtRegs",)),
+        edits=(drop_import(), display("ask the context: `ctx.arg(n)`, `ctx.ret()`")),
+        message="`PtRegs` does not exist since aya-ebpf 0.2, `ProbeContext::arg` reads the registers",
+        found="Finds `aya_ebpf::PtRegs` where aya-ebpf is 0.2.0 or newer.",
+        why="It does not compile (E0432).",
+        old="let path: *const u8 = PtRegs::new(ctx.regs).arg(0).ok_or(1u32)?;",
+        new="let path: *const u8 = ctx.arg(0).ok_or(1u32)?;",
+        fix="Safe for an import that nothing uses, else display.",
+        source="aya-ebpf 0.1.1 and 0.2.1, `src/args.rs`.",
+    ),
+    Row(
+        "AYA352",
+        "generated-helpers-renamed",
+        "`helpers::gen` became `helpers::generated`: `gen` is a keyword of Rust 2024.",
+        item="helpers::gen",
+        side="kernel",
+        crate="aya-ebpf",
+        last="0.1.1",
+        first="0.2.0",
+        replacement="helpers::generated",
+        match=Module("aya_ebpf::helpers::gen", "generated"),
+        edits=(rename(),),
+        message="`helpers::gen` is called `helpers::generated` since aya-ebpf 0.2",
+        found="Finds `aya_ebpf::helpers::gen` where aya-ebpf is 0.2.0 or newer.",
+        why="It does not compile.",
+        old="use aya_ebpf::helpers::gen::bpf_get_smp_processor_id;",
+        new="use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;",
+        fix="Safe: the same module.",
+        source="aya-ebpf 0.1.1 and 0.2.1, `src/helpers.rs`.",
     ),
 )

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import (
-    after,
-    append,
-    as_method,
-    bare,
-    borrow_receiver,
-    display,
-    only,
-    unwrap_generic,
-)
+from bpfsmith.rules.moves._edit import after, append, as_method, bare, borrow_receiver, display, only
+from bpfsmith.rules.moves._edit_items import unwrap_generic
 from bpfsmith.rules.moves._match import Call, Name
 from bpfsmith.rules.moves._option import map_data, or_error
 from bpfsmith.rules.moves._table import Row

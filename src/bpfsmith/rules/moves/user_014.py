@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import (
-    before_name,
-    delete_arm,
-    display,
-    drop_import,
-    members,
-    method,
-    only,
-    rename,
-    rewrite,
-)
+from bpfsmith.rules.moves._edit import display, members, method, only, rename, rewrite
+from bpfsmith.rules.moves._edit_items import before_name, delete_arm, drop_import
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Feature, Name, Written
 from bpfsmith.rules.moves._perf import netlink_error, perf_config, perf_scope
 from bpfsmith.rules.moves._table import Row

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import (
-    borrow,
-    c_string,
-    delete_call,
-    display,
-    enclosing,
-    into_if_path,
-    method,
-    wrap,
-)
+from bpfsmith.rules.moves._edit import borrow, c_string, delete_call, display, enclosing, into_if_path, method, wrap
 from bpfsmith.rules.moves._match import Any, Call, Name
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import btf_option, by_values, literal, text_argument

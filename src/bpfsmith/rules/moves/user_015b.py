@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import delete_arm, display, drop_generics, drop_import, insert_in_body, into_if_path
+from bpfsmith.rules.moves._edit import display, into_if_path
+from bpfsmith.rules.moves._edit_items import delete_arm, drop_generics, drop_import, insert_in_body
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Impl, Name, Written
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import argument_path, generic, text_field
