@@ -30,6 +30,11 @@ _USER = {
     "0.13.1": 'aya = { version = "=0.13.1", features = ["async_tokio"] }\naya-log = "=0.2.1"\naya-obj = "=0.2.1"\n',
     "0.14.0": 'aya = "=0.14.0"\naya-log = "=0.3.0"\naya-obj = "=0.3.0"\n',
 }
+# With a compiler of `TOO_NEW` (`tools/dev/new_rust.py`), in `./dev test --full`.
+NEW_USER = {
+    "0.15.0": 'aya = "=0.15.0"\naya-obj = "=0.5.0"\n',
+    "0.16.0": 'aya = "=0.16.0"\naya-log = "=0.4.0"\naya-obj = "=0.6.0"\n',
+}
 _USER_ALL = 'anyhow = "1"\nlibc = "0.2"\nnum_cpus = "1"\n'
 _EBPF = {
     "0.1.1": 'aya-ebpf = "=0.1.1"\naya-log-ebpf = "=0.1.0"\nnetwork-types = "=0.0.7"\n',

@@ -48,6 +48,23 @@ def test_kernel_side() -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.full
+@pytest.mark.toolchain("rust")
+def test_user_side_of_new_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `TOO_NEW` leaves out above, with a compiler of Debian experimental."""
+    import new_rust
+    import rust
+
+    new_rust.install()
+    monkeypatch.setattr(crates, "TOO_NEW", ())
+    monkeypatch.setattr(crates, "_USER", crates.NEW_USER)
+    blocks = [block for page in PAGES for block in crates.blocks(cases(page))]
+    new = [one for one in blocks if one.side == "user" and one.version in crates.NEW_USER]
+    env = {**os.environ, **new_rust.env(), "CARGO_TARGET_DIR": str(_folder("target-new"))}
+    found = crates.check(_folder("new"), "user", new, [str(rust.for_host().cargo)], env)
+    assert not found, "\n".join(found)
+
+
 def test_what_is_not_compiled_is_counted() -> None:
     """The table in README.md: it cannot grow unseen."""
     counted = Counter(block.skipped for block in BLOCKS if block.skipped)
