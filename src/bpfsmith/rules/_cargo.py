@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.scripts import Command
 
-__all__ = ["command_span", "dependency_span", "family", "key_span", "root_text"]
+__all__ = ["command_span", "dependency_span", "family", "key_span", "linked", "other_copies", "root_text"]
 
 
 def root_text(crate: Crate) -> tuple[str, str]:
@@ -77,3 +77,37 @@ def family(project: Project) -> Iterator[tuple[Crate, Dependency]]:
         for one in crate.dependencies:
             if one.package in FAMILY:
                 yield crate, one
+
+
+def linked(project: Project, crate: Crate) -> list[Crate]:
+    """The crates of the project that a crate is linked with; optional ones where a feature is asked for."""
+    by_folder = {one.folder: one for one in project.all_crates}
+    out = [crate]
+    for one in out:
+        for dependency in one.dependencies:
+            other = by_folder.get(dependency.path or "")
+            if dependency.kind == "normal" and not dependency.optional and other is not None and other not in out:
+                out.append(other)
+    return out[1:]
+
+
+def other_copies(project: Project, crate: Crate, package: str) -> Iterator[tuple[Crate, Dependency]]:
+    """The crates linked into `crate` that certainly use a copy of `package` other than its own."""
+    from bpfsmith.rules._sets import minor
+
+    mine, own = crate.version(package), crate.locked(package)
+    for other in linked(project, crate):
+        theirs = other.dependency(package, "normal")
+        if theirs is None or other.broken or (theirs.optional and not _asked_for(project, other)):
+            continue
+        known, locked = other.version(package), other.locked(package)
+        if own is not None and locked is not None and other.lock is crate.lock:
+            if (own.version, own.source) != (locked.version, locked.source):
+                yield other, theirs
+        elif minor(mine) is not None and minor(known) is not None and minor(mine) != minor(known):
+            yield other, theirs
+
+
+def _asked_for(project: Project, crate: Crate) -> bool:
+    """Whether another crate of the project asks for a feature of this one."""
+    return any(one.path == crate.folder and one.features for other in project.all_crates for one in other.dependencies)

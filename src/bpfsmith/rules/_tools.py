@@ -41,8 +41,6 @@ def loads(project: Project, crate: Crate) -> Iterator[tuple[Command, str]]:
 def _is_object(word: str, binaries: set[str]) -> bool:
     """A path to what Cargo builds for BPF, or to a file of that name."""
     folder, _, name = word.rpartition("/")
-    return (
-        "-unknown-none/" in word + "/"
-        and (not name or name in binaries or "*" in name)
-        or (bool(folder) and "target" in folder.split("/") and name in binaries)
+    return ("-unknown-none/" in word + "/" and (not name or name in binaries or "*" in name)) or (
+        bool(folder) and "target" in folder.split("/") and name in binaries
     )

@@ -1,7 +1,7 @@
 """User and kernel side log through different generations of aya-log.
 
 ## What it does
-Compares the locked aya-log of the user crate with the locked aya-log-ebpf of the kernel crate, where both sides
+Compares the aya-log of the user crate with the aya-log-ebpf of the kernel crate, where both sides
 really log.
 
 ## Why is this bad
@@ -71,11 +71,14 @@ class LogGenerationsMixed(SourceRule):
         users = [crate for crate in project.all_crates if crate.role == "user" and _logs(crate, "aya_log")]
         for kernel in project.of_role("kernel"):
             below = kernel.version("aya-log-ebpf")
-            if below is None or not below.exact or not _logs(kernel, "aya_log_ebpf"):
+            if below is None or not _logs(kernel, "aya_log_ebpf"):
                 continue
             for user in users:
                 above = user.version("aya-log")
-                if above is None or not above.exact or above.at_least("0.3.0") == below.at_least("0.2.0"):
+                if above is None:
+                    continue
+                newer = above.at_least("0.3.0") and below.below("0.2.0")
+                if not newer and not (above.below("0.3.0") and below.at_least("0.2.0")):
                     continue
                 yield self.finding(
                     ctx,

@@ -35,6 +35,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import manifest_span
+from bpfsmith.rules._sets import LOGS, minor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-
-# aya-log from this version on -> the aya it requires; the newest entry that fits counts.
-_SETS = (("0.4.0", "0.16"), ("0.3.0", "0.14"), ("0.2.1", "0.13"), ("0.2.0", "0.12"))
+    from bpfsmith.source.versions import VersionRange
 
 
 class AyaLogForAnotherAya(SourceRule):
@@ -56,17 +55,13 @@ class AyaLogForAnotherAya(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for crate in project.crates:
             aya, log = crate.version("aya"), crate.version("aya-log")
-            if aya is None or log is None or not aya.exact or not log.exact:
+            have = minor(aya)
+            if aya is None or log is None or have not in LOGS:
                 continue
-            wanted = next((required for since, required in _SETS if log.at_least(since)), None)
-            if wanted is None or log.at_least("0.5.0"):
+            fitting = LOGS[have]
+            made_for = _made_for(log)
+            if made_for is None or made_for == have:
                 continue
-            major, minor = wanted.split(".")
-            if aya.at_least(wanted) and aya.below(f"{major}.{int(minor) + 1}"):
-                continue
-            fitting = next((since for since, required in _SETS if aya.at_least(required)), None)
-            if fitting is not None and aya.at_least("0.15.0") and aya.below("0.16.0"):
-                fitting = None
             help_ = (
                 f"use aya-log {fitting} with aya {aya}"
                 if fitting
@@ -74,10 +69,23 @@ class AyaLogForAnotherAya(SourceRule):
             )
             yield self.finding(
                 ctx,
-                f"aya-log {log} is made for aya {wanted}, not for {aya}",
+                f"aya-log {log} is made for aya {made_for[0]}.{made_for[1]}, not for {aya}",
                 span=manifest_span(ctx, crate, "aya-log"),
                 fixes=[Fix("display", help_)],
             )
+
+
+def _made_for(log: VersionRange) -> tuple[int, int] | None:
+    """The aya that all of these aya-logs require; None when they differ, or are newer than what is known."""
+    found = {aya for aya, since in LOGS.items() if since is not None and log.may_reach(since, _next(since))}
+    return found.pop() if len(found) == 1 and not log.at_least("0.5.0") else None
+
+
+def _next(since: str) -> str:
+    """Where the aya-logs for the following aya begin."""
+    starts = [one for one in LOGS.values() if one is not None]
+    at = starts.index(since) + 1
+    return starts[at] if at < len(starts) else "0.5.0"
 
 
 RULE = AyaLogForAnotherAya()

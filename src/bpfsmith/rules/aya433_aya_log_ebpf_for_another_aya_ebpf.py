@@ -1,10 +1,11 @@
 """`aya-log-ebpf` belongs to another release of `aya-ebpf`.
 
 ## What it does
-Compares the locked versions of aya-ebpf and aya-log-ebpf in each kernel crate.
+Compares the versions of aya-ebpf and aya-log-ebpf in each kernel crate, and its aya-ebpf with that of the project's
+crates that are linked into it.
 
 ## Why is this bad
-Each aya-log-ebpf is made for one aya-ebpf. With another one the kernel crate contains aya-ebpf twice; it compiles,
+Each aya-log-ebpf is made for one aya-ebpf. With another one the object contains aya-ebpf twice; it compiles,
 and bpf-linker stops with "Linking globals named 'memcpy': symbol multiply defined!".
 
 ## Example
@@ -33,7 +34,9 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._cargo import dependency_span, other_copies
 from bpfsmith.rules._rust import manifest_span
+from bpfsmith.rules._sets import minor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
 
 
@@ -51,16 +55,26 @@ class AyaLogEbpfForAnotherAyaEbpf(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for crate in project.of_role("kernel"):
-            ebpf, log = crate.version("aya-ebpf"), crate.version("aya-log-ebpf")
-            if ebpf is None or log is None or not ebpf.exact or not log.exact or ebpf.low[:2] == log.low[:2]:
-                continue
-            if max(ebpf.low, log.low) >= (0, 4, 0):
-                continue  # newer than what this rule knows
+            yield from self._shared(project, crate, ctx)
+            ebpf, log = minor(crate.version("aya-ebpf")), minor(crate.version("aya-log-ebpf"))
+            if ebpf is None or log is None or ebpf == log or max(ebpf, log) >= (0, 4):
+                continue  # from 0.4 on: newer than what this rule knows
             yield self.finding(
                 ctx,
-                f"aya-log-ebpf {log} is made for aya-ebpf {log.low[0]}.{log.low[1]}, not for {ebpf}",
+                f"aya-log-ebpf {crate.version('aya-log-ebpf')} is made for aya-ebpf {log[0]}.{log[1]},"
+                f" not for {crate.version('aya-ebpf')}",
                 span=manifest_span(ctx, crate, "aya-log-ebpf"),
-                fixes=[Fix("display", f"use aya-log-ebpf {ebpf.low[0]}.{ebpf.low[1]}")],
+                fixes=[Fix("display", f"use aya-log-ebpf {ebpf[0]}.{ebpf[1]}")],
+            )
+
+    def _shared(self, project: Project, crate: Crate, ctx: CheckContext) -> Iterator[Finding]:
+        for other, theirs in other_copies(project, crate, "aya-ebpf"):
+            yield self.finding(
+                ctx,
+                f"`{other.name}` brings aya-ebpf {other.version('aya-ebpf')} into `{crate.name}`, which uses"
+                f" {crate.version('aya-ebpf')}: two copies do not link",
+                span=dependency_span(ctx, other, theirs),
+                fixes=[Fix("display", "name the version once, in `[workspace.dependencies]`")],
             )
 
 

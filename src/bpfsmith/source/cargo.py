@@ -80,13 +80,15 @@ def _strings(value: object) -> list[str]:
 class Crate:
     """One package of a project. `role`: kernel, user, common or other; `files` are its parsed sources.
 
-    `workspace` is the folder of its workspace (its own without one), `profiles`, `patches` and `lock` are that one's.
+    `workspace` is the folder of its workspace (its own without one), `space` its manifest; `profiles`, `patches` and
+    `lock` are that one's.
     `broken`: parts of its manifest could not be read.
     """
 
     __slots__ = (
         "broken", "build_rs", "data", "dependencies", "edition", "features", "files", "folder", "lock", "manifest",
-        "manifest_text", "name", "number", "patches", "profiles", "project", "role", "rust_version", "workspace",
+        "manifest_text", "name", "number", "patches", "profiles", "project", "role", "rust_version", "space",
+        "workspace",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +99,7 @@ class Crate:
         self.data = data
         self.workspace = workspace
         self.lock = lock
+        self.space = workspace_data
         self.broken = False
         package = _table(data.get("package"))
         inherited = _table(_table(workspace_data.get("workspace")).get("package"))

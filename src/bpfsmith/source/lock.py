@@ -75,7 +75,8 @@ class Lock:
             version, _, source = rest.partition(" ")
             many = [one for one in many if one.version == version]
             if source and len(many) > 1:
-                many = [one for one in many if f"({one.source or ''})" == source.partition("#")[0] + ")"] or many
+                wanted = source.strip("()").partition("#")[0]
+                many = [one for one in many if (one.source or "").partition("#")[0] == wanted] or many
         return many
 
 

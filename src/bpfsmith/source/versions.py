@@ -95,6 +95,10 @@ class VersionRange:
         found = parse_version(version)
         return found is not None and self.low <= found and (found <= self.high if self.exact else found < self.high)
 
+    def may_reach(self, low: str, high: str) -> bool:
+        """Whether some version of it lies in [`low`, `high`)."""
+        return not self.below(low) and not self.at_least(high)
+
 
 def _caret(version: Version, given: int) -> Version:
     major, minor, patch = version
