@@ -33,6 +33,7 @@ def check(
     unsafe_fixes: bool = False,
     diff: bool = False,
     preview: bool = False,
+    cache: bool = False,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
@@ -47,42 +48,56 @@ def check(
     only; the report is about what is left, and `Report.mended` says what was done. `diff` says what would be done, as
     `Report.mended.diff`, and writes nothing.
 
+    `cache`: what an earlier call in another process found is taken when nothing it looked at has changed since; it must
+    be the first check of this process.
+
     Raises `InputError` when the arguments or the configuration cannot be used at all; a single bad file is in
     `Report.errors` instead, and the others are still checked.
     """
     from os import PathLike, fspath
 
-    from bpfsmith.check.engine import Options, run
     from bpfsmith.model.errors import InputError
-    from bpfsmith.model.kernels import KernelSet
 
     listed = _paths("paths", paths)
     _words("select", select)
     _words("ignore", ignore)
     _words("loaders", loaders)
-    if kernels is not None and not isinstance(kernels, str | KernelSet):
-        raise InputError(f"`kernels=` is {kernels!r:.60}", hint="give a set such as `5.10..`")
+    if kernels is not None and not isinstance(kernels, str):
+        from bpfsmith.model.kernels import KernelSet
+
+        if not isinstance(kernels, KernelSet):
+            raise InputError(f"`kernels=` is {kernels!r:.60}", hint="give a set such as `5.10..`")
     for name, value in (("config", config), ("baseline", baseline)):
         if value is not None and not isinstance(value, str | PathLike):
             raise InputError(f"`{name}=` is {value!r:.60}", hint="give the path of a file")
-    options = Options(
-        kernels=kernels,
-        select=None if select is None else _listed(select),
-        ignore=_listed(ignore),
-        loaders=None if loaders is None else _listed(loaders),
-        btf=tuple(_paths("btf", () if btf is None else btf)),
-        build=build,
-        fail_on=fail_on,
-        config=None if config is None else fspath(config),
-        baseline=None if baseline is None else fspath(baseline),
-        prove=prove,
-        preview=preview,
-    )
-    if not fix and not diff:
-        return run(listed, options)
-    from bpfsmith.check.fix import SAFE, UNSAFE, mend
+    asked: dict[str, Any] = {
+        "kernels": kernels,
+        "select": None if select is None else _listed(select),
+        "ignore": _listed(ignore),
+        "loaders": None if loaders is None else _listed(loaders),
+        "btf": tuple(_paths("btf", () if btf is None else btf)),
+        "build": build,
+        "fail_on": fail_on,
+        "config": None if config is None else fspath(config),
+        "baseline": None if baseline is None else fspath(baseline),
+        "prove": prove,
+        "preview": preview,
+    }
 
-    return mend(lambda: run(listed, options), UNSAFE if unsafe_fixes else SAFE, write=not diff)
+    def work() -> Report:
+        from bpfsmith.check.engine import Options, run
+
+        return run(listed, Options(**asked))
+
+    if fix or diff:
+        from bpfsmith.check.fix import SAFE, UNSAFE, mend
+
+        return mend(work, UNSAFE if unsafe_fixes else SAFE, write=not diff)
+    if cache and not build and not prove and (kernels is None or isinstance(kernels, str)):
+        from bpfsmith.check.cache import through
+
+        return through((*listed, *asked.items()), work)
+    return work()
 
 
 def _paths(name: str, told: object) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith import rules
+from bpfsmith.check.cache import saw
 from bpfsmith.check.config import LOADERS, Config, find_config, load_config
 from bpfsmith.check.inputs import Input, resolve
 from bpfsmith.check.merge import merge, without_baseline
@@ -96,6 +97,7 @@ class _Run:
         self.bars: list[str] = []  # `fail-on` of each input's configuration
         self._configs: dict[str | None, Config] = {}
         self._found: dict[str, str | None] = {}
+        self._real: dict[str, str] = {}
         self._kernels: list[Kernel] | None = None
 
     def config_path(self, path: str) -> str | None:
@@ -112,10 +114,21 @@ class _Run:
             self._configs[found] = load_config(found) if found else Config()
         return self._configs[found]
 
+    def real(self, path: str) -> str:
+        """A file's real path; its folder's is asked for once."""
+        folder, name = os.path.split(path)
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], name)
+
     def kernels(self) -> list[Kernel]:
         if self._kernels is None:
             from bpfsmith.read import read_kernel
 
+            for path in self.options.btf:
+                saw(path)
             self._kernels = [read_kernel(path) for path in self.options.btf]
         return self._kernels
 
@@ -335,6 +348,7 @@ class _Pass:
                 state.errors.append(read)
                 continue
             state.files.add(os.path.realpath(path))
+            saw(path)
             try:
                 yield from self._object(read, chosen)
             except Exception as error:
@@ -421,7 +435,7 @@ class _Pass:
                 yield from self._guarded(rule, rule.check, project, self.input.path)
         codes = {entry.code for entry in entries}
         for path in source_paths(project):
-            state.files.add(os.path.realpath(path))
+            state.files.add(state.real(path))
             state.ran.setdefault(state.sources.shown(path), set()).update(codes)
         for crate in project.crates:
             state.ran.setdefault(state.sources.shown(crate.manifest), set()).update(codes)

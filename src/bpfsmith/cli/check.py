@@ -55,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prove", action="store_true", help="have real kernels judge the programs, and hold the report against them"
     )
+    parser.add_argument("--no-cache", action="store_true", help="neither take nor keep what an earlier check found")
     add_color(parser)
 
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         unsafe_fixes=args.unsafe_fixes,
         diff=args.diff,
         preview=args.preview,
+        cache=not args.no_cache,
     )
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:
