@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["field_types", "generic_argument", "typed"]
+__all__ = ["field_types", "generic_argument", "named_type", "typed"]
 
 _DEPTH = 16
 _WRAPPERS = frozenset({"Result", "Option", "NonNull", "MaybeUninit", "ManuallyDrop", "RingBufEntry"})
@@ -49,9 +49,9 @@ def typed(expr: Expr | None, depth: int = 0) -> str | None:  # noqa: PLR0911, PL
     if kind == "block":
         return typed(expr.tail, depth + 1) if not expr.fields[0] & ~1 else None
     if kind == "cast":
-        return _named(expr.file, expr.cast_type, expr.item) or typed(expr.inner, depth + 1)
+        return named_type(expr.file, expr.cast_type, expr.item) or typed(expr.inner, depth + 1)
     if kind == "struct":
-        return _named(expr.file, expr.path, expr.item)
+        return named_type(expr.file, expr.path, expr.item)
     if kind == "path":
         return _of_path(expr, depth)
     if kind == "field":
@@ -60,7 +60,7 @@ def typed(expr: Expr | None, depth: int = 0) -> str | None:  # noqa: PLR0911, PL
         return _of_call(expr, depth)
     if kind == "method":
         if expr.name in ("load", "cast") and expr.fields[5] > expr.fields[4]:
-            return _named(expr.file, generic_argument(expr), expr.item)
+            return named_type(expr.file, generic_argument(expr), expr.item)
         if expr.name in _SAME:
             return typed(expr.receiver, depth + 1)
         if expr.name in ("src_addr", "dst_addr") and not expr.args:
@@ -90,18 +90,19 @@ def field_types(file: SourceFile, path: str) -> dict[str, str]:
     return {field.name: field.type for field in item.params}
 
 
-def _named(file: SourceFile, text: str, item: Item | None, depth: int = 0) -> str | None:
+def named_type(file: SourceFile, text: str, item: Item | None, depth: int = 0) -> str | None:
+    """The struct that a type's text names, through pointers, references and the usual wrappers."""
     parsed = parse_type(text)
     if parsed is None or depth > _DEPTH:
         return None
     head, args, _ = parsed
     if head.rpartition("::")[2] in _WRAPPERS and args:
-        return _named(file, args[0], item, depth + 1)
+        return named_type(file, args[0], item, depth + 1)
     path = resolve(file, head, item)
     if path is not None and path.startswith("crate::"):
         alias = item_of(file, path)
         if alias is not None and alias.kind == "type" and not alias.generic:
-            return _named(alias.file, alias.type, alias, depth + 1)
+            return named_type(alias.file, alias.type, alias, depth + 1)
     return path
 
 
@@ -110,7 +111,7 @@ def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one retur
         found = binding(expr)
         if found is not None:
             if found.type:
-                return _named(expr.file, found.type, expr.item)
+                return named_type(expr.file, found.type, expr.item)
             let = found.let
             if let is None:
                 return _of_condition(expr, depth)
@@ -118,13 +119,13 @@ def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one retur
             if found.kind == "pattern" and plain.rstrip(") ") != expr.path:
                 return None
             if let.type:
-                return _named(expr.file, let.type, expr.item)
+                return named_type(expr.file, let.type, expr.item)
             return typed(let.init, depth + 1)
     path = resolve(expr.file, expr.path, expr.item)
     item = item_of(expr.file, path) if path is not None and path.startswith("crate::") else None
     if item is None or item.kind not in ("static", "const"):
         return None
-    return _named(item.file, item.type, item)
+    return named_type(item.file, item.type, item)
 
 
 def _of_condition(expr: Expr, depth: int) -> str | None:
@@ -177,7 +178,7 @@ def _of_field(expr: Expr, depth: int) -> str | None:
     if owner.startswith("crate::"):
         item = item_of(expr.file, owner)
         text = field_types(expr.file, owner).get(expr.name)
-        return _named(item.file, text, item) if text and item is not None else None
+        return named_type(item.file, text, item) if text and item is not None else None
     return None
 
 
@@ -198,8 +199,8 @@ def _of_call(expr: Expr, depth: int) -> str | None:
     if item.generic:
         wanted = _single_generic(item)
         given = generic_argument(callee)
-        return _named(callee.file, given, callee.item) if wanted and given else None
-    return _named(item.file, item.type, item)
+        return named_type(callee.file, given, callee.item) if wanted and given else None
+    return named_type(item.file, item.type, item)
 
 
 def _single_generic(item: Item) -> bool:

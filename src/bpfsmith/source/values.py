@@ -25,6 +25,8 @@ _DEPTH = 24
 _CALLS = 3  # functions followed into functions
 _WIDTHS = {"u8": 8, "i8": 8, "u16": 16, "i16": 16, "u32": 32, "i32": 32, "u64": 64, "i64": 64, "u128": 128, "i128": 128}
 _WIDTHS |= {"usize": 64, "isize": 64}
+_LENGTHS = {"eth::EthHdr::LEN": 14, "ip::Ipv4Hdr::LEN": 20, "ip::Ipv6Hdr::LEN": 40}
+_LENGTHS |= {"tcp::TcpHdr::LEN": 20, "udp::UdpHdr::LEN": 8}
 _SWAPS = frozenset({"from_be", "to_be", "swap_bytes"})
 _SAME = frozenset({"clone", "copied", "cloned", "into", "to_owned", "unwrap_unchecked", "read", "read_unaligned"})
 
@@ -113,6 +115,8 @@ def constant(expr: Expr | None, depth: int = 0) -> int | None:  # noqa: PLR0911 
             plain = local.kind == "let" and let is not None and not let.pattern.startswith("mut ")
             return constant(let.init, depth + 1) if plain and let is not None else None
     path = resolve(expr.file, expr.path, expr.item)
+    if path is not None and path.startswith("network_types::"):
+        return _LENGTHS.get(path.removeprefix("network_types::"))
     item = item_of(expr.file, path) if path is not None and path.startswith("crate::") else None
     return constant(item.expr, depth + 1) if item is not None and item.kind == "const" else None
 

@@ -1,0 +1,108 @@
+"""Where kernel code reads TCP, UDP and ICMP headers, and how it finds them."""
+
+from __future__ import annotations
+
+from bpfsmith.source._typed import named_type, typed
+from bpfsmith.source.names import resolve
+from bpfsmith.source.types import binding, item_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.source.rust import Expr, Item, SourceFile
+
+__all__ = ["HeaderRead", "fixed_length", "header_reads"]
+
+_WORDS = ("TcpHdr", "UdpHdr", "IcmpHdr")
+_HEADERS = {
+    "network_types::tcp::TcpHdr": "TCP",
+    "network_types::udp::UdpHdr": "UDP",
+    "network_types::icmp::IcmpHdr": "ICMP",
+}
+
+
+class HeaderRead:
+    """One read: `name` of the protocol, the call that reads, its offset."""
+
+    __slots__ = ("call", "name", "offset")
+
+    def __init__(self, call: Expr, name: str, offset: Expr) -> None:
+        self.call = call
+        self.name = name
+        self.offset = offset
+
+
+def header_reads(file: SourceFile) -> Iterator[HeaderRead]:
+    """`ptr_at::<TcpHdr>(&ctx, offset)?`, `ctx.load(offset)?` and their kin; the type may stand at the `let`."""
+    if not file.has(*_WORDS):
+        return
+    for kind in ("call", "method"):
+        for call in file.of_kind(kind):
+            args = call.args
+            if kind == "method" and (call.name != "load" or len(args) != 1):
+                continue
+            if kind == "call" and (len(args) != 2 or call.callee is None or call.callee.kind != "path"):
+                continue
+            path = typed(call) or _annotated(call)
+            name = _HEADERS.get(path) if path is not None else None
+            if name is not None and not file.in_test(call.item):
+                yield HeaderRead(call, name, args[-1])
+
+
+def _annotated(call: Expr) -> str | None:
+    """The type of the `let` that takes what a generic function gives."""
+    at = call
+    while at.parent is not None and (
+        at.parent.kind in ("try", "paren", "block") or (at.parent.kind == "method" and at.parent.receiver == at)
+    ):
+        if at.parent.kind == "block" and at.parent.tail != at:
+            break
+        at = at.parent
+    block = at.parent
+    if block is None or block.kind != "block":
+        return None
+    let = next((one for one in block.lets if one.init == at), None)
+    if let is None or not let.type:
+        return None
+    if call.kind == "call" and not _generic(call):
+        return None
+    return named_type(call.file, let.type, call.item)
+
+
+def _generic(call: Expr) -> bool:
+    callee = call.callee
+    path = resolve(call.file, callee.path, call.item) if callee is not None else None
+    item = item_of(call.file, path) if path is not None and path.startswith("crate::") else None
+    return item is not None and item.kind == "fn" and item.generic
+
+
+def fixed_length(offset: Expr, depth: int = 0) -> Expr | None:
+    """`Ipv4Hdr::LEN`, or its `size_of`, in what an offset is made of; None where something else may be in it."""
+    if depth > 8:
+        return None
+    found = None
+    for one in offset.within():
+        if one.kind == "path":
+            path = resolve(one.file, one.path, one.item)
+            if path == "network_types::ip::Ipv4Hdr::LEN" or (one.path.endswith("size_of") and "Ipv4Hdr" in one.text):
+                found = one
+                continue
+            given = _given(one, path)
+            if given is None:
+                continue
+            inner = fixed_length(given, depth + 1)
+            found = found or inner
+    return found
+
+
+def _given(path: Expr, absolute: str | None) -> Expr | None:
+    if "::" not in path.path:
+        local = binding(path)
+        if local is not None:
+            plain = local.kind == "let" and local.let is not None and not local.let.pattern.startswith("mut ")
+            return local.let.init if plain and local.let is not None else None
+    item: Item | None = None
+    if absolute is not None and absolute.startswith("crate::"):
+        item = item_of(path.file, absolute)
+    return item.expr if item is not None and item.kind == "const" else None

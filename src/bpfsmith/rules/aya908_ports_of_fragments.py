@@ -1,0 +1,99 @@
+"""Ports are read from every packet, also from fragments that have none.
+
+## What it does
+Finds, in crates with only XDP and TC programs that drop, send or redirect, TCP and UDP headers read behind an IPv4
+header where no file of the crate ever looks at the fragment offset.
+
+## Why is this bad
+Only the first fragment of a datagram has the TCP or UDP header. In the others the same bytes are data: the program
+takes them for ports, drops what it should not, or lets through what it should stop, and sends the fragments of one
+datagram to different backends.
+
+## Example
+```rust
+let udp: *const UdpHdr = ptr_at(&ctx, EthHdr::LEN + length)?;
+if u16::from_be(unsafe { (*udp).dest }) == 53 {
+    return Ok(xdp_action::XDP_DROP);
+}
+```
+
+## Use instead
+```rust
+if u16::from_be(unsafe { (*ip).frag_off }) & 0x1fff != 0 {
+    return Ok(xdp_action::XDP_PASS); // a later fragment: no ports here
+}
+```
+
+## Fix
+Display: decide what happens to fragments before the header is read.
+
+## Kernels
+All. `ping -s 3000` sends fragments.
+
+## Source
+RFC 791, section 3.2 (fragmentation); XDP and TC ingress see packets before the kernel puts them together.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._headers import header_reads
+from bpfsmith.rules._rust import covered, kernel_files, programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+
+_RAW = frozenset({"xdp", "classifier", "tc"})
+_FRAGMENTS = ("frag_off", "frags", "frag_offset", "frag_flags", "is_fragment", "fragment_offset", "is_frag")
+_ACTS = (
+    "XDP_DROP",
+    "XDP_TX",
+    "XDP_REDIRECT",
+    "TC_ACT_SHOT",
+    "TC_ACT_REDIRECT",
+    "TC_ACT_STOLEN",
+    "bpf_redirect",
+    "redirect",
+)
+
+
+class PortsOfFragments(SourceRule):
+    severity = "note"
+    group = "meaning"
+    phase = "silent"
+    words = ("Ipv4Hdr",)
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in kernel_files(project):
+            crate = file.crate
+            if crate is None or not file.has("Ipv4Hdr") or not file.has("TcpHdr", "UdpHdr"):
+                continue
+            if any(other.has(*_FRAGMENTS) for other in crate.files) or not any(
+                other.has(*_ACTS) for other in crate.files
+            ):
+                continue
+            kinds = {macro for other in crate.files for _, macro, _ in programs(other)}
+            if not kinds or not kinds <= _RAW:
+                continue
+            told: set[int] = set()
+            for one in header_reads(file):
+                item = one.call.item
+                if item is None or item.id in told or one.name == "ICMP":
+                    continue
+                told.add(item.id)
+                yield self.finding(
+                    ctx,
+                    f"the {one.name} header is read from every packet: a later fragment has none, its data is taken "
+                    "for ports",
+                    span=covered(ctx, one.call),
+                    fixes=[Fix("display", "look at the fragment offset before: `u16::from_be(frag_off) & 0x1fff`")],
+                )
+
+
+RULE = PortsOfFragments()

@@ -1,0 +1,194 @@
+"""A value that all processors share is read, changed and written back, and not atomically.
+
+## What it does
+Finds `*pointer += 1` (and fields, and `*p = *p + 1`) through `get_ptr_mut` of an `Array`, `HashMap` or `LruHashMap`,
+and a value copied out of such a map, changed and `insert`ed again, in network programs. Per-CPU maps, atomics, and
+keys that belong to one thread or processor (`pid`, `bpf_get_current_pid_tgid`, `bpf_get_smp_processor_id`, a cookie)
+are left out.
+
+## Why is this bad
+Packets are handled on all processors at once. Two of them read 7, both write 8: an event is lost, the more the busier
+the machine is. A limit that is counted so lets more through than it says.
+
+## Example
+```rust
+if let Some(count) = PACKETS.get_ptr_mut(0) {
+    unsafe { *count += 1 };
+}
+```
+
+## Use instead
+```rust
+#[map]
+static PACKETS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+```
+
+## Fix
+Display: a per-CPU map, whose values user space adds up; an atomic addition where all must see one value.
+
+## Kernels
+All. Atomic additions since 3.18, with their result since 5.12.
+
+## Source
+Linux, `Documentation/bpf/map_array.rst` ("per-CPU"), `kernel/bpf/arraymap.c`; XDP runs in the softirq of each queue.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix, Label
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._meaning import SHARED, kernel_map, same_key
+from bpfsmith.rules._rust import covered, kernel_files, programs
+from bpfsmith.source.types import binding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr, SourceFile
+
+_PACKETS = frozenset({"xdp", "classifier", "tc", "cgroup_skb", "socket_filter", "sk_skb", "sk_msg", "stream_parser"})
+_ADDS = frozenset({"+=", "-=", "|=", "&=", "^="})
+_OWN = ("pid", "tid", "tgid", "cookie", "cpu", "processor", "task")
+
+
+def _pointer(expr: Expr | None) -> Expr | None:
+    """The local a place is reached through: `*p`, `(*p).f`, `p.f`."""
+    while expr is not None and expr.kind in ("field", "paren", "unary", "index"):
+        expr = expr.receiver if expr.kind in ("field", "index") else expr.inner
+    return expr if expr is not None and expr.kind == "path" and "::" not in expr.path else None
+
+
+def _lookup(path: Expr) -> Expr | None:
+    """The `get_ptr_mut` that gave a local its pointer."""
+    found = binding(path)
+    if found is None:
+        return None
+    made: Expr | None = None
+    if found.let is not None:
+        made = found.let.init
+    elif found.scope is not None and found.scope.kind in ("if", "while"):
+        condition = found.scope.expr_of_condition()
+        lets = [one for one in condition.within() if one.kind == "let"] if condition is not None else []
+        made = next((one.inner for one in lets if one.fields[2] == [path.path]), None)
+    elif found.scope is not None and found.scope.kind == "match":
+        made = found.scope.file.expr(found.scope.fields[0])
+    depth = 0
+    while made is not None and depth < 12:
+        if made.kind in ("try", "paren", "ref", "unary"):
+            made = made.inner
+        elif made.kind == "block":
+            made = made.tail
+        elif made.kind == "method" and made.name in ("ok_or", "ok_or_else", "unwrap", "as_mut", "unwrap_unchecked"):
+            made = made.receiver
+        else:
+            break
+        depth += 1
+    return made if made is not None and made.kind == "method" and made.name == "get_ptr_mut" else None
+
+
+def _own(key: Expr) -> bool:
+    """A key that is one thread's, socket's or processor's."""
+    for one in key.within():
+        text = (one.path if one.kind == "path" else one.name).lower()
+        if any(word in text for word in _OWN):
+            return True
+        if one.kind == "path" and "::" not in one.path:
+            found = binding(one)
+            init = found.let.init if found is not None and found.let is not None else None
+            if init is not None and any(word in init.text.lower() for word in _OWN):
+                return True
+    return False
+
+
+class ReadModifyWrite(SourceRule):
+    severity = "warning"
+    group = "meaning"
+    phase = "silent"
+    words = ("get_ptr_mut", "insert")
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in kernel_files(project):
+            if not file.has("get_ptr_mut", "insert"):
+                continue
+            network = (
+                {macro for crate_file in file.crate.files for _, macro, _ in programs(crate_file)}
+                if file.crate
+                else set()
+            )
+            if not network or not network <= _PACKETS:
+                continue
+            yield from self._added(ctx, file)
+            yield from self._inserted(ctx, file)
+
+    def _added(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+        if not file.has("get_ptr_mut"):
+            return
+        told: set[int] = set()
+        for expr in file.of_kind("binary"):
+            left, right = expr.operands
+            if left is None or right is None or left.kind not in ("unary", "field", "paren", "index"):
+                continue
+            if expr.op not in _ADDS and not (expr.op == "=" and self._again(left, right)):
+                continue
+            path = _pointer(left)
+            lookup = _lookup(path) if path is not None else None
+            if lookup is None or lookup.id in told or not lookup.args or file.in_test(expr.item):
+                continue
+            found = kernel_map(lookup)
+            if found is None or found[1] not in SHARED or _own(lookup.args[0]):
+                continue
+            told.add(lookup.id)
+            yield self._told(ctx, expr, lookup, found[0])
+
+    @staticmethod
+    def _again(left: Expr, right: Expr) -> bool:
+        """`*p = *p + 1`, `*p = (*p).wrapping_add(1)`."""
+        place = "".join(left.text.split())
+        return any("".join(one.text.split()) == place for one in right.within() if one.kind == left.kind)
+
+    def _inserted(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+        for call in file.methods("insert"):
+            found = kernel_map(call)
+            if found is None or found[1] not in SHARED or len(call.args) != 3 or _own(call.args[0]):
+                continue
+            value = call.args[1]
+            while value.kind in ("ref", "paren") and value.inner is not None:
+                value = value.inner
+            made = self._copied(value)
+            if made is None or not made.args or file.in_test(call.item):
+                continue
+            owner = kernel_map(made)
+            if owner is not None and owner[0] == found[0] and same_key(made.args[0], call.args[0]):
+                yield self._told(ctx, call, made, found[0])
+
+    @staticmethod
+    def _copied(value: Expr) -> Expr | None:
+        """The lookup whose value a local (or `local + 1`) is a copy of."""
+        bases = [value] if value.kind == "path" else [one for one in value.operands if one is not None]
+        for base in bases:
+            found = binding(base) if base.kind == "path" and "::" not in base.path else None
+            let = found.let if found is not None and found.kind == "let" else None
+            if let is None or let.init is None:
+                continue
+            if value.kind == "path" and not let.pattern.startswith("mut "):
+                continue
+            lookups = [one for one in let.init.within() if one.kind == "method" and one.name in ("get", "get_ptr")]
+            if len(lookups) == 1:
+                return lookups[0]
+        return None
+
+    def _told(self, ctx: CheckContext, expr: Expr, lookup: Expr, name: str) -> Finding:
+        return self.finding(
+            ctx,
+            f"all processors share the values of `{name}`: read, changed and written back here, updates are lost",
+            span=covered(ctx, expr),
+            labels=[Label(covered(ctx, lookup), "looked up here")],
+            fixes=[Fix("display", "use a per-CPU map and add up in user space, or an atomic addition")],
+        )
+
+
+RULE = ReadModifyWrite()
