@@ -39,12 +39,9 @@ def written(made: KernelMap) -> list[tuple[Expr, Layout]] | None:
     out = []
     for call in calls:
         found: Layout | None = None
-        if (
-            call.name in ("reserve_bytes", "query", "read_value", "output_at_index")
-            or made.kind == "PerfEventByteArray"
-        ):
-            if call.name in ("query", "read_value"):
-                continue
+        if call.name in ("query", "read_value"):
+            continue
+        if call.name in ("reserve_bytes", "output_at_index") or made.kind == "PerfEventByteArray":
             return None
         generics = call.file.text[call.fields[4] : call.fields[5]].strip(":<> \n")
         if call.name in ("reserve", "reserve_untyped") and generics:
@@ -140,12 +137,7 @@ def _taken(expr: Expr, depth: int) -> Iterator[Read]:
         index = parent.args.index(at)
         if function is not None and index < len(function.params) and not function.generic:
             param = function.params[index]
-            if param.name and param.type.replace(" ", "") in (
-                "&[u8]",
-                "RingBufItem",
-                "RingBufItem<'_>",
-                "&RingBufItem",
-            ):
+            if param.name and param.type.replace(" ", "").replace("'_", "") in _RECORDS:
                 for use in param_uses(function, param.name):
                     yield from _taken(use, depth + 1)
         return
