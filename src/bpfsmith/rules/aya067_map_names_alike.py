@@ -1,7 +1,8 @@
 """Maps have names that are the same in the kernel.
 
 ## What it does
-Finds maps of one kernel crate whose names agree in the first 15 characters.
+Finds maps of one kernel crate whose names agree in the first 15 characters, as long as no
+object is built: then the object is looked at (OBJ018).
 
 ## Why is this bad
 The kernel keeps 15 characters of a map's name. Aya finds maps by their full name in the object, but `bpftool map`, a
@@ -59,6 +60,8 @@ class MapNamesAlike(SourceRule):
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        if project.objects:
+            return  # what is built is looked at itself
         alike: dict[tuple[str, str], list[tuple[SourceFile, Item]]] = {}
         for file in kernel_files(project):
             for item, attr in maps(file):
