@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.rules.moves._table import Hit
 
-__all__ = ["netlink_error", "perf_config", "perf_scope"]
+__all__ = ["CONSTANTS", "netlink_error", "perf_config", "perf_scope"]
 
 _TYPES = {"Software": ("SW", "SoftwareEvent"), "Hardware": ("HW", "HardwareEvent")}
 _EVENTS = {
@@ -26,6 +26,7 @@ _EVENTS = {
         *("BUS_CYCLES", "STALLED_CYCLES_FRONTEND", "STALLED_CYCLES_BACKEND", "REF_CPU_CYCLES"),
     ),
 }
+CONSTANTS = tuple(f"{kind}_{name}" for kind, names in _EVENTS.items() for name in names)
 
 
 def perf_config(hit: Hit, ctx: CheckContext) -> Fix | None:

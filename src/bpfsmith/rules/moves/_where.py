@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.rules._rust import by_value, is_text
-from bpfsmith.source.names import resolve
+from bpfsmith.source.names import canonical, resolve
 from bpfsmith.source.types import binding, mentions, split_args, type_of
 
 TYPE_CHECKING = False
@@ -42,6 +42,8 @@ __all__ = [
     "questioned",
     "raw_descriptor",
     "raw_pointer",
+    "single_point",
+    "some_zero",
     "text_argument",
     "text_field",
     "unused_import",
@@ -402,3 +404,30 @@ def lacks_size(mention: Mention) -> bool:
         return not file.text[end:].lstrip().startswith("::")
     inside = file.text[end + 1 : file.text.find(">", end)]
     return "," not in inside
+
+
+_POINTS = frozenset({"aya::programs::UProbeAttachLocation", "aya::programs::UProbeAttachPoint"})
+
+
+def single_point(call: Expr) -> bool:
+    """The first argument is certainly one place to attach to, not several."""
+    first = call.args[0]
+    if first.literal in ("str", "int") or is_text(first):
+        return True
+    if first.kind == "call" and first.callee is not None and first.callee.kind == "path":
+        path = resolve(call.file, first.callee.path, call.item) or ""
+        return canonical(path).rpartition("::")[0] in _POINTS
+    found = type_of(first)
+    return found is not None and found.path in _POINTS
+
+
+def some_zero(at: int) -> Callable[[Expr], bool]:
+    """The argument is `Some(0)`."""
+
+    def ask(call: Expr) -> bool:
+        one = call.args[at]
+        if one.kind != "call" or one.callee is None or one.callee.text != "Some" or len(one.args) != 1:
+            return False
+        return one.args[0].integer == 0
+
+    return ask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.rules.moves._edit import after, append, as_method, bare, borrow_receiver, display, only
-from bpfsmith.rules.moves._edit_items import unwrap_generic
+from bpfsmith.rules.moves._edit_items import delete_arm, unwrap_generic
 from bpfsmith.rules.moves._match import Call, Name
 from bpfsmith.rules.moves._option import map_data, or_error
 from bpfsmith.rules.moves._table import Row
@@ -49,6 +49,17 @@ _PROGRAMS = tuple(
         ),
         *("SkLookup", "SkMsg", "SkSkb", "SockOps", "SocketFilter", "TracePoint", "UProbe", "Xdp"),
     )
+)
+_MAP_ERRORS = (
+    *(
+        "AlreadyCreated",
+        "AlreadyPinned",
+        "BorrowError",
+        "BorrowMutError",
+        "InvalidPinPath",
+        "MapNotFound",
+        "NotCreated",
+    ),
 )
 _ATTACH_FD = tuple(
     f"aya::programs::{name}"
@@ -343,5 +354,36 @@ let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
         new='extension.load(dispatcher.fd()?.try_clone()?, "prog0")?;',
         fix="Unsafe: the function has to be able to return an `io::Error`.",
         source="aya 0.11.0 and 0.12.0, `src/programs/extension.rs`.",
+    ),
+    Row(
+        "AYA237",
+        "errors-of-locks-and-pins-removed",
+        "Variants of aya's errors that are gone with locks on maps and with named pins.",
+        item="MapError::{MapNotFound, BorrowError, NotCreated, ..}, BpfError::{NoPinPath, InvalidPath}",
+        side="user",
+        crate="aya",
+        last="0.11.0",
+        first="0.12.0",
+        replacement="Option, PinError",
+        match=Name(
+            (
+                *(f"aya::maps::MapError::{name}" for name in _MAP_ERRORS),
+                *(f"aya::{bpf}Error::{name}" for bpf in ("Bpf", "Ebpf") for name in ("InvalidPath", "NoPinPath")),
+                "aya::programs::ProgramError::InvalidPinPath",
+            )
+        ),
+        edits=(delete_arm("leave the arm out"), display("leave it out")),
+        message="`{old}` does not exist since aya 0.12",
+        found="Finds the variants `MapNotFound`, `BorrowError`, `BorrowMutError`, `NotCreated`, `AlreadyCreated`, "
+        "`AlreadyPinned` and `InvalidPinPath` of `MapError`, and `NoPinPath` and `InvalidPath` of `BpfError`, where "
+        "aya is "
+        "0.12.0 or newer.",
+        why="It does not compile (E0599). A map that is not there is `None`, borrows are the compiler's business, "
+        "and what "
+        "goes wrong with pins is a `PinError`.",
+        old="Err(MapError::MapNotFound { name }) => report(name),",
+        new="None => report(name), // of `map(name)`",
+        fix="Safe for an arm of a `match`, which goes away; else display.",
+        source="aya 0.11.0 and 0.12.0, `src/maps/mod.rs`, `src/bpf.rs`.",
     ),
 )

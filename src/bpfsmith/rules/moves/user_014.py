@@ -5,9 +5,9 @@ from __future__ import annotations
 from bpfsmith.rules.moves._edit import display, members, method, only, rename, rewrite
 from bpfsmith.rules.moves._edit_items import before_name, delete_arm, drop_import
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Feature, Name, Written
-from bpfsmith.rules.moves._perf import netlink_error, perf_config, perf_scope
+from bpfsmith.rules.moves._perf import CONSTANTS, netlink_error, perf_config, perf_scope
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import argument_path, braced, not_below, unused_import
+from bpfsmith.rules.moves._where import argument_path, braced, not_below, some_zero, unused_import
 
 __all__ = ["ROWS"]
 
@@ -408,5 +408,57 @@ ROWS = (
         new='match program { Program::Xdp(_) => "xdp", Program::KProbe(_) => "kprobe", .., _ => "other" }',
         fix="Display: what to do about the others is yours to say.",
         source="aya 0.13.1 and 0.14.0, `src/programs/mod.rs`, `src/maps/mod.rs`.",
+    ),
+    Row(
+        "AYA259",
+        "perf-constants-removed",
+        "The kernel's constants for perf events are no longer public since aya 0.14.",
+        item="perf_event::{perf_sw_ids, perf_hw_id, perf_hw_cache_id}",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="SoftwareEvent, HardwareEvent, HwCacheEvent",
+        match=Name(
+            (
+                *(f"aya::programs::PERF_COUNT_{name}" for name in CONSTANTS),
+                *(f"aya::programs::perf_event::{name}" for name in ("perf_sw_ids", "perf_hw_id", "perf_hw_cache_id")),
+            )
+        ),
+        edits=(drop_import(), display("name the event: `SoftwareEvent::CpuClock`, `HardwareEvent::CpuCycles`")),
+        message="`{old}` is private since aya 0.14, `PerfEventConfig` names events",
+        found="Finds `perf_sw_ids`, `perf_hw_id`, `perf_hw_cache_id` and their constants below "
+        "`aya::programs::perf_event` where aya is 0.14.0 or newer.",
+        why="It does not compile (E0603). `PerfEventConfig` took the place of type and number, so that they fit.",
+        old="use aya::programs::perf_event::perf_sw_ids::PERF_COUNT_SW_CPU_CLOCK;",
+        new="use aya::programs::perf_event::SoftwareEvent;",
+        fix="Safe for an import that nothing uses, else display.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/perf_event.rs`.",
+    ),
+    Row(
+        "AYA017",
+        "uprobe-of-process-zero",
+        "A uprobe for process 0, which is the calling process and not all of them.",
+        item="UProbe::attach(function, offset, target, Some(0))",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="",
+        before="0.14.0",
+        replacement="None",
+        match=Call("attach", on=("aya::programs::UProbe",), args=4, where=some_zero(3), show=3),
+        edits=(rewrite("$f, $o, $t, Some(0)", "$f, $o, $t, None", "pass `None` for all processes", "unsafe"),),
+        message="process 0 is the calling process: nobody else's calls are seen, `None` means all processes",
+        found="Finds `attach(.., Some(0))` on a `UProbe` where aya is older than 0.14.0.",
+        why="`perf_event_open` takes process 0 for the one that calls it and -1 for all. The probe is attached and "
+        "fires "
+        "for your own program alone, so it seems never to fire. To see it: attach to `malloc` of libc and run `ls`.",
+        old='probe.attach(Some("malloc"), 0, "libc", Some(0))?;',
+        new='probe.attach(Some("malloc"), 0, "libc", None)?;',
+        fix="Unsafe: other processes are traced too.",
+        source="aya 0.13.1, `src/programs/uprobe.rs`; perf_event_open(2).",
+        severity="warning",
+        group="attach",
+        phase="silent",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfsmith.rules.moves._edit import borrow, c_string, delete_call, display, enclosing, into_if_path, method, wrap
 from bpfsmith.rules.moves._match import Any, Call, Name
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import btf_option, by_values, literal, text_argument
+from bpfsmith.rules.moves._where import btf_option, by_values, single_point, text_argument
 
 __all__ = ["ROWS"]
 
@@ -306,11 +306,12 @@ events.set(cpu, &buffer)?;
         last="0.14.0",
         first="0.15.0",
         replacement="attach([point], target, scope)",
-        match=Call("attach", on=("aya::programs::UProbe",), args=3, where=literal(0, "str", "int"), show=0),
+        match=Call("attach", on=("aya::programs::UProbe",), args=3, where=single_point, show=0),
         edits=(wrap(0, "[", "]"),),
         message="`UProbe::attach` takes several points since aya 0.15",
-        found="Finds `attach` with three arguments on a `UProbe` whose first argument is a literal (a name or an "
-        "address), where aya is 0.15.0 or newer.",
+        found="Finds `attach` with three arguments on a `UProbe` whose first argument is certainly one point (a "
+        "name, an "
+        "address, a `UProbeAttachLocation`), where aya is 0.15.0 or newer.",
         why='It does not compile: "`&str` is not an iterator".',
         old='program.attach("malloc", "libc", UProbeScope::AllProcesses)?;',
         new='program.attach(["malloc"], "libc", UProbeScope::AllProcesses)?;',
