@@ -29,7 +29,7 @@ _ROUNDS = 24
 _BESIDE = ("AYA010", "AYA037", "AYA121", "AYA122", "AYA125", "AYA401")
 _OLDEST = "0.11"
 # Kernel side -> the release of aya that it belongs to.
-_KERNEL = (("0.3.0", "0.15"), ("0.2.0", "0.14"), ("0.1.0", "0.12"))
+_KERNEL = (("0.3.0", "0.15"), ("0.2.0", "0.14"), ("0.1.1", "0.13"), ("0.1.0", "0.12"))
 
 
 def run(path: str, to: str, *, write: bool, unsafe_fixes: bool, allow_dirty: bool) -> MigrateReport:
@@ -46,6 +46,7 @@ def run(path: str, to: str, *, write: bool, unsafe_fixes: bool, allow_dirty: boo
         job.manifests()
         job.moves()
         job.logger()
+        job.build_scripts()
         job.left()
         files, diff = list(mender.changed()), mender.diff()
     if write and files:
@@ -259,6 +260,36 @@ class _Job:
                     self.done.append(Done(shown, found[1], "", "tokio's feature `net` has `AsyncFd`"))
                     break
 
+    # ------------------------------------------------------------ build scripts
+
+    def build_scripts(self) -> None:
+        """aya-build until 0.1.2 took packages of cargo_metadata."""
+        from bpfsmith.migrate._build import old_calls
+        from bpfsmith.read.overlay import opened
+        from bpfsmith.source.rust import parse_files
+
+        if self.release.name in ("0.12", "0.13"):
+            return
+        for crate in self.project.all_crates:
+            if crate.build_rs is None or crate.dependency("aya-build", "build") is None:
+                continue
+            shown = self.sources.shown(crate.build_rs)
+            if not self.mender.allowed(shown, [self.root]):
+                continue
+            with opened(crate.build_rs) as script:
+                (file,) = parse_files([crate.build_rs], [script.read()])
+            text, lines, unknown = old_calls(file)
+            if lines:
+                self.mender.edit(shown, text)
+            said = "`build_ebpf` takes packages of aya-build and a toolchain since aya-build 0.1.3"
+            self.done += [Done(shown, line, "", said) for line in lines]
+            self.decisions += [
+                Decision(
+                    shown, line, 1, "", said, "make an `aya_build::Package` of it, and give `Toolchain::default()`"
+                )
+                for line in unknown
+            ]
+
     # ------------------------------------------------------------ the rest
 
     def left(self) -> None:
@@ -275,34 +306,7 @@ class _Job:
                 )
             )
         for crate in project.all_crates:
-            self.decisions += self._build_script(crate)
             self.decisions += self._edition(crate)
-
-    def _build_script(self, crate: Crate) -> Iterator[Decision]:
-        """aya-build until 0.1.2 took packages of cargo_metadata."""
-        if (
-            crate.build_rs is None
-            or crate.dependency("aya-build", "build") is None
-            or self.release.name in ("0.12", "0.13")
-        ):
-            return
-        from bpfsmith.read.overlay import opened
-        from bpfsmith.source.rust import parse_files
-
-        with opened(crate.build_rs) as script:
-            (file,) = parse_files([crate.build_rs], [script.read()])
-        for call in file.calls("build_ebpf"):
-            if len(call.args) == 1:
-                line, column = file.position(call.start)
-                yield Decision(
-                    self.sources.shown(crate.build_rs),
-                    line,
-                    column,
-                    "",
-                    "`build_ebpf` takes packages of aya-build and a toolchain since aya-build 0.1.3",
-                    "write `aya_build::build_ebpf([aya_build::Package { name, root_dir, ..Default::default() }],"
-                    " aya_build::Toolchain::default())`",
-                )
 
     def _edition(self, crate: Crate) -> Iterator[Decision]:
         """C string literals, which name interfaces since 0.15, want the edition of 2021."""

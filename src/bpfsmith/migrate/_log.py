@@ -156,12 +156,21 @@ def tokio_feature(text: str, tokio: Dependency | None) -> tuple[str, int] | None
         names = [text[start:end].strip("\"'") for start, end in entry.items]
         if not names or "net" in names or "full" in names:
             return None
-        end = entry.items[-1][1]
-        between = text[entry.items[-2][1] : entry.items[-1][0]] if len(names) > 1 else ", "
-        if "#" in between:
-            between = ", "
-        return f'{text[:end]}{between}"net"{text[end:]}', text.count("\n", 0, end) + 1
+        return _one_more(text, entry.items[-1], entry.end, '"net"'), text.count("\n", 0, entry.items[-1][0]) + 1
     return None
+
+
+def _one_more(text: str, last: tuple[int, int], close: int, item: str) -> str:
+    """The text with an item more at the end of an array; in a line of its own where the last one has one."""
+    start, end = last
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    line_end = text.find("\n", end, close)
+    if before.strip() or line_end < 0:
+        return f"{text[:end]}, {item}{text[end:]}"
+    comma = "" if text[end:line_end].lstrip().startswith(",") else ","
+    rest = text[end:line_end].rstrip("\r")
+    ending = text[end + len(rest) : line_end + 1]
+    return f"{text[:end]}{comma}{rest}{ending}{before}{item},{text[end + len(rest) :]}"
 
 
 def _dependency_table(path: tuple[str, ...]) -> bool:
