@@ -1,4 +1,4 @@
-"""Loggers of aya-log 0.3 and newer that nobody keeps."""
+"""Loggers of the user side that nobody keeps or reads, and what the kernel side logs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,59 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr
 
-__all__ = ["forgotten"]
+__all__ = ["forgotten", "inits", "kept_unread", "logs"]
 
-_INIT = frozenset({"aya_log::EbpfLogger::init", "aya_log::EbpfLogger::init_with_logger"})
+_INIT = frozenset(
+    f"aya_log::{name}::{made}" for name in ("EbpfLogger", "BpfLogger") for made in ("init", "init_with_logger")
+)
+_MACROS = ("trace", "debug", "info", "warn", "error", "log")
+
+
+def inits(project: Project, since: str | None = None) -> Iterator[Expr]:
+    """The calls that start aya's logger, tests left out."""
+    for file in files(project, "aya-log", since, None):
+        for call in file.calls("init", "init_with_logger"):
+            if call.callee is not None and resolve(file, call.callee.path, call.item) in _INIT:
+                yield call
+
+
+def logs(crate: Crate) -> Iterator[Expr]:
+    """The log macros of aya-log-ebpf that a kernel crate calls."""
+    for file in crate.files:
+        for call in file.macros(*_MACROS):
+            path = resolve(file, call.path, call.item)
+            if path is not None and path.startswith("aya_log_ebpf::") and not file.in_test(call.item):
+                yield call
 
 
 def forgotten(project: Project) -> Iterator[tuple[Expr, Expr | None]]:
     """(the `init` call, the first program loaded after it in the same function) where the logger is dropped."""
-    for file in files(project, "aya-log", "0.3.0", None):
-        for call in file.of_kind("call"):
-            callee = call.callee
-            if callee is None or callee.kind != "path" or not callee.path.rpartition("::")[2].startswith("init"):
-                continue
-            if resolve(file, callee.path, call.item) in _INIT and _dropped(call):
-                yield call, _load_after(call)
+    for call in inits(project, "0.3.0"):
+        if _dropped(call):
+            yield call, _load_after(call)
+
+
+def kept_unread(project: Project) -> Iterator[Expr]:
+    """The `init` calls whose logger gets a name that nothing uses."""
+    for call in inits(project, "0.3.0"):
+        at = call
+        while at.parent is not None and at.parent.stripped() == call:
+            at = at.parent
+        block = at.parent
+        let = next((one for one in block.lets if one.init == at), None) if block is not None else None
+        if block is None or let is None or let.name is None or let.name == "_":
+            continue
+        used = any(
+            one.start > let.end and (one.path == let.name if one.kind == "path" else let.name in one.text)
+            for one in block.within()
+            if one.kind in ("path", "tokens", "macro")
+        )
+        if not used:
+            yield call
 
 
 def _dropped(call: Expr) -> bool:

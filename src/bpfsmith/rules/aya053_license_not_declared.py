@@ -68,7 +68,7 @@ class LicenseNotDeclared(SourceRule):
         for crate in project.of_role("kernel"):
             linked = _linked(project, crate)
             files = [file for one in linked for file in one.files]
-            if not crate.binaries() or any(file.has("license", "include!", "global_asm") for file in files):
+            if not crate.binaries() or any(file.has("license", "include", "global_asm") for file in files):
                 continue
             # A macro of one's own may make it.
             if any(item.kind == "macro" for file in files for item in file.items):

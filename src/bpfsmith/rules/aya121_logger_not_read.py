@@ -1,7 +1,8 @@
 """The logger is initialised and never read.
 
 ## What it does
-Finds `EbpfLogger::init(..)` of aya-log 0.3 or newer whose result is not kept, where no program is loaded after it.
+Finds `EbpfLogger::init(..)` of aya-log 0.3 or newer whose result is not kept, where no program is loaded after it, or
+is kept under a name that nothing uses.
 
 ## Why is this bad
 Since 0.3 nothing reads the messages by itself: the returned logger must be kept and its `flush` called. Otherwise
@@ -32,7 +33,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._logger import forgotten
+from bpfsmith.rules._logger import forgotten, kept_unread
 from bpfsmith.rules._rust import covered
 
 TYPE_CHECKING = False
@@ -50,14 +51,14 @@ class LoggerNotRead(SourceRule):
     phase = "silent"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for init, load in forgotten(project):
-            if load is None:
-                yield self.finding(
-                    ctx,
-                    "nobody reads the log: since aya-log 0.3 the logger must be kept and `flush` called",
-                    span=covered(ctx, init),
-                    fixes=[Fix("display", "keep the logger, and call `flush` when there is something to read")],
-                )
+        dropped = [init for init, load in forgotten(project) if load is None]
+        for init in [*dropped, *kept_unread(project)]:
+            yield self.finding(
+                ctx,
+                "nobody reads the log: since aya-log 0.3 the logger must be kept and `flush` called",
+                span=covered(ctx, init),
+                fixes=[Fix("display", "keep the logger, and call `flush` when there is something to read")],
+            )
 
 
 RULE = LoggerNotRead()

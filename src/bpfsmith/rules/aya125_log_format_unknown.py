@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
 
-_MACROS = frozenset({"trace", "debug", "info", "warn", "error", "log"})
+_MACROS = ("trace", "debug", "info", "warn", "error", "log")
 _KNOWN = frozenset({"", ":x", ":X", ":i", ":mac", ":MAC", ":p"})
 _HELP = "use `{}`, `{:x}`, `{:X}`, `{:i}`, `{:mac}`, `{:MAC}` or `{:p}`, with the values after the message"
 
@@ -68,9 +68,7 @@ class LogFormatUnknown(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            for macro in file.of_kind("macro"):
-                if macro.path.rpartition("::")[2] not in _MACROS:
-                    continue
+            for macro in file.macros(*_MACROS):
                 path = resolve(file, macro.path, macro.item)
                 if path is None or not path.startswith("aya_log_ebpf::"):
                     continue

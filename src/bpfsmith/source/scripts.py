@@ -55,14 +55,14 @@ class Builds:
             if script is not None and crate.dependency("aya-build", "build") is not None and script.has("aya_build"):
                 self.with_aya_build.append(crate)
             elif crate.role != "kernel" and any(
-                file.has("unknown-none") and file.has("cargo") and file.has("Command") for file in files
+                file.has("Command") and file.has("cargo") and "unknown-none" in file.text for file in files
             ):
                 self.own.append(crate)
 
     def mention(self, *words: str) -> bool:
         """Whether a build script or a crate that builds has one of the words."""
         files = [*self.scripts.values(), *(file for crate in self.own for file in crate.files)]
-        return any(file.has(*words) for file in files)
+        return any(word in file.text for file in files for word in words)
 
 
 def _parse(project: Project, scripts: dict[str, SourceFile]) -> None:
