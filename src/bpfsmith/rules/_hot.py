@@ -9,9 +9,9 @@ from bpfsmith.source.calls import graph
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.calls import Program
-    from bpfsmith.source.rust import Item
+    from bpfsmith.source.rust import Expr, Item
 
-__all__ = ["PACKET", "Hot", "hot"]
+__all__ = ["PACKET", "Hot", "always", "hot", "main_path"]
 
 # Macros whose programs the network stack runs once a packet or message.
 PACKET = frozenset(
@@ -60,4 +60,43 @@ def hot(item: Item | None) -> Hot | None:
             found = _NAME.search(program.attr.args)
             if found is not None and found[1] in _BUSY:
                 return Hot(program, f"at every {found[1]}", packet=False)
+    return None
+
+
+def main_path(expr: Expr) -> bool:
+    """Whether a function evaluates this whenever it gets that far: in no branch, loop or closure of its own."""
+    child = expr
+    for at in expr.ancestors():
+        if at.kind in ("closure", "loop", "while", "for"):
+            return False
+        if at.kind in ("if", "match") and at.file.expr(at.fields[0]) != child:
+            return False
+        if at.kind == "binary" and at.op in ("&&", "||") and at.operands[1] == child:
+            return False
+        if at.kind == "block":
+            for let in at.lets:  # `let .. else { here }`
+                if let.other is not None and let.other == child:
+                    return False
+        child = at
+    return True
+
+
+def always(expr: Expr) -> Hot | None:
+    """As `hot`, when the program gets to the expression on its main path, through calls that are on theirs."""
+    item = expr.item
+    if item is None or item.kind != "fn" or item.file.crate is None or not main_path(expr):
+        return None
+    calls = graph(item.file.crate, item.file)
+    seen = set()
+    todo = [item]
+    while todo:
+        at = todo.pop()
+        place = (at.file.path, at.id)
+        if place in seen:
+            continue
+        seen.add(place)
+        for program in calls.programs:
+            if program.item is at or (program.item.id == at.id and program.item.file is at.file):
+                return hot(at)
+        todo.extend(call.caller for call in calls.calls_to(at) if main_path(call.expr))
     return None

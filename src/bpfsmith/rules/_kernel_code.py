@@ -26,6 +26,7 @@ __all__ = [
     "origin",
     "points",
     "same_place",
+    "spelled",
     "written_type",
 ]
 
@@ -265,3 +266,11 @@ def written_type(call: Expr) -> str:
             return ""
         child = at
     return ""
+
+
+def spelled(file: SourceFile, *names: str) -> list[str]:
+    """The names, and what a `use .. as` of this file calls them."""
+    return [
+        *names,
+        *(use.name for use in file.uses_of(*names) if use.renamed and use.path.rpartition("::")[2] in names),
+    ]

@@ -37,7 +37,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._bounds import is_constant
-from bpfsmith.rules._kernel_code import code_files, counts, written_type
+from bpfsmith.rules._kernel_code import code_files, counts, spelled, written_type
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.names import resolve
@@ -94,7 +94,7 @@ class InvalidValueMade(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in code_files(project, *self.words):
-            for call in file.calls("transmute"):
+            for call in file.calls(*spelled(file, "transmute")):
                 callee = call.callee
                 path = resolve(file, callee.path, call.item) if callee is not None else None
                 if path not in ("core::mem::transmute", "core::intrinsics::transmute") or len(call.args) != 1:

@@ -34,7 +34,7 @@ import re
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._kernel_code import code_files, counts, written_type
+from bpfsmith.rules._kernel_code import code_files, counts, spelled, written_type
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.names import resolve
@@ -101,7 +101,7 @@ class ZeroedIsNoValue(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in code_files(project, "zeroed"):
-            for call in file.calls("zeroed"):
+            for call in file.calls(*spelled(file, "zeroed")):
                 callee = call.callee
                 path = resolve(file, callee.path, call.item) if callee is not None else None
                 made = call

@@ -38,7 +38,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._bounds import bounded, is_constant
-from bpfsmith.rules._kernel_code import bare, code_files, counts, local
+from bpfsmith.rules._kernel_code import bare, code_files, counts, local, spelled
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.names import resolve
 
@@ -78,7 +78,7 @@ class SliceOfUncheckedLength(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in code_files(project, *_NAMES):
-            for call in file.calls(*_NAMES):
+            for call in file.calls(*spelled(file, *_NAMES)):
                 path = resolve(file, call.callee.path, call.item) if call.callee is not None else None
                 if path is None or not path.startswith("core::slice::") or len(call.args) != 2:
                     continue
