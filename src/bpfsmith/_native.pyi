@@ -280,6 +280,10 @@ class RustFile:
     def has(self, word: str) -> bool:
         """Whether the word stands in the code: identifier, keyword or in a string; comments do not count."""
 
+    def has_any(self, words: Sequence[str]) -> bool: ...
+    def methods_like(self, start: str) -> list[str]:
+        """Names of the methods called that start so."""
+
     def words(self) -> list[str]: ...
     def children(self, item: int) -> list[int]: ...
     def attrs_on(self, item: int) -> list[int]: ...
@@ -311,6 +315,9 @@ class RustFile:
 def rust_parse(text: bytes) -> RustFile: ...
 def rust_parse_many(texts: Sequence[bytes], threads: int = 0) -> list[RustFile]:
     """Parses on all cores (or `threads`) with the GIL released; one entry per text, in order."""
+
+def keep_for_ever(object: object) -> None:
+    """Never frees it: for what lives until the process ends, which is soon."""
 
 def rust_words(files: Sequence[RustFile], words: Sequence[str]) -> list[str]:
     """Those of the words that stand in one of the files."""

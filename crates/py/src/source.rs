@@ -287,6 +287,22 @@ impl RustFile {
         self.table.has(word)
     }
 
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "PyO3 hands over extracted arguments by value"
+    )]
+    fn has_any(&self, words: Vec<PyBackedStr>) -> bool {
+        words.iter().any(|word| self.table.has(word))
+    }
+
+    /// Names of the methods called that start so, each once.
+    fn methods_like(&self, start: &str) -> Vec<&str> {
+        let words = self.table.words().filter(|word| word.starts_with(start));
+        words
+            .filter(|word| self.table.with(Role::Method, word).next().is_some())
+            .collect()
+    }
+
     fn words(&self) -> Vec<&str> {
         self.table.words().collect()
     }
@@ -414,10 +430,21 @@ fn rust_words(files: Vec<PyRef<'_, RustFile>>, words: Vec<PyBackedStr>) -> Vec<S
     found.map(ToString::to_string).collect()
 }
 
+/// An object that is never freed: for what lives until the process ends, which is soon.
+#[pyfunction]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "PyO3 hands over extracted arguments by value"
+)]
+fn keep_for_ever(object: Py<PyAny>) {
+    std::mem::forget(object);
+}
+
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<RustFile>()?;
     m.add_function(wrap_pyfunction!(rust_parse, m)?)?;
     m.add_function(wrap_pyfunction!(rust_parse_many, m)?)?;
     m.add_function(wrap_pyfunction!(rust_words, m)?)?;
+    m.add_function(wrap_pyfunction!(keep_for_ever, m)?)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ from bpfsmith.source.types import binding, item_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
@@ -20,6 +20,7 @@ __all__ = [
     "EBPF",
     "LOADER",
     "Mention",
+    "blocks_around",
     "borrow_edits",
     "by_value",
     "c_string_fix",
@@ -186,6 +187,16 @@ def rename_fix(ctx: CheckContext, file: SourceFile, places: list[Mention], new: 
     public = any(use.public and use.name == old for use in file.uses)
     edits = [replace(ctx, file, one.start, one.end, new) for one in places if one.text == old]
     return Fix("unsafe" if hidden or public else "safe", message, edits)
+
+
+def blocks_around(file: SourceFile, calls: Iterable[Expr]) -> list[Expr]:
+    """The blocks that one of these expressions is in, in order of the text."""
+    ids: set[int] = set()
+    for call in calls:
+        if call.parent_id not in ids:
+            ids.update(file.native.ancestors(call.id))
+    exprs = (file.exprs[at] for at in sorted(ids))
+    return [one for one in exprs if one.kind == "block"]
 
 
 def called_on(expr: Expr, types: frozenset[str] | set[str]) -> bool:

@@ -36,7 +36,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._lifetimes import leaves, receivers
-from bpfsmith.rules._rust import covered, place, user_files
+from bpfsmith.rules._rust import blocks_around, covered, place, user_files
 from bpfsmith.source.types import named, type_of
 
 TYPE_CHECKING = False
@@ -63,14 +63,15 @@ def _straight(call: Expr, block: Expr) -> bool:
 def _loads_programs(crate: Crate) -> bool:
     """Whether anything in the crate may load a program: a `load` on something that is no `Ebpf` and no loader."""
     for file in crate.files:
-        for call in file.of_kind("method"):
-            if call.name == "load":
-                known = type_of(call.receiver)
-                if known is None or known.within("aya::programs"):
-                    return True
+        if not file.has("load"):
+            continue
+        for call in file.methods("load"):
+            known = type_of(call.receiver)
+            if known is None or known.within("aya::programs"):
+                return True
         if any("load" in one.text for one in file.of_kind("tokens")):
             return True
-        if any(one.path.endswith("::load") and "bpf" not in one.path.lower() for one in file.of_kind("path")):
+        if any(one.path.endswith("::load") and "bpf" not in one.path.lower() for one in file.path_exprs("load")):
             return True
     return False
 
@@ -81,9 +82,9 @@ class AttachBeforeLoad(SourceRule):
     phase = "attach"
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        loads_somewhere = {crate.folder: _loads_programs(crate) for crate in project.crates}
+        loads_somewhere: dict[str, bool] = {}
         for file in user_files(project):
-            for block in file.of_kind("block"):
+            for block in blocks_around(file, file.methods(*file.native.methods_like("attach"))):
                 for let in block.lets:
                     if let.name is None or let.init is None or "from_p" in let.init.text:
                         continue
@@ -98,9 +99,13 @@ class AttachBeforeLoad(SourceRule):
                     if loaded is not None and loaded.fields[2] < attached.fields[2]:
                         continue
                     here = "program_mut(" in let.init.text and not leaves(let)
-                    anywhere = file.crate is None or loads_somewhere[file.crate.folder]
-                    if loaded is None and (anywhere or not here):
+                    if loaded is None and (not here or file.crate is None):
                         continue
+                    if loaded is None and file.crate is not None:
+                        if file.crate.folder not in loads_somewhere:
+                            loads_somewhere[file.crate.folder] = _loads_programs(file.crate)
+                        if loads_somewhere[file.crate.folder]:
+                            continue
                     labels = [Label(covered(ctx, loaded), "loaded only here")] if loaded is not None else []
                     yield self.finding(
                         ctx,

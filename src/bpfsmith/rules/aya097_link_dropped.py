@@ -34,7 +34,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._lifetimes import dropped_early, receivers
-from bpfsmith.rules._rust import EBPF, covered, place, user_files
+from bpfsmith.rules._rust import EBPF, blocks_around, covered, place, user_files
 from bpfsmith.source.rust import Let
 from bpfsmith.source.types import mentions, named, type_of
 
@@ -79,7 +79,8 @@ class LinkDropped(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in user_files(project):
-            for block in file.of_kind("block"):
+            # Nothing is dropped but a link that is taken and an `Ebpf` with programs that are attached beside it.
+            for block in blocks_around(file, file.methods("take_link", *file.native.methods_like("attach"))):
                 for statement in block.statements:
                     if isinstance(statement, Let):
                         found = self._let(ctx, statement)

@@ -119,8 +119,7 @@ def find_project(path: str) -> Project | None:
     if not any(_concerns_us(crate) for crate in crates if crate.workspace == tree.root):
         tree.fail()
         return None
-    for crate in crates:
-        _read_sources(crate, tree)
+    _read_sources(crates, tree)
     _roles(crates)
     chosen = [crate for crate in crates if (crate.folder + os.sep).startswith(start.rstrip(os.sep) + os.sep)]
     project = Project(tree.root, chosen or [crate for crate in crates if start.startswith(crate.folder)], crates)
@@ -133,16 +132,24 @@ def _concerns_us(crate: Crate) -> bool:
     return any(one.package in FAMILY for one in crate.dependencies)
 
 
-def _read_sources(crate: Crate, tree: Tree) -> None:
-    """Parses the files of the module tree, from each target on; a file of two trees is read once, for the first."""
+def _read_sources(crates: list[Crate], tree: Tree) -> None:
+    """Parses the files of the module trees, from each target on; a file of two trees is read once, for the first.
+
+    All crates together: what they wait for is parsed at once, on all cores.
+    """
     from bpfsmith.source.rust import parse_files
 
-    pending: list[tuple[str, str, tuple[str, ...]]] = [(path, path, ()) for path in crate.targets()]
-    seen = {path for path, _, _ in pending}
+    pending: list[tuple[Crate, str, str, tuple[str, ...]]] = []
+    seen: dict[str, set[str]] = {}
+    for crate in crates:
+        targets = crate.targets()
+        seen[crate.folder] = set(targets)
+        pending.extend((crate, path, path, ()) for path in targets)
     while pending:
         datas = []
         found = []
-        for path, top, module in pending:
+        for one in pending:
+            path = one[1]
             try:
                 # A named pipe must not block, a file that is none must not be read for ever.
                 if not os.path.isfile(path):
@@ -152,9 +159,10 @@ def _read_sources(crate: Crate, tree: Tree) -> None:
             except OSError as error:
                 tree.unreadable(path, error)
                 continue
-            found.append((path, top, module))
+            found.append(one)
         pending = []
-        for parsed, (path, top, module) in zip(parse_files([path for path, _, _ in found], datas), found, strict=True):
+        files = parse_files([path for _, path, _, _ in found], datas)
+        for parsed, (crate, path, top, module) in zip(files, found, strict=True):
             parsed.crate, parsed.root, parsed.module = crate, top, module
             crate.files.append(parsed)
             for item, children, name in _modules(parsed, path == top):
@@ -163,17 +171,17 @@ def _read_sources(crate: Crate, tree: Tree) -> None:
                     tree.missing.append((parsed, item, children))
                 elif not tree.inside(child):
                     tree.outside.append((parsed, item, child))
-                elif child not in seen:
-                    seen.add(child)
-                    pending.append((child, top, (*module, *name)))
+                elif child not in seen[crate.folder]:
+                    seen[crate.folder].add(child)
+                    pending.append((crate, child, top, (*module, *name)))
 
 
 def _modules(file: SourceFile, is_root: bool) -> Iterator[tuple[Item, list[str], tuple[str, ...]]]:
     """The `mod name;` items, the files each may stand for, and its path below this module."""
     folder, base = os.path.split(file.path)
     own = folder if is_root or base == "mod.rs" else os.path.join(folder, os.path.splitext(base)[0])
-    for item in file.items:
-        if item.kind != "mod" or item.body_end:
+    for item in file.items_of_kind("mod"):
+        if item.body_end:
             continue
         outer: list[str] = []
         at = item.parent

@@ -79,7 +79,7 @@ class Let:
 class Expr:
     """One expression. `fields` is what follows kind, parent and offsets; see the module for each kind."""
 
-    __slots__ = ("_fields", "end", "file", "id", "kind", "parent_id", "start")
+    __slots__ = ("end", "fields", "file", "id", "kind", "parent_id", "start")
 
     def __init__(self, file: SourceFile, at: int) -> None:
         self.file = file
@@ -89,7 +89,17 @@ class Expr:
         self.start: int
         self.end: int
         self.kind, self.parent_id, self.start, self.end = file.native.expr(at)
-        self._fields: tuple[Any, ...] | None = None
+        if TYPE_CHECKING:
+            self.fields: tuple[Any, ...] = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Only `fields` is ever missing: fetched on first use."""
+            if name != "fields":
+                raise AttributeError(f"an expression has no `{name}`")
+            fields = self.fields = self.file.native.fields(self.id)
+            return fields
 
     def __repr__(self) -> str:
         return f"Expr({self.kind} {self.text[:40]!r})"
@@ -99,12 +109,6 @@ class Expr:
 
     def __hash__(self) -> int:
         return hash((id(self.file), self.id))
-
-    @property
-    def fields(self) -> tuple[Any, ...]:
-        if self._fields is None:
-            self._fields = self.file.native.fields(self.id)
-        return self._fields
 
     @property
     def text(self) -> str:
@@ -140,10 +144,12 @@ class Expr:
         return [self.file.attrs[at] for at in self.file.native.attrs_at(self.start, self.end)]
 
     def _one(self, index: int) -> Expr | None:
-        return self.file.expr(self.fields[index])
+        at = self.fields[index]
+        return self.file.exprs[at] if at >= 0 else None
 
     def _many(self, index: int) -> list[Expr]:
-        return [self.file.exprs[one] for one in self.fields[index] if one >= 0]
+        exprs = self.file.exprs
+        return [exprs[one] for one in self.fields[index] if one >= 0]
 
     @property
     def path(self) -> str:
@@ -309,8 +315,8 @@ class Expr:
 
     def within(self, *kinds: str) -> Iterator[Expr]:
         """All expressions inside it (of these kinds, if given), itself first; those of items declared in it are not."""
-        for at in self.file.native.within(self.id, kinds or None):
-            yield self.file.exprs[at]
+        exprs = self.file.exprs
+        return map(exprs.__getitem__, self.file.native.within(self.id, kinds or None))
 
 
 _UNWRAPS = frozenset(
@@ -391,15 +397,15 @@ class SourceFile:
 
     def of_kind(self, *kinds: str) -> Iterator[Expr]:
         """Every expression of these kinds, in order of the text within each kind."""
-        for kind in kinds:
-            for at in self.native.of_kind(kind):
-                yield self.exprs[at]
+        if len(kinds) == 1:
+            return map(self.exprs.__getitem__, self.native.of_kind(kinds[0]))
+        return (self.exprs[at] for kind in kinds for at in self.native.of_kind(kind))
 
     def items_of_kind(self, *kinds: str) -> Iterator[Item]:
         """Every item of these kinds, in order of the text within each kind."""
-        for kind in kinds:
-            for at in self.native.items_of_kind(kind):
-                yield self.items[at]
+        if len(kinds) == 1:
+            return map(self.items.__getitem__, self.native.items_of_kind(kinds[0]))
+        return (self.items[at] for kind in kinds for at in self.native.items_of_kind(kind))
 
     def methods(self, *names: str) -> Iterator[Expr]:
         """The method calls with one of these names."""
@@ -450,12 +456,12 @@ class SourceFile:
 
     def has(self, *words: str) -> bool:
         """Whether one of these words stands in the code: identifier, keyword or in a literal; comments do not count."""
-        return any(map(self.native.has, words))
+        return self.native.has_any(words)
 
     def _having(self, role: str, words: tuple[str, ...]) -> Iterator[Expr]:
-        for word in words:
-            for at in self.native.having(role, word):
-                yield self.exprs[at]
+        having = self.native.having
+        found = [at for word in words for at in having(role, word)]
+        return map(self.exprs.__getitem__, found)
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of a character offset, both from 1."""

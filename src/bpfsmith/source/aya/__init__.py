@@ -17,6 +17,8 @@ from bpfsmith.source.aya.uses import GlobalSet, Loaded, LoaderCall, MapUse, Prog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from bpfsmith.source.built import BuiltObject
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
@@ -111,10 +113,11 @@ class Pair:
 class AyaModel:
     """All of a project. `complete` is False where absence cannot be claimed of either side."""
 
-    __slots__ = ("kernels", "pairs", "project", "users")
+    __slots__ = ("_joined", "kernels", "pairs", "project", "users")
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        self._joined: dict[str, dict[str, Joined]] = {}
         kernel_crates = [crate for crate in project.all_crates if crate.role == "kernel"]
         user_crates = [crate for crate in project.all_crates if crate.role == "user"]
         loaded_by = _imported(kernel_crates)
@@ -148,13 +151,27 @@ class AyaModel:
 
     def program(self, name: str) -> Joined:
         """Both sides of a program's name."""
-        uses: list[Use] = [one for user in self.users for one in user.programs if one.names and name in one.names]
-        return Joined(name, [one for one in self.programs if one.name == name], uses)
+        return self._by_name("programs", name)
 
     def map(self, name: str) -> Joined:
         """Both sides of a map's name."""
-        uses: list[Use] = [one for user in self.users for one in user.maps if one.names and name in one.names]
-        return Joined(name, [one for one in self.maps if one.name == name], uses)
+        return self._by_name("maps", name)
+
+    def _by_name(self, what: str, name: str) -> Joined:
+        known = self._joined.get(what)
+        if known is None:
+            kernel: dict[str, list[Any]] = {}
+            uses: dict[str, list[Any]] = {}
+            for one in getattr(self, what):
+                kernel.setdefault(one.name, []).append(one)
+            for user in self.users:
+                for use in getattr(user, what):
+                    for word in dict.fromkeys(use.names or ()):
+                        uses.setdefault(word, []).append(use)
+            names = {**dict.fromkeys(kernel), **dict.fromkeys(uses)}
+            known = {word: Joined(word, kernel.get(word, []), uses.get(word, [])) for word in names}
+            self._joined[what] = known
+        return known.get(name) or Joined(name, [], [])
 
 
 def model(project: Project) -> AyaModel:
@@ -190,6 +207,8 @@ def _pairs(project: Project, kernels: list[Kernel], users: list[UserSide]) -> li
             chosen |= group[0]
             linked |= group[1]
         groups.append((chosen, linked))
+    if len(groups) == 1 and not groups[0][0]:
+        return [Pair(project, kernels, users)]  # all user code belongs together, whatever it loads
     return [
         Pair(project, [kernels[at] for at in sorted(chosen)], [users[at] for at in sorted(linked)])
         for chosen, linked in groups
