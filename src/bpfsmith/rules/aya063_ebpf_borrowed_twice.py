@@ -61,12 +61,16 @@ class EbpfBorrowedTwice(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in user_files(project):
+            uses = _uses(file)
             for lent in file.methods("map_mut", "program_mut"):
                 owner = lent.receiver
-                if owner is None or owner.kind != "path" or "::" in owner.path or not called_on(lent, EBPF):
+                if owner is None or owner.kind != "path" or "::" in owner.path:
                     continue
                 block = next((one for one in lent.ancestors() if one.kind in ("block", "closure")), None)
                 if block is None or block.kind != "block":
+                    continue
+                later = [one for one in uses.get(owner.path, ()) if lent.end < one.start < block.end]
+                if not later or not called_on(lent, EBPF):
                     continue
                 let = next((one for one in block.lets if one.start <= lent.start < one.end), None)
                 if let is None or let.name is None or let.init is None or not _borrowing(let, lent):
@@ -74,7 +78,7 @@ class EbpfBorrowedTwice(SourceRule):
                 source = binding(owner)
                 if source is None:
                     continue
-                for again in _uses(block, owner.path):
+                for again in later:
                     if again.start < let.end or not straight(again, block) or binding(again) != source:
                         continue
                     late = next((one for one in mentions(let) if one.kind == "path" and one.start > again.end), None)
@@ -103,16 +107,15 @@ def _borrowing(let: Let, lent: Expr) -> bool:
     return let.init.stripped() == lent
 
 
-def _uses(block: Expr, name: str) -> list[Expr]:
-    """The method calls in the block that borrow from the local of that name."""
-    return sorted(
-        (
-            call.receiver
-            for call in block.file.methods(*_BORROWS)
-            if call.receiver is not None and call.receiver.path == name and block.start <= call.start < block.end
-        ),
-        key=lambda one: one.start,
-    )
+def _uses(file: SourceFile) -> dict[str, list[Expr]]:
+    """By the local's name: where something is borrowed from it, in order of the text."""
+    found: dict[str, list[Expr]] = {}
+    for call in file.methods(*_BORROWS):
+        if call.receiver is not None and call.receiver.path:
+            found.setdefault(call.receiver.path, []).append(call.receiver)
+    for places in found.values():
+        places.sort(key=lambda one: one.start)
+    return found
 
 
 def _advice(lent: Expr, file: SourceFile) -> str:
