@@ -120,6 +120,12 @@ _PROGRAM_WAYS = {
     "by name": 'named(&mut ebpf, "filter")?;',
     "const": 'let p: &mut Xdp = ebpf.program_mut(NAME).unwrap().try_into()?; ' + _RUN,
     "loop": 'for (name, _) in [("filter", 1)] { named(&mut ebpf, name)?; }',
+    "if let": 'if let Some(p) = ebpf.program_mut("filter") { let p: &mut Xdp = p.try_into()?; ' + _RUN + " }",
+    "let else": 'let Some(p) = ebpf.program_mut("filter") else { return }; let p: &mut Xdp = p.try_into()?; ' + _RUN,
+    "match": 'let p = match ebpf.program_mut("filter") { Some(p) => p, None => return }; '
+    + "let p: &mut Xdp = p.try_into()?; "
+    + _RUN,
+    "variant": 'if let Some(Program::Xdp(p)) = ebpf.program_mut("filter") { ' + _RUN + " }",
     "method": "Loader { ebpf }.start()?;",
 }  # fmt: skip
 _AROUND = """
@@ -159,6 +165,8 @@ _MAP_WAYS = {
     "returned": "let m = opened(&mut ebpf)?;",
     "field": "let m = Kept::new(&mut ebpf)?;",
     "helper": 'filled(ebpf.map_mut("FLOW_TABLE").unwrap().try_into()?)?;',
+    "if let": 'if let Some(map) = ebpf.map_mut("FLOW_TABLE") { '
+    + "let m: HashMap<_, u32, u64> = HashMap::try_from(map)?; }",
     "alias": 'let m: Table = ebpf.take_map("FLOW_TABLE").unwrap().try_into()?;',
 }
 _MAP_AROUND = """

@@ -112,7 +112,7 @@ def opened(pair: Pair) -> Iterator[tuple[MapUse, KernelMap]]:
     are left out."""
     for use in pair.map_uses:
         found = pair.map(use.name) if use.name is not None else []
-        if len(found) == 1:
+        if found and all(_alike(found[0], other) for other in found[1:]):
             yield use, found[0]
 
 
@@ -139,6 +139,18 @@ def loaded(pair: Pair, made: KernelMap | KernelProgram) -> bool:
 def owner_crate(project: Project, made: KernelMap | KernelProgram) -> bool:
     """Whether it is in one of the crates asked about."""
     return made.file.crate in project.crates
+
+
+def _alike(one: KernelMap, other: KernelMap) -> bool:
+    """Whether two objects define a map of one name alike."""
+    if one.kind != other.kind or not one.kind:
+        return False
+    for mine, theirs in ((one.key_layout, other.key_layout), (one.value_layout, other.value_layout)):
+        if (mine is None) != (theirs is None):
+            return False
+        if mine is not None and theirs is not None and not (same_item(mine, theirs) or mine.size == theirs.size):
+            return False
+    return True
 
 
 # Layouts

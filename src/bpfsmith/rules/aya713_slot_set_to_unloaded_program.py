@@ -69,7 +69,9 @@ class SlotSetToUnloadedProgram(SourceRule):
         for pair in pairs(project):
             for use in pair.program_uses:
                 asked = next((one for one in use.calls if one.name == "fd"), None)
-                if asked is None or use.name is None or use.file.crate not in project.crates:
+                if asked is None or use.name is None or not pair.program(use.name):
+                    continue
+                if use.file.crate not in project.crates:
                     continue
                 loads = self._loads(pair, use)
                 if loads is None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.aya.tables import OPENS, PROGRAM_TYPES, generic_parts
-from bpfsmith.source.aya.values import callers, impl_type, let_uses, param_uses
+from bpfsmith.source.aya.values import impl_type, let_uses, param_uses, paths_named
 from bpfsmith.source.layout import split_type
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, named, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bpfsmith.source.aya.uses import MapUse, ProgramUse
     from bpfsmith.source.rust import Expr, Item, Let, SourceFile
     from bpfsmith.source.types import Type
@@ -125,10 +127,84 @@ def _climb(expr: Expr) -> Expr:
             parent.kind in ("try", "paren", "await")
             or (parent.kind == "method" and parent.receiver == at and parent.name in _UNWRAPS)
             or (parent.kind == "ref" and parent.inner == at)
+            # `match found { Some(it) => it, None => return }`
+            or (parent.kind == "match" and any(result == at for _, _, result in parent.arms))
         ):
             at = parent
         else:
             return at
+
+
+def _let_values(let: Let) -> Iterator[Expr | None]:
+    """The uses of what a `let` binds: all of it, or what is in `Some(x)`; None for a use that is not seen."""
+    if let.name is not None:
+        yield from let_uses(let)
+    elif len(let.names) == 1 and _in_some(let.pattern, let.names[0]):
+        for path in paths_named(let.file, let.names[0]):
+            found = binding(path) if path.path == let.names[0] and let.end <= path.start < let.block.end else None
+            if found is not None and found.let is not None and found.let.start == let.start:
+                yield path
+        if any(let.names[0] in one.text for one in let.file.of_kind("tokens") if let.end <= one.start < let.block.end):
+            yield None
+    elif let.names:
+        yield None
+
+
+def _in_some(pattern: str, name: str) -> bool:
+    """`Some(x)`, `Ok(mut x)`, and either with a variant of `Program` around it."""
+    text = "".join(pattern.split()).replace("mut", "").replace("ref", "")
+    name = name.replace("mut", "").replace("ref", "")
+    if text in (f"Some({name})", f"Ok({name})", f"Some(&{name})"):
+        return True
+    inner = text.removeprefix("Some(").removeprefix("Ok(").rstrip(")")
+    head, _, last = inner.rpartition("(")
+    return last == name and head.replace("::", "_").isidentifier() and "Program" in head
+
+
+def _variant(file: SourceFile, pattern: str, item: Item | None) -> str:
+    """The variant of `aya::programs::Program` that a pattern asks for."""
+    text = "".join(pattern.split()).removeprefix("Some(").removeprefix("Ok(")
+    head = text.partition("(")[0]
+    path, _, last = head.rpartition("::")
+    if last not in PROGRAM_TYPES or not path:
+        return ""
+    return last if resolve(file, path, item) == "aya::programs::Program" else ""
+
+
+def _taken_apart(at: Expr, parent: Expr) -> list[tuple[str, int, list[Expr] | None]] | None:
+    """(pattern, where, uses of what it binds; None when they are not seen) for `if let` and `match` on a value."""
+    file = at.file
+    if parent.kind == "let":
+        holder = parent.parent
+        while holder is not None and holder.kind == "binary":
+            holder = holder.parent
+        body = None
+        if holder is not None and holder.kind in ("if", "while"):
+            body = holder.branches[1] if holder.kind == "if" else holder.body
+        pattern = file.text[parent.fields[0] : parent.fields[1]]
+        return [(pattern, parent.fields[0], _bound_in(file, pattern, parent.fields[2], body))]
+    if parent.kind == "match" and not any(result == at for _, _, result in parent.arms):
+        out: list[tuple[str, int, list[Expr] | None]] = []
+        for raw, (pattern, names, result) in zip(parent.fields[1], parent.arms, strict=True):
+            out.append((pattern, raw[0], _bound_in(file, pattern, names, result)))
+        return out
+    return None
+
+
+def _bound_in(file: SourceFile, pattern: str, names: list[str], body: Expr | None) -> list[Expr] | None:
+    if not names:
+        return []
+    if len(names) != 1 or body is None or not _in_some(pattern, names[0]):
+        return None
+    if any(names[0] in one.text for one in file.of_kind("tokens") if body.start <= one.start < body.end):
+        return None
+    out = []
+    for path in paths_named(file, names[0]):
+        if path.path == names[0] and body.start <= path.start < body.end:
+            found = binding(path)
+            if found is not None and found.kind == "pattern" and found.let is None:
+                out.append(path)
+    return out
 
 
 def _let_of(expr: Expr) -> Let | None:
@@ -162,14 +238,21 @@ def follow_program(  # noqa: PLR0911, PLR0912 - one branch a way a value may go
     if let is not None:
         if let.type:
             _cast_text(use, let.file, let.type, let.type_start, at.item)
-        if let.name is None:
-            _pattern(use, let.file, let.pattern, let.pattern_start)
-            use.escapes = True
-            return
-        for one in let_uses(let):
-            if one.kind != "path":
+        for one in _let_values(let):
+            if one is None or one.kind != "path":
                 use.escapes = True
             else:
+                follow_program(use, one, depth + 1)
+        return
+    taken = _taken_apart(at, parent)
+    if taken is not None:
+        for pattern, start, uses in taken:
+            kind = _variant(at.file, pattern, at.item)
+            if kind:
+                _cast_to(use, kind, at.file, start, start + len(pattern))
+            elif uses is None:
+                use.escapes = True
+            for one in uses or ():
                 follow_program(use, one, depth + 1)
         return
     if parent.kind == "call" and parent.callee is not None and parent.callee != at:
@@ -191,11 +274,6 @@ def follow_program(  # noqa: PLR0911, PLR0912 - one branch a way a value may go
         if function is not None:
             _into_param(use, function, parent.args.index(at) + 1 if at in parent.args else -1, depth)
             return
-    if parent.kind == "let":  # `if let Some(Program::Xdp(p)) = ..`
-        _pattern(use, parent.file, parent.file.text[parent.fields[0] : parent.fields[1]], parent.fields[0])
-    elif parent.kind == "match":
-        for pattern, _, _ in parent.arms:
-            _pattern(use, parent.file, pattern, parent.start)
     if parent.kind == "block" and parent.tail != at:
         return  # a statement of its own
     use.escapes = True
@@ -218,8 +296,6 @@ def _into_function(use: ProgramUse, call: Expr, argument: Expr, depth: int) -> N
         return
     function = function_of(call)
     index = call.args.index(argument) if argument in call.args else -1
-    if function is not None and function.params and function.params[0].name == "self" and call.kind == "call":
-        pass  # `Type::method(value, ..)`: the receiver is an argument
     _into_param(use, function, index, depth)
 
 
@@ -233,10 +309,6 @@ def _into_param(use: ProgramUse, function: Item | None, index: int, depth: int) 
     if not param.name or function.generic:
         use.escapes = True
         return
-    known = callers(function)
-    if known is None or len(known) > 1:
-        # Shared by several programs: what is called there counts for each.
-        pass
     for one in param_uses(function, param.name):
         follow_program(use, one, depth + 1)
 
@@ -244,11 +316,16 @@ def _into_param(use: ProgramUse, function: Item | None, index: int, depth: int) 
 def _cast_text(use: ProgramUse, file: SourceFile, text: str, start: int, item: Item | None) -> None:
     """Takes the program type a type's text names, through references and the usual wrappers."""
     found = _program_type(file, text, item)
-    if found and use.cast and found != use.cast:
+    if found:
+        _cast_to(use, found, file, start, start + len(text))
+
+
+def _cast_to(use: ProgramUse, kind: str, file: SourceFile, start: int, end: int) -> None:
+    if use.cast and kind != use.cast:
         use.several = True
-    if found and not use.cast:
-        use.cast = found
-        use.cast_at = (file, start, start + len(text))
+    if not use.cast:
+        use.cast = kind
+        use.cast_at = (file, start, end)
 
 
 def _program_type(file: SourceFile, text: str, item: Item | None, depth: int = 0) -> str:
@@ -267,10 +344,6 @@ def _program_type(file: SourceFile, text: str, item: Item | None, depth: int = 0
     path = resolve(file, head, item) or ""
     module, _, last = path.rpartition("::")
     return last if module == "aya::programs" and last in PROGRAM_TYPES | {"ReusePortSocketFilter"} else ""
-
-
-def _pattern(use: ProgramUse, file: SourceFile, pattern: str, start: int) -> None:
-    """`Some(Program::Xdp(p))` takes it as an `Xdp`, or does nothing."""
 
 
 def follow_map(  # noqa: PLR0911, PLR0912 - one branch a way a value may go
@@ -294,13 +367,17 @@ def follow_map(  # noqa: PLR0911, PLR0912 - one branch a way a value may go
     if let is not None:
         if let.type:
             _map_text(use, let.file, let.type, let.type_start, at.item)
-        if let.name is None:
-            use.escapes = True
-            return
-        for one in let_uses(let):
-            if one.kind != "path":
+        for one in _let_values(let):
+            if one is None or one.kind != "path":
                 use.escapes = True
             else:
+                follow_map(use, one, depth + 1)
+        return
+    taken = _taken_apart(at, parent)
+    if taken is not None:
+        for _, _, uses in taken:
+            use.escapes = use.escapes or uses is None
+            for one in uses or ():
                 follow_map(use, one, depth + 1)
         return
     if parent.kind == "call" and parent.callee is not None and parent.callee != at:
