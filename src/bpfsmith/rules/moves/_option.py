@@ -14,11 +14,35 @@ if TYPE_CHECKING:
     from bpfsmith.rules.moves._table import EditKind, Hit
     from bpfsmith.source.rust import Expr
 
-__all__ = ["map_data", "or_error"]
+__all__ = ["as_some", "map_data", "or_error"]
 
 # What holds its map in a task of its own: a borrowed one does not live long enough.
 _OWNERS = ("AsyncPerfEventArray", "PerfEventArray", "RingBuf")
 _REFERENCES = {"MapRef": "&", "MapRefMut": "&mut "}
+
+
+def as_some(hit: Hit, ctx: CheckContext) -> Fix | None:
+    """`if let Ok(map) = ..` -> `Some(map)`; `.map_err(|_| error)` -> `.ok_or_else(|| error)`; `.is_ok()` -> "
+    "`.is_some()`."""
+    call, file = hit.expr, hit.file
+    parent = call.parent if call is not None else None
+    if call is None or file is None or parent is None or call.kind != "method":
+        return None
+    if parent.kind == "let" and file.text.startswith("Ok(", parent.fields[0]):
+        start = parent.fields[0]
+        return Fix("safe", "write `Some(..)`", [replace(ctx, file, start, start + 2, "Some")])
+    if parent.kind != "method":
+        return None
+    start, end = parent.fields[2], parent.fields[3]
+    asked = {"is_ok": "is_some", "is_err": "is_none"}.get(parent.name)
+    if asked is not None:
+        return Fix("safe", f"call `{asked}`", [replace(ctx, file, start, end, asked)])
+    closure = parent.args[0] if parent.name == "map_err" and len(parent.args) == 1 else None
+    if closure is None or closure.kind != "closure" or not closure.text.replace(" ", "").startswith("|_|"):
+        return None
+    bar = file.text.find("|", closure.start + 1)
+    edits = [replace(ctx, file, start, end, "ok_or_else"), replace(ctx, file, closure.start, bar + 1, "||")]
+    return Fix("safe", "call `ok_or_else`", edits)
 
 
 def or_error() -> EditKind:

@@ -42,6 +42,7 @@ __all__ = [
     "questioned",
     "raw_descriptor",
     "raw_pointer",
+    "result_alone",
     "single_point",
     "some_zero",
     "text_argument",
@@ -431,3 +432,17 @@ def some_zero(at: int) -> Callable[[Expr], bool]:
         return one.args[0].integer == 0
 
     return ask
+
+
+def result_alone(call: Expr) -> bool:
+    """Used in a way that a `Result` allows and an `Option` does not."""
+    parent = call.parent
+    if parent is None:
+        return False
+    if parent.kind == "method":
+        return parent.receiver == call and parent.name in ("map_err", "is_ok", "is_err", "ok", "err", "unwrap_err")
+    if parent.kind == "let":
+        return call.file.text[parent.fields[0] : parent.fields[1]].startswith(("Ok(", "Err("))
+    if parent.kind == "match":
+        return parent.fields[0] == call.id and any(one.startswith(("Ok(", "Err(")) for one, _, _ in parent.arms)
+    return (let_of(call) or "").startswith(("Ok(", "Err("))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bpfsmith.rules.moves._edit import after, append, as_method, bare, borrow_receiver, display, only
 from bpfsmith.rules.moves._edit_items import delete_arm, unwrap_generic
-from bpfsmith.rules.moves._match import Call, Name
-from bpfsmith.rules.moves._option import map_data, or_error
+from bpfsmith.rules.moves._maps import owned_maps, where_spawned
+from bpfsmith.rules.moves._match import Any, Call, Name
+from bpfsmith.rules.moves._option import as_some, map_data, or_error
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import (
     argument_type,
@@ -14,6 +15,7 @@ from bpfsmith.rules.moves._where import (
     in_result,
     questioned,
     raw_descriptor,
+    result_alone,
 )
 
 TYPE_CHECKING = False
@@ -50,6 +52,8 @@ _PROGRAMS = tuple(
         *("SkLookup", "SkMsg", "SkSkb", "SockOps", "SocketFilter", "TracePoint", "UProbe", "Xdp"),
     )
 )
+_LOOKUPS = ("map", "map_mut", "take_map", "program", "program_mut")
+_NO_RESULT = "`map` and `program` give an `Option` since aya 0.12, which has neither `Ok` nor `Err`"
 _MAP_ERRORS = (
     *(
         "AlreadyCreated",
@@ -122,25 +126,21 @@ ROWS = (
         last="0.11.0",
         first="0.12.0",
         replacement="Option",
-        match=Call(
-            "map",
-            "map_mut",
-            "take_map",
-            "program",
-            "program_mut",
-            on=EBPF,
-            args=1,
-            where=in_result,
-            then=questioned,
-            show="whole",
+        match=Any(
+            Call(*_LOOKUPS, on=EBPF, args=1, where=in_result, then=questioned, show="whole"),
+            Call(*_LOOKUPS, on=EBPF, args=1, where=result_alone, more=lambda _: {"message": _NO_RESULT}, show="call"),
         ),
         edits=(
+            as_some,
             or_error(),
             display("write `.ok_or(..)?`, or `.context(..)?` with anyhow"),
         ),
         message="`{name}` gives an `Option` since aya 0.12, `?` cannot turn it into an error",
-        found="Finds `map(..)?`, `map_mut(..)?`, `take_map(..)?`, `program(..)?` and `program_mut(..)?` on an "
-        "`Ebpf` in functions that return a `Result`, where aya is 0.12.0 or newer.",
+        found="Finds `map(..)?`, `map_mut(..)?`, `take_map(..)?`, `program(..)?` and `program_mut(..)?` on an `Ebpf` "
+        "in "
+        "functions that return a `Result`, and the same calls with `map_err` behind them or matched with `Ok` and "
+        "`Err`, "
+        "where aya is 0.12.0 or newer.",
         why='It does not compile: "the `?` operator can only be used on `Result`s, not `Option`s". Pages older '
         "than 2024 write it so.",
         old='let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(ebpf.map_mut("BLOCKED")?)?;',
@@ -232,7 +232,9 @@ let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
         replacement="&MapData, &mut MapData, MapData",
         match=Name(("aya::maps::MapRef", "aya::maps::MapRefMut")),
         edits=(
+            where_spawned(owned_maps),
             map_data(),
+            owned_maps,
             display("use `&mut MapData` for maps of `map_mut`, `MapData` for those of `take_map`"),
         ),
         message="`{old}` does not exist since aya 0.12, maps are of `MapData` or references to it",
@@ -241,8 +243,11 @@ let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
         "does: `map_mut` borrows from the `Ebpf`, `take_map` moves the map out of it.",
         old="struct Filter { blocked: HashMap<MapRefMut, u32, u32> }",
         new="struct Filter { blocked: HashMap<MapData, u32, u32> } // of take_map",
-        fix="Safe in the types of locals and parameters (`&mut MapData`). In structs display: whether to borrow or to "
-        "take the map is yours to say.",
+        fix="Safe in the types of locals and parameters (`&mut MapData`). Unsafe in structs, and where tasks or "
+        "threads are "
+        "spawned: `MapData`, and `take_map` for every map that the file opens, if each is opened once; a map that is "
+        "taken "
+        "is closed when its owner is dropped. Else display.",
         source="aya, `aya/BREAKING-CHANGES.md`; `src/maps/map_lock.rs` of 0.11.0.",
     ),
     Row(
