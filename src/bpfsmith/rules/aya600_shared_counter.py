@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class SharedCounter(SourceRule):
-    severity = "note"
+    severity = "warning"
     group = "performance"
     phase = "silent"
     words = ("get_ptr_mut",)
@@ -82,7 +82,7 @@ class SharedCounter(SourceRule):
                 done.add((item.id, found.name))
                 yield self.finding(
                     ctx,
-                    f"all CPUs count in one entry of `{found.short}` {busy.what}: they wait for each other",
+                    f"all CPUs count in one entry of `{found.short}` {busy.what}: counts get lost, each waits",
                     span=covered(ctx, change),
                     fixes=[Fix("display", "make it a `PerCpuArray`, and add the CPUs up in user space")],
                 )

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._hot import hot
 from bpfsmith.rules._kernel_code import MapCall, code_files, counts, given, local, map_call, same_place
 from bpfsmith.rules._rust import covered
 
@@ -84,10 +85,12 @@ class CountByInsert(SourceRule):
                 read = _read_from(expr.args[1], call)
                 if read is None or read.start >= expr.start:
                     continue
+                busy = None if call.per_cpu else hot(expr.item)
                 yield self.finding(
                     ctx,
                     f"`{call.short}` is read and inserted anew: changing the value in place takes a fraction of that",
                     span=covered(ctx, expr),
+                    severity="warning" if busy is not None and busy.packet else None,  # all CPUs do so at once
                     labels=[Label(covered(ctx, read), "read here")],
                     fixes=[Fix("display", "change it through `get_ptr_mut`, and insert only what is not there")],
                 )
