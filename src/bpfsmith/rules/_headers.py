@@ -77,21 +77,21 @@ def _generic(call: Expr) -> bool:
     return item is not None and item.kind == "fn" and item.generic
 
 
-def fixed_length(offset: Expr, depth: int = 0) -> Expr | None:
-    """`Ipv4Hdr::LEN`, or its `size_of`, in what an offset is made of; None where something else may be in it."""
+def fixed_length(offset: Expr, header: str = "Ipv4Hdr", depth: int = 0) -> Expr | None:
+    """`Ipv4Hdr::LEN`, or its `size_of`, in what an offset is made of, through locals and constants."""
     if depth > 8:
         return None
     found = None
     for one in offset.within():
         if one.kind == "path":
             path = resolve(one.file, one.path, one.item)
-            if path == "network_types::ip::Ipv4Hdr::LEN" or (one.path.endswith("size_of") and "Ipv4Hdr" in one.text):
+            if path == f"network_types::ip::{header}::LEN" or (one.path.endswith("size_of") and header in one.text):
                 found = one
                 continue
             given = _given(one, path)
             if given is None:
                 continue
-            inner = fixed_length(given, depth + 1)
+            inner = fixed_length(given, header, depth + 1)
             found = found or inner
     return found
 

@@ -1,0 +1,111 @@
+"""The header behind the IPv6 header is taken to be TCP, UDP or ICMP.
+
+## What it does
+Finds TCP and UDP headers that are read behind `Ipv6Hdr::LEN`, in crates whose XDP and classifier programs drop, send
+or redirect, and which know no extension header (hop-by-hop, routing, fragment, destination options).
+
+## Why is this bad
+IPv6 may put extension headers between the IP header and TCP or UDP: `next_hdr` then names the first of them. Such a
+packet counts as "neither TCP nor UDP", and whoever sends it chooses that: one with destination options gets past a
+port filter.
+
+## Example
+```rust
+if unsafe { (*ip).next_hdr } == IpProto::Tcp {
+    let tcp: *const TcpHdr = ptr_at(&ctx, EthHdr::LEN + Ipv6Hdr::LEN)?;
+}
+```
+
+## Use instead
+```rust
+match unsafe { (*ip).next_hdr } {
+    IpProto::Tcp => tcp(&ctx, EthHdr::LEN + Ipv6Hdr::LEN),
+    IpProto::HopOpt | IpProto::Ipv6Route | IpProto::Ipv6Frag | IpProto::Ipv6Opts => Ok(xdp_action::XDP_DROP),
+    _ => Ok(xdp_action::XDP_PASS),
+}
+```
+
+## Fix
+Display: follow a bounded number of extension headers, or decide about packets that have some.
+
+## Kernels
+All.
+
+## Source
+RFC 8200, section 4 (extension headers).
+"""
+
+from __future__ import annotations
+
+from bpfsmith.model.finding import Fix
+from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._headers import fixed_length, header_reads
+from bpfsmith.rules._rust import covered, kernel_files, programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.model.finding import Finding
+    from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.project import Project
+
+_KNOWN = (
+    *("HopOpt", "Ipv6Route", "Ipv6Frag", "Ipv6Opts", "IPPROTO_HOPOPTS", "IPPROTO_ROUTING", "IPPROTO_FRAGMENT"),
+    *(
+        "IPPROTO_DSTOPTS",
+        "NEXTHDR_HOP",
+        "NEXTHDR_ROUTING",
+        "NEXTHDR_FRAGMENT",
+        "NEXTHDR_DEST",
+        "hdr_ext_len",
+        "ext_len",
+    ),
+    *("HopByHop", "ExtHdr", "Ipv6ExtHdr"),
+)
+_ACTS = (
+    "XDP_DROP",
+    "XDP_TX",
+    "XDP_REDIRECT",
+    "TC_ACT_SHOT",
+    "TC_ACT_REDIRECT",
+    "TC_ACT_STOLEN",
+    "bpf_redirect",
+    "redirect",
+)
+
+
+class Ipv6ExtensionHeadersIgnored(SourceRule):
+    severity = "note"
+    group = "meaning"
+    phase = "silent"
+    words = ("Ipv6Hdr",)
+
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        for file in kernel_files(project):
+            crate = file.crate
+            if crate is None or not file.has("Ipv6Hdr") or not file.has("TcpHdr", "UdpHdr"):
+                continue
+            if any(other.has(*_KNOWN) for other in crate.files) or not any(other.has(*_ACTS) for other in crate.files):
+                continue
+            kinds = {macro for other in crate.files for _, macro, _ in programs(other)}
+            if not kinds or not kinds <= {"xdp", "classifier", "tc"}:
+                continue
+            told: set[int] = set()
+            for one in header_reads(file):
+                item = one.call.item
+                if item is None or item.id in told or one.name == "ICMP":
+                    continue
+                if fixed_length(one.offset, "Ipv6Hdr") is None:
+                    continue
+                told.add(item.id)
+                yield self.finding(
+                    ctx,
+                    f"the {one.name} header is looked for right behind the IPv6 one: packets with extension headers are "
+                    "taken for something else",
+                    span=covered(ctx, one.offset),
+                    fixes=[Fix("display", "follow the extension headers, or decide about packets that have some")],
+                )
+
+
+RULE = Ipv6ExtensionHeadersIgnored()
