@@ -330,11 +330,18 @@ class _Job:
             prefix = "" if shown == os.curdir else f"cd {shown} && "
             if os.path.isfile(os.path.join(folder, "Cargo.lock")):
                 out.append(f"{prefix}cargo update --workspace")
+            if self.release.name == "0.12" and _has(self.project, folder, "aya-log"):
+                # aya-log 0.2.0 does not compile with the next release of its own part.
+                out.append(f"{prefix}cargo update -p aya-log-common --precise 0.1.14")
             if self.release.name == "0.14" and _has_kernel(self.project, folder):
                 # aya-ebpf 0.2 builds with aya-build, whose 0.2.1 wants a newer compiler than all the rest.
                 out.append(f"{prefix}cargo update -p aya-build --precise 0.2.0  # with a compiler older than 1.98")
             out.append(f"{prefix}cargo check")
         return out
+
+
+def _has(project: Project, folder: str, package: str) -> bool:
+    return any(crate.workspace == folder and crate.dependency(package) is not None for crate in project.all_crates)
 
 
 def _has_kernel(project: Project, folder: str) -> bool:

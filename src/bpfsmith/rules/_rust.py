@@ -128,22 +128,24 @@ class Mention:
 def mentions(file: SourceFile, wanted: Collection[str]) -> list[Mention]:
     """Every place that names one of the absolute paths: in `use`, types, patterns, expressions. Tests too."""
     last_names = {path.rpartition("::")[2] for path in wanted}
-    if not any(name in file.text for name in last_names):
+    if not file.has(*last_names):
         return []
-    aliases = {use.name for use in file.uses if use.path.rpartition("::")[2] in last_names}
     out = []
-    for use in file.uses:
-        if use.path.rpartition("::")[2] in last_names:
-            scope = file.item_at(use.owner)
-            path = resolve(file, use.path, scope)
-            if path in wanted and path is not None:
-                out.append(Mention(file, path, use.start, use.end, scope, True))
-    spelled = [(path, start, end, file.item_at(owner)) for owner, path, start, end in file.paths]
-    spelled.extend((one.path, one.start, one.end, one.item) for one in file.of_kind("path"))
-    for path, start, end, item in spelled:
+    names = set(last_names)
+    for use in sorted({use.start: use for use in file.uses_of(*last_names)}.values(), key=lambda one: one.start):
+        if use.name:
+            names.add(use.name)
+        scope = file.item_at(use.owner)
+        path = resolve(file, use.path, scope)
+        if path in wanted and path is not None:
+            out.append(Mention(file, path, use.start, use.end, scope, True))
+    spelled = {(start, end): (path, file.item_at(owner)) for owner, path, start, end in file.paths_with(*sorted(names))}
+    for one in file.path_exprs(*sorted(names)):
+        spelled[one.start, one.end] = (one.path, one.item)
+    for (start, end), (path, item) in spelled.items():
         segments = path.split("::")
         for count, segment in enumerate(segments, 1):
-            if segment not in last_names and segment not in aliases:
+            if segment not in names:
                 continue
             found = resolve(file, "::".join(segments[:count]), item)
             if found in wanted and found is not None:
@@ -319,6 +321,45 @@ _NUMBERS_OF = frozenset(
 _VALUES = frozenset({"lit", "struct", "cast", "binary", "array", "repeat", "tuple", "unary"})
 
 
+def _gives_value(call: Expr) -> bool:
+    """Whether a function certainly gives no reference: a number's, a known one, or one of the crate that says so."""
+    callee = call.callee
+    if callee is None or callee.kind != "path":
+        return False
+    of, _, function = callee.path.rpartition("::")
+    if of in _INTEGERS:
+        return function in ("from", "from_be", "from_le")
+    path = resolve(call.file, callee.path, call.item)
+    if path is None:
+        return callee.path == "std::process::id"
+    if path in _GIVE_NUMBERS or path.startswith(
+        ("aya_ebpf::helpers::bpf_ktime_get", "aya_bpf::helpers::bpf_ktime_get")
+    ):
+        return True
+    item = item_of(call.file, path)
+    if item is None or item.kind != "fn" or item.generic or not item.type:
+        return False
+    return item.type.strip("() ").isidentifier() and item.type != "Self"
+
+
+_GIVE_NUMBERS = frozenset(
+    {
+        "std::process::id",
+        *(
+            f"{crate}::helpers::{name}"
+            for crate in ("aya_ebpf", "aya_bpf")
+            for name in (
+                "bpf_get_current_pid_tgid",
+                "bpf_get_current_uid_gid",
+                "bpf_get_smp_processor_id",
+                "bpf_get_prandom_u32",
+                "bpf_get_current_cgroup_id",
+            )
+        ),
+    }
+)
+
+
 def by_value(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
     """Whether an argument is certainly no reference: a literal, a struct, arithmetic, a local declared as a value."""
     if expr.kind == "paren":
@@ -332,8 +373,7 @@ def by_value(expr: Expr) -> bool:  # noqa: PLR0911 - one return a kind
     if expr.kind == "method":
         return expr.name in _NUMBERS_OF
     if expr.kind == "call":
-        of, _, function = (expr.callee.path if expr.callee is not None else "").rpartition("::")
-        return of in _INTEGERS and function in ("from", "from_be", "from_le")
+        return _gives_value(expr)
     if expr.kind == "field":
         owner = type_of(expr.receiver)
         item = item_of(expr.file, owner.path) if owner is not None else None

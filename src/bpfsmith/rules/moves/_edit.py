@@ -284,7 +284,9 @@ def borrow(message: str) -> EditKind:
         if hit.expr is None:
             return None
         wrong = [hit.expr.args[int(at)] for at in hit.words["wrong"].split()]
-        return Fix("safe", message, [edit for one in wrong for edit in borrow_edits(ctx, one)])
+        # Where another argument may be a value too, the result need not compile.
+        applicability = "unsafe" if hit.words.get("unsure") else "safe"
+        return Fix(applicability, message, [edit for one in wrong for edit in borrow_edits(ctx, one)])
 
     return make
 

@@ -86,9 +86,23 @@ def by_values(table: dict[str, dict[str, tuple[int, ...]]]) -> Callable[[Expr], 
             return None
         wanted = table.get(owner.name, {}).get(call.name, ())
         wrong = [at for at in wanted if at < len(call.args) and by_value(call.args[at])]
-        return {"wrong": " ".join(map(str, wrong)), "show": str(wrong[0])} if wrong else None
+        unsure = [at for at in wanted if at < len(call.args) and at not in wrong and not _reference(call.args[at])]
+        words = {"wrong": " ".join(map(str, wrong)), "show": str(wrong[0]) if wrong else ""}
+        return words | ({"unsure": " ".join(map(str, unsure))} if unsure else {}) if wrong else None
 
     return ask
+
+
+def _reference(expr: Expr) -> bool:
+    """Certainly a reference: written as one, or a local or parameter declared as one."""
+    if expr.kind == "ref":
+        return True
+    found = binding(expr) if expr.kind == "path" and "::" not in expr.path else None
+    if found is None:
+        return False
+    if found.type:
+        return found.type.startswith("&")
+    return found.kind == "let" and found.let is not None and found.let.init is not None and _reference(found.let.init)
 
 
 def not_reference(call: Expr) -> bool:
