@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import EBPF, called_on, replace
 
@@ -10,9 +12,10 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Edit
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.rules.moves._table import EditKind, Hit
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.rust import Expr, SourceFile
 
-__all__ = ["owned_maps", "where_spawned"]
+__all__ = ["asked", "asked_maps", "owned_maps", "where_spawned"]
 
 
 def where_spawned(edit: EditKind) -> EditKind:
@@ -67,10 +70,30 @@ def _opened(call: Expr) -> bool:
 
 def _asked_elsewhere(file: SourceFile, names: list[str]) -> bool:
     """Whether another file of the crate asks for one of the maps, which is then not there any more."""
-    others = file.crate.files if file.crate is not None else []
-    return any(
-        call.args and call.args[0].text in names
-        for other in others
-        if other is not file
-        for call in other.methods("map", "map_mut", "take_map")
-    )
+    if file.crate is None:
+        return False
+    own = asked(file)
+    every = asked_maps(file.crate)
+    return any(every[name] > own[name] for name in names)
+
+
+def asked(file: SourceFile) -> Counter[str]:
+    """How often each map is asked for, by what is written between the brackets."""
+    found: Counter[str] | None = file.cache.get("asked maps")
+    if found is None:
+        found = file.cache["asked maps"] = Counter(
+            call.args[0].text for call in file.methods("map", "map_mut", "take_map") if call.args
+        )
+    return found
+
+
+def asked_maps(crate: Crate) -> Counter[str]:
+    """The same for all files of a crate."""
+    cache = crate.project.cache if crate.project is not None else {}
+    key = ("asked maps", crate.folder)
+    found: Counter[str] | None = cache.get(key)
+    if found is None:
+        found = cache[key] = Counter()
+        for file in crate.files:
+            found.update(asked(file))
+    return found

@@ -329,8 +329,9 @@ class Root:
             if use.path.partition("::")[0] == old:
                 for found in word.finditer(file.text, use.stmt_start, use.stmt_end):
                     yield found.start(), use.owner
-        spelled = [(path, start, end, owner) for owner, path, start, end in file.paths]
-        spelled.extend((one.path, one.start, one.end, -1) for one in file.of_kind("path", "macro", "struct"))
+        spelled = [(path, start, end, owner) for owner, path, start, end in file.paths_with(old)]
+        spelled.extend((one.path, one.start, one.end, -1) for one in file.path_exprs(old))
+        spelled.extend((one.path, one.start, one.end, -1) for one in file.of_kind("macro", "struct"))
         for path, start, end, owner in spelled:
             if path.startswith(f"{old}::"):
                 hit = word.search(file.text, start, end)
@@ -394,7 +395,7 @@ class Written:
         for file in files(row, project):
             if not file.has(*self.words):
                 continue
-            for one in file.of_kind("struct"):
+            for one in file.structs(*self.words):
                 path = resolve(file, one.path, one.item) if one.path else None
                 if path not in self.names or path is None or compat(file, one.item, one.start):
                     continue
@@ -419,8 +420,8 @@ class Impl:
         for file in files(row, project):
             if not file.has(name):
                 continue
-            for item in file.items:
-                if item.kind != "impl" or item.extra.partition("<")[0].rpartition("::")[2].strip() != name:
+            for item in file.items_of_kind("impl"):
+                if item.extra.partition("<")[0].rpartition("::")[2].strip() != name:
                     continue
                 if resolve(file, item.extra.partition("<")[0].strip(), item) != self.trait:
                     continue
@@ -490,7 +491,7 @@ class FieldOf:
         for file in files(row, project):
             if not file.has(self.chain[-1]):
                 continue
-            for field in file.of_kind("field"):
+            for field in file.fields_named(self.chain[-1]):
                 at: Expr | None = field
                 for name in reversed(self.chain):
                     at = at.receiver if at is not None and at.kind == "field" and at.name == name else None

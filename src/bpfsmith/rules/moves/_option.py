@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import replace
+from bpfsmith.rules.moves._maps import asked, asked_maps
 from bpfsmith.source.names import resolve
 
 TYPE_CHECKING = False
@@ -97,15 +98,8 @@ def _owned(call: Expr) -> bool:
     owner, _, function = callee.path.rpartition("::")
     if function != "try_from" or owner.rpartition("::")[2] not in _OWNERS:
         return False
-    wanted = call.args[0].text
     crate = call.file.crate
-    files = crate.files if crate is not None else [call.file]
-    uses = sum(
-        bool(one.args) and one.args[0].text == wanted
-        for file in files
-        for one in file.methods("map", "map_mut", "take_map")
-    )
-    return uses == 1
+    return (asked_maps(crate) if crate is not None else asked(call.file))[call.args[0].text] == 1
 
 
 def map_data() -> EditKind:
