@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfsmith.source.rust import Expr, SourceFile
+    from bpfsmith.source.rust import Expr, Item
 
 __all__ = ["loads", "origins"]
 
@@ -20,24 +20,33 @@ _CORE = frozenset(f"{crate}::ptr::{name}" for crate in ("core", "std") for name 
 _DEPTH = 8
 
 
-def loads(file: SourceFile) -> Iterator[tuple[Expr, Expr]]:
-    """(expression, pointer): each certain read or write through a raw pointer, as far as the text tells.
+def loads(item: Item) -> Iterator[tuple[Expr, Expr]]:
+    """(expression, pointer): each certain read or write through a raw pointer in a function, as far as the text tells.
 
     Taking an address through a pointer is none, nor is what happens inside of macros.
     """
-    for expr in file.of_kind("unary"):
+    file, body = item.file, item.expr
+    if body is None:
+        return
+    for expr in body.within("unary"):
         pointer = expr.inner
         if expr.op == "*" and pointer is not None and not _address_only(expr):
             yield expr, pointer
-    for call in file.methods(*_READS):
-        if not call.args and call.receiver is not None:
+    for call in body.within("method"):
+        if call.name in _READS and not call.args and call.receiver is not None:
             yield call, call.receiver
-    for call in file.calls(*_READS):
-        path = resolve(file, call.callee.path, call.item) if call.callee is not None else None
-        if len(call.args) == 1 and path in _CORE:
+    for call in body.within("call"):
+        callee = call.callee
+        if len(call.args) != 1 or callee is None or callee.path.rpartition("::")[2] not in _READS:
+            continue
+        if resolve(file, callee.path, item) in _CORE:
             yield call, call.args[0]
-    # `let header = &*pointer;` reads nothing, `header.field` does.
-    for field in file.of_kind("field"):
+    yield from _through_references(body)
+
+
+def _through_references(body: Expr) -> Iterator[tuple[Expr, Expr]]:
+    """`let header = &*pointer;` reads nothing, `header.field` does."""
+    for field in body.within("field"):
         base = field.receiver
         if base is None or base.kind != "path" or _address_only(field):
             continue

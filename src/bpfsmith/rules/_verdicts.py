@@ -50,12 +50,18 @@ def outcomes(item: Item, depth: int = 0) -> list[Outcome]:
     """How a function may end: its tail and every `return`."""
     if item.expr is None or depth > _DEPTH:
         return []
+    key = ("outcomes", item.id)
+    known: list[Outcome] | None = item.file.cache.get(key)
+    if known is not None:
+        return known
     found = _of(item.expr, depth)
-    for expr in item.expr.within():
+    for expr in item.expr.within("return", "try"):
         if expr.kind == "return" and not _in_closure(expr):
             found.extend(_of(expr.inner, depth))
         elif expr.kind == "try" and not item.type.startswith("Option") and not _in_closure(expr):
             found.extend(_errors(expr.inner, depth))
+    if depth == 0:
+        item.file.cache[key] = found
     return found
 
 
@@ -164,8 +170,8 @@ def reached(item: Item) -> Iterator[Item]:
             continue
         seen.add((one.file.path, one.id))
         yield one
-        for expr in one.expr.within():
-            if expr.kind == "call" and expr.callee is not None and expr.callee.kind == "path":
+        for expr in one.expr.within("call"):
+            if expr.callee is not None and expr.callee.kind == "path":
                 callee = _function(expr.callee)
                 if callee is not None:
                     pending.append(callee)

@@ -71,9 +71,12 @@ class ProgramArrayDropped(SourceRule):
     severity = "warning"
     group = "cross"
     phase = "silent"
+    words = ("ProgramArray",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in user_files(project):
+            if not file.has("take_map") or not file.has("ProgramArray"):
+                continue
             for block in file.of_kind("block"):
                 for let in block.lets:
                     init = let.init
@@ -101,8 +104,8 @@ class ProgramArrayDropped(SourceRule):
                             )
                         ],
                     )
-            for call in file.of_kind("method"):
-                made = call.receiver.stripped() if call.name == "set" and call.receiver is not None else None
+            for call in file.methods("set"):
+                made = call.receiver.stripped() if call.receiver is not None else None
                 if made is None or made.kind != "call" or not _owned(made):
                     continue
                 known = type_of(made)

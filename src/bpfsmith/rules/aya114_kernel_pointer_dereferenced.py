@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.rust import Expr, Item
 
 
 _CONTEXTS = {
@@ -55,6 +55,7 @@ _CONTEXTS = {
     "RawTracePointContext": ("arg",),
     "TracePointContext": ("read_at",),
 }
+_SOURCES = ("arg", "ret", "read_at")
 
 
 class KernelPointerDereferenced(SourceRule):
@@ -67,19 +68,28 @@ class KernelPointerDereferenced(SourceRule):
         for file in kernel_files(project):
             if not file.has(*_CONTEXTS):
                 continue
-            seen = set()
-            for expr, pointer in loads(file):
-                made = next((one for one in origins(pointer) if _number(one)), None)
-                if made is None or expr in seen or (expr.item, made) in seen:
-                    continue
-                seen.add(expr)
-                yield self.finding(
-                    ctx,
-                    f"{cited(expr.text)} reads through a kernel pointer, which the verifier takes for a number",
-                    span=covered(ctx, expr),
-                    labels=[Label(covered(ctx, made), "comes from here")],
-                    fixes=[Fix("display", "read it with `bpf_probe_read_kernel` (`_user` for memory of the process)")],
-                )
+            readers: dict[int, Item] = {}
+            for call in file.methods(*_SOURCES):
+                item = call.item
+                if item is not None and item.id not in readers and _number(call):
+                    readers[item.id] = item
+            for item in readers.values():
+                yield from self._function(ctx, item)
+
+    def _function(self, ctx: CheckContext, item: Item) -> Iterator[Finding]:
+        seen = set()
+        for expr, pointer in loads(item):
+            made = next((one for one in origins(pointer) if _number(one)), None)
+            if made is None or expr in seen:
+                continue
+            seen.add(expr)
+            yield self.finding(
+                ctx,
+                f"{cited(expr.text)} reads through a kernel pointer, which the verifier takes for a number",
+                span=covered(ctx, expr),
+                labels=[Label(covered(ctx, made), "comes from here")],
+                fixes=[Fix("display", "read it with `bpf_probe_read_kernel` (`_user` for memory of the process)")],
+            )
 
 
 def _number(call: Expr) -> bool:

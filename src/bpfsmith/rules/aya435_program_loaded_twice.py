@@ -69,8 +69,10 @@ class ProgramLoadedTwice(SourceRule):
         for file in user_files(project):
             for load in file.methods("load"):
                 base = load.receiver
-                let = let_of(base) if base is not None else None
-                if let is None or let.init is None or not _ends(load) or file.in_test(load.item):
+                if base is None or base.kind != "path" or load.parent is None or not _ends(load):
+                    continue
+                let = let_of(base)
+                if let is None or let.init is None or file.in_test(load.item):
                     continue
                 known = let_type(let)
                 if known is None or not known.within("aya::programs"):
