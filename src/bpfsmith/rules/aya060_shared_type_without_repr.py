@@ -1,8 +1,8 @@
 """A struct that kernel and user side share through a map, without `repr(C)`.
 
 ## What it does
-Finds structs of the common crate that a map of the kernel crate has as key or value, or that a ring buffer entry is
-reserved for, with two fields or more and no `repr`.
+Finds structs of the common crates that a map of the kernel side has as key or value, that ring buffers or perf event
+arrays carry, or that a `Global` holds, with two fields or more and no `repr`; the structs within these too.
 
 ## Why is this bad
 Without `repr(C)` the compiler orders fields as it likes, and the two sides are compiled apart, for two targets, often
@@ -35,9 +35,11 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._rust import maps, place, replace
-from bpfsmith.source.names import resolve
-from bpfsmith.source.types import parse_type, type_of
+from bpfsmith.rules._cross import item_place
+from bpfsmith.rules._rust import place, replace
+from bpfsmith.source.across import item_across, resolve_across
+from bpfsmith.source.aya import model
+from bpfsmith.source.layout import split_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,50 +47,53 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
-    from bpfsmith.source.cargo import Crate
+    from bpfsmith.source.aya import AyaModel
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Item, SourceFile
 
-_RINGS = frozenset({"aya_ebpf::maps::RingBuf", "aya_ebpf::btf_maps::RingBuf", "aya_bpf::maps::RingBuf"})
+_DEPTH = 6
 
 
-def _carried(file: SourceFile) -> Iterator[tuple[str, Item | None, int, int]]:
-    """(name of a type, where it is written, span to show) for what maps hold and ring buffers carry."""
-    for item, _ in maps(file):
-        parsed = parse_type(item.type)
-        for argument in parsed[1] if parsed is not None else ():
-            inner = parse_type(argument)
-            if inner is not None and not inner[2]:
-                yield inner[0], item, item.name_start, item.name_end
-    for call in file.of_kind("method"):
-        if call.name not in ("reserve", "output"):
+def _carried(made: AyaModel) -> Iterator[tuple[SourceFile, str, Item | None, int, int]]:
+    """(file, type's text, item, place to show) for what maps hold, buffers carry and globals are."""
+    for one in made.maps:
+        for text in (one.key, one.value, one.event):
+            if text:
+                yield one.file, text, one.item, one.item.name_start, one.item.name_end
+        if one.kind != "RingBuf":
             continue
-        generics = file.text[call.fields[4] : call.fields[5]].strip(":<> \n")
-        inner = parse_type(generics) if generics else None
-        known = type_of(call.receiver) if inner is not None else None
-        if inner is not None and known is not None and known.path in _RINGS:
-            yield inner[0], call.item, call.fields[2], call.fields[3]
+        for call in one.calls() or ():
+            generics = call.file.text[call.fields[4] : call.fields[5]].strip(":<> \n")
+            if generics and call.name in ("reserve", "reserve_untyped", "output", "output_untyped"):
+                yield call.file, generics, call.item, call.fields[2], call.fields[3]
+            elif call.name == "output" and call.args:
+                value = call.args[0]
+                while value.kind in ("ref", "paren") and value.inner is not None:
+                    value = value.inner
+                if value.kind == "struct":
+                    yield call.file, value.path, call.item, call.fields[2], call.fields[3]
+    for other in made.globals:
+        if other.kind == "Global":
+            yield other.file, other.type, other.item, other.item.name_start, other.item.name_end
 
 
-def _shared(project: Project, crate: Crate, path: str | None) -> Item | None:
-    """The item of a common crate that an absolute path names, through its root's re-exports by name."""
-    if path is None or "::" not in path:
-        return None
-    first, _, rest = path.partition("::")
-    package = crate.dependency(first.replace("_", "-")) or crate.dependency(first)
-    for other in project.all_crates:
-        if other.role != "common" or package is None or other.folder != package.path or not other.files:
-            continue
-        root = next((file for file in other.files if file.path.endswith("lib.rs")), other.files[0])
-        found = resolve(root, f"crate::{rest}")
-        if found is None:
-            return None
-        parts = found.split("::")
-        for file in other.files:
-            for item in file.items:
-                if item.name == parts[-1] and item.parent is None and [*file.module] == parts[1:-1]:
-                    return item
-    return None
+def _within(file: SourceFile, text: str, item: Item | None, depth: int) -> Iterator[Item]:
+    """The structs that a type consists of, itself first."""
+    text = text.strip()
+    while text.startswith("["):
+        text = text[1:].rpartition(";")[0].strip()
+    parsed = split_type(text)
+    if parsed is None or depth > _DEPTH:
+        return
+    found = item_across(file, resolve_across(file, parsed[0], item))
+    if found is None or found.generic:
+        return
+    if found.kind == "type":
+        yield from _within(found.file, found.type, found, depth + 1)
+    elif found.kind == "struct":
+        yield found
+        for field in found.params:
+            yield from _within(found.file, field.type, found, depth + 1)
 
 
 class SharedTypeWithoutRepr(SourceRule):
@@ -98,29 +103,28 @@ class SharedTypeWithoutRepr(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         seen = set()
-        for crate in project.crates:
-            if crate.role != "kernel":
+        for file, text, scope, start, end in _carried(model(project)):
+            if file.crate not in project.crates:
                 continue
-            for file in crate.files:
-                for text, scope, start, end in _carried(file):
-                    found = _shared(project, crate, resolve(file, text, scope))
-                    if found is None or (found.file.path, found.id) in seen:
-                        continue
-                    if any(
-                        attr.path == "repr" or (attr.path == "cfg_attr" and "repr" in attr.args) for attr in found.attrs
-                    ):
-                        continue
-                    if found.kind != "struct" or found.generic or len(found.params) < 2:
-                        continue
-                    seen.add((found.file.path, found.id))
-                    edit = replace(ctx, found.file, found.start, found.start, "#[repr(C)]\n")
-                    yield self.finding(
-                        ctx,
-                        f"`{found.name}` is in a map without `repr(C)`: kernel and user side may order it differently",
-                        span=place(ctx, found.file, found.name_start, found.name_end),
-                        labels=[Label(place(ctx, file, start, end), "used here")],
-                        fixes=[Fix("unsafe", "write `#[repr(C)]` above it", [edit])],
-                    )
+            for found in _within(file, text, scope, 0):
+                key = (found.file.path, found.id)
+                if key in seen or len(found.params) < 2 or found.file.crate is None:
+                    continue
+                if found.file.crate.role != "common":
+                    continue
+                seen.add(key)
+                if any(
+                    attr.path == "repr" or (attr.path == "cfg_attr" and "repr" in attr.args) for attr in found.attrs
+                ):
+                    continue
+                edit = replace(ctx, found.file, found.start, found.start, "#[repr(C)]\n")
+                yield self.finding(
+                    ctx,
+                    f"`{found.name}` is shared without `repr(C)`: kernel and user side may order it differently",
+                    span=item_place(ctx, found),
+                    labels=[Label(place(ctx, file, start, end), "used here")],
+                    fixes=[Fix("unsafe", "write `#[repr(C)]` above it", [edit])],
+                )
 
 
 RULE = SharedTypeWithoutRepr()

@@ -12,7 +12,7 @@ from bpfsmith.source.types import item_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
-    from bpfsmith.source.rust import Item, SourceFile
+    from bpfsmith.source.rust import Item, SourceFile, Use
 
 __all__ = ["constant_item", "crate_of", "item_across", "resolve_across"]
 
@@ -56,6 +56,14 @@ def resolve_across(file: SourceFile, path: str, item: Item | None = None) -> str
     return answer
 
 
+def _module(file: SourceFile, use: Use) -> str | None:
+    """The module that a glob names: `use demo_common::*` names the crate itself."""
+    found = resolve(file, use.path, file.item_at(use.owner))
+    if found is None and "::" not in use.path and crate_of(file, use.path) is not None:
+        return use.path
+    return found
+
+
 def _through_globs(file: SourceFile, path: str, item: Item | None) -> str | None:
     scopes = {-1}
     at = item
@@ -74,7 +82,7 @@ def _through_globs(file: SourceFile, path: str, item: Item | None) -> str | None
             return whole if item_across(file, whole) is not None else None
         if not use.glob:
             continue
-        module = resolve(file, use.path, file.item_at(use.owner))
+        module = _module(file, use)
         if module is None or module.startswith("crate"):
             continue
         if item_across(file, f"{module}::{first}") is not None:
@@ -127,7 +135,7 @@ def resolve_across_glob(file: SourceFile, name: str) -> str | None:
     found: set[str] = set()
     for use in file.uses:
         if use.glob and use.public and use.owner == -1:
-            module = resolve(file, use.path)
+            module = _module(file, use)
             if (
                 module is not None
                 and not module.startswith("crate")
@@ -172,7 +180,7 @@ def constant_item(file: SourceFile, path: str, item: Item | None) -> Item | None
         # Glob imports of values.
         for use in file.uses:
             if use.glob:
-                module = resolve(file, use.path, file.item_at(use.owner))
+                module = _module(file, use)
                 hit = item_across(file, f"{module}::{path}", values=True) if module is not None else None
                 if hit is not None:
                     return hit
