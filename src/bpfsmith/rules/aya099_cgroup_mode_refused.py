@@ -41,13 +41,15 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
 
-_MODES = frozenset({f"aya::programs::CgroupAttachMode::{mode}" for mode in ("AllowMultiple", "AllowOverride")})
+_NAMES = ("AllowMultiple", "AllowOverride")
+_MODES = frozenset({f"aya::programs::CgroupAttachMode::{mode}" for mode in _NAMES})
 
 
 class CgroupModeRefused(SourceRule):
     severity = "warning"
     group = "attach"
     phase = "attach"
+    words = _NAMES
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         before = ctx.kernels.missing_before("5.7")
@@ -55,7 +57,10 @@ class CgroupModeRefused(SourceRule):
         if ctx.kernels.specified and not affected:
             return
         for file in user_files(project):
+            given = [(one.start, one.end) for one in file.of_kind("path") if one.path.endswith(_NAMES)]
             for one in mentions(file, _MODES):
+                if not any(start <= one.start < end for start, end in given):
+                    continue  # an import, or a pattern that only looks at it
                 # A version test around it means that the author knows.
                 if one.use or compat(file, one.item, one.start) or "KernelVersion" in file.text:
                     continue

@@ -35,7 +35,8 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._macro_args import arguments
-from bpfsmith.rules._rust import kernel_files, mentions, place, programs, user_files
+from bpfsmith.rules._rust import covered, kernel_files, programs, user_files
+from bpfsmith.source.names import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ class UprobeCallingThread(SourceRule):
         if any(multi(file) for file in kernel_files(project)):
             return
         for file in user_files(project, since="0.14.0"):
-            for one in mentions(file, ("aya::programs::UProbeScope::CallingProcess",)):
-                if one.use or file.in_test(one.item):
+            for one in file.of_kind("path"):
+                if not one.path.endswith("CallingProcess") or file.in_test(one.item):
+                    continue
+                if resolve(file, one.path, one.item) != "aya::programs::UProbeScope::CallingProcess":
                     continue
                 yield self.finding(
                     ctx,
                     "`CallingProcess` is the calling thread here: other threads of the process are not seen",
-                    span=place(ctx, file, one.start, one.end),
+                    span=covered(ctx, one),
                     fixes=[Fix("display", "use `OneProcess` with the own process id, or compare it in the program")],
                 )
 
