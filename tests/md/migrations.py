@@ -33,7 +33,7 @@ class Old(NamedTuple):
     since: str
     about: str
     pins: tuple[tuple[str, str, str], ...]
-    locked: tuple[tuple[str, str], ...]
+    locked: tuple[tuple[str, str, str], ...]
     ebpf: str
     objects: tuple[str, ...]
     kernel_before: bool
@@ -64,7 +64,11 @@ PROJECTS = (
             ("Cargo.toml", 'aya-log = "0.2"', 'aya-log = "=0.2.0"'),
             ("exec-watch-ebpf/Cargo.toml", 'aya-ebpf = "0.1.0"', 'aya-ebpf = "=0.1.0"'),
         ),
-        (("aya-log-common", "0.1.14"),),
+        (
+            (".", "aya-log-common", "0.1.14"),
+            ("exec-watch-ebpf", "aya-ebpf-macros", "0.1.0"),
+            ("exec-watch-ebpf", "aya-ebpf-bindings", "0.1.0"),
+        ),
         "exec-watch-ebpf",
         ("target/bpfel-unknown-none/release/exec-watch",),
         True,
@@ -104,7 +108,7 @@ def by_hand(old: Old, to: str, place: Path) -> bool:
     patch = FIXTURES / old.name / f"by-hand-{to}.diff"
     if not patch.exists():
         return False
-    _run(["git", "apply", "--unsafe-paths", "--directory", str(place), str(patch)], place, dict(os.environ))
+    _run(["git", "apply", str(patch)], place, dict(os.environ))
     return True
 
 
@@ -156,8 +160,8 @@ class Bench:
 
     def lock(self, old: Old, place: Path) -> None:
         """What the lock file of that time held."""
-        for package, version in old.locked:
-            _run([self.cargo, "update", "-p", package, "--precise", version], place, self.user)
+        for folder, package, version in old.locked:
+            _run([self.cargo, "update", "-p", package, "--precise", version], place / folder, self.user)
 
     def next(self, commands: tuple[str, ...], place: Path) -> None:
         """The commands a migration ends with, but for the last ones, which build."""
@@ -169,8 +173,10 @@ class Bench:
 
 _RUSTUP = """\
 #!/bin/sh
-# rustup run TOOLCHAIN cargo WORDS..
+# rustup run TOOLCHAIN PROGRAM WORDS..
+program=$3
 shift 3
+[ "$program" = cargo ] || exec env {words} "$(dirname '{cargo}')/$program" "$@"
 count=$#
 while [ "$count" -gt 0 ]; do
     word=$1
@@ -181,7 +187,8 @@ while [ "$count" -gt 0 ]; do
         *) set -- "$@" "$word" ;;
     esac
 done
-exec env {words} '{cargo}' "$@" --ignore-rust-version
+[ "$1" != build ] || set -- "$@" --ignore-rust-version
+exec env {words} '{cargo}' "$@"
 """
 
 

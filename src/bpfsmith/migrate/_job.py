@@ -111,10 +111,13 @@ class _Job:
 
     def settle_start(self) -> None:
         """The oldest release that a crate of the project may have."""
-        known = [one for crate in self.project.all_crates for one in _release_of(crate)]
+        user = [one for crate in self.project.all_crates for one in _user_release(crate)]
+        kernel = [one for crate in self.project.all_crates for one in _kernel_release(crate)]
+        known = user + kernel
         if not known:
             raise InputError("no crate of the project uses Aya", where=self.root)
-        self.since = min(known, key=_number)
+        # Releases of the kernel side belong to several of the user side.
+        self.since = min(user or kernel, key=_number)
         newest = max(known, key=_number)
         if _number(newest) > _number(self.release.name):
             raise InputError(
@@ -352,19 +355,18 @@ def _number(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in name.split("."))
 
 
-def _release_of(crate: Crate) -> Iterator[str]:
-    """The release of aya that each of the crate's dependencies belongs to, as far as it can be told."""
+def _user_release(crate: Crate) -> Iterator[str]:
+    """The release of aya that a crate has, as far as it can be told; `aya-bpf` is as old as they come."""
     if crate.dependency("aya-bpf") is not None:
         yield _OLDEST
     if crate.dependency("aya") is not None:
         known = crate.version("aya")
         name = f"{known.low[0]}.{known.low[1]}" if known is not None else _OLDEST
         yield name if name in RELEASES else _OLDEST
+
+
+def _kernel_release(crate: Crate) -> Iterator[str]:
+    """The oldest release of aya that a crate's aya-ebpf belongs to."""
     if crate.dependency("aya-ebpf") is not None:
         known = crate.version("aya-ebpf")
-        for first, name in _KERNEL if known is not None else ():
-            if known is not None and known.at_least(first):
-                yield name
-                break
-        else:
-            yield "0.12"
+        yield next((name for first, name in _KERNEL if known is not None and known.at_least(first)), "0.12")
