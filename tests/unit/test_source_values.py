@@ -17,6 +17,8 @@ use network_types::{eth::EthHdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 use core::net::Ipv4Addr;
 const PORT: u16 = 80;
 const WIRE: u16 = 80u16.to_be();
+mod bindings { pub struct udphdr { pub dest: u16 } }
+use bindings::udphdr;
 struct Seen { port: u16, addr: __be32 }
 fn ptr_at<T>(ctx: &XdpContext, offset: usize) -> Result<*const T, ()> { Err(()) }
 fn ipv4(ctx: &XdpContext) -> Result<*const Ipv4Hdr, ()> { ptr_at(ctx, EthHdr::LEN) }
@@ -98,6 +100,11 @@ TCP = "let tcp = ptr_at::<TcpHdr>(&ctx, 34)?;"
         ("u32::from_ne_bytes(ip4.octets())", "big"),
         ("u32::from_be_bytes([10, 0, 0, 1])", "host"),
         ("unsafe { (*seen).addr }", "big"),
+        ("unsafe { *ptr_at(&ctx, EthHdr::LEN + offset_of!(tcphdr, dest))? }", "big"),
+        ("u16::from_be(unsafe { *ptr_at(&ctx, 34 + offset_of!(bindings::tcphdr, dest))? })", "host"),
+        ("tc.load::<u32>(14 + offset_of!(Ipv4Hdr, src_addr))?", "big"),
+        ("tc.load::<u32>(14 + offset_of!(Ipv4Hdr, ttl))?", None),
+        ("let udp: *const udphdr = ptr_at(&ctx, 34)?; unsafe { (*udp).dest }", "big"),
         ("unsafe { (*seen).port }", None),
     ],
 )

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["HeaderRead", "fixed_length", "header_reads"]
 
-_WORDS = ("TcpHdr", "UdpHdr", "IcmpHdr")
+_WORDS = ("TcpHdr", "UdpHdr", "IcmpHdr", "tcphdr", "udphdr", "icmphdr")
 _HEADERS = {
     "network_types::tcp::TcpHdr": "TCP",
     "network_types::udp::UdpHdr": "UDP",
     "network_types::icmp::IcmpHdr": "ICMP",
 }
+_LOWER = {"Ipv4Hdr": "<iphdr>", "Ipv6Hdr": "<ipv6hdr>"}
+# The kernel's names, as generated bindings have them.
+_KERNEL = {"tcphdr": "TCP", "udphdr": "UDP", "icmphdr": "ICMP"}
 
 
 class HeaderRead:
@@ -44,10 +47,21 @@ def header_reads(file: SourceFile) -> Iterator[HeaderRead]:
                 continue
             if kind == "call" and (len(args) != 2 or call.callee is None or call.callee.kind != "path"):
                 continue
-            path = typed(call) or _annotated(call)
-            name = _HEADERS.get(path) if path is not None else None
+            path = _offset_of(args[-1]) or typed(call) or _annotated(call)
+            name = _HEADERS.get(path) or _KERNEL.get(path.rpartition("::")[2]) if path is not None else None
             if name is not None and not file.in_test(call.item):
                 yield HeaderRead(call, name, args[-1])
+
+
+def _offset_of(offset: Expr) -> str | None:
+    """The header of `.. + offset_of!(tcphdr, dest)`."""
+    if offset.kind != "binary" or offset.op != "+":
+        return None
+    last = offset.operands[1]
+    if last is None or last.kind != "macro" or last.path.rpartition("::")[2] != "offset_of" or not last.args:
+        return None
+    header = last.args[0]
+    return (resolve(offset.file, header.path, offset.item) or header.path) if header.kind == "path" else None
 
 
 def _annotated(call: Expr) -> str | None:
@@ -85,7 +99,8 @@ def fixed_length(offset: Expr, header: str = "Ipv4Hdr", depth: int = 0) -> Expr 
     for one in offset.within():
         if one.kind == "path":
             path = resolve(one.file, one.path, one.item)
-            if path == f"network_types::ip::{header}::LEN" or (one.path.endswith("size_of") and header in one.text):
+            sized = one.path.endswith("size_of") and (header in one.text or _LOWER[header] in one.text)
+            if path == f"network_types::ip::{header}::LEN" or sized:
                 found = one
                 continue
             given = _given(one, path)

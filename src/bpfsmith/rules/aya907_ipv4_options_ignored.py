@@ -52,11 +52,11 @@ class Ipv4OptionsIgnored(SourceRule):
     severity = "warning"
     group = "meaning"
     phase = "silent"
-    words = ("Ipv4Hdr",)
+    words = ("Ipv4Hdr", "iphdr")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            if not file.has("Ipv4Hdr") or file.has(*_LENGTHS):
+            if not file.has("Ipv4Hdr", "iphdr") or file.has(*_LENGTHS):
                 continue
             told: set[int] = set()
             for one in header_reads(file):

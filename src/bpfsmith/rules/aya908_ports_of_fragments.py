@@ -67,12 +67,16 @@ class PortsOfFragments(SourceRule):
     severity = "note"
     group = "meaning"
     phase = "silent"
-    words = ("Ipv4Hdr",)
+    words = ("Ipv4Hdr", "iphdr")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
             crate = file.crate
-            if crate is None or not file.has("Ipv4Hdr") or not file.has("TcpHdr", "UdpHdr"):
+            if (
+                crate is None
+                or not file.has("Ipv4Hdr", "iphdr")
+                or not file.has("TcpHdr", "UdpHdr", "tcphdr", "udphdr")
+            ):
                 continue
             if any(other.has(*_FRAGMENTS) for other in crate.files) or not any(
                 other.has(*_ACTS) for other in crate.files

@@ -101,7 +101,7 @@ class Ipv6ExtensionHeadersIgnored(SourceRule):
                 told.add(item.id)
                 yield self.finding(
                     ctx,
-                    f"the {one.name} header is looked for right behind the IPv6 one: packets with extension headers are "
+                    f"the {one.name} header is looked for right behind the IPv6 one: those with extension headers are "
                     "taken for something else",
                     span=covered(ctx, one.offset),
                     fixes=[Fix("display", "follow the extension headers, or decide about packets that have some")],

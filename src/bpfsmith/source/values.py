@@ -13,7 +13,7 @@ from __future__ import annotations
 from bpfsmith.source._typed import field_types, typed
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
-from bpfsmith.source.wire import CONTEXT_METHODS, Wire, context_field, header_field
+from bpfsmith.source.wire import CONTEXT_METHODS, Wire, context_field, field_at, header_field, kernel_header_field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Values:
         if kind in ("paren", "try", "ref"):
             return self.fact(expr.inner)
         if kind == "unary":
-            return self.fact(expr.inner) if expr.op == "*" else None
+            return (_read_at(expr.inner) or self.fact(expr.inner)) if expr.op == "*" else None
         if kind == "block":
             return self.fact(expr.tail) if not expr.fields[0] & ~1 else None
         if kind == "path":
@@ -304,7 +304,10 @@ class Values:
             if owner.startswith(("aya_ebpf::bindings::", "aya_bpf::bindings::", "aya_ebpf_bindings::")):
                 wire = context_field(structure, expr.name)
             elif owner.startswith("crate::"):
-                wire = _declared(field_types(expr.file, owner).get(expr.name, ""))
+                types = field_types(expr.file, owner)
+                wire = _declared(types.get(expr.name, ""))
+                if wire is None and not types.get(expr.name, "").startswith("["):
+                    wire = kernel_header_field(structure, expr.name)
         return _as_order(wire, expr) if wire is not None else None
 
     def _of_method(self, expr: Expr) -> Order | None:  # noqa: PLR0911 - one return a method
@@ -329,6 +332,8 @@ class Values:
             if name == "into" and (typed(expr.receiver) or "").endswith("::net::Ipv4Addr"):
                 return None  # into a number or something else: the text does not say
             return self.fact(expr.receiver)
+        if name == "load":
+            return _read_at(expr)
         owner = typed(expr.receiver)
         if owner is None or expr.args:
             return None
@@ -483,6 +488,27 @@ class Values:
         if let is None or let.pattern.startswith("mut "):
             return None
         return self._range(let.init, depth + 1)
+
+
+def _read_at(expr: Expr | None) -> Order | None:
+    """`ptr_at(&ctx, LENGTH + offset_of!(tcphdr, dest))?` and `ctx.load(..)`: what stands at that field."""
+    while expr is not None and expr.kind in ("try", "paren", "block"):
+        expr = expr.tail if expr.kind == "block" else expr.inner
+    if expr is None or not expr.args or expr.kind not in ("call", "method"):
+        return None
+    if expr.kind == "call" and (len(expr.args) != 2 or not expr.args[0].text.lstrip("&").startswith("ctx")):
+        return None
+    at: Expr | None = expr.args[-1]
+    while at is not None and (at.kind in ("paren", "cast") or (at.kind == "binary" and at.op == "+")):
+        at = at.inner if at.kind in ("paren", "cast") else at.operands[1]
+    if at is None or at.kind != "macro" or at.path.rpartition("::")[2] != "offset_of" or len(at.args) != 2:
+        return None
+    header, field = at.args
+    if header.kind != "path" or field.kind != "path":
+        return None
+    path = resolve(expr.file, header.path, expr.item) or header.path
+    wire = field_at(path, field.path)
+    return Order("big", wire.bits, wire.width, wire.what, expr) if wire is not None else None
 
 
 def _narrowed(found: Order, width: int) -> Order | None:

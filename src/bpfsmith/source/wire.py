@@ -10,7 +10,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
 
-__all__ = ["CONTEXTS", "CONTEXT_METHODS", "Wire", "context_field", "header_field"]
+__all__ = [
+    "CONTEXTS",
+    "CONTEXT_METHODS",
+    "Wire",
+    "context_field",
+    "field_at",
+    "header_field",
+    "kernel_header_field",
+]
 
 
 class Wire:
@@ -58,6 +66,33 @@ _HEADERS: dict[str, dict[str, tuple[str, int]]] = {
     },
 }
 _BYTES_SINCE = "0.1.0"
+# The kernel's own headers, as bindings of `aya-tool` and `bindgen` have them; their names are the kernel's.
+_KERNEL_HEADERS: dict[str, dict[str, tuple[str, int]]] = {
+    "ethhdr": {"h_proto": ("ethertype", 16)},
+    "iphdr": {
+        "tot_len": ("length", 16),
+        "id": ("id", 16),
+        "frag_off": ("fragment", 16),
+        "check": ("checksum", 16),
+        "saddr": (_ADDRESS, 32),
+        "daddr": (_ADDRESS, 32),
+    },
+    "ipv6hdr": {"payload_len": ("length", 16)},
+    "tcphdr": {
+        "source": (_PORT, 16),
+        "dest": (_PORT, 16),
+        "seq": ("sequence number", 32),
+        "ack_seq": ("sequence number", 32),
+        "window": ("window", 16),
+        "check": ("checksum", 16),
+    },
+    "udphdr": {
+        "source": (_PORT, 16),
+        "dest": (_PORT, 16),
+        "len": ("length", 16),
+        "check": ("checksum", 16),
+    },
+}
 
 
 def header_field(crate: Crate | None, path: str, field: str) -> Wire | None:
@@ -72,6 +107,23 @@ def header_field(crate: Crate | None, path: str, field: str) -> Wire | None:
         return Wire("ethertype", 16, 16) if new else None  # an enum before
     found = _HEADERS.get(name, {}).get(field)
     return Wire(found[0], found[1], 0 if new else found[1]) if found is not None else None
+
+
+def kernel_header_field(name: str, field: str) -> Wire | None:
+    """A field of one of the kernel's headers (`tcphdr`, `dest`)."""
+    found = _KERNEL_HEADERS.get(name, {}).get(field)
+    return Wire(found[0], found[1], found[1]) if found is not None else None
+
+
+def field_at(path: str, field: str) -> Wire | None:
+    """What stands in the packet at the offset of a header's field, read as an integer of its width."""
+    name = path.removeprefix("network_types::")
+    found = _HEADERS.get(name, {}).get(field) if name != path else None
+    if name == "eth::EthHdr" and field == "ether_type":
+        found = ("ethertype", 16)
+    if found is not None:
+        return Wire(found[0], found[1], found[1])
+    return kernel_header_field(path.rpartition("::")[2], field)
 
 
 # Structures of contexts. A 16 bit port stands in the lower half of the 32 bits unless `high`.
