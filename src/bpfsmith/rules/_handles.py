@@ -16,6 +16,7 @@ __all__ = [
     "bare",
     "counts_online",
     "enclosing",
+    "fatal",
     "given",
     "kernel_map",
     "let_of",
@@ -129,6 +130,14 @@ def thrown_away(expr: Expr) -> bool:
         elif not (parent.kind == "paren" or (parent.kind == "method" and parent.name == "ok")):
             return False
         at = parent
+
+
+def fatal(call: Expr) -> bool:
+    """Whether an error of the call ends the function: `?`, `unwrap`, `expect`, with context or without."""
+    at = call.parent
+    while at is not None and at.kind == "method" and at.name in ("context", "with_context", "map_err", "wrap_err"):
+        at = at.parent
+    return at is not None and (at.kind == "try" or (at.kind == "method" and at.name in ("unwrap", "expect")))
 
 
 def straight(expr: Expr, block: Expr) -> bool:

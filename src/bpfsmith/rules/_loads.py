@@ -69,6 +69,8 @@ def _address_only(expr: Expr) -> bool:
         if parent.kind == "paren" or (parent.kind in ("field", "index") and parent.receiver == at):
             at = parent
             continue
+        if parent.kind == "method" and parent.receiver == at:
+            return parent.name.startswith("as_") or parent.name in ("len", "iter", "get", "first")
         return parent.kind in ("ref", "macro", "tokens")
     return False
 

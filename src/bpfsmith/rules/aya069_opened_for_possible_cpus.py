@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._handles import counts_online, given, owner, possible_cpus
+from bpfsmith.rules._handles import counts_online, fatal, given, owner, possible_cpus
 from bpfsmith.rules._rust import covered, user_files
 from bpfsmith.source.names import resolve
 
@@ -96,17 +96,24 @@ def _opened(body: Expr, names: list[str]) -> Expr | None:
     for one in body.within():
         if one.kind == "method" and one.name == "open" and one.args and _names(one.args[0], names):
             known = owner(one)
-            if known is not None and known.path in _BUFFERS:
+            if known is not None and known.path in _BUFFERS and fatal(one):
                 return one
         elif one.kind == "call" and one.callee is not None and one.callee.path.endswith("::open"):
             path = resolve(one.file, one.callee.path, one.item) or ""
-            if path.startswith("aya::maps::") and "PerfEventArrayBuffer" in path and _names(one.args[0], names):
+            if (
+                path.startswith("aya::maps::")
+                and "PerfEventArrayBuffer" in path
+                and _names(one.args[0], names)
+                and fatal(one)
+            ):
                 return one
         elif one.kind == "struct" and one.path.endswith(("OneCpu", "OneCPU")):
             path = resolve(one.file, one.path, one.item) or ""
             fields = dict(one.struct_fields)
             cpu = fields.get("cpu")
-            if path.startswith("aya::programs") and "cpu" in fields and (cpu is None or _names(cpu, names)):
+            attach = next((up for up in one.ancestors() if up.kind == "method"), None)
+            ends = attach is not None and fatal(attach)
+            if path.startswith("aya::programs") and "cpu" in fields and ends and (cpu is None or _names(cpu, names)):
                 return one
     return None
 

@@ -3,7 +3,7 @@
 ## What it does
 Follows the value of kprobe, uprobe, tracepoint, raw tracepoint, BTF tracepoint, fentry, fexit and perf event programs
 through helper functions and `match`, and finds results that are meant to refuse something: `-EPERM`, `-EACCES`, a
-verdict of XDP or TC, a negative number in a function whose name says `deny`, `block` and the like.
+verdict of XDP or TC, a negative number in a function whose name says `deny`, `reject` and the like.
 
 ## Why is this bad
 Aya's macros throw the value away and return 0, since these programs only watch: the traced function runs all the same.
@@ -38,7 +38,6 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._object import DELIBERATE
 from bpfsmith.rules._rust import cited, covered, kernel_files, programs
 from bpfsmith.rules._verdicts import outcomes, verdict_name
 
@@ -58,6 +57,8 @@ _MACROS = frozenset(
         *("fentry", "fexit", "perf_event"),
     }
 )
+# Not `drop` or `block`: names of tracepoints are full of them.
+_WORDS = ("deny", "forbid", "reject", "refuse", "disallow", "prevent")
 _REFUSALS = frozenset({"EPERM", "EACCES"})
 
 
@@ -65,7 +66,7 @@ def _meant(expr: Expr, value: int, name: str) -> bool:
     """Whether a constant result is meant to refuse something."""
     if value < 0 and any(one.kind == "path" and one.path.rpartition("::")[2] in _REFUSALS for one in expr.within()):
         return True
-    return bool(verdict_name(expr)) or (value < 0 and any(word in name.lower() for word in DELIBERATE))
+    return bool(verdict_name(expr)) or (value < 0 and any(word in name.lower() for word in _WORDS))
 
 
 class TracingReturnIgnored(SourceRule):

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Item
+    from bpfsmith.source.rust import Attribute, Item, SourceFile
 
 
 _TYPES = {
@@ -107,6 +107,8 @@ class ReturnValueRefused(SourceRule):
                 )
                 if macro in ("cgroup_skb", "cgroup_sock_addr") and not given:
                     continue  # decided where it is attached
+                if macro == "lsm" and not _refusing(file, attr):
+                    continue  # the hook has no result, or a yes and no
                 entry = row.return_range(attach)
                 if entry is None or entry.low is None:
                     continue
@@ -138,6 +140,15 @@ class ReturnValueRefused(SourceRule):
                 kernels=some,
                 fixes=[Fix("display", f"end every path with one of: {_listed(entry)}")],
             )
+
+
+def _refusing(file: SourceFile, attr: Attribute) -> bool:
+    """Whether an LSM hook certainly returns 0 or an error."""
+    from bpfsmith.facts import lsm_hooks
+
+    name = next((one.value for one in arguments(file, attr) if one.name == "hook"), None)
+    hook = lsm_hooks.get(name) if name is not None else None
+    return hook is not None and hook.result == "int"
 
 
 def _listed(entry: ReturnRange) -> str:

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._handles import let_of, let_type, straight
+from bpfsmith.rules._handles import fatal, let_of, let_type, straight
 from bpfsmith.rules._lifetimes import receivers
 from bpfsmith.rules._rust import EBPF, covered, user_files
 from bpfsmith.source.types import binding, type_of
@@ -69,7 +69,7 @@ class ProgramLoadedTwice(SourceRule):
         for file in user_files(project):
             for load in file.methods("load"):
                 base = load.receiver
-                if base is None or base.kind != "path" or load.parent is None or not _ends(load):
+                if base is None or base.kind != "path" or load.parent is None or not fatal(load):
                     continue
                 let = let_of(base)
                 if let is None or let.init is None or file.in_test(load.item):
@@ -98,9 +98,7 @@ class ProgramLoadedTwice(SourceRule):
         loop = next((one for one in load.ancestors() if one.kind in (*_LOOPS, "closure")), None)
         if loop is None or loop.kind == "closure" or loop.body is None or not straight(load, loop.body):
             return None
-        if any(
-            one.kind in ("break", "return") and straight(one, loop.body) for one in loop.body.within("break", "return")
-        ):
+        if any(True for _ in loop.body.within("break", "return")):
             return None
         inside = loop.body.start <= let.start
         if any(call.name in ("unload", "fd", "info") for call in receivers(let)) or (inside and not _same(let, loop)):
@@ -112,14 +110,6 @@ class ProgramLoadedTwice(SourceRule):
             labels=[Label(covered(ctx, let.init), "the same each time")] if let.init is not None else [],
             fixes=[Fix("display", "load it once before the loop")],
         )
-
-
-def _ends(load: Expr) -> bool:
-    """Whether an error of the call ends the function."""
-    at = load.parent
-    while at is not None and at.kind == "method" and at.name in ("context", "with_context", "map_err", "wrap_err"):
-        at = at.parent
-    return at is not None and (at.kind == "try" or (at.kind == "method" and at.name in ("unwrap", "expect")))
 
 
 def _same(let: Let, loop: Expr) -> bool:
