@@ -149,6 +149,8 @@ def _apply(op: str, left: int, right: int) -> int:
 
 def evaluate(text: str, name: Callable[[str, str], int | None]) -> int | None:
     """The value of `text`; `name` answers for paths (with their type arguments: `size_of`, `T`)."""
+    if text.isdigit() and len(text) < 20:
+        return int(text)
     reader = _Reader(text, name)
     try:
         value = reader.sum()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.aya.tables import OPENS, PROGRAM_TYPES, generic_parts
-from bpfsmith.source.aya.values import impl_type, let_uses, param_uses, paths_named
+from bpfsmith.source.aya.values import hidden, impl_type, let_uses, param_uses, paths_named
 from bpfsmith.source.layout import split_type
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, named, type_of
@@ -106,7 +106,7 @@ def _of_impl(file: SourceFile, kind: str, name: str) -> Item | None:
     for one in file.crate.files if file.crate is not None else [file]:
         if name not in one.text:
             continue
-        for item in one.items:
+        for item in one.items_named(name):
             impl = item.parent if item.name == name and item.kind == "fn" else None
             if impl is None or impl.kind != "impl" or impl_type(impl) != kind:
                 continue
@@ -144,7 +144,11 @@ def _let_values(let: Let) -> Iterator[Expr | None]:
             found = binding(path) if path.path == let.names[0] and let.end <= path.start < let.block.end else None
             if found is not None and found.let is not None and found.let.start == let.start:
                 yield path
-        if any(let.names[0] in one.text for one in let.file.of_kind("tokens") if let.end <= one.start < let.block.end):
+        if any(
+            let.names[0] in text
+            for one, text in hidden(let.file)
+            if one.kind == "tokens" and let.end <= one.start < let.block.end
+        ):
             yield None
     elif let.names:
         yield None
@@ -196,7 +200,9 @@ def _bound_in(file: SourceFile, pattern: str, names: list[str], body: Expr | Non
         return []
     if len(names) != 1 or body is None or not _in_some(pattern, names[0]):
         return None
-    if any(names[0] in one.text for one in file.of_kind("tokens") if body.start <= one.start < body.end):
+    if any(
+        names[0] in text for one, text in hidden(file) if one.kind == "tokens" and body.start <= one.start < body.end
+    ):
         return None
     out = []
     for path in paths_named(file, names[0]):

@@ -20,6 +20,7 @@ _MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_
 _MAP_MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
 _DEPTH = 8
 _HINTS = ("function", "name", "hook", "tracepoint")  # arguments that say where a program belongs
+_READ = frozenset({"event", "flags", "key", "kind", "max_entries", "pinned", "value"})
 # Attributes that make nothing new of an item.
 _PLAIN = frozenset(
     {
@@ -79,8 +80,15 @@ class KernelMap:
 
     __slots__ = (
         "attr", "btf", "crate", "event", "file", "flags", "item", "kernel", "key", "kind", "max_entries", "name",
-        "pinned", "type", "value",
+        "pinned", "value",
     )  # fmt: skip
+    event: str  # what a buffer carries, where its type says so
+    flags: int | None
+    key: str
+    kind: str  # the last segment of its type in aya-ebpf, empty when that cannot be told
+    max_entries: int | None
+    pinned: bool
+    value: str
 
     def __init__(self, item: Item, attr: Attribute, kernel: Kernel, btf: bool) -> None:
         self.item = item
@@ -91,18 +99,27 @@ class KernelMap:
         self.btf = btf
         args = _arguments(attr)
         self.name: str = args.get("name") or item.name
-        self.pinned = "pin_by_name" in attr.args
-        self.kind = ""  # the last segment of its type in aya-ebpf, empty when that cannot be told
-        self.type = item.type
-        self.key = self.value = self.event = ""
-        self.max_entries: int | None = None
-        self.flags: int | None = None
-        self._read()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """The type and its arguments are read when one of them is asked for."""
+            if name not in _READ:
+                raise AttributeError(name)
+            self._read()
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return f"KernelMap({self.kind} {self.name})"
 
+    @property
+    def type(self) -> str:
+        return self.item.type
+
     def _read(self) -> None:
+        self.pinned = "pin_by_name" in self.attr.args
+        self.kind = self.key = self.value = self.event = ""
+        self.max_entries = self.flags = None
         found = _map_type(self.file, self.item.type, self.item)
         if found is None:
             return
@@ -147,9 +164,7 @@ class KernelMap:
         """Every expression of the kernel code that names it (or something else of its name)."""
         from bpfsmith.source.aya.values import paths_named
 
-        return [
-            path for crate in self.kernel.crates for file in crate.files for path in paths_named(file, self.item.name)
-        ]
+        return [path for file in self.kernel.files for path in paths_named(file, self.item.name)]
 
     def calls(self) -> list[Expr] | None:
         """The method calls on it in the kernel code; None when it is used in another way too (or in a macro)."""
@@ -161,7 +176,7 @@ class KernelMap:
             if parent is None or parent.kind != "method" or parent.receiver != at:
                 return None
             out.append(parent)
-        if any(self.item.name in one.text for file in self.kernel.files for one in file.of_kind("tokens")):
+        if self.item.name in self.kernel.tokens:
             return None
         return out
 
@@ -197,11 +212,12 @@ class KernelGlobal:
 class Kernel:
     """What a kernel crate and the crates it uses by path hold; `complete` False where macros may make more."""
 
-    __slots__ = ("complete", "crate", "crates", "globals", "maps", "programs", "why")
+    __slots__ = ("_tokens", "complete", "crate", "crates", "globals", "maps", "programs", "why")
 
     def __init__(self, crate: Crate) -> None:
         self.crate = crate
         self.crates = list(_linked(crate))
+        self._tokens: str | None = None
         self.programs: list[KernelProgram] = []
         self.maps: list[KernelMap] = []
         self.globals: list[KernelGlobal] = []
@@ -212,6 +228,13 @@ class Kernel:
     def files(self) -> list[SourceFile]:
         """The files of all crates in the object."""
         return [file for crate in self.crates for file in crate.files]
+
+    @property
+    def tokens(self) -> str:
+        """What stands in macros, unparsed."""
+        if self._tokens is None:
+            self._tokens = "\n".join(one.text for file in self.files for one in file.of_kind("tokens"))
+        return self._tokens
 
     def unsure(self, why: str) -> None:
         self.complete = False
@@ -246,7 +269,7 @@ def _linked(crate: Crate) -> Iterator[Crate]:
 
 
 def _read_file(kernel: Kernel, file: SourceFile, crate: Crate) -> None:
-    for item in file.items:
+    for item in file.items_of_kind("macro", "fn", "static"):
         kind = item.kind
         if kind == "macro" and (item.parent is None or item.parent.kind == "mod"):
             called = item.expr

@@ -3,9 +3,9 @@ opened as what, what is overridden, pinned and marked. In order of the text, eac
 
 from __future__ import annotations
 
-from bpfsmith.source.aya.follow import follow_map, follow_program, value_type
+from bpfsmith.source.aya.follow import value_type
 from bpfsmith.source.aya.uses import GlobalSet, Loaded, LoaderCall, MapUse, ProgramUse, Use
-from bpfsmith.source.aya.values import strings
+from bpfsmith.source.aya.values import hidden
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding
 
@@ -75,41 +75,35 @@ def _read_file(side: UserSide, file: SourceFile) -> None:
     _read_uses(side, file)
     _read_loader(side, file)
     _read_loaded(side, file)
-    hidden = any(word in tokens.text for tokens in file.of_kind("tokens") for word in _HIDING)
-    defined = any(word in item.extra for item in file.items if item.kind == "macro_rules" for word in _HIDING)
-    side.opaque = side.opaque or hidden or defined
+    if side.opaque or not any(word in file.text for word in _HIDING):
+        return
+    inside = any(word in text for tokens, text in hidden(file) if tokens.kind == "tokens" for word in _HIDING)
+    defined = any(word in item.extra for item in file.items_of_kind("macro_rules") for word in _HIDING)
+    side.opaque = inside or defined
 
 
 def _read_uses(side: UserSide, file: SourceFile) -> None:
     for call in file.methods(*_PROGRAM):
         if len(call.args) == 1 and _is_ebpf(call):
-            use = ProgramUse(call, strings(call.args[0]))
-            follow_program(use, call, 0)
-            side.programs.append(use)
+            side.programs.append(ProgramUse(call, call.args[0]))
     for call in file.methods(*_MAP):
         if len(call.args) == 1 and _is_ebpf(call):
-            one = MapUse(call, strings(call.args[0]))
-            follow_map(one, call, 0)
-            side.maps.append(one)
+            side.maps.append(MapUse(call, call.args[0]))
     for call in file.methods("maps_disjoint_mut"):
-        for name in _array(call):
-            one = MapUse(call, strings(name))
-            one.escapes = True
-            side.maps.append(one)
+        side.maps.extend(MapUse(call, name) for name in _array(call))
     side.every.extend(call for call in file.methods(*_EVERY) if not call.args and _is_ebpf(call))
 
 
 def _read_loader(side: UserSide, file: SourceFile) -> None:
     for call in file.methods("override_global", "set_global"):
         if call.args and _is_loader(call):
-            side.globals.append(GlobalSet(call, strings(call.args[0])))
+            side.globals.append(GlobalSet(call, call.args[0]))
     for call in file.methods(*_LOADER_CALLS):
         if _is_loader(call):
             what = _LOADER_CALLS[call.name]
             # `map_pin_path` took the directory alone until 0.13.
             wanted = {"max_entries": 2, "extension": 1, "pin": 2}.get(what)
-            names = strings(call.args[0]) if wanted == len(call.args) else None
-            side.loader_calls.append(LoaderCall(call, names, what))
+            side.loader_calls.append(LoaderCall(call, call.args[0] if wanted == len(call.args) else None, what))
 
 
 def _read_loaded(side: UserSide, file: SourceFile) -> None:

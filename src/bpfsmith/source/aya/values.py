@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.rust import Expr, Item, Let, SourceFile
 
-__all__ = ["callers", "impl_type", "let_uses", "param_uses", "paths_named", "strings"]
+__all__ = ["callers", "hidden", "impl_type", "let_uses", "param_uses", "paths_named", "strings"]
 
 _DEPTH = 6
 _SAME = frozenset(
@@ -21,12 +21,22 @@ _SAME = frozenset(
 
 def paths_named(file: SourceFile, name: str) -> list[Expr]:
     """The path expressions whose last segment is `name`."""
-    index: dict[str, list[Expr]] | None = file.cache.get("paths-named")
-    if index is None:
-        index = file.cache["paths-named"] = {}
-        for one in file.of_kind("path"):
-            index.setdefault(one.path.rpartition("::")[2], []).append(one)
-    return index.get(name, [])
+    key = ("paths-named", name)
+    found: list[Expr] | None = file.cache.get(key)
+    if found is None:
+        every = [one for one in file.path_exprs(name) if one.path.rpartition("::")[2] == name]
+        found = file.cache[key] = sorted(every, key=lambda one: one.start)
+    return found
+
+
+def hidden(file: SourceFile) -> list[tuple[Expr, str]]:
+    """What names may stand in unseen: the tokens of macros, and format strings; each with its text."""
+    found: list[tuple[Expr, str]] | None = file.cache.get("hidden")
+    if found is None:
+        found = [(one, one.text) for one in file.of_kind("tokens")]
+        found += [(one, one.text) for one in file.of_kind("lit") if one.literal == "str" and "{" in one.text]
+        file.cache["hidden"] = found
+    return found
 
 
 def let_uses(let: Let) -> Iterator[Expr]:
@@ -40,12 +50,9 @@ def let_uses(let: Let) -> Iterator[Expr]:
             found = binding(expr)
             if found is not None and found.let is not None and found.let.start == let.start:
                 yield expr
-    for kind in ("tokens", "lit"):
-        for expr in let.file.of_kind(kind):
-            if not let.end <= expr.start < block.end or name not in expr.text:
-                continue
-            if kind == "tokens" or (expr.literal == "str" and "{" + name in expr.text):
-                yield expr
+    for expr, text in hidden(let.file):
+        if name in text and let.end <= expr.start < block.end and (expr.kind == "tokens" or "{" + name in text):
+            yield expr
 
 
 def param_uses(item: Item, name: str) -> Iterator[Expr]:
@@ -192,7 +199,7 @@ def _callers(item: Item) -> list[Expr] | None:  # noqa: PLR0912 - each way to be
     kind = impl_type(owner) if owner is not None and owner.kind == "impl" else ""
     found: list[Expr] = []
     for one in files:
-        if item.name not in one.text:
+        if not one.has(item.name):
             continue
         for path in paths_named(one, item.name):
             same = _same_function(path, item, kind)
@@ -208,7 +215,7 @@ def _callers(item: Item) -> list[Expr] | None:  # noqa: PLR0912 - each way to be
                 return None
             if same:
                 found.append(call)
-        if any(item.name in tokens.text for tokens in one.of_kind("tokens")):
+        if any(item.name in text for tokens, text in hidden(one) if tokens.kind == "tokens"):
             return None
     return found
 
