@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["rows", "rule", "rules", "table"]
 
-_table: dict[str, tuple[Row, str]] | None = None
+_listed: dict[str, tuple[Row, str]] | None = None
 _rules: dict[str, MoveRule] = {}
 
 
 def _read() -> dict[str, tuple[Row, str]]:
-    global _table  # noqa: PLW0603 - one table per process
-    if _table is None:
+    global _listed  # noqa: PLW0603 - one table per process
+    if _listed is None:
         from importlib import import_module
         from os import listdir
 
@@ -31,8 +31,8 @@ def _read() -> dict[str, tuple[Row, str]]:
                 if dot and suffix == "py" and stem.partition("_")[0] in ("user", "kernel", "log"):
                     for row in import_module(f"{__name__}.{stem}").ROWS:
                         found[row.code] = (row, f"moves.{stem}")
-        _table = dict(sorted(found.items()))
-    return _table
+        _listed = dict(sorted(found.items()))
+    return _listed
 
 
 def table() -> tuple[Row, ...]:

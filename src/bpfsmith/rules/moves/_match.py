@@ -302,7 +302,14 @@ class Root:
 
     def _in_file(self, file: SourceFile) -> Iterator[Hit]:
         for old, new in self.names.items():
-            local = any(item.name == old and item.kind in ("mod", "extern_crate") for item in file.items)
+            # Another crate or module may be called so here.
+            local = any(True for _ in file.items_named(old)) or any(use.name == old for use in file.uses)
+            crate_files = file.crate.files if file.crate is not None else ()
+            local = local or any(
+                f"as {old}" in " ".join(other.text[item.start : item.end].split())
+                for other in crate_files
+                for item in other.items_of_kind("extern_crate")
+            )
             given = file.crate.dependency_crate(old) if file.crate is not None else None
             if local or given not in (None, self.old.replace("-", "_")):
                 continue

@@ -137,7 +137,8 @@ class Row:
             until = f"before {self.before}" if self.before else "in every release"
             return f"Concerns {self.crate} {until}."
         had = f"{self.crate} {self.last} has it, " if self.last else ""
-        return f"Moved: {had}{self.crate} {self.first} has `{self.replacement}` instead."
+        seen = f" To see it, run `cargo check` with {self.crate} {self.first}." if self.phase == "compile" else ""
+        return f"Moved: {had}{self.crate} {self.first} has `{self.replacement}` instead.{seen}"
 
     def page(self) -> str:
         """The rule's page, as the docstring of a rule's own file is."""

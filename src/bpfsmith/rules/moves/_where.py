@@ -350,12 +350,15 @@ def value_of(call: Expr) -> Expr:
     return at
 
 
+_LONGS = ("aya_bpf::cty::c_long", "aya_ebpf::cty::c_long", "aya_ebpf_cty::c_long", "core::ffi::c_long")
+
+
 def _long(call: Expr, text: str) -> bool:
     plain = "".join(text.split())
     if plain == "i64":
         return True
     path = resolve(call.file, plain, call.item) if plain.replace("::", "").isidentifier() else None
-    return path is not None and path.endswith("::c_long")
+    return path in _LONGS
 
 
 def long_parameter(call: Expr) -> tuple[Expr, int, int] | None:

@@ -26,32 +26,12 @@ __all__ = ["ROWS"]
 
 LOADER = ("aya::EbpfLoader", "aya::BpfLoader")
 EBPF = ("aya::Ebpf", "aya::Bpf")
-_PROGRAMS = tuple(
-    f"aya::programs::{name}"
-    for name in (
-        *(
-            "BtfTracePoint",
-            "CgroupDevice",
-            "CgroupSkb",
-            "CgroupSock",
-            "CgroupSockAddr",
-            "CgroupSockopt",
-            "CgroupSysctl",
-        ),
-        *(
-            "Extension",
-            "FEntry",
-            "FExit",
-            "KProbe",
-            "LircMode2",
-            "Lsm",
-            "PerfEvent",
-            "RawTracePoint",
-            "SchedClassifier",
-        ),
-        *("SkLookup", "SkMsg", "SkSkb", "SockOps", "SocketFilter", "TracePoint", "UProbe", "Xdp"),
-    )
+_PROGRAM_NAMES = (
+    *("BtfTracePoint", "CgroupDevice", "CgroupSkb", "CgroupSock", "CgroupSockAddr", "CgroupSockopt", "CgroupSysctl"),
+    *("Extension", "FEntry", "FExit", "KProbe", "LircMode2", "Lsm", "PerfEvent", "RawTracePoint", "SchedClassifier"),
+    *("SkLookup", "SkMsg", "SkSkb", "SockOps", "SocketFilter", "TracePoint", "UProbe", "Xdp"),
 )
+_PROGRAMS = tuple(f"aya::programs::{name}" for name in _PROGRAM_NAMES)
 _LOOKUPS = ("map", "map_mut", "take_map", "program", "program_mut")
 _NO_RESULT = "`map` and `program` give an `Option` since aya 0.12, which has neither `Ok` nor `Err`"
 _MAP_ERRORS = (
@@ -209,7 +189,13 @@ let mut blocked: HashMap<_, u32, u32> = HashMap::try_from(map)?;
         last="0.11.0",
         first="0.12.0",
         replacement="set(index, program.fd()?, flags)",
-        match=Call("set", on=("aya::maps::ProgramArray",), args=3, where=argument_type(1, "aya::programs"), show=1),
+        match=Call(
+            "set",
+            on=("aya::maps::ProgramArray",),
+            args=3,
+            where=argument_type(1, "aya::programs", *_PROGRAM_NAMES),
+            show=1,
+        ),
         edits=(as_method(1, "fd()?", "pass `fd()?` of the program", "unsafe"),),
         message="`ProgramArray::set` takes the program's descriptor since aya 0.12: `fd()?`",
         found="Finds `set` on a `ProgramArray` whose second argument is a program where aya is 0.12.0 or newer.",
