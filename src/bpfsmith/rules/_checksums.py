@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.rust import Expr, SourceFile
 
-__all__ = ["Replacement", "flag_bits", "replacements"]
+__all__ = ["Replacement", "flag_bits", "literal_sum", "replacements"]
 
 _CONTEXTS = frozenset({"TcContext", "SkBuffContext", "SkBuff"})
 _FLAGS = {"BPF_F_PSEUDO_HDR": 0x10, "BPF_F_MARK_MANGLED_0": 0x20, "BPF_F_MARK_ENFORCE": 0x40, "BPF_F_IPV6": 0x80}
@@ -61,6 +61,33 @@ def flag_bits(expr: Expr | None, depth: int = 0) -> int | None:  # noqa: PLR0911
         if item is not None and item.kind == "const":
             return flag_bits(item.expr, depth + 1)
     return constant(expr)
+
+
+def literal_sum(  # noqa: PLR0911 - one return a kind
+    offset: Expr | None, depth: int = 0
+) -> tuple[str, str] | None:
+    """(header, field) of an offset that ends in `offset_of!(header, field)`, through locals and constants."""
+    while offset is not None and offset.kind in ("paren", "cast"):
+        offset = offset.inner
+    if offset is None or depth > 6:
+        return None
+    if offset.kind == "binary" and offset.op == "+":
+        return literal_sum(offset.operands[1], depth + 1)
+    if offset.kind == "path":
+        if "::" not in offset.path:
+            local = binding(offset)
+            if local is not None:
+                plain = local.kind == "let" and local.let is not None and not local.let.pattern.startswith("mut ")
+                return literal_sum(local.let.init, depth + 1) if plain and local.let is not None else None
+        path = resolve(offset.file, offset.path, offset.item)
+        item = item_of(offset.file, path) if path is not None and path.startswith("crate::") else None
+        return literal_sum(item.expr, depth + 1) if item is not None and item.kind == "const" else None
+    if offset.kind != "macro" or offset.path.rpartition("::")[2] != "offset_of" or len(offset.args) != 2:
+        return None
+    header, field = offset.args
+    if header.kind != "path" or field.kind != "path":
+        return None
+    return header.path.rpartition("::")[2], field.path
 
 
 def replacements(file: SourceFile) -> Iterator[Replacement]:

@@ -86,6 +86,13 @@ class LpmKeyOrder(SourceRule):
                 span=covered(ctx, data),
                 fixes=fixes,
             )
+        if known.kind == "little" and not known.width:
+            yield self.finding(
+                ctx,
+                f"{cited(data.text)} gives the bytes the wrong way round: the value is in network byte order already",
+                span=covered(ctx, data),
+                fixes=[Fix("display", "`to_ne_bytes()` of what came from the packet; `to_be_bytes()` of a number")],
+            )
         number = constant(prefix)
         if number is not None and number > known.bits and known.bits in (16, 32):
             yield self.finding(

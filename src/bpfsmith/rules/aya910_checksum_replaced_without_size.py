@@ -2,8 +2,9 @@
 
 ## What it does
 Looks at `l3_csum_replace` and `l4_csum_replace` (the methods and the helpers). It finds constant flags whose size is
-0 although there is an old value, sizes that are neither 0, 2 nor 4, the change of an address in a TCP or UDP checksum
-without `BPF_F_PSEUDO_HDR`, and values that were converted to the machine's byte order.
+0 although there is an old value, offsets of other fields than the checksum, sizes that are neither 0, 2 nor 4, the
+change of an address in a TCP or UDP checksum without `BPF_F_PSEUDO_HDR`, and values that were converted to the
+machine's byte order.
 
 ## Why is this bad
 The low four bits of the flags are the size of the field. With 0 the helper wants a difference from `csum_diff` and an
@@ -35,7 +36,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._checksums import Replacement, replacements
+from bpfsmith.rules._checksums import Replacement, literal_sum, replacements
 from bpfsmith.rules._orders import fact
 from bpfsmith.rules._rust import cited, covered, kernel_files
 
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
 
 
+_L3 = frozenset({"Ipv4Hdr", "iphdr"})
+_L4 = frozenset({"TcpHdr", "UdpHdr", "IcmpHdr", "Icmpv6Hdr", "tcphdr", "udphdr", "icmphdr", "icmp6hdr"})
+_CHECKSUMS = frozenset({"check", "checksum", "cksum", "icmp6_cksum"})
+
+
 class ChecksumReplacedWithoutSize(SourceRule):
     severity = "error"
     group = "meaning"
@@ -57,7 +63,27 @@ class ChecksumReplacedWithoutSize(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
             for one in replacements(file):
+                yield from self._offset(ctx, one)
                 yield from self._sizes(ctx, one)
+
+    def _offset(self, ctx: CheckContext, one: Replacement) -> Iterator[Finding]:
+        """`.. + offset_of!(header, field)`: the field has to be the checksum of a header of that layer."""
+        at = literal_sum(one.offset)
+        if at is None:
+            return
+        header, field = at
+        wanted = _L3 if one.layer == 3 else _L4
+        if header not in _L3 | _L4 or (header in wanted and field in _CHECKSUMS):
+            return
+        yield self.finding(
+            ctx,
+            f"this is the offset of `{field}` in `{header}`: the helper changes two bytes there as if they were the "
+            f"checksum of layer {one.layer}",
+            span=covered(ctx, one.offset),
+            fixes=[
+                Fix("display", f"the offset of `check` in {'the IP header' if one.layer == 3 else 'TCP, UDP or ICMP'}")
+            ],
+        )
 
     def _sizes(self, ctx: CheckContext, one: Replacement) -> Iterator[Finding]:
         values = [known for known in (fact(one.old), fact(one.new)) if known is not None]

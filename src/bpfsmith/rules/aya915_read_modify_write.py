@@ -2,7 +2,7 @@
 
 ## What it does
 Finds `*pointer += 1` (and fields, and `*p = *p + 1`) through `get_ptr_mut` of a `HashMap`, an `LruHashMap` or a
-computed index of an `Array`, in crates with network programs only. Keys that belong to one thread, socket or
+computed index of an `Array`. Keys that belong to one thread, socket or
 processor (`pid`, `bpf_get_current_pid_tgid`, `bpf_get_smp_processor_id`, a cookie) are left out. A constant index of
 an `Array` is AYA600, a value that is inserted again AYA606.
 
@@ -105,6 +105,16 @@ def _own(key: Expr) -> bool:
     return False
 
 
+def _known(key: Expr) -> bool:
+    """No parameter, so that what it is made of can be seen."""
+    for one in key.within():
+        if one.kind == "path" and "::" not in one.path:
+            found = binding(one)
+            if found is not None and (found.let is None or found.kind != "let"):
+                return False
+    return True
+
+
 class ReadModifyWrite(SourceRule):
     severity = "warning"
     group = "meaning"
@@ -120,11 +130,11 @@ class ReadModifyWrite(SourceRule):
                 if file.crate
                 else set()
             )
-            if not network or not network <= _PACKETS:
+            if not network:
                 continue
-            yield from self._added(ctx, file)
+            yield from self._added(ctx, file, network <= _PACKETS)
 
-    def _added(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+    def _added(self, ctx: CheckContext, file: SourceFile, packets: bool) -> Iterator[Finding]:
         told: set[int] = set()
         for expr in file.of_kind("binary"):
             left, right = expr.operands
@@ -141,6 +151,8 @@ class ReadModifyWrite(SourceRule):
                 continue
             if found[1] == "Array" and constant(lookup.args[0]) is not None:
                 continue  # AYA600
+            if not packets and not _known(lookup.args[0]):
+                continue
             told.add(lookup.id)
             yield self._told(ctx, expr, lookup, found[0])
 

@@ -2,8 +2,8 @@
 
 ## What it does
 Follows `ctx.pid()`, `ctx.tgid()` and the halves of `bpf_get_current_pid_tgid()` into locals, struct fields and map
-keys that say what they hold: `tgid`, `process_id`, `tid`, `thread_id`, a `pid` beside a `tid`, and a map that the
-user side fills with `std::process::id()` or a `Child`'s `id()`.
+keys that say what they hold: `tgid`, `process_id`, `tid`, `thread_id`, a `pid` beside a `tid` (a `pid` alone is only
+a note), and a map that the user side fills with `std::process::id()` or a `Child`'s `id()`.
 
 ## Why is this bad
 What the kernel calls pid is what users call a thread. For the main thread both are the same number, so that it works
@@ -109,6 +109,7 @@ class ThreadIdAsProcessId(SourceRule):
                     if meant is None and name == "pid" and _THREAD & {one.lower() for one in names}:
                         meant = "process"  # beside a thread id
                     yield from self._given(ctx, name, meant, value)
+                yield from self._lone(ctx, names)
             for expr in file.of_kind("binary"):
                 left, right = expr.operands
                 if expr.op == "=" and left is not None and left.kind == "field":
@@ -132,6 +133,20 @@ class ThreadIdAsProcessId(SourceRule):
             span=covered(ctx, value),
             fixes=[self._fix(ctx, value, meant)],
         )
+
+    def _lone(self, ctx: CheckContext, names: dict[str, Expr | None]) -> Iterator[Finding]:
+        """The only id of an event is called `pid`, and is the thread's: who reads it takes it for the process's."""
+        value = names.get("pid")
+        if value is None or (_PROCESS | _THREAD) & {one.lower().lstrip("_") for one in names}:
+            return
+        if _task(value) == "thread" and not value.file.in_test(value.item):
+            yield self.finding(
+                ctx,
+                f"`pid` is given {cited(value.text)}, the id of the thread: what users call pid is the `tgid`",
+                span=covered(ctx, value),
+                severity="note",
+                fixes=[self._fix(ctx, value, "process")],
+            )
 
     @staticmethod
     def _fix(ctx: CheckContext, value: Expr, meant: str) -> Fix:
