@@ -134,6 +134,9 @@ class Bench:
         target = CACHE / "build" / f"migrate{'-new' if to in NEW else ''}"
         shims = folder / "bin"
         shims.mkdir(exist_ok=True)
+        shim = shims / "cargo"  # aya-build 0.1.2 asks for `cargo +nightly build`
+        shim.write_text(_CARGO.format(shims=shims, cargo=self.cargo), encoding="utf-8")
+        shim.chmod(0o755)
         shim = shims / "rustup"
         words = " ".join(f"{name}='{value}'" for name, value in own.items() if name in ("RUSTC", "RUSTC_BOOTSTRAP"))
         shim.write_text(_RUSTUP.format(words=words, cargo=self.kernel_cargo), encoding="utf-8")
@@ -189,6 +192,18 @@ while [ "$count" -gt 0 ]; do
 done
 [ "$1" != build ] || set -- "$@" --ignore-rust-version
 exec env {words} '{cargo}' "$@"
+"""
+
+
+_CARGO = """\
+#!/bin/sh
+case $1 in
+    +*)
+        shift
+        exec '{shims}/rustup' run nightly cargo "$@"
+        ;;
+esac
+exec '{cargo}' "$@"
 """
 
 

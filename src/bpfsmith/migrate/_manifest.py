@@ -148,7 +148,7 @@ class Manifest:
             self.done.append((self.line(first.start), said))
         if entry is not None:
             old = entry.string
-            if old is None or (not git and _fits(old, wanted)):
+            if old is None or (not git and _fits(old, wanted, self.release.versions[package])):
                 return
             self._replace(entry.start, entry.end, f'"{wanted}"', "" if git else f"{said} (was `{old}`)")
         if spec.inline is not None:
@@ -355,7 +355,9 @@ def _official(url: str) -> bool:
     return plain.endswith(("github.com/aya-rs/aya", "github.com:aya-rs/aya"))
 
 
-def _fits(required: str, wanted: str) -> bool:
-    """Whether a requirement asks for nothing but what the set has."""
-    has, want = VersionRange.required(required), VersionRange.required(wanted)
-    return has is not None and want is not None and has.low >= want.low and has.high <= want.high
+def _fits(required: str, wanted: str, version: str) -> bool:
+    """Whether a requirement asks for what the set has, and for nothing else."""
+    has, want, number = VersionRange.required(required), VersionRange.required(wanted), parse_version(version)
+    if has is None or want is None or number is None:
+        return False
+    return want.low <= has.low <= number < has.high <= want.high

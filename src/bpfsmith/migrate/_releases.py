@@ -30,6 +30,8 @@ _KERNEL_01 = {
     "aya-log-ebpf": "0.1.0",
     "aya-log-ebpf-macros": "0.1.0",
 }
+# What 0.1.0 has not: a lock file would keep it.
+_REQUIRED_01 = {"aya-ebpf": "0.1.1", "aya-ebpf-macros": "0.1.1", "aya-ebpf-bindings": "0.1.1"}
 _KERNEL_03 = {
     "aya-ebpf": "0.3.0",
     "aya-ebpf-macros": "0.4.0",
@@ -57,7 +59,7 @@ RELEASES = {
                 "aya-build": "0.1.2",
                 **_KERNEL_01,
             },
-            {"aya-log": "=0.2.0", "aya-log-common": "0.1.14", "aya-log-parser": "0.1.13"},
+            {**_REQUIRED_01, "aya-log": "=0.2.0", "aya-log-common": "0.1.14", "aya-log-parser": "0.1.13"},
         ),
         Release(
             "0.13",
@@ -71,7 +73,7 @@ RELEASES = {
                 "aya-build": "0.1.2",
                 **_KERNEL_01,
             },
-            {"aya": "0.13.1", "aya-obj": "0.2.1", "aya-log": "0.2.1", "aya-log-common": "0.1.15",
+            {**_REQUIRED_01, "aya": "0.13.1", "aya-obj": "0.2.1", "aya-log": "0.2.1", "aya-log-common": "0.1.15",
              "aya-log-parser": "0.1.13"},
         ),
         Release(
