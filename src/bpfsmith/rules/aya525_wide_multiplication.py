@@ -1,9 +1,9 @@
 """A multiplication or division needs 128 bits.
 
 ## What it does
-Finds `*` of two values and `/`, `%` by anything but a power of two where one side is cast to or declared as `u128` or
-`i128`; and `checked_mul`, `overflowing_mul` and `saturating_mul` of 64-bit values by one that is not constant, in
-functions of kernel crates.
+Finds `*` of two `u128` or `i128` values that are not constant, where more than the lower 64 bits of the product are
+used; `/` and `%` of such a value by anything but a power of two, where its upper half may hold something; and
+`checked_mul`, `overflowing_mul` and `saturating_mul` of 64-bit values, in functions of kernel crates.
 
 ## Why is this bad
 BPF multiplies 64 by 64 bits and keeps the lower 64. For more, and to learn of an overflow, the compiler calls a
@@ -40,6 +40,7 @@ from bpfsmith.rules._bounds import is_constant
 from bpfsmith.rules._kernel_code import code_files, counts, local
 from bpfsmith.rules._rust import cited, place
 from bpfsmith.source.layout import constant
+from bpfsmith.source.types import mentions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,51 @@ def _power_of_two(expr: Expr | None) -> bool:
     return value is not None and value > 0 and value & (value - 1) == 0
 
 
+def _full(expr: Expr | None, depth: int = 0) -> bool:  # noqa: PLR0911
+    """Whether the upper half may hold something: not a narrower value that was only made wider."""
+    if expr is None or depth > 6:
+        return False
+    if expr.kind == "paren":
+        return _full(expr.inner, depth + 1)
+    if expr.kind == "binary":
+        if expr.op in ("*", "<<"):
+            return True
+        return expr.op in "+-|^" and any(_full(one, depth + 1) for one in expr.operands)
+    if expr.kind == "call" and expr.callee is not None:
+        return expr.callee.path.rpartition("::")[2] in ("from_be_bytes", "from_le_bytes", "from_ne_bytes", "from_be")
+    found = local(expr)
+    if found is not None and found.kind == "param":
+        return True
+    return _full(found.let.init, depth + 1) if found is not None and found.let is not None else False
+
+
+def _upper_used(expr: Expr, depth: int = 0) -> bool:
+    """Whether bits from 64 on are asked for; a product of which the lower half is kept needs no library."""
+    shifted = 0
+    child = expr
+    for at in expr.ancestors():
+        if at.kind == "cast":
+            width = {"u128": 128, "i128": 128, "u64": 64, "usize": 64, "i64": 64, "u32": 32, "u16": 16, "u8": 8}
+            kept = width.get(at.cast_type.strip(), 128)
+            if kept < 128:
+                return shifted + kept > 64
+        elif at.kind == "binary":
+            if at.op == ">>" and at.operands[0] == child:
+                amount = at.operands[1].integer if at.operands[1] is not None else None
+                if amount is None:
+                    return True
+                shifted += amount
+            elif at.op not in ("+", "-", "&", "|", "^", "*"):
+                return True
+        elif at.kind == "block":
+            let = next((one for one in at.lets if one.init == child), None)
+            return let is not None and depth < 4 and any(_upper_used(use, depth + 1) for use in mentions(let))
+        elif at.kind != "paren":
+            return False
+        child = at
+    return False
+
+
 class WideMultiplication(SourceRule):
     severity = "error"
     group = "no-std"
@@ -103,18 +149,23 @@ class WideMultiplication(SourceRule):
                             continue
                         needs = "__multi3"
                     elif expr.op in ("/", "%", "/=", "%="):
-                        if _power_of_two(right) or (left is not None and is_constant(left)):
+                        if _power_of_two(right) or not _full(left):
                             continue
                         needs = "__udivti3"
                     else:
                         continue
+                    if needs == "__multi3" and not _upper_used(expr):
+                        continue
                     if _is(left, _WIDE) or _is(right, _WIDE):
                         rows.append((expr, needs))
             for call in file.methods(*_METHODS):
-                if len(call.args) == 1 and not is_constant(call.args[0]) and call.receiver is not None:
-                    wide = _is(call.receiver, _LONG) or _is(call.args[0], _LONG)
-                    if wide and not is_constant(call.receiver):
-                        rows.append((call, "__multi3"))
+                if len(call.args) != 1 or call.receiver is None:
+                    continue
+                if any(_power_of_two(one) for one in (call.receiver, call.args[0])):
+                    continue
+                both = is_constant(call.receiver) and is_constant(call.args[0])
+                if not both and (_is(call.receiver, _LONG) or _is(call.args[0], _LONG)):
+                    rows.append((call, "__multi3"))
             for expr, needs in rows:
                 if counts(expr):
                     yield self.finding(

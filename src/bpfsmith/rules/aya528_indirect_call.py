@@ -77,6 +77,8 @@ def _choices(expr: Expr | None) -> list[Expr]:
 def _functions(expr: Expr | None) -> bool:
     """An `if` or `match` between functions of the crate."""
     found = _choices(expr)
+    if len(found) > 1 and all(one.kind == "closure" for one in found):
+        return True
     names = {resolve(one.file, one.path, one.item) if one.kind == "path" else None for one in found}
     if None in names or len(names) < 2:
         return False

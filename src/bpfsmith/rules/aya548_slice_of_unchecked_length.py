@@ -16,15 +16,17 @@ let name = unsafe { core::slice::from_raw_parts(start as *const u8, header.lengt
 
 ## Use instead
 ```rust
-let length = header.length as usize & 63;
-if start + length > ctx.data_end() {
-    return Err(());
+for at in 0..64 {
+    let byte = start + at;
+    if at >= length || byte + 1 > ctx.data_end() {
+        break;
+    }
+    sum ^= u32::from(unsafe { *(byte as *const u8) });
 }
-let name = unsafe { core::slice::from_raw_parts(start as *const u8, length) };
 ```
 
 ## Fix
-Display: bound the length, and compare the end with the end of what it points into.
+Display: bound the length, and compare each byte's place with the end of what it points into.
 
 ## Kernels
 All.
