@@ -104,8 +104,8 @@ class EndsRightAfterAttach(SourceRule):
                 )
 
     def _loads(self, user: UserSide, main: Item) -> bool:
-        """The object is loaded in this `main`, so that it is dropped with it."""
-        return any(one.fn == main and one.file is main.file for one in user.loaded)
+        """An object that is written out is loaded in this `main`, so that it is dropped with it."""
+        return any(one.fn == main and one.file is main.file and one.names for one in user.loaded)
 
 
 def _only_returns(main: Item, last: Expr) -> bool:
