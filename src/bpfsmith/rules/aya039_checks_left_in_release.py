@@ -1,15 +1,15 @@
-"""The profile that the kernel crate is built with keeps overflow checks or does not optimise.
+"""The profile that the kernel crate is built with keeps overflow checks.
 
 ## What it does
-Looks at what holds for the kernel crate in `[profile.release]` (which aya-build always builds with) with its
-`[profile.release.package.x]`: `overflow-checks = true`, `debug-assertions = true` and `opt-level = 0`. Where an xtask
-or a script builds for a BPF target without `--release`, it asks the same of `[profile.dev]`, which has all three unless
-told otherwise.
+Looks at what holds for the kernel crate in `[profile.release]` (which aya-build always builds with) and its
+`[profile.release.package.x]`: `overflow-checks = true` and `debug-assertions = true`, which implies the former. Where a
+script builds for a BPF target without `--release`, it asks the same of `[profile.dev]`, which has both unless told
+otherwise.
 
 ## Why is this bad
-Every `+` then carries a branch to the panic handler, whose endless loop ends no program: the verifier says "last insn
-is not an exit or jmp", or counts the loop's instructions until the limit. Unoptimised code does not get that far: calls
-into `core` are not inlined, and bpf-linker or the verifier refuses them.
+Every `+` that could overflow then carries a branch to the panic handler, whose endless loop ends no program: the
+verifier says "last insn is not an exit or jmp". To see it, build a counter with `overflow-checks = true`: the same
+object loads without. (`opt-level = 0` alone does no harm; bpf-linker inlines all the same.)
 
 ## Example
 ```toml
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
 
-_OFF = {"overflow-checks": (True,), "debug-assertions": (True,), "opt-level": (0, "0")}
+_CHECKS = ("overflow-checks", "debug-assertions")
 
 
 class ChecksLeftInRelease(SourceRule):
@@ -65,10 +65,9 @@ class ChecksLeftInRelease(SourceRule):
             if crate.broken:
                 continue
             profile = crate.profile("release")
-            for key, bad in _OFF.items():
-                value = profile.get(key)
-                # `True == 1`: `opt-level = 1` and `overflow-checks = true` are different things.
-                if not any(value == one and type(value) is type(one) for one in bad):
+            for key in _CHECKS:
+                # With the first one off the second only keeps `debug_assert!`.
+                if profile.get(key) is not True or (key == _CHECKS[1] and "overflow-checks" in profile):
                     continue
                 path, text = root_text(crate)
                 own = f"profile.release.package.{crate.name}"
@@ -76,10 +75,9 @@ class ChecksLeftInRelease(SourceRule):
                 if (span.path, span.line) in said:
                     continue
                 said.add((span.path, span.line))
-                shown = str(value).lower() if isinstance(value, bool) else value
                 yield self.finding(
                     ctx,
-                    f"`{key} = {shown}` holds for `{crate.name}` too: panics stay in, the verifier refuses them",
+                    f"`{key} = true` holds for `{crate.name}` too: panics stay in, the verifier refuses them",
                     span=span,
                     fixes=[Fix("display", f"set it otherwise in `[{own}]`")],
                 )
@@ -88,7 +86,7 @@ class ChecksLeftInRelease(SourceRule):
     def _by_hand(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         """`cargo build --target bpfel-unknown-none` in a script, without a profile."""
         kernel = [crate for crate in project.of_role("kernel") if not crate.broken and crate.binaries()]
-        plain = [crate for crate in kernel if "opt-level" not in crate.profile("dev")]
+        plain = [crate for crate in kernel if crate.profile("dev").get("overflow-checks") is not False]
         if not plain or len(plain) != len(kernel) or builds(project).with_aya_build:
             return
         for one in commands(project, "-unknown-none"):
@@ -98,9 +96,9 @@ class ChecksLeftInRelease(SourceRule):
             if build and not release and "bpfe" in one.text:
                 yield self.finding(
                     ctx,
-                    "built without `--release`: what panics stays in, and the verifier refuses it",
+                    "built without `--release`: overflow checks stay in, and the verifier refuses what can panic",
                     span=command_span(ctx, one, "cargo"),
-                    fixes=[Fix("display", "add `--release`, or give `[profile.dev]` an `opt-level` without checks")],
+                    fixes=[Fix("display", "add `--release`, or set `overflow-checks = false` in `[profile.dev]`")],
                 )
 
 
