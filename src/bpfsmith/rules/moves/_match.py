@@ -112,7 +112,7 @@ class Name:
 
 
 class Call:
-    """A method of certain types (`on`), or a function with an absolute path (`fn`).
+    """A method of certain types (`on`, or as `receiver` says), or a function with an absolute path (`fn`).
 
     `args`: how many it has; `where` asks more of it. `show`: `name`, `call` (from the name on), `whole`, `callee`, or
     the number of an argument. `then` may replace the expression that is shown and edited (or give None: no hit);
@@ -125,6 +125,7 @@ class Call:
         on: Iterable[str] = (),
         fn: Iterable[str] = (),
         args: int | tuple[int, ...] | None = None,
+        receiver: Callable[[Expr], bool] | None = None,
         where: Callable[[Expr], bool] | None = None,
         then: Callable[[Expr], Expr | None] | None = None,
         more: Callable[[Expr], dict[str, str] | None] | None = None,
@@ -134,6 +135,7 @@ class Call:
         self.on = old_too(on)
         self.fn = old_too(fn)
         self.args = (args,) if isinstance(args, int) else args
+        self.receiver = receiver
         self.where = where
         self.then = then
         self.more = more
@@ -151,7 +153,7 @@ class Call:
                     yield hit
 
     def _calls(self, file: SourceFile) -> Iterator[Expr]:
-        if self.on:
+        if self.on or self.receiver is not None:
             yield from file.methods(*self.names)
         if self.fn:
             yield from file.calls(*dict.fromkeys(path.rpartition("::")[2] for path in self.fn))
@@ -162,10 +164,13 @@ class Call:
         words = {}
         if call.kind == "method":
             words["name"] = call.name
-            owner = type_of(call.receiver)
-            if owner is None or owner.path not in self.on:
+            if self.receiver is None:
+                owner = type_of(call.receiver)
+                if owner is None or owner.path not in self.on:
+                    return None
+                words["type"] = owner.name
+            elif call.receiver is None or not self.receiver(call.receiver):
                 return None
-            words["type"] = owner.name
         else:
             callee = call.callee
             path = resolve(file, callee.path, call.item) if callee is not None and callee.kind == "path" else None
@@ -213,13 +218,15 @@ class Unsafe:
 
     def find(self, row: Row, project: Project) -> Iterator[Hit]:
         for hit in self.call.find(row, project):
-            call = hit.expr
-            block = call.parent if call is not None else None
-            if call is None or block is None or not block.is_unsafe or block.statements != [call]:
+            value = hit.expr
+            while value is not None and value.parent is not None and value.parent.stripped() == hit.expr:
+                value = value.parent
+            block = value.parent if value is not None else None
+            if value is None or block is None or not block.is_unsafe or block.statements != [value]:
                 continue
-            if block.tail != call or any(one.kind in ("call", "unary", "macro") for one in call.within()):
+            if block.tail != value or any(one.kind in ("call", "unary", "macro") for one in value.within()):
                 continue  # something in it may need the block
-            if any(one.kind == "block" and one.is_unsafe for one in call.within()):
+            if any(one.kind == "block" and one.is_unsafe for one in value.within()):
                 continue
             hit.expr, hit.start, hit.end = block, block.start, block.end
             yield hit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules._rust import by_value, is_text
+from bpfsmith.rules._rust import EBPF, by_value, called_on, is_text
 from bpfsmith.source.names import canonical, resolve
 from bpfsmith.source.types import binding, mentions, split_args, type_of
 
@@ -34,6 +34,7 @@ __all__ = [
     "long_error",
     "long_parameter",
     "long_returned",
+    "looked_up_program",
     "matched_as_option",
     "not_below",
     "not_of_classifier",
@@ -463,3 +464,13 @@ def result_alone(call: Expr) -> bool:
     if parent.kind == "match":
         return parent.fields[0] == call.id and any(one.startswith(("Ok(", "Err(")) for one, _, _ in parent.arms)
     return (let_of(call) or "").startswith(("Ok(", "Err("))
+
+
+def looked_up_program(receiver: Expr) -> bool:
+    """What `program_mut(..)` of an `Ebpf` gave, of whatever type it is: at once, or through a `let`."""
+    at: Expr | None = receiver.stripped()
+    if at is not None and at.kind == "path" and "::" not in at.path:
+        found = binding(at)
+        let = found.let if found is not None and found.kind == "let" and not found.type else None
+        at = let.init.stripped() if let is not None and let.init is not None else None
+    return at is not None and at.kind == "method" and at.name == "program_mut" and called_on(at, EBPF)
