@@ -249,3 +249,16 @@ def test_loader_calls_and_globals(tmp_path: Path) -> None:
         ("LoaderCall", ["FLOW_TABLE"]),
         ("LoaderCall", ["filter"]),
     ]
+
+
+def test_a_computed_name_on_what_may_be_an_ebpf_is_not_complete(tmp_path: Path) -> None:
+    user = f"use aya::Ebpf;\nfn main() {{ let mut ebpf = {_LOAD}; other(ebpf).program_mut(&name()); }}"
+    assert not _pair(_project(tmp_path, user)).user_complete
+
+
+def test_tests_say_names_too(tmp_path: Path) -> None:
+    user = f"use aya::Ebpf;\nfn main() {{ let mut ebpf = {_LOAD}; }}"
+    pair = _pair(_project(tmp_path, user, more={"user/tests/all.rs": 'fn t() { start("filter"); }'}))
+    assert pair.user_complete
+    assert pair.says("filter")
+    assert not pair.says("connect")

@@ -198,8 +198,8 @@ def differences(kernel: Layout, user: Layout) -> list[tuple[Field | None, Field 
 def _moved(ours: list[Field], theirs: list[Field]) -> list[tuple[Field | None, Field | None]]:
     """Fields of one name at different places: two copies of a struct that have drifted apart."""
     by_name = {one.name.rpartition(".")[2]: one for one in theirs}
-    if len(by_name) != len(theirs) or len(theirs) < 2:
-        return []
+    if len(by_name) != len(theirs) or len({one.name.rpartition(".")[2] for one in ours}) != len(ours):
+        return []  # which is which cannot be told
     out: list[tuple[Field | None, Field | None]] = []
     common = 0
     for field in ours:

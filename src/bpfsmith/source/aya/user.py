@@ -3,6 +3,8 @@ opened as what, what is overridden, pinned and marked. In order of the text, eac
 
 from __future__ import annotations
 
+import os
+
 from bpfsmith.source.aya.follow import value_type
 from bpfsmith.source.aya.uses import GlobalSet, Loaded, LoaderCall, MapUse, ProgramUse, Use
 from bpfsmith.source.aya.values import hidden
@@ -28,7 +30,9 @@ _DEPTH = 6
 class UserSide:
     """One user crate. `every` are uses of all programs or maps at once; `opaque` says that macros hide some uses."""
 
-    __slots__ = ("crate", "every", "globals", "loaded", "loader_calls", "loggers", "maps", "opaque", "programs")
+    __slots__ = (
+        "_tests", "crate", "every", "globals", "loaded", "loader_calls", "loggers", "maps", "opaque", "programs",
+    )  # fmt: skip
 
     def __init__(self, crate: Crate) -> None:
         self.crate = crate
@@ -40,6 +44,7 @@ class UserSide:
         self.loggers: list[Expr] = []
         self.every: list[Expr] = []
         self.opaque = False
+        self._tests: str | None = None
 
     @property
     def uses(self) -> list[Use]:
@@ -47,8 +52,30 @@ class UserSide:
         return sorted(every, key=lambda one: (one.file.path, one.expr.start))
 
     def says(self, name: str) -> bool:
-        """Whether a text of the crate's sources is just this name, anywhere."""
-        return any(f'"{name}"' in file.text for file in self.crate.files)
+        """Whether a text of the crate's sources is just this name, anywhere; its tests and benches too."""
+        quoted = f'"{name}"'
+        if any(quoted in file.text for file in self.crate.files):
+            return True
+        if self._tests is None:
+            self._tests = "\n".join(_read(path) for path in _tests(self.crate.folder))
+        return quoted in self._tests
+
+
+def _tests(folder: str) -> list[str]:
+    """The files of a crate that are no part of what it builds."""
+    out: list[str] = []
+    for name in ("tests", "benches"):
+        for at, _, files in os.walk(os.path.join(folder, name), onerror=lambda _: None):
+            out.extend(os.path.join(at, file) for file in sorted(files) if file.endswith(".rs"))
+    return out
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
 
 
 def read_user(crate: Crate) -> UserSide:
@@ -92,6 +119,11 @@ def _read_uses(side: UserSide, file: SourceFile) -> None:
     for call in file.methods("maps_disjoint_mut"):
         side.maps.extend(MapUse(call, name) for name in _array(call))
     side.every.extend(call for call in file.methods(*_EVERY) if not call.args and _is_ebpf(call))
+    # The same calls on what may be an `Ebpf` or not, with a name that is not written there.
+    for call in file.methods("program_mut", "map_mut", "take_map", "programs_mut", "maps_mut", "maps_disjoint_mut"):
+        named = call.args[0].string if call.args else None
+        if named is None and value_type(call.receiver) is None:
+            side.opaque = True
 
 
 def _read_loader(side: UserSide, file: SourceFile) -> None:
