@@ -7,7 +7,7 @@ pub struct Span {
     pub end: u32,
 }
 
-/// Something unusual about the reading itself: `not-utf8`, `nesting`, `syntax`, `unread`.
+/// Something unusual about the reading itself: `not-utf8`, `nesting`, `length`, `syntax`, `unread`.
 #[derive(Debug, Clone)]
 pub struct Note {
     pub kind: &'static str,

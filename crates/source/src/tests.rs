@@ -350,3 +350,25 @@ fn nested_items_are_not_inside() {
         .collect();
     assert_eq!(paths, ["a", "c"]);
 }
+
+#[test]
+fn what_is_too_long_is_cut() {
+    let body = "let x = f(1);\n".repeat(5000);
+    let text = format!("fn before() {{}} fn f() {{ {body} x }} fn after() {{ let y = 1; }}");
+    let facts = facts(text.as_bytes());
+    assert!(facts.notes.iter().any(|note| note.kind == "length"));
+    assert!(facts.exprs.len() < 4000, "{}", facts.exprs.len());
+    assert_eq!(facts.items.len(), 3);
+    let deep = "{ let x = f(1, 2, 3, 4, 5, 6, 7, 8, 9, g(1, 2, 3, 4, 5, 6)); }\n".repeat(30);
+    let wide = format!("if a {{ {deep} }}").repeat(900);
+    let facts = super::tests::facts(format!("fn f() {{ {wide} }} fn after() {{ 1 }}").as_bytes());
+    assert!(facts.exprs.len() < 25_000, "{}", facts.exprs.len());
+    assert_eq!(facts.items[1].name, "after");
+    let args = "a.b(c)?, ".repeat(200_000);
+    assert!(
+        super::tests::facts(format!("m! {{ {args} }}").as_bytes())
+            .exprs
+            .len()
+            < 10_000
+    );
+}

@@ -26,6 +26,7 @@ pub(crate) fn collect(
         index,
         base: 0,
         macro_depth: 0,
+        first_of_item: 0,
     };
     for (at, message) in errors.into_iter().take(MAX_ERRORS) {
         let at = walk.index.chars(at);
@@ -46,6 +47,8 @@ pub(crate) struct Walk<'a> {
     /// Byte offset of the text being walked: macro arguments are trees of their own.
     pub(crate) base: usize,
     pub(crate) macro_depth: u32,
+    /// Where the expressions of the item being walked begin.
+    pub(crate) first_of_item: usize,
 }
 
 impl Walk<'_> {
@@ -198,7 +201,10 @@ impl Walk<'_> {
         });
         self.attrs(node, id, true);
         let mut fact = Filled::default();
+        let outer = self.first_of_item;
+        self.first_of_item = self.facts.exprs.len();
         self.fill(item, id, &mut fact);
+        self.first_of_item = outer;
         if let Some(slot) = usize::try_from(id)
             .ok()
             .and_then(|id| self.facts.items.get_mut(id))

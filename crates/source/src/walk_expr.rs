@@ -5,7 +5,7 @@ use ra_ap_syntax::ast::{
 };
 use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
 
-use crate::facts::{Arm, Expr, ExprKind, Param, Span, Stmt};
+use crate::facts::{Arm, Expr, ExprKind, Note, Param, Span, Stmt};
 use crate::nesting;
 use crate::syntax;
 use crate::walk::{Walk, path_text};
@@ -14,6 +14,10 @@ use crate::walk::{Walk, path_text};
 const MAX_MACRO_DEPTH: u32 = 6;
 /// A longer macro argument is data, not an expression a rule reads.
 const MAX_ARG_BYTES: usize = 64 << 10;
+/// Statements of one block and expressions of one function: what follows is not read. Nobody writes as many, and what
+/// rules ask of a function may take the square of its length.
+const MAX_STATEMENTS: usize = 1000;
+const MAX_EXPRS: usize = 20_000;
 
 impl Walk<'_> {
     pub(crate) fn expr(&mut self, expr: &ast::Expr, owner: i32, parent: i32) -> i32 {
@@ -25,6 +29,11 @@ impl Walk<'_> {
             .is_some_and(|child| child.kind() == SyntaxKind::ATTR)
         {
             self.attrs(node, owner, false);
+        }
+        if self.facts.exprs.len() - self.first_of_item > MAX_EXPRS {
+            self.too_long(span);
+            self.fill_expr(id, ExprKind::Tokens);
+            return id;
         }
         self.label(expr, id);
         let kind = self.kind(expr, owner, id);
@@ -48,6 +57,21 @@ impl Walk<'_> {
         if let Some(lifetime) = lifetime {
             let text = lifetime.syntax().text().to_string();
             self.facts.labels.insert(id, text);
+        }
+    }
+
+    fn too_long(&mut self, span: Span) {
+        if self
+            .facts
+            .notes
+            .last()
+            .is_none_or(|note| note.kind != "length")
+        {
+            self.facts.notes.push(Note {
+                kind: "length",
+                text: "this function is too long: the rest of it is not read".to_owned(),
+                span,
+            });
         }
     }
 
@@ -341,7 +365,12 @@ impl Walk<'_> {
             };
         };
         let mut stmts = Vec::new();
-        for stmt in list.statements() {
+        for (count, stmt) in list.statements().enumerate() {
+            if count == MAX_STATEMENTS {
+                let rest = self.range(stmt.syntax().text_range());
+                self.too_long(rest);
+                break;
+            }
             match stmt {
                 ast::Stmt::LetStmt(it) => stmts.push(self.let_stmt(&it, owner, id)),
                 ast::Stmt::ExprStmt(it) => {
@@ -436,13 +465,11 @@ impl Walk<'_> {
         };
         let tokens = self.span(tree.syntax());
         let mut args = Vec::new();
-        for (start, end) in parts(tree.syntax()) {
-            let text = tree.syntax().text();
-            let offset = usize::from(tree.syntax().text_range().start());
-            let part = text
-                .slice(((start - offset) as u32).into()..((end - offset) as u32).into())
-                .to_string();
-            args.push(self.macro_arg(&part, start, owner, id));
+        let text = tree.syntax().text().to_string();
+        let offset = usize::from(tree.syntax().text_range().start());
+        for (start, end) in parts(tree.syntax()).into_iter().take(MAX_STATEMENTS) {
+            let part = text.get(start - offset..end - offset).unwrap_or_default();
+            args.push(self.macro_arg(part, start, owner, id));
         }
         ExprKind::Macro { path, tokens, args }
     }

@@ -16,7 +16,7 @@ _PUB, _GENERIC, _UNSAFE, _CONST, _ASYNC, _MUT, _EXTERN = 1, 2, 4, 8, 16, 32, 64
 
 
 class Note:
-    """What was unusual about the reading: `kind` is `not-utf8`, `nesting`, `syntax` or `unread`."""
+    """What was unusual about the reading: `kind` is `not-utf8`, `nesting`, `length`, `syntax` or `unread`."""
 
     __slots__ = ("kind", "start", "text")
 

@@ -242,23 +242,32 @@ class Expr:
     @property
     def lets(self) -> list[Let]:
         """Of a block: its `let` statements."""
-        if self.kind != "block":
-            return []
-        return [Let(self, at) for at, raw in enumerate(self.fields[1]) if raw[0] == "let"]
+        return [one for one in self._statements() if isinstance(one, Let)]
+
+    def _statements(self) -> list[Let | Expr]:
+        known: list[Let | Expr] | None = self.file.cache.get(("statements", self.id))
+        if known is None:
+            known = []
+            if self.kind == "block":
+                for at, raw in enumerate(self.fields[1]):
+                    if raw[0] != "item":
+                        known.append(self.let(at) if raw[0] == "let" else self.file.exprs[raw[1]])
+            self.file.cache[("statements", self.id)] = known
+        return known
+
+    def let(self, index: int) -> Let:
+        """Of a block: the `let` that is the statement with this index."""
+        key = ("let", self.id, index)
+        known: Let | None = self.file.cache.get(key)
+        if known is None:
+            known = self.file.cache[key] = Let(self, index)
+        return known
 
     @property
     def statements(self) -> list[Let | Expr]:
         """Of a block: `let` statements and expressions in order, the tail last; items left out."""
-        if self.kind != "block":
-            return []
-        out: list[Let | Expr] = [
-            Let(self, at) if raw[0] == "let" else self.file.exprs[raw[1]]
-            for at, raw in enumerate(self.fields[1])
-            if raw[0] != "item"
-        ]
-        if self.tail is not None:
-            out.append(self.tail)
-        return out
+        tail = self.tail
+        return [*self._statements(), tail] if tail is not None else list(self._statements())
 
     @property
     def tail(self) -> Expr | None:

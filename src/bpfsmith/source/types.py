@@ -258,9 +258,7 @@ def _binding(file: SourceFile, found: tuple[str, int, int, int, int, int] | None
     scope = file.expr(at)
     let = None
     if kind == "let" and scope is not None:
-        from bpfsmith.source.rust import Let
-
-        let = Let(scope, index)
+        let = scope.let(index)
         if let.name is None:
             kind = "pattern"
     item = scope.item if scope is not None else None
