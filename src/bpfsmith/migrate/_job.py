@@ -28,8 +28,8 @@ _ROUNDS = 24
 # What else keeps a program from working after a move: how programs are looked up, the compiler, the logger, handles.
 _BESIDE = ("AYA010", "AYA037", "AYA121", "AYA122", "AYA125", "AYA401")
 _OLDEST = "0.11"
-# Kernel side -> the release of aya that it belongs to.
-_KERNEL = (("0.3.0", "0.15"), ("0.2.0", "0.14"), ("0.1.1", "0.13"), ("0.1.0", "0.12"))
+# Kernel side -> the oldest release of aya that it belongs to.
+_KERNEL = (("0.3.0", "0.15"), ("0.2.0", "0.14"), ("0.1.0", "0.12"))
 
 
 def run(path: str, to: str, *, write: bool, unsafe_fixes: bool, allow_dirty: bool) -> MigrateReport:
