@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from bpfsmith.rules._rust import programs
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.rust import Expr, Item
 
-__all__ = ["HASHES", "SHARED", "function", "held_name", "kernel_map", "leaves", "same_key", "verdict"]
+__all__ = [
+    "HASHES",
+    "SHARED",
+    "crate_has",
+    "crate_programs",
+    "function",
+    "held_name",
+    "kernel_map",
+    "leaves",
+    "same_key",
+    "verdict",
+]
 
 _MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
 HASHES = frozenset({"HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap", "LpmTrie"})
@@ -30,6 +43,28 @@ def kernel_map(call: Expr) -> tuple[str, str] | None:
     if at is None or at.kind != "path" or not at.path.rpartition("::")[2].isupper():
         return None
     return at.path.rpartition("::")[2], owner.name
+
+
+def crate_programs(crate: Crate) -> frozenset[str]:
+    """The macros of all programs of a crate (`xdp`, `classifier`)."""
+    if not crate.files:
+        return frozenset()
+    cache = crate.files[0].cache
+    if "macros of programs" not in cache:
+        cache["macros of programs"] = frozenset(macro for file in crate.files for _, macro, _ in programs(file))
+    found: frozenset[str] = cache["macros of programs"]
+    return found
+
+
+def crate_has(crate: Crate, words: tuple[str, ...]) -> bool:
+    """Whether any file of a crate has one of these identifiers."""
+    if not crate.files:
+        return False
+    cache = crate.files[0].cache
+    key = ("crate has", words)
+    if key not in cache:
+        cache[key] = any(file.has(*words) for file in crate.files)
+    return bool(cache[key])
 
 
 def same_key(one: Expr, other: Expr) -> bool:

@@ -39,7 +39,8 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._headers import header_reads
-from bpfsmith.rules._rust import covered, kernel_files, programs
+from bpfsmith.rules._meaning import crate_has, crate_programs
+from bpfsmith.rules._rust import covered, kernel_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,11 +79,9 @@ class PortsOfFragments(SourceRule):
                 or not file.has("TcpHdr", "UdpHdr", "tcphdr", "udphdr")
             ):
                 continue
-            if any(other.has(*_FRAGMENTS) for other in crate.files) or not any(
-                other.has(*_ACTS) for other in crate.files
-            ):
+            if crate_has(crate, _FRAGMENTS) or not crate_has(crate, _ACTS):
                 continue
-            kinds = {macro for other in crate.files for _, macro, _ in programs(other)}
+            kinds = crate_programs(crate)
             if not kinds or not kinds <= _RAW:
                 continue
             told: set[int] = set()

@@ -40,7 +40,8 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._headers import fixed_length, header_reads
-from bpfsmith.rules._rust import covered, kernel_files, programs
+from bpfsmith.rules._meaning import crate_has, crate_programs
+from bpfsmith.rules._rust import covered, kernel_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ _KNOWN = (
     ),
     *("HopByHop", "ExtHdr", "Ipv6ExtHdr"),
 )
+_RAW = frozenset({"xdp", "classifier", "tc"})
 _ACTS = (
     "XDP_DROP",
     "XDP_TX",
@@ -86,10 +88,10 @@ class Ipv6ExtensionHeadersIgnored(SourceRule):
             crate = file.crate
             if crate is None or not file.has("Ipv6Hdr") or not file.has("TcpHdr", "UdpHdr"):
                 continue
-            if any(other.has(*_KNOWN) for other in crate.files) or not any(other.has(*_ACTS) for other in crate.files):
+            if crate_has(crate, _KNOWN) or not crate_has(crate, _ACTS):
                 continue
-            kinds = {macro for other in crate.files for _, macro, _ in programs(other)}
-            if not kinds or not kinds <= {"xdp", "classifier", "tc"}:
+            kinds = crate_programs(crate)
+            if not kinds or not kinds <= _RAW:
                 continue
             told: set[int] = set()
             for one in header_reads(file):

@@ -37,8 +37,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._meaning import SHARED, kernel_map
-from bpfsmith.rules._rust import covered, kernel_files, programs
+from bpfsmith.rules._meaning import SHARED, crate_programs, kernel_map
+from bpfsmith.rules._rust import covered, kernel_files
 from bpfsmith.source.types import binding
 from bpfsmith.source.values import constant
 
@@ -125,11 +125,7 @@ class ReadModifyWrite(SourceRule):
         for file in kernel_files(project):
             if not file.has("get_ptr_mut"):
                 continue
-            network = (
-                {macro for crate_file in file.crate.files for _, macro, _ in programs(crate_file)}
-                if file.crate
-                else set()
-            )
+            network = crate_programs(file.crate) if file.crate is not None else frozenset()
             if not network:
                 continue
             yield from self._added(ctx, file, network <= _PACKETS)

@@ -76,8 +76,10 @@ class Graph:
         self._to: dict[_Key, list[Call]] = {}
         self._reached: dict[_Key, list[Program]] | None = None
         self.programs: list[Program] = [one for file in files for one in _programs(file)]
+        names = frozenset(path.rpartition("::")[2] for path in self._fns)
+        methods = sorted({path.rpartition("::")[2] for path in self._fns if path.split("::")[-2][:1].isupper()})
         for file in files:
-            for call in _calls(file, self._fns):
+            for call in _calls(file, self._fns, names, methods):
                 self._from.setdefault(_key(call.caller), []).append(call)
                 self._to.setdefault(_key(call.callee), []).append(call)
 
@@ -194,14 +196,14 @@ def _programs(file: SourceFile) -> Iterator[Program]:
                 yield Program(item, macro, attr)
 
 
-def _calls(file: SourceFile, functions: dict[str, list[Item]]) -> Iterator[Call]:
-    names = {path.rpartition("::")[2] for path in functions}
+def _calls(
+    file: SourceFile, functions: dict[str, list[Item]], names: frozenset[str], methods: list[str]
+) -> Iterator[Call]:
     renamed = {use.name for use in file.uses if use.renamed and use.path.rpartition("::")[2] in names}
     for expr in file.calls(*sorted(names | renamed)):
         if expr.callee is not None:
             yield from _found(expr, _path_target(expr.callee), functions)
-    methods = {path.rpartition("::")[2] for path in functions if path.split("::")[-2][:1].isupper()}
-    for expr in file.methods(*sorted(methods)):
+    for expr in file.methods(*methods):
         owner = _receiver(expr)
         if owner is not None:
             yield from _found(expr, f"{owner}::{expr.name}", functions)
