@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "src/main.rs").write_text(MAIN)
     monkeypatch.chdir(folder)
     return folder
+
+
+def test_sources_are_opened_where_rounds_see_what_is_not_written_yet() -> None:
+    top = Path(bpfsmith.__file__).parent
+    wrong = [
+        f"{path.relative_to(top)}:{node.lineno} calls `open`: `read.overlay.opened` and `text_of` know of fixes"
+        for folder in ("source", "rules")
+        for path in (top / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open"
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 # ---------------------------------------------------------------- edits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.model.finding import Span
+from bpfsmith.read.overlay import text_of
 from bpfsmith.source.manifest import Lines
 
 TYPE_CHECKING = False
@@ -25,8 +26,7 @@ def root_text(crate: Crate) -> tuple[str, str]:
     if path == crate.manifest:
         return path, crate.text
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return path, file.read(1 << 22)
+        return path, text_of(path, 1 << 22)
     except OSError:
         return path, ""
 
@@ -56,8 +56,7 @@ def key_span(ctx: CheckContext, path: str, text: str, key: str, *tables: str) ->
 def command_span(ctx: CheckContext, one: Command, word: str) -> Span:
     """The word of a command, on its first line or one it continues on."""
     try:
-        with open(one.path, encoding="utf-8", errors="replace") as file:
-            lines = file.read(1 << 18).split("\n")
+        lines = text_of(one.path, 1 << 18).split("\n")
     except OSError:
         lines = []
     for number in range(one.line, min(one.line + 20, len(lines) + 1)):

@@ -35,6 +35,7 @@ The crates.io index (`yanked`), 2026-11-22.
 from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Span
+from bpfsmith.read.overlay import text_of
 from bpfsmith.rules._base import SourceRule
 
 TYPE_CHECKING = False
@@ -56,11 +57,13 @@ _YANKED = {
 }
 
 
+_MAX_LOCK = 16 << 20  # bytes
+
+
 def _line(path: str, name: str, version: str) -> int:
     """The line of the version in the lock file."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.read().split("\n")
+        lines = text_of(path, _MAX_LOCK).split("\n")
     except OSError:
         return 1
     for number, line in enumerate(lines, 1):
