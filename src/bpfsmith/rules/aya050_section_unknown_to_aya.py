@@ -67,11 +67,9 @@ class SectionUnknownToAya(SourceRule):
         if not users:
             return  # another loader's programs, or a library's
         for file in kernel_files(project):
-            if not file.has("link_section"):
-                continue
-            for attr in file.attrs:
+            for attr in file.attrs_named("link_section"):
                 item = file.item_at(attr.owner) if attr.on_item else None
-                if attr.path != "link_section" or item is None or item.kind != "fn" or file.gates(item):
+                if item is None or item.kind != "fn" or file.gates(item):
                     continue
                 name = attr.args.lstrip("= ").strip()
                 if len(name) < 3 or name[0] != '"' or name[-1] != '"' or "\\" in name:

@@ -71,7 +71,7 @@ class LicenseNotDeclared(SourceRule):
             if not crate.binaries() or any(file.has("license", "include", "global_asm") for file in files):
                 continue
             # A macro of one's own may make it.
-            if any(item.kind == "macro" for file in files for item in file.items):
+            if any(True for file in files for _ in file.items_of_kind("macro")):
                 continue
             first = next(((file, item) for file in crate.files for item, _, _ in programs(file)), None)
             if first is None:

@@ -64,11 +64,9 @@ class LicenseWithoutZero(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            if not file.has("license"):
-                continue
-            for attr in file.attrs:
+            for attr in file.attrs_named("link_section"):
                 item = file.item_at(attr.owner) if attr.on_item else None
-                if attr.path != "link_section" or attr.args.lstrip("= ").strip() != '"license"':
+                if attr.args.lstrip("= ").strip() != '"license"':
                     continue
                 found = _bytes(item.expr) if item is not None and item.kind == "static" else None
                 if found is None or file.gates(item):

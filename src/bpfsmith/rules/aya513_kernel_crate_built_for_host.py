@@ -54,10 +54,10 @@ def _freestanding(crate: Crate) -> bool:
     for file in crate.files:
         if file.path != file.root or not any(attr.path == "no_main" for attr in file.file_attrs()):
             continue
-        for item in file.items:
-            gates = "".join(file.gates(item)).replace(" ", "")
-            if item.kind == "fn" and any(attr.path == "panic_handler" for attr in item.attrs):
-                return gates in ("", "(not(test))")
+        for attr in file.attrs_named("panic_handler"):
+            item = file.item_at(attr.owner) if attr.on_item else None
+            if item is not None and item.kind == "fn":
+                return "".join(file.gates(item)).replace(" ", "") in ("", "(not(test))")
     return False
 
 
