@@ -194,9 +194,13 @@ def _assigned(place: Expr) -> bool:
             left = one.operands[0]
             if left is not None and (left.text == root or left.text.startswith((root + ".", root + "["))):
                 return True
-        elif one.kind == "ref" and one.fields[0] and one.inner is not None:  # noqa: SIM102
+        elif one.kind == "ref" and one.fields[0] and one.inner is not None:
             if one.inner.text.partition(".")[0].strip() == root:
                 return True
+        elif one.kind == "method" and one.receiver is not None and one.receiver.text == root:
+            found = local(one.receiver)
+            if found is None or (found.let is not None and found.let.pattern.startswith("mut ")):
+                return True  # may take `&mut self`
     return False
 
 

@@ -35,6 +35,8 @@ aya, issues 831 and 856; reproduced on Linux 6.18 with `unwrap`, an index and a 
 
 from __future__ import annotations
 
+from itertools import chain
+
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._bounds import bounded, guarded, is_constant
@@ -117,7 +119,8 @@ class PanickingOperation(SourceRule):
         for file in kernel_files(project):
             if _generated(file):
                 continue
-            for expr in file.of_kind("method", "macro", "index", "binary"):
+            named = chain(file.methods("unwrap", "expect"), file.macros(*_MACROS))
+            for expr in chain(named, file.of_kind("index", "binary")):
                 found = _panics(expr)
                 if found is None or _harmless(expr):
                     continue

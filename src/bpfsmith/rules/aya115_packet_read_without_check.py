@@ -43,6 +43,7 @@ from bpfsmith.rules._packet import accessor, pointer
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.calls import graph
 from bpfsmith.source.flow import flow
+from bpfsmith.source.types import type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
 _READS = ("read", "read_unaligned", "read_volatile")
+# Methods of the contexts that compare nothing.
+_KNOWN = frozenset({"data", "data_end", "metadata", "metadata_end", "as_ptr", "len", "pull_data", "pid", "tgid"})
 _COMPARES = frozenset({"<", "<=", ">", ">=", "==", "!="})
 
 
@@ -78,13 +81,15 @@ def _reads(file: SourceFile) -> Iterator[tuple[Expr, Expr]]:
 
 def _named(item: Item) -> set[str]:
     """Locals of a function that hold `data_end()`."""
-    found: set[str] = set()
-    for call in item.file.methods("data_end"):
-        if call.item is item or (call.item is not None and call.item.id == item.id):
+    known: dict[int, set[str]] | None = item.file.cache.get("data_end")
+    if known is None:
+        known = item.file.cache["data_end"] = {}
+        for call in item.file.methods("data_end"):
+            found = known.setdefault(item.file.native.owner(call.id), set())
             for at in call.ancestors():
                 if at.kind == "block":
                     found.update(let.name for let in at.lets if let.start <= call.start < let.end and let.name)
-    return found
+    return known.get(item.id, set())
 
 
 def _looks_at_end(expr: Expr, names: set[str]) -> bool:
@@ -135,13 +140,21 @@ def _unknown_call(body: Expr, read: Expr, known: set[int]) -> bool:
     for one in body.within("call", "method"):
         if one.start >= read.start or one.start in known:
             continue
-        for argument in one.args:
-            at = argument
-            while at.kind in ("ref", "paren") and at.inner is not None:
-                at = at.inner
-            if local(at) is not None and at.path in ("ctx", "context", "self"):
-                return True
+        if one.kind == "method" and one.name not in _KNOWN and _context(one.receiver):
+            return True
+        if any(_context(argument) for argument in one.args):
+            return True
     return False
+
+
+def _context(expr: Expr | None) -> bool:
+    """A local that is one of Aya's contexts, or may hold one."""
+    while expr is not None and expr.kind in ("ref", "paren"):
+        expr = expr.inner
+    if expr is None or expr.kind != "path" or local(expr) is None:
+        return expr is not None and expr.text == "self"
+    found = type_of(expr)
+    return expr.path in ("ctx", "context", "self") or (found is not None and "::programs::" in found.path)
 
 
 class PacketReadWithoutCheck(SourceRule):

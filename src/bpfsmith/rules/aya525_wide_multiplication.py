@@ -82,6 +82,20 @@ def _is(expr: Expr | None, types: tuple[str, ...], depth: int = 0) -> bool:  # n
     return _is(found.let.init, types, depth + 1) if found.let is not None and found.kind == "let" else False
 
 
+def _any_number(expr: Expr | None, depth: int = 0) -> bool:
+    """Whether a value of 64 bits may have its upper ones set: no cast, mask or the like that the compiler sees."""
+    if expr is None or depth > 6:
+        return False
+    if expr.kind == "paren" or (expr.kind == "block" and not expr.fields[1]):
+        return _any_number(expr.tail if expr.kind == "block" else expr.inner, depth + 1)
+    if expr.kind == "call" and expr.callee is not None:
+        return expr.callee.path.rpartition("::")[2] in _TIMES
+    found = local(expr)
+    if found is not None and found.kind == "param":
+        return found.type.strip() in _LONG
+    return _any_number(found.let.init, depth + 1) if found is not None and found.let is not None else False
+
+
 def _power_of_two(expr: Expr | None) -> bool:
     value = constant(expr.file, expr.text, expr.item) if expr is not None else None
     return value is not None and value > 0 and value & (value - 1) == 0
@@ -164,7 +178,7 @@ class WideMultiplication(SourceRule):
                 if any(_power_of_two(one) for one in (call.receiver, call.args[0])):
                     continue
                 both = is_constant(call.receiver) and is_constant(call.args[0])
-                if not both and (_is(call.receiver, _LONG) or _is(call.args[0], _LONG)):
+                if not both and (_any_number(call.receiver) or _any_number(call.args[0])):
                     rows.append((call, "__multi3"))
             for expr, needs in rows:
                 if counts(expr):
