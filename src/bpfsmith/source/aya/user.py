@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from bpfsmith.read.overlay import text_of
 from bpfsmith.source.aya.follow import value_type
 from bpfsmith.source.aya.uses import GlobalSet, Loaded, LoaderCall, MapUse, ProgramUse, Use
 from bpfsmith.source.aya.values import hidden
@@ -72,8 +73,7 @@ def _tests(folder: str) -> list[str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 20)
+        return text_of(path, 1 << 20)
     except OSError:
         return ""
 
