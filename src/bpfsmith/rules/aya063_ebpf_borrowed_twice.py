@@ -34,6 +34,8 @@ All.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._handles import let_type, straight
@@ -69,7 +71,9 @@ class EbpfBorrowedTwice(SourceRule):
                 block = next((one for one in lent.ancestors() if one.kind in ("block", "closure")), None)
                 if block is None or block.kind != "block":
                     continue
-                later = [one for one in uses.get(owner.path, ()) if lent.end < one.start < block.end]
+                every = uses.get(owner.path, [])
+                first = bisect_right(every, lent.end, key=lambda one: one.start)
+                later = every[first : bisect_left(every, block.end, lo=first, key=lambda one: one.start)]
                 if not later or not called_on(lent, EBPF):
                     continue
                 let = next((one for one in block.lets if one.start <= lent.start < one.end), None)

@@ -74,7 +74,12 @@ class HashWithConstantKeys(SourceRule):
             rows = [(file, item) for file, item in statics if any(kind in item.type for kind in _KINDS)]
             for _, item in rows:
                 calls = self._calls(project, item)
-                if not calls or calls[0].kind not in _KINDS or calls[0].args[0].strip() not in _INTEGERS:
+                if (
+                    not calls
+                    or calls[0].kind not in _KINDS
+                    or not calls[0].args
+                    or calls[0].args[0].strip() not in _INTEGERS
+                ):
                     continue
                 keys = [_key(call) for call in calls]
                 looked = [call for call in calls if call.expr.name in ("get", "get_ptr", "get_ptr_mut")]
