@@ -400,7 +400,7 @@ def test_a_workspace_with_objects(monkeypatch: pytest.MonkeyPatch, workspace: Pa
     newest = place(workspace, "release/build/demo-0123/out/demo", -60)
     report = bpfsmith.check("ws")
     assert [one.object for one in report.findings if one.code == "OBJ900"] == [str(newest.relative_to(Path.cwd()))]
-    assert "built 2 times" in report.notes[0]
+    assert any("built 2 times" in note for note in report.notes)
     assert report.files == 2
     os.utime(newest, (1, 1))
     place(workspace, "bpfel-unknown-none/debug/demo", 60)
