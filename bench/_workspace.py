@@ -82,12 +82,11 @@ def _merged(programs: list[str]) -> list[str]:
             out.append(text)
             continue
         names = set(_NAMES.findall(inner))
-        for parts, taken in open_:
-            if not taken & names:
-                break
-        else:
-            parts, taken = [], set()
-            open_.append((parts, taken))
+        found = next((one for one in open_ if not one[1] & names), None)
+        if found is None:
+            found = ([], set())
+            open_.append(found)
+        parts, taken = found
         parts.append(f"mod part{len(parts)} {{\n{inner}}}\n")
         taken |= names
         if sum(one.count("\n") for one in parts) >= PER_FILE:
@@ -145,7 +144,7 @@ def make(lines: int, name: str) -> Path:
                 if written >= lines:
                     break
                 put(f"{crate}/src/bin/{one}_{side}_{at:03}.rs", text)
-    put("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["tool*"]\n')
+    put("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["tool*"]\n[profile.dev]\npanic = "abort"\n')
     shutil.copyfile(EXAMPLE / "Cargo.lock", folder / "Cargo.lock")
     return folder
 

@@ -1,4 +1,4 @@
-"""Reading Rust source: facts of 100,000 lines, beside ruff on as many lines of Python."""
+"""Rust source: parsing 100,000 lines, checking an Aya workspace of as many; beside ruff and `cargo check`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from _measure import CACHE, ROOT, Case, main, note, process, python, side_by_side
+from _measure import BPFSMITH, CACHE, ROOT, Bar, CannotMeasure, Case, Sample, main, note, process, python, side_by_side
+from _workspace import make
 
 LINES = 100_000
 OURS = "bpfsmith, `rust_parse`, 1 thread"
@@ -70,29 +71,56 @@ def cases(n: int) -> Sequence[Case]:
         Case(
             f"{LINES:,} lines of source in memory",
             rows,
-            remarks="Rust: the files of `crates/`, repeated; syntax tree, then facts with their indexes. Python: its own library.",
+            remarks="Rust: the files of `crates/`, repeated; syntax tree, facts and indexes. Python: its own library.",
         )
     ]
     ruff = Path(sys.executable).parent / "ruff"
     tool = str(ruff) if ruff.exists() else shutil.which("ruff")
     if tool is None:
         note("ruff is left out: `pip install ruff` gets it")
-        return tables
-    command = [tool, "check", "--isolated", "--no-cache", "--quiet", "--exit-zero", "--select", "F401", pythons]
-    code = (
-        "from pathlib import Path; from bpfsmith._native import rust_parse_many; "
-        f"rust_parse_many([path.read_bytes() for path in Path({rust!r}).iterdir()])"
+    return [*tables, _workspaces(n, tool, pythons)]
+
+
+def _workspaces(n: int, ruff: str | None, pythons: str) -> Case:
+    """`check` of whole workspaces: the first time, again, and what others take for as much."""
+    big, small = make(LINES, "source-100k"), make(LINES // 10, "source-10k")
+    any_ = (0, 1, 2)
+    subjects = {}
+    bars = []
+    for folder, lines, first, again in ((big, LINES, 1000, 100), (small, LINES // 10, 150, 100)):
+        anew, known = f"`check`, {lines:,} lines", f"the same again, nothing changed, {lines:,} lines"
+        subjects[anew] = partial(process, [BPFSMITH, "check", "--no-cache", str(folder)], exits=any_)
+        process([BPFSMITH, "check", str(folder)], exits=any_)
+        subjects[known] = partial(process, [BPFSMITH, "check", str(folder)], exits=any_)
+        bars += [Bar(anew, "process", first), Bar(known, "process", again)]
+    if ruff is not None:
+        command = [ruff, "check", "--isolated", "--no-cache", "--quiet", "--exit-zero", pythons]
+        subjects[f"ruff, {LINES:,} lines of Python, its default rules"] = partial(process, command)
+    for words in (["check"], ["clippy"]):
+        command = ["cargo", *words, "--offline", "--quiet", "--workspace", "--manifest-path", str(small / "Cargo.toml")]
+        target = CACHE / "source-target"
+        command += ["--target-dir", str(target)]
+        if shutil.which("cargo") is None:
+            note("Cargo is left out: there is none")
+            continue
+
+        def once(command: list[str] = command) -> dict[str, Sample]:
+            # What it depends on is compiled already, the workspace's own crates are not.
+            for path in small.rglob("*.rs"):
+                path.touch()
+            return process(command)
+
+        try:
+            process(command)  # the dependencies, once
+        except CannotMeasure as error:
+            note(f"`cargo {words[0]}` is left out: {error}")
+            continue
+        subjects[f"`cargo {words[0]}`, {LINES // 10:,} lines, dependencies compiled before"] = once
+    remarks = (
+        "The workspace: kernel, user and common crates of real Aya code (the example and the programs of the tests, "
+        "again and again), so that most rules have something to look at everywhere."
     )
-    rows = side_by_side(
-        {
-            "Python with bpfsmith: read the files, facts of all": partial(process, [sys.executable, "-c", code]),
-            "ruff, one rule (F401), no cache": partial(process, command),
-        },
-        n,
-    )
-    remarks = "Both on all processors. Different languages and different results: a scale, no race."
-    tables.append(Case(f"{LINES:,} lines of source, whole processes", rows, remarks=remarks))
-    return tables
+    return Case("An Aya workspace, whole processes", side_by_side(subjects, max(3, n // 3)), bars, remarks)
 
 
 if __name__ == "__main__":
