@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.aya import KernelMap, MapUse, Pair
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["Read", "reads", "written"]
+__all__ = ["Read", "buffer_reads", "loose_reads", "reads", "written"]
 
 _DEPTH = 4
 _RECORDS = ("&[u8]", "RingBufItem", "RingBufItem<>", "&RingBufItem", "&RingBufItem<>")
@@ -47,7 +47,7 @@ def written(made: KernelMap) -> list[tuple[Expr, Layout]] | None:
         if call.name in ("reserve", "reserve_untyped") and generics:
             found = layout(call.file, generics, call.item)
         elif call.name in ("reserve", "output", "output_untyped"):
-            if made.event:
+            if made.event and not call.name.endswith("_untyped"):
                 found = layout(made.file, made.event, made.item)
             elif generics and "," not in generics and made.kind == "RingBuf":
                 found = layout(call.file, generics, call.item)
@@ -78,6 +78,48 @@ def loose_reads(pair: Pair) -> Iterator[Read]:
             for call in file.methods("next"):
                 if not call.args:
                     yield from _record(call)
+
+
+def buffer_reads(pair: Pair) -> Iterator[Read]:
+    """The places that take a buffer which `read_events(&mut buffers)` filled as a type, in the same function."""
+    for user in pair.users:
+        for file in user.crate.files:
+            for call in file.methods("read_events"):
+                if len(call.args) != 1:
+                    continue
+                given = call.args[0]
+                while given.kind in ("ref", "paren") and given.inner is not None:
+                    given = given.inner
+                if given.kind != "path" or "::" in given.path:
+                    continue
+                for pointer in file.methods("as_ptr"):
+                    if pointer.item == call.item and pointer.start > call.end and _of_buffers(pointer, given.path):
+                        yield from _pointer(pointer)
+
+
+def _of_buffers(pointer: Expr, buffers: str) -> bool:
+    """Whether a pointer is that of one of the buffers: `buffers[i]`, a local of that, or what a loop binds."""
+    at = pointer.receiver
+    for _ in range(_DEPTH):
+        while at is not None and at.kind in ("ref", "paren", "unary", "index"):
+            at = at.operands[0] if at.kind == "index" else at.inner
+        if at is None or at.kind != "path":
+            return False
+        if at.path == buffers:
+            return True
+        found = binding(at) if "::" not in at.path else None
+        if found is None:
+            return False
+        if found.kind == "let" and found.let is not None:
+            at = found.let.init
+        elif found.kind == "pattern" and found.scope is not None and found.scope.kind == "for":
+            source = found.scope.file.expr(found.scope.fields[3])
+            while source is not None and source.kind in ("method", "ref", "paren", "index"):
+                source = source.receiver if source.kind in ("method", "index") else source.inner
+            at = source
+        else:
+            return False
+    return False
 
 
 def _record(call: Expr) -> Iterator[Read]:

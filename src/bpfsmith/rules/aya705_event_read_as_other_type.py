@@ -1,10 +1,11 @@
-"""Records of a ring buffer are read as another type than the kernel side writes.
+"""Records of a ring buffer or perf event array are read as another type than the kernel side writes.
 
 ## What it does
 Compares the type that the kernel side reserves or outputs (`EVENTS.reserve::<T>(0)`, `EVENTS.output(&event, 0)`,
 `btf_maps::RingBuf<T, N>`) with the type as which the user side takes the bytes of a record
-(`record.as_ptr() as *const U`, `.cast::<U>()`), through helper functions: by size, and field by field. With several
-types in one buffer the reader must have one of them.
+(`record.as_ptr() as *const U`, `.cast::<U>()`), through helper functions: by size, and field by field. For perf event
+arrays (`PerfEventArray<T>`) the buffers that `read_events` filled. With several types in one buffer the reader must
+have one of them.
 
 ## Why is this bad
 A ring buffer carries bytes and nothing about their type. A reader with a larger type reads past the record, into
@@ -28,7 +29,7 @@ let event = unsafe { (record.as_ptr() as *const demo_common::Event).read_unalign
 Display: one definition for both sides; comparing `record.len()` with `size_of::<T>()` first.
 
 ## Kernels
-Ring buffers came with 5.8.
+Ring buffers came with 5.8, perf event arrays with 4.3.
 
 ## Source
 aya, `RingBufItem` in `aya/src/maps/ring_buf.rs`; aya-ebpf, `ebpf/aya-ebpf/src/maps/ring_buf.rs`.
@@ -39,7 +40,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Evidence, Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._cross import comparable, differences, pairs, same_item, shape
-from bpfsmith.rules._events import loose_reads, reads, written
+from bpfsmith.rules._events import buffer_reads, loose_reads, reads, written
 from bpfsmith.rules._rust import covered
 
 TYPE_CHECKING = False
@@ -66,20 +67,23 @@ class EventReadAsOtherType(SourceRule):
     severity = "warning"
     group = "cross"
     phase = "silent"
-    words = ("RingBuf",)
+    words = ("RingBuf", "PerfEventArray")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
-            rings = [one for one in pair.maps if one.kind == "RingBuf"]
-            for made in rings:
+            every = [one for one in pair.maps if one.kind in ("RingBuf", "PerfEventArray", "PerfEventByteArray")]
+            for made in every:
                 found = written(made)
                 if not found or len(pair.map(made.name)) != 1:
                     continue
-                for read in self._reads(pair, made, len(rings) == 1):
+                alone = sum((one.kind == "RingBuf") == (made.kind == "RingBuf") for one in every) == 1
+                for read in self._reads(pair, made, alone):
                     if read.expr.file.crate in project.crates:
                         yield from self._compare(made, found, read, ctx)
 
     def _reads(self, pair: Pair, made: KernelMap, alone: bool) -> list[Read]:
+        if made.kind != "RingBuf":
+            return list(buffer_reads(pair)) if alone else []
         if alone:
             return list(loose_reads(pair))
         return [read for use in pair.map_uses if use.name == made.name for read in reads(use)]
