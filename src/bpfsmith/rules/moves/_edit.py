@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Edit
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.rules._rust import Mention
     from bpfsmith.rules.moves._table import EditKind, Hit
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
@@ -103,16 +104,38 @@ def only(since: str, edit: EditKind) -> EditKind:
 
 
 def rename(applicability: str = "safe") -> EditKind:
-    """The new name at every place of a path."""
+    """The new name at every place of a path; an import keeps the old one where something else has the new one."""
 
     def make(hit: Hit, ctx: CheckContext) -> Fix | None:
         if not hit.places or hit.file is None:
             return None
         new = hit.words["new"]
         fix = rename_fix(ctx, hit.file, list(hit.places), new, f"write `{new}`")
-        return fix if applicability == "safe" else Fix(applicability, fix.message, fix.edits)
+        kind = fix.applicability if applicability == "safe" else applicability
+        if not _taken(hit.file, hit.words["old"], new):
+            return Fix(kind, fix.message, fix.edits)
+        return Fix(kind, fix.message, [edit for one in hit.places for edit in _renamed(ctx, hit, one)])
 
     return make
+
+
+def _taken(file: SourceFile, old: str, new: str) -> bool:
+    """Whether a name is something else in this file."""
+    if any(True for _ in file.items_named(new)):
+        return True
+    return any(use.name == new and use.path.rpartition("::")[2] not in (old, new) for use in file.uses)
+
+
+def _renamed(ctx: CheckContext, hit: Hit, one: Mention) -> list[Edit]:
+    """One place where the new name is taken: the import gets both names, a path of several parts the new one."""
+    file, old, new = one.file, hit.words["old"], hit.words["new"]
+    if one.text != old:
+        return []
+    if one.use:
+        return [replace(ctx, file, one.start, one.end, f"{new} as {old}")]
+    if file.text[: one.start].rstrip().endswith("::"):
+        return [replace(ctx, file, one.start, one.end, new)]
+    return []
 
 
 def members(names: dict[str, str], message: str) -> EditKind:
@@ -123,8 +146,11 @@ def members(names: dict[str, str], message: str) -> EditKind:
         if file is None:
             return None
         edits: list[Edit] = []
+        taken = _taken(file, hit.words["old"], new)
         for one in hit.places:
-            if one.text == hit.words["old"]:
+            if taken:
+                edits.extend(_renamed(ctx, hit, one))
+            elif one.text == hit.words["old"]:
                 edits.append(replace(ctx, file, one.start, one.end, new))
             if one.use:
                 continue

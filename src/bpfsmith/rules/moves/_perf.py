@@ -6,14 +6,14 @@ import re
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import replace
-from bpfsmith.rules.moves._edit import visible
+from bpfsmith.rules.moves._edit import rename, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.rules.moves._table import Hit
 
-__all__ = ["CONSTANTS", "netlink_error", "perf_config", "perf_scope"]
+__all__ = ["CONSTANTS", "netlink_error", "perf_config", "perf_scope", "probe_kind"]
 
 _TYPES = {"Software": ("SW", "SoftwareEvent"), "Hardware": ("HW", "HardwareEvent")}
 _EVENTS = {
@@ -100,3 +100,18 @@ def netlink_error(hit: Hit, ctx: CheckContext) -> Fix | None:
         return None
     name = found[2] or found[1]
     return Fix("unsafe", f"write `NetlinkError({name})`", [replace(ctx, file, hit.end, found.end(), f"({name})")])
+
+
+def probe_kind(hit: Hit, ctx: CheckContext) -> Fix | None:
+    """`Entry` or `Return` at every place, but where a `match` tells kprobes from uprobes by it."""
+    file = hit.file
+    if file is None:
+        return None
+    old = {"KProbe", "KRetProbe"}, {"UProbe", "URetProbe"}
+    for match in file.of_kind("match"):
+        patterns = " ".join(pattern for pattern, _, _ in match.arms)
+        words = set(re.findall(r"\w+", patterns))
+        inside = any(arm[0] <= one.start < arm[1] for arm in match.fields[1] for one in hit.places)
+        if inside and all(words & names for names in old):
+            return None
+    return rename()(hit, ctx)

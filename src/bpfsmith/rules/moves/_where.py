@@ -39,6 +39,7 @@ __all__ = [
     "not_below",
     "not_of_classifier",
     "not_reference",
+    "options_elsewhere",
     "pair_error",
     "questioned",
     "raw_descriptor",
@@ -207,7 +208,7 @@ def as_result(call: Expr) -> bool:  # noqa: PLR0911 - one return a use
 
 
 def counted(value: Expr) -> bool:
-    """Cast, the length of a `vec!` or array, an end of a range."""
+    """Cast, the length of a `vec!`, array or capacity, an end of a range, a term."""
     parent = value.parent
     if parent is None:
         return False
@@ -215,6 +216,11 @@ def counted(value: Expr) -> bool:
         return parent.path == "vec" and len(parent.args) == 2 and parent.args[1] == value
     if parent.kind == "repeat":
         return parent.operands[1] == value
+    if parent.kind == "binary":
+        return parent.op in ("+", "-", "*")
+    if parent.kind == "call":
+        made = parent.callee
+        return made is not None and made.path.rpartition("::")[2] == "with_capacity" and parent.args == [value]
     return parent.kind in ("cast", "range")
 
 
@@ -474,3 +480,11 @@ def looked_up_program(receiver: Expr) -> bool:
         let = found.let if found is not None and found.kind == "let" and not found.type else None
         at = let.init.stripped() if let is not None and let.init is not None else None
     return at is not None and at.kind == "method" and at.name == "program_mut" and called_on(at, EBPF)
+
+
+def options_elsewhere(call: Expr) -> bool:
+    """The third argument is no `TcAttachOptions` made here, and no options of an older release."""
+    one = call.args[2]
+    if one.kind == "call" and one.callee is not None and "TcAttachOptions::" in one.callee.text:
+        return False
+    return not argument_type(2, "aya::programs", "TcOptions", "NlOptions")(call)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import display, members, method, only, rename, rewrite
+from bpfsmith.rules.moves._edit import display, members, method, only, rewrite
 from bpfsmith.rules.moves._edit_items import before_name, delete_arm, drop_import
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Feature, Name, Written
-from bpfsmith.rules.moves._perf import CONSTANTS, netlink_error, perf_config, perf_scope
+from bpfsmith.rules.moves._perf import CONSTANTS, netlink_error, perf_config, perf_scope, probe_kind
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import argument_path, braced, not_below, some_zero, unused_import
 
@@ -19,17 +19,21 @@ _POINTS = (
     ("Some($f), $o", "{aya::programs::uprobe::UProbeAttachLocation}::SymbolOffset($f, $o)"),
     ("None, $o", "{aya::programs::uprobe::UProbeAttachLocation}::AbsoluteOffset($o)"),
 )
+_ALL = "{aya::programs::uprobe::UProbeScope}::AllProcesses"
+_ONE = "{aya::programs::uprobe::UProbeScope}::OneProcess(std::num::NonZeroU32::new(%s as u32).unwrap())"
 _SCOPES = (
-    ("None", "AllProcesses", "safe"),
-    ("Some(0)", "CallingProcess", "safe"),
-    ("Some($pid)", "OneProcess(std::num::NonZeroU32::new($pid as u32).unwrap())", "unsafe"),
+    ("None", _ALL, "safe"),
+    ("Some(0)", "{aya::programs::uprobe::UProbeScope}::CallingProcess", "safe"),
+    ("Some($pid)", _ONE % "$pid", "unsafe"),
+    ("$pid.try_into()?", f"$pid.map_or({_ALL}, |pid| {_ONE % 'pid'})", "unsafe"),
+    ("$pid", f"$pid.map_or({_ALL}, |pid| {_ONE % 'pid'})", "unsafe"),
 )
 _UPROBE = tuple(
     only(
         era,
         rewrite(
             f"{point}, $target, {pid}",
-            f"{before}{location}{behind}, $target, {{aya::programs::uprobe::UProbeScope}}::{scope}",
+            f"{before}{location}{behind}, $target, {scope}",
             "write point, target and scope",
             kind,
         ),
@@ -107,7 +111,9 @@ ROWS = (
         why="The form (function, offset, target, pid) of 0.13 does not compile any more.",
         old='program.attach(Some("malloc"), 0, "libc", None)?;',
         new='program.attach("malloc", "libc", UProbeScope::AllProcesses)?; // 0.14; ["malloc"] since 0.15',
-        fix="Display: 0.14 takes one point, 0.15 several in an array.",
+        fix="Safe for `None` and for `Some(0)`, which was the calling process; unsafe for other processes, whose "
+        "number must "
+        "not be 0. One point for 0.14, an array of one from 0.15 on.",
         source="aya, `aya/src/programs/uprobe.rs` at the tags 0.13.1 and 0.14.0.",
     ),
     Row(
@@ -230,13 +236,13 @@ ROWS = (
                 "aya::programs::ProbeKind::URetProbe": "Return",
             }
         ),
-        edits=(rename(),),
+        edits=(probe_kind, display("ask the type of the program whether it is a kprobe or a uprobe")),
         message="`ProbeKind::{old}` does not exist since aya 0.14, it is `{new}`",
         found="Finds the four variants that `ProbeKind` had where aya is 0.14.0 or newer.",
         why="It does not compile. Which of the two probes it is, the type of the program says already.",
         old="let probe = KProbe::from_pin(path, ProbeKind::KProbe)?;",
         new="let probe = KProbe::from_pin(path, ProbeKind::Entry)?;",
-        fix="Safe.",
+        fix="Safe, but display where a `match` tells kprobes from uprobes by it.",
         source="aya 0.13.1 and 0.14.0, `src/programs/probe.rs`.",
     ),
     Row(

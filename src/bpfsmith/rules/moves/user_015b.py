@@ -6,7 +6,7 @@ from bpfsmith.rules.moves._edit import display, into_if_path
 from bpfsmith.rules.moves._edit_items import delete_arm, drop_generics, drop_import, insert_in_body
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Impl, Name, Written
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import argument_path, generic, text_field
+from bpfsmith.rules.moves._where import argument_path, generic, options_elsewhere, text_field
 
 __all__ = ["ROWS"]
 
@@ -210,5 +210,31 @@ ROWS = (
         new="match error { EbpfError::NoBTF => .., EbpfError::MapError(error) => .., _ => .. }",
         fix="Display: what to do about the others is yours to say.",
         source="aya 0.14.0 and 0.15.0, `src/programs/mod.rs`, `src/bpf.rs`.",
+    ),
+    Row(
+        "AYA265",
+        "attach-with-options-removed",
+        "`attach_with_options` is gone: `attach` takes what says all of it, a `TcAttach`.",
+        item="SchedClassifier::attach_with_options",
+        side="user",
+        crate="aya",
+        last="0.14.0",
+        first="0.15.0",
+        replacement="attach(interface, TcAttach)",
+        match=Call(
+            "attach_with_options", on=("aya::programs::SchedClassifier",), args=3, where=options_elsewhere, show="name"
+        ),
+        edits=(display("call `attach` with `TcAttach::Netlink {{ .. }}` or `TcAttach::Tcx {{ .. }}`"),),
+        message="`attach_with_options` does not exist since aya 0.15, `attach` takes a `TcAttach`",
+        found="Finds `attach_with_options` on a `SchedClassifier` whose options are made elsewhere, where aya is "
+        "0.15.0 or "
+        "newer.",
+        why="It does not compile (E0599). Which way a program is attached says which options there are, so both are "
+        "one "
+        "value.",
+        old='let options = TcAttachOptions::TcxOrder(order);\nclassifier.attach_with_options("eth0", kind, options)?;',
+        new='let how = TcAttach::Tcx { attach_type: kind, order };\nclassifier.attach(c"eth0", how)?;',
+        fix="Display: the attach type goes to where the options are made.",
+        source="aya 0.14.0 and 0.15.0, `src/programs/tc.rs`.",
     ),
 )
