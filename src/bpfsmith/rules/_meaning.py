@@ -29,18 +29,22 @@ HASHES = frozenset({"HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap"
 # Maps whose values all processors see.
 SHARED = frozenset({"Array", "HashMap", "LruHashMap"})
 
-_VERDICTS = ("XDP_", "TC_ACT_", "SK_")
+VERDICTS = (
+    *("XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT", "TC_ACT_UNSPEC", "TC_ACT_OK", "TC_ACT_SHOT"),
+    *("TC_ACT_RECLASSIFY", "TC_ACT_PIPE", "TC_ACT_STOLEN", "TC_ACT_QUEUED", "TC_ACT_REPEAT", "TC_ACT_REDIRECT"),
+    *("TC_ACT_TRAP", "SK_DROP", "SK_PASS"),
+)
 
 
 def kernel_map(call: Expr) -> tuple[str, str] | None:
     """(name of the static, kind) of the kernel-side map a method is called on."""
-    owner = type_of(call.receiver)
-    if owner is None or not owner.within(*_MODULES):
-        return None
     at = call.receiver
     while at is not None and at.kind in ("paren", "ref", "unary", "block"):
         at = at.tail if at.kind == "block" else at.inner
     if at is None or at.kind != "path" or not at.path.rpartition("::")[2].isupper():
+        return None
+    owner = type_of(call.receiver)
+    if owner is None or not owner.within(*_MODULES):
         return None
     return at.path.rpartition("::")[2], owner.name
 
@@ -108,7 +112,7 @@ def verdict(expr: Expr | None) -> str | None:
     if expr is None or expr.kind != "path":
         return None
     last = expr.path.rpartition("::")[2]
-    if not last.startswith(_VERDICTS):
+    if last not in VERDICTS:
         return None
     path = resolve(expr.file, expr.path, expr.item)
     if path is None or not path.startswith(("aya_ebpf::bindings", "aya_bpf::bindings", "aya_ebpf_bindings::")):

@@ -10,13 +10,19 @@ from bpfsmith.source.values import constant, values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bpfsmith.rules._context import CheckContext
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.cargo import Crate
+    from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr, Item, SourceFile
     from bpfsmith.source.values import Order
 
 __all__ = [
     "convert_fix",
     "fact",
+    "held",
+    "holders",
     "how_to",
     "is_lpm_key",
     "literal",
@@ -36,6 +42,73 @@ def fact(expr: Expr | None) -> Order | None:
     """What is known of an expression's byte order, in the function it is in."""
     item = expr.item if expr is not None else None
     return values(item).fact(expr) if item is not None and item.kind == "fn" and not item.const_fn else None
+
+
+# Fields and methods that give values in network order, and those beside them.
+_FIELDS = (
+    *("source", "dest", "src", "dst", "src_addr", "dst_addr", "saddr", "daddr", "tot_len", "len", "id", "frag_off"),
+    *("frags", "check", "seq", "ack_seq", "window", "payload_len", "ether_type", "h_proto", "user_port", "user_ip4"),
+    *("msg_src_ip4", "remote_ip4", "local_ip4", "remote_port", "local_port", "protocol", "src_ip4", "dst_ip4"),
+    *("src_port", "dst_port"),
+)
+_METHODS = ("remote_ip4", "local_ip4", "remote_port", "local_port", "protocol", "remote_ipv4", "local_ipv4", "octets")
+
+
+def holders(crate: Crate) -> dict[SourceFile, list[Item]]:
+    """The functions of a crate in which a value in network order may be: that read one, or call one that does."""
+    if not crate.files:
+        return {}
+    cache = crate.files[0].cache
+    if "holders" not in cache:
+        found: dict[SourceFile, dict[int, Item]] = {}
+        names: set[str] = set()
+        for file in crate.files:
+            own = found[file] = {}
+            reads = [
+                *file.fields_named(*_FIELDS, *_declared(file)),
+                *file.methods(*_METHODS),
+                *file.macros("offset_of"),
+            ]
+            for expr in reads:
+                item = expr.item
+                if item is not None and item.kind == "fn":
+                    own[item.id] = item
+                    names.add(item.name)
+        for _ in range(2):  # and who calls them
+            for file in crate.files:
+                for call in file.calls(*sorted(names)):
+                    item = call.item
+                    if item is not None and item.kind == "fn" and item.id not in found[file]:
+                        found[file][item.id] = item
+                        names.add(item.name)
+        cache["holders"] = {file: list(items.values()) for file, items in found.items() if items}
+    made: dict[SourceFile, list[Item]] = cache["holders"]
+    return made
+
+
+def _declared(file: SourceFile) -> list[str]:
+    """Fields declared as `__be16` or `__be32`."""
+    if not file.has("__be16", "__be32"):
+        return []
+    return [
+        field.name
+        for item in file.items_of_kind("struct")
+        for field in item.params
+        if field.type.endswith(("__be16", "__be32"))
+    ]
+
+
+def held(project: Project, *kinds: str, words: tuple[str, ...] = ()) -> Iterator[Expr]:
+    """The expressions of these kinds in such functions of the project's kernel crates (files with one of `words`)."""
+    for crate in project.crates:
+        if crate.role != "kernel":
+            continue
+        for file, items in holders(crate).items():
+            if words and not file.has(*words):
+                continue
+            for item in items:
+                if item.expr is not None:
+                    yield from item.expr.within(*kinds)
 
 
 def skipped(expr: Expr) -> bool:

@@ -41,8 +41,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._orders import convert_fix, fact, number_meant, plain_number, shown, skipped, swapped
-from bpfsmith.rules._rust import covered, kernel_files
+from bpfsmith.rules._orders import convert_fix, fact, held, number_meant, plain_number, shown, skipped, swapped
+from bpfsmith.rules._rust import covered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ if TYPE_CHECKING:
     from bpfsmith.source.values import Order
 
 _COMPARES = frozenset({"==", "!=", "<", "<=", ">", ">="})
-_FIELDS = (
-    *("dest", "source", "src", "dst", "src_addr", "dst_addr", "user_port", "user_ip4", "remote_port", "remote_ip4"),
-    *("protocol", "tot_len", "len", "frag_off", "ether_type", "__be16", "__be32"),
-)
 
 
 def _number(number: int, known: Order) -> str:
@@ -74,16 +70,13 @@ class NetworkOrderComparedAsNumber(SourceRule):
     words = ("network_types", "bindings", "user_port", "user_ip4", "remote_port", "protocol", "__be16", "__be32")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for file in kernel_files(project):
-            if not file.has(*_FIELDS):
-                continue
-            for expr in file.of_kind("binary"):
-                if expr.op in _COMPARES:
-                    yield from self._compared(ctx, expr)
-                elif expr.op == "&":
-                    yield from self._masked(ctx, expr)
-            for expr in file.of_kind("match"):
-                yield from self._matched(ctx, file, expr)
+        for expr in held(project, "binary", "match"):
+            if expr.kind == "match":
+                yield from self._matched(ctx, expr.file, expr)
+            elif expr.op in _COMPARES:
+                yield from self._compared(ctx, expr)
+            elif expr.op == "&":
+                yield from self._masked(ctx, expr)
 
     def _compared(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
         left, right = expr.operands

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._meaning import crate_has
 from bpfsmith.rules._orders import fact, parts, skipped
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.aya import MapUse, model
@@ -56,6 +57,21 @@ _KEYED = frozenset(
         *("HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap", "LpmTrie", "SockHash", "DevMapHash"),
         *("HashOfMaps",),
     }
+)
+# Without one of these no key of the kernel side has a known order.
+_WORDS = (
+    *(
+        "network_types",
+        "user_port",
+        "user_ip4",
+        "remote_ip4",
+        "remote_port",
+        "local_ip4",
+        "remote_ipv4",
+        "saddr",
+        "daddr",
+    ),
+    *("to_be", "from_be", "__be16", "__be32", "offset_of", "Ipv4Addr"),
 )
 _CALLS = frozenset({"get", "get_ptr", "get_ptr_mut", "insert", "remove", "contains", "contains_key"})
 
@@ -85,7 +101,7 @@ class MapKeyInTwoByteOrders(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         made = model(project)
         for one in made.maps:
-            if one.kind not in _KEYED:
+            if one.kind not in _KEYED or not crate_has(one.kernel.crate, _WORDS):
                 continue
             joined = made.map(one.name)
             if len(joined.kernel) != 1:

@@ -34,8 +34,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._orders import fact, plain_number, shown, skipped
-from bpfsmith.rules._rust import cited, covered, kernel_files
+from bpfsmith.rules._orders import fact, held, plain_number, shown, skipped
+from bpfsmith.rules._rust import cited, covered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,25 +65,22 @@ class PortFromEmptyHalf(SourceRule):
     words = _FIELDS
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for file in kernel_files(project):
-            if not file.has(*_FIELDS):
+        for expr in held(project, "cast", "binary", words=_FIELDS):
+            if expr.kind == "binary" and expr.op in _COMPARES:
+                yield from self._compared(ctx, expr)
                 continue
-            for expr in file.of_kind("cast", "binary"):
-                if expr.kind == "binary" and expr.op in _COMPARES:
-                    yield from self._compared(ctx, expr)
-                    continue
-                if expr.kind == "binary" and expr.op not in (">>", "&"):
-                    continue
-                known = fact(expr)
-                before = fact(expr.inner if expr.kind == "cast" else expr.operands[0])
-                if known is None or before is None or known.kind != "zero" or before.kind == "zero" or skipped(expr):
-                    continue
-                yield self.finding(
-                    ctx,
-                    f"{cited(expr.text)} is always 0: {shown(known)} has its value in the other half",
-                    span=covered(ctx, expr),
-                    fixes=[Fix("display", _right(known))],
-                )
+            if expr.kind == "binary" and expr.op not in (">>", "&"):
+                continue
+            known = fact(expr)
+            before = fact(expr.inner if expr.kind == "cast" else expr.operands[0])
+            if known is None or before is None or known.kind != "zero" or before.kind == "zero" or skipped(expr):
+                continue
+            yield self.finding(
+                ctx,
+                f"{cited(expr.text)} is always 0: {shown(known)} has its value in the other half",
+                span=covered(ctx, expr),
+                fixes=[Fix("display", _right(known))],
+            )
 
     def _compared(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
         """`u32::from_be(user_port) == 53`: the number is in the upper half."""

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Edit, Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._orders import fact, number_meant, plain_number, skipped
+from bpfsmith.rules._orders import fact, held, number_meant, plain_number, skipped
 from bpfsmith.rules._rust import cited, covered, kernel_files
 from bpfsmith.source._typed import typed
 from bpfsmith.source.values import Order
@@ -59,17 +59,17 @@ class NumberWrittenToHeader(SourceRule):
     words = ("network_types", "user_port", "user_ip4", "__be16", "__be32")
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for file in kernel_files(project):
-            if not file.has(*self.words):
+        for expr in held(project, "binary", words=self.words):
+            if expr.op != "=":
                 continue
-            for expr in file.of_kind("binary"):
-                left, right = expr.operands
-                if expr.op != "=" or left is None or right is None or left.kind != "field" or skipped(expr):
-                    continue
-                field = fact(left)
-                if field is not None and field.kind == "big" and field.width:
-                    yield from self._written(ctx, cited(left.text), field, right)
-            for expr in file.of_kind("struct"):
+            left, right = expr.operands
+            if left is None or right is None or left.kind != "field" or skipped(expr):
+                continue
+            field = fact(left)
+            if field is not None and field.kind == "big" and field.width:
+                yield from self._written(ctx, cited(left.text), field, right)
+        for file in kernel_files(project):
+            for expr in file.structs("Ipv4Hdr", "Ipv6Hdr", "TcpHdr", "UdpHdr", "EthHdr"):
                 owner = typed(expr)
                 if owner is None or not owner.startswith("network_types::") or skipped(expr):
                     continue

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._meaning import function, leaves, verdict
+from bpfsmith.rules._meaning import VERDICTS, function, leaves, verdict
 from bpfsmith.rules._rust import cited, covered, kernel_files
 from bpfsmith.source.flow import ignored
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item
 
@@ -70,6 +71,23 @@ def _gives(item: Item | None) -> set[str]:
     return found
 
 
+def _deciding(crate: Crate) -> list[str]:
+    """The names of a crate's functions that give an integer and name a verdict."""
+    if not crate.files:
+        return []
+    cache = crate.files[0].cache
+    if "deciding" not in cache:
+        names = set()
+        for file in crate.files:
+            for path in file.path_exprs(*VERDICTS):
+                item = path.item
+                if item is not None and item.kind == "fn" and any(one in item.type for one in ("u32", "i32", "c_int")):
+                    names.add(item.name)
+        cache["deciding"] = sorted(names)
+    found: list[str] = cache["deciding"]
+    return found
+
+
 class VerdictThrownAway(SourceRule):
     severity = "error"
     group = "meaning"
@@ -83,7 +101,10 @@ class VerdictThrownAway(SourceRule):
             for expr in file.of_kind("match", "if"):
                 if self._outermost(expr) and ignored(expr) and not file.in_test(expr.item):
                     yield from self._branches(ctx, expr)
-            for call in file.of_kind("call"):
+            if file.crate is None:
+                continue
+            deciding = _deciding(file.crate)
+            for call in file.calls(*deciding):
                 if call.callee is None or call.callee.kind != "path" or not ignored(call):
                     continue
                 given = _gives(function(call))

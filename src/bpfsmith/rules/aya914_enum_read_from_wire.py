@@ -87,15 +87,15 @@ class EnumReadFromWire(SourceRule):
                 yield from self._stored(ctx, file, item)
 
     def _matched(self, ctx: CheckContext, file: SourceFile, expr: Expr) -> Iterator[Finding]:
-        arms = expr.arms
-        if not arms or any("::" not in pattern or names for pattern, names, _ in arms):
-            return  # a catch-all, or no paths
         scrutinee = file.expr(expr.fields[0])
         at = scrutinee
         while at is not None and at.kind in ("paren", "block", "unary"):
             at = at.tail if at.kind == "block" else at.inner
         if at is None or at.kind != "field" or file.in_test(expr.item):
             return
+        arms = expr.arms
+        if not arms or any("::" not in pattern or names for pattern, names, _ in arms):
+            return  # a catch-all, or no paths
         owner = typed(at.receiver)
         name = self._enum(file, owner, at.name) if owner is not None else None
         if name is None or scrutinee is None or not self._from_packet(at):

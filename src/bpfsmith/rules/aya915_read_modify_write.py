@@ -132,7 +132,10 @@ class ReadModifyWrite(SourceRule):
 
     def _added(self, ctx: CheckContext, file: SourceFile, packets: bool) -> Iterator[Finding]:
         told: set[int] = set()
-        for expr in file.of_kind("binary"):
+        holders = {call.item for call in file.methods("get_ptr_mut")}
+        for expr in (one for item in holders if item is not None and item.expr for one in item.expr.within("binary")):
+            if expr.op not in _ADDS and expr.op != "=":
+                continue
             left, right = expr.operands
             if left is None or right is None or left.kind not in ("unary", "field", "paren", "index"):
                 continue

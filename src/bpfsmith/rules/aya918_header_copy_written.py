@@ -32,6 +32,8 @@ Rust reference, "Place expressions and value expressions": a block is a value, i
 
 from __future__ import annotations
 
+import re
+
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import cited, covered, kernel_files
@@ -47,6 +49,11 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Let
 
 _ASSIGNS = frozenset({"=", "+=", "-=", "|=", "&=", "^=", "*=", "<<=", ">>="})
+
+
+# Whether a file is worth a look at all; what it says is decided on the expressions.
+_MAY_ASSIGN = re.compile(r"\}\s*(?:\.\s*\w+\s*)+[-+|&^*<>]*=[^=>]")
+_MAY_COPY = re.compile(r"let\s+mut\s+\w+\s*(?::[^=;]*)?=\s*(?:unsafe\s*)?[{(\s]*\*")
 
 
 def _copied(expr: Expr | None) -> Expr | None:
@@ -75,9 +82,12 @@ class HeaderCopyWritten(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            for expr in file.of_kind("binary"):
+            copies = _MAY_COPY.search(file.text)
+            for expr in file.of_kind("binary") if _MAY_ASSIGN.search(file.text) else ():
+                if expr.op not in _ASSIGNS:
+                    continue
                 left = expr.operands[0]
-                if expr.op not in _ASSIGNS or left is None or left.kind != "field":
+                if left is None or left.kind != "field":
                     continue
                 base = left.receiver
                 while base is not None and base.kind == "field":
@@ -90,12 +100,11 @@ class HeaderCopyWritten(SourceRule):
                         span=covered(ctx, left),
                         fixes=[Fix("display", f"write `unsafe {{ ({copy.text}).{left.name} = .. }}`")],
                     )
-            yield from self._locals(ctx, [let for block in file.of_kind("block") for let in self._copies(block)])
+            if copies is not None or file.has("load"):
+                yield from self._locals(ctx, [let for block in file.of_kind("block") for let in self._copies(block)])
 
     @staticmethod
     def _copies(block: Expr) -> list[Let]:
-        if not any(raw[0] == "let" for raw in block.fields[1]):
-            return []
         return [
             let
             for let in block.lets

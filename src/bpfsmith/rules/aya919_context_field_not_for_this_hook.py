@@ -43,6 +43,7 @@ from functools import cache
 from bpfsmith.facts import contexts
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._meaning import crate_programs
 from bpfsmith.rules._rust import covered, kernel_files
 from bpfsmith.source._typed import typed
 from bpfsmith.source.calls import graph
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.calls import Program
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, SourceFile
 
@@ -75,6 +77,7 @@ _TYPES = {
 }
 _INET = ("connect", "bind", "getpeername", "getsockname", "post_bind")
 _SOCKET = {"sock_create": "cgroup_inet_sock_create", "sock_release": "cgroup_inet_sock_release"}
+_METHODS = frozenset(method for _, method in CONTEXT_METHODS)
 _NAMES = (*("sock_addr", "ops", "skb", "msg", "lookup", "sock"), "SkBuffContext", "SkBuff")
 
 
@@ -94,9 +97,9 @@ def _attach_type(program: Program) -> str | None:
 
 
 @cache
-def _field_names() -> frozenset[str]:
+def _field_names() -> tuple[str, ...]:
     found = [field.name.partition("[")[0] for one in contexts.all() if one.name in _STRUCTURES for field in one.fields_]
-    return frozenset({*found, *(method for _, method in CONTEXT_METHODS)})
+    return tuple(sorted(set(found)))
 
 
 class ContextFieldNotForThisHook(SourceRule):
@@ -117,15 +120,13 @@ class ContextFieldNotForThisHook(SourceRule):
         for file in kernel_files(project):
             if not file.has(*self.words):
                 continue
-            for expr in file.of_kind("field", "method"):
+            for expr in [*file.fields_named(*_field_names()), *file.methods(*sorted(_METHODS))]:
                 found = self._field(expr)
                 if found is not None and not file.in_test(expr.item):
                     yield from self._used(ctx, file, expr, found)
 
     @staticmethod
-    def _field(expr: Expr) -> Field | None:  # noqa: PLR0911 - one return a way to name a field
-        if expr.name not in _field_names():
-            return None
+    def _field(expr: Expr) -> Field | None:
         if expr.kind == "method":
             if expr.args:
                 return None
@@ -145,9 +146,21 @@ class ContextFieldNotForThisHook(SourceRule):
         structure = owner.rpartition("::")[2]
         return contexts.field(f"{structure}.{expr.name}") if structure in _STRUCTURES else None
 
+    @staticmethod
+    def _everywhere(crate: Crate, field: Field) -> bool:
+        """Whether all programs of the crate may use it."""
+        words = [_TYPES.get(macro) for macro in crate_programs(crate)]
+        return all(
+            word is not None
+            and any(use.program_type == word and not use.attach_types and use.at() for use in field.uses)
+            for word in words
+        )
+
     def _used(self, ctx: CheckContext, file: SourceFile, expr: Expr, field: Field) -> Iterator[Finding]:
         item = expr.item
         if item is None or file.crate is None:
+            return
+        if self._everywhere(file.crate, field):
             return
         programs = graph(file.crate, file).programs_of(item)
         if not programs:

@@ -102,24 +102,31 @@ class ThreadIdAsProcessId(SourceRule):
         for file in kernel_files(project):
             if not file.has("pid", "tgid", "bpf_get_current_pid_tgid"):
                 continue
-            for expr in file.of_kind("struct"):
-                names = dict(expr.struct_fields)
-                for name, value in names.items():
-                    meant = _meant(name)
-                    if meant is None and name == "pid" and _THREAD & {one.lower() for one in names}:
-                        meant = "process"  # beside a thread id
-                    yield from self._given(ctx, name, meant, value)
-                yield from self._lone(ctx, names)
-            for expr in file.of_kind("binary"):
-                left, right = expr.operands
-                if expr.op == "=" and left is not None and left.kind == "field":
-                    yield from self._given(ctx, left.name, _meant(left.name), right)
-            for block in file.of_kind("block"):
-                if any(raw[0] == "let" and any(_meant(name) for name in raw[5]) for raw in block.fields[1]):
-                    for let in block.lets:
-                        if let.name is not None:
-                            yield from self._given(ctx, let.name, _meant(let.name), let.init)
+            sources = [*file.methods("pid", "tgid"), *file.calls("bpf_get_current_pid_tgid")]
+            for item in {one.item for one in sources}:
+                if item is None or item.expr is None:
+                    continue
+                for expr in item.expr.within("struct", "binary", "block"):
+                    yield from self._in(ctx, expr)
         yield from self._filters(project, ctx)
+
+    def _in(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
+        if expr.kind == "struct":
+            names = dict(expr.struct_fields)
+            for name, value in names.items():
+                meant = _meant(name)
+                if meant is None and name == "pid" and _THREAD & {one.lower() for one in names}:
+                    meant = "process"  # beside a thread id
+                yield from self._given(ctx, name, meant, value)
+            yield from self._lone(ctx, names)
+        elif expr.kind == "binary":
+            left, right = expr.operands
+            if expr.op == "=" and left is not None and left.kind == "field":
+                yield from self._given(ctx, left.name, _meant(left.name), right)
+        else:
+            for let in expr.lets:
+                if let.name is not None:
+                    yield from self._given(ctx, let.name, _meant(let.name), let.init)
 
     def _given(self, ctx: CheckContext, name: str, meant: str | None, value: Expr | None) -> Iterator[Finding]:
         if meant is None or value is None:

@@ -121,10 +121,8 @@ class ConstantWithWrongValue(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            if not file.has(*_VALUES):
-                continue
-            for item in file.items:
-                if item.kind == "const" and item.name in _VALUES and not self._other(item):
+            for item in file.items_named(*_VALUES):
+                if item.kind == "const" and not self._other(item):
                     yield from self._compared(ctx, item)
 
     @staticmethod

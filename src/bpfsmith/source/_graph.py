@@ -349,7 +349,7 @@ class _Builder:
         return before
 
     def _let(self, let: Let, before: list[int]) -> list[int]:
-        init, other = let.init, _otherwise(let)
+        init, other = let.init, let.other
         if init is not None:
             before = self.walk(init, before)
         if not before:
@@ -365,11 +365,3 @@ class _Builder:
 def _label(expr: Expr) -> str:
     text = expr.text
     return text.partition(":")[0].strip() if text.startswith("'") else ""
-
-
-def _otherwise(let: Let) -> Expr | None:
-    """The block after `else`."""
-    for raw in let.block.fields[1]:
-        if raw[0] == "let" and raw[1] == let.start:
-            return let.file.expr(raw[9])
-    return None
