@@ -141,9 +141,10 @@ class StdInKernelCrate(SourceRule):
                     ],
                 )
                 continue
-            places = [(use.path, use.start, use.stmt_start, file.item_at(use.owner)) for use in file.uses]
-            places.extend((path, start, start, file.item_at(owner)) for owner, path, start, _ in file.paths)
-            places.extend((one.path, one.start, one.start, one.item) for one in file.of_kind("path"))
+            std = file.has("std")
+            places = [(use.path, use.start, use.stmt_start, file.item_at(use.owner)) for use in file.uses if std]
+            places.extend((path, start, start, file.item_at(owner)) for owner, path, start, _ in file.paths_with("std"))
+            places.extend((one.path, one.start, one.start, one.item) for one in file.path_exprs("std"))
             done = set()
             for path, start, begin, item in places:
                 absolute = path.removeprefix("::")
@@ -167,7 +168,7 @@ class StdInKernelCrate(SourceRule):
                     span=place(ctx, file, at, at + 3),
                     fixes=[fix],
                 )
-            for call in file.of_kind("macro"):
+            for call in file.macros(*_MACROS):
                 if call.path not in _MACROS or _elsewhere(file, call.item, call.start):
                     continue
                 if (

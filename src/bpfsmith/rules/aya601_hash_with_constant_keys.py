@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._kernel_code import MapCall, code_files, map_call
+from bpfsmith.rules._kernel_code import MapCall, map_call
 from bpfsmith.rules._rust import covered, maps, place
 from bpfsmith.source.layout import constant
 from bpfsmith.source.names import resolve
@@ -73,7 +73,7 @@ class HashWithConstantKeys(SourceRule):
             statics = [(file, item) for file in crate.files for item, _ in maps(file)]
             rows = [(file, item) for file, item in statics if any(kind in item.type for kind in _KINDS)]
             for _, item in rows:
-                calls = self._calls(project, item)
+                calls = self._calls(item)
                 if (
                     not calls
                     or calls[0].kind not in _KINDS
@@ -96,11 +96,11 @@ class HashWithConstantKeys(SourceRule):
                     fixes=[Fix("display", "make it an `Array`, or a `PerCpuArray` where it counts")],
                 )
 
-    def _calls(self, project: Project, item: Item) -> list[MapCall]:
+    def _calls(self, item: Item) -> list[MapCall]:
         """All uses of the map in its crate; none when one of them is not a plain call."""
         out: list[MapCall] = []
-        for file in code_files(project, item.name):
-            if file.crate is not item.file.crate or file.root != item.file.root:
+        for file in item.file.crate.files if item.file.crate is not None else [item.file]:
+            if file.root != item.file.root or not file.has(item.name):
                 continue
             for path in file.path_exprs(item.name):
                 if path.path.rpartition("::")[2] != item.name or not _names(path, item):
