@@ -84,15 +84,21 @@ def check(
         "preview": preview,
     }
 
-    def work() -> Report:
+    def work(**other: bool) -> Report:
         from bpfsmith.check.engine import Options, run
 
-        return run(listed, Options(**asked))
+        return run(listed, Options(**(asked | other)))
 
     if fix or diff:
         from bpfsmith.check.fix import SAFE, UNSAFE, mend
 
-        return mend(work, UNSAFE if unsafe_fixes else SAFE, write=not diff)
+        def a_round() -> Report:
+            # The project's own build runs once; kernels are asked about what the rounds end with.
+            report = work(prove=False)
+            asked["build"] = False
+            return report
+
+        return mend(a_round, UNSAFE if unsafe_fixes else SAFE, write=not diff, last=work if prove else None)
     if cache and not build and not prove and (kernels is None or isinstance(kernels, str)):
         from bpfsmith.check.cache import through
 
