@@ -19,18 +19,21 @@ _ENDS = frozenset({"&&", "||", ";", "|", ")", "then", "fi", "#"})
 
 
 class Install:
-    """A `cargo install bpf-linker`: `llvm` of its feature `llvm-N`, `gone` a feature its version does not have."""
+    """A `cargo install bpf-linker`: `llvm` of its feature `llvm-N` when that is the only one, `gone` a feature that its
+    version does not have."""
 
     __slots__ = ("command", "gone", "llvm", "version")
 
-    def __init__(self, command: Command, features: list[str], version: VersionRange | None, pinned: bool) -> None:
+    def __init__(
+        self, command: Command, features: list[str], version: VersionRange | None, pinned: bool, alone: bool
+    ) -> None:
         self.command = command
         self.version = version
         self.llvm: int | None = None
         self.gone = ""
         for feature in features:
             name, _, number = feature.rpartition("-")
-            if name == "llvm" and number.isdigit():
+            if name == "llvm" and number.isdigit() and alone:
                 self.llvm = int(number)
             new = not pinned or (version is not None and version.at_least("0.11.0"))
             old = name == "rust-llvm" or (name == "llvm" and number.isdigit() and int(number) < _OLDEST_LLVM)
@@ -78,4 +81,4 @@ def _install(command: Command, words: list[str]) -> Install:
     found = None
     if version is not None:
         found = VersionRange.of(version) if plain else VersionRange.required(version)
-    return Install(command, features, found, pinned or version is not None)
+    return Install(command, features, found, pinned or version is not None, "--no-default-features" in words)

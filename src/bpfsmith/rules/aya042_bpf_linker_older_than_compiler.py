@@ -1,8 +1,9 @@
 """bpf-linker is installed for an older LLVM than the compiler's.
 
 ## What it does
-Finds `cargo install bpf-linker .. --features llvm-N` (N up to 21) in scripts, CI files, Dockerfiles and READMEs of a
-project whose kernel crates are built with a nightly that is not dated: aya-build's default, or `channel = "nightly"`.
+Finds `cargo install bpf-linker --no-default-features --features llvm-N` (N up to 21) in scripts, CI files, Dockerfiles
+and READMEs of a project whose kernel crates are built with a nightly that is not dated: aya-build's default, or
+`channel = "nightly"`.
 
 ## Why is this bad
 The compiler hands its linker LLVM bitcode, and an LLVM reads bitcode of its own age or older. Nightly compilers have
