@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules.moves._edit import borrow, c_string, delete_call, display, enclosing, into_if_path, method, wrap
+from bpfsmith.rules.moves._edit import (
+    borrow,
+    c_string,
+    delete_call,
+    display,
+    enclosing,
+    into_if_path,
+    method,
+    rewrite,
+    wrap,
+)
 from bpfsmith.rules.moves._match import Any, Call, Name
 from bpfsmith.rules.moves._table import Row
 from bpfsmith.rules.moves._where import btf_option, by_values, single_point, text_argument
@@ -232,6 +242,7 @@ ROWS = (
         match=Call("btf", on=LOADER, args=1, where=btf_option, show=0),
         edits=(
             delete_call("aya::Btf::from_sys_fs().ok().as_ref()", "leave the call out"),
+            rewrite("Some($btf)", "$btf", "pass the reference itself"),
             display("pass a `&Btf`, or leave the call out: the running kernel's BTF is the default"),
         ),
         message="`EbpfLoader::btf` takes a `&Btf` since aya 0.15, not an `Option`",
@@ -241,7 +252,8 @@ ROWS = (
         "call is usually superfluous; there is no way left to switch BTF off.",
         old="EbpfLoader::new().btf(Btf::from_sys_fs().ok().as_ref()).load(data)?;",
         new="EbpfLoader::new().load(data)?;",
-        fix="Safe for exactly `.btf(Btf::from_sys_fs().ok().as_ref())`, which is deleted; else display.",
+        fix="Safe for exactly `.btf(Btf::from_sys_fs().ok().as_ref())`, which is deleted, and for `Some(btf)`; else "
+        "display.",
         source="aya 0.15.0, `aya/src/bpf.rs`; compiled with 0.14 and 0.16.",
     ),
     Row(
