@@ -118,6 +118,8 @@ class VerdictThrownAway(SourceRule):
 
     @staticmethod
     def _outermost(expr: Expr) -> bool:
+        if expr.kind == "if" and expr.branches[2] is None:
+            return False  # has no value
         parent = expr.parent
         return parent is not None and parent.kind == "block"
 

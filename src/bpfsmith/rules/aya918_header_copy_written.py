@@ -100,18 +100,27 @@ class HeaderCopyWritten(SourceRule):
                         span=covered(ctx, left),
                         fixes=[Fix("display", f"write `unsafe {{ ({copy.text}).{left.name} = .. }}`")],
                     )
-            if copies is not None or file.has("load"):
-                yield from self._locals(ctx, [let for block in file.of_kind("block") for let in self._copies(block)])
+            taken = [*file.methods("load"), *(file.of_kind("unary") if copies is not None else ())]
+            yield from self._locals(ctx, [let for one in taken if (let := self._let(one)) is not None])
 
     @staticmethod
-    def _copies(block: Expr) -> list[Let]:
-        return [
-            let
-            for let in block.lets
-            if let.name is not None
-            and let.pattern.startswith("mut ")
-            and (_copied(let.init) is not None or _loaded(let.init))
-        ]
+    def _let(taken: Expr) -> Let | None:
+        """The `let mut` that takes a copy."""
+        if taken.kind == "unary" and taken.op != "*":
+            return None
+        at, parent = taken, taken.parent
+        while parent is not None and (
+            parent.kind in ("try", "paren", "await")
+            or (parent.kind == "method" and parent.receiver == at)
+            or (parent.kind == "block" and parent.tail == at and len(parent.statements) == 1)
+        ):
+            at, parent = parent, parent.parent
+        if parent is None or parent.kind != "block":
+            return None
+        let = next((one for one in parent.lets if one.init == at), None)
+        if let is None or let.name is None or not let.pattern.startswith("mut "):
+            return None
+        return let if _copied(let.init) is not None or _loaded(let.init) else None
 
     def _locals(self, ctx: CheckContext, lets: list[Let]) -> Iterator[Finding]:
         for let in lets:

@@ -61,7 +61,7 @@ def _failed(item: Item) -> Iterator[tuple[Expr, Expr]]:
     """(call that may fail, what is answered then)."""
     if item.expr is None:
         return
-    for expr in item.expr.within():
+    for expr in item.expr.within("match", "method"):
         if expr.kind == "match":
             called = expr.file.expr(expr.fields[0])
             for pattern, _, result in expr.arms:
@@ -109,8 +109,8 @@ class ErrorArmDecidesSilently(SourceRule):
     @staticmethod
     def _dropped(items: list[Item]) -> Expr | None:
         for item in items:
-            for expr in item.expr.within() if item.expr is not None else ():
-                if expr.kind == "path" and verdict(expr) in _DROP:
+            for expr in item.expr.within("path") if item.expr is not None else ():
+                if verdict(expr) in _DROP:
                     return expr
         return None
 
