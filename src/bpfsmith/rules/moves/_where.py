@@ -27,6 +27,7 @@ __all__ = [
     "counted",
     "generic",
     "in_result",
+    "io_error_asked",
     "lacks_size",
     "let_of",
     "literal",
@@ -488,3 +489,30 @@ def options_elsewhere(call: Expr) -> bool:
     if one.kind == "call" and one.callee is not None and "TcAttachOptions::" in one.callee.text:
         return False
     return not argument_type(2, "aya::programs", "TcOptions", "NlOptions")(call)
+
+
+def io_error_asked(call: Expr) -> Expr | None:
+    """Where the error that a call gave is asked for what only an `io::Error` knows."""
+    outer: Expr | None = call.parent
+    if outer is None:
+        return None
+    if outer.kind == "let":
+        pattern, outer = call.file.text[outer.fields[0] : outer.fields[1]], outer.parent
+        patterns = [pattern]
+    elif outer.kind == "match" and outer.fields[0] == call.id:
+        patterns = [pattern for pattern, _, _ in outer.arms]
+    else:
+        return None
+    names = {one[4:-1].strip() for one in patterns if one.startswith("Err(") and one.endswith(")")}
+    if outer is None or outer.kind not in ("if", "match"):
+        return None
+    for asked in call.file.methods("kind", "raw_os_error"):
+        receiver = asked.receiver
+        if receiver is None or not outer.start <= asked.start < outer.end or asked.args:
+            continue
+        if receiver.kind != "path" or receiver.path not in names:
+            continue
+        found = binding(receiver)
+        if found is not None and found.kind == "pattern" and found.scope == outer:
+            return asked
+    return None

@@ -7,7 +7,7 @@ from bpfsmith.rules.moves._edit_items import before_name, delete_arm, drop_impor
 from bpfsmith.rules.moves._match import Any, Call, Exhaustive, Feature, Name, Written
 from bpfsmith.rules.moves._perf import CONSTANTS, netlink_error, perf_config, perf_scope, probe_kind
 from bpfsmith.rules.moves._table import Row
-from bpfsmith.rules.moves._where import argument_path, braced, not_below, some_zero, unused_import
+from bpfsmith.rules.moves._where import argument_path, braced, io_error_asked, not_below, some_zero, unused_import
 
 __all__ = ["ROWS"]
 
@@ -466,5 +466,39 @@ ROWS = (
         severity="warning",
         group="attach",
         phase="silent",
+    ),
+    Row(
+        "AYA266",
+        "qdisc-error-is-no-io-error",
+        "The error of `tc::qdisc_add_clsact` and `qdisc_detach_program` is a `TcError` since aya 0.14.",
+        item="qdisc_add_clsact, qdisc_detach_program -> io::Result<()>",
+        side="user",
+        crate="aya",
+        last="0.13.1",
+        first="0.14.0",
+        replacement="Result<(), TcError>",
+        match=Call(
+            fn=("aya::programs::tc::qdisc_add_clsact", "aya::programs::tc::qdisc_detach_program"),
+            then=io_error_asked,
+            show="call",
+        ),
+        edits=(
+            display(
+                "match `TcError::NetlinkError(error)`, and compare `error.raw_os_error()` with `Some(libc::EEXIST)`"
+            ),
+        ),
+        message="the error of `{name}` is a `TcError` since aya 0.14, which has no such method",
+        found="Finds `kind()` and `raw_os_error()` of the error that `tc::qdisc_add_clsact` or "
+        "`tc::qdisc_detach_program` "
+        "gave, in an `if let Err(..)` or a `match`, where aya is 0.14.0 or newer.",
+        why="It does not compile (E0599). An interface that is not there and what the kernel answered are told apart "
+        "now.",
+        old='if let Err(error) = tc::qdisc_add_clsact("eth0") {\n'
+        "    if error.kind() != ErrorKind::AlreadyExists { return Err(error.into()); }\n}",
+        new='match tc::qdisc_add_clsact("eth0") {\n'
+        "    Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => (),\n"
+        "    other => other?,\n}",
+        fix="Display: the error is matched in another way.",
+        source="aya 0.13.1 and 0.14.0, `src/programs/tc.rs`, `src/sys/netlink.rs`.",
     ),
 )
