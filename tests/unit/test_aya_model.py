@@ -262,3 +262,24 @@ def test_tests_say_names_too(tmp_path: Path) -> None:
     assert pair.user_complete
     assert pair.says("filter")
     assert not pair.says("connect")
+
+
+def test_what_macros_made_is_known_from_the_built_object(tmp_path: Path) -> None:
+    import shutil
+
+    example = Path(__file__).resolve().parents[2] / "examples/packet-counter/prebuilt/packet-counter.bpf.o"
+    user = f"use aya::Ebpf;\nfn main() {{ let mut ebpf = {_LOAD}; }}"
+    more = {"target/bpfel-unknown-none/release/kernel": ""}
+    kernel = _KERNEL + "made!(more); #[map] static COUNTERS: HashMap<u32, made!()> = HashMap::with_max_entries(1, 0);"
+    pair = _pair(_project(tmp_path, user, kernel, more))
+    assert not pair.named
+    shutil.copyfile(example, tmp_path / "target/bpfel-unknown-none/release/kernel")
+    project = find_project(str(tmp_path))
+    assert project is not None
+    pair = _pair(model(project))
+    assert pair.named
+    assert pair.kernel_complete
+    assert {"filter", "packet_parser"} <= pair.program_names
+    assert "BLOCKED" in pair.map_names
+    assert pair.built is not None
+    assert pair.built.maps["BLOCKED"] == (1, 4, 4)

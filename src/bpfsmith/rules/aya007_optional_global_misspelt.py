@@ -53,7 +53,7 @@ class OptionalGlobalMisspelt(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
-            if not all(one.complete for one in pair.kernels):
+            if not pair.named:
                 continue
             for user in pair.users:
                 for call in user.globals:
@@ -61,7 +61,7 @@ class OptionalGlobalMisspelt(SourceRule):
                         yield from self._call(pair, call, ctx)
 
     def _call(self, pair: Pair, call: GlobalSet, ctx: CheckContext) -> Iterator[Finding]:
-        known = {one.name for one in pair.globals}
+        known = pair.global_names
         for name in sorted(call.names or ()):
             close = close_name(name, known)
             if name in known or (close is None and not pair.kernel_complete):

@@ -89,9 +89,9 @@ class ProgramLookedUpBySection(SourceRule):
         )
 
     def _unknown(self, pair: Pair, use: ProgramUse, ctx: CheckContext) -> Iterator[Finding]:
-        known = {one.name for one in pair.programs}
+        known = pair.program_names
         for name in sorted(use.names or ()):
-            if not known or name in known or "/" in name or not all(one.complete for one in pair.kernels):
+            if not known or name in known or "/" in name or not pair.named:
                 continue
             close = close_name(name, known)
             if close is None and (not pair.kernel_complete or tolerated(use.expr)):

@@ -3,7 +3,7 @@
 ## What it does
 Compares the key and value types with which the user side opens a map with those of the map's definition in the kernel
 crate, where both are written and their layout is known: structs field by field, through aliases, consts and the
-crates of the project.
+crates of the project. Where the kernel side's type cannot be told, the sizes in the built object count.
 
 ## Why is this bad
 The map is created with the sizes of the kernel side. Aya compares sizes when a map is opened (`HashMap::try_from`,
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.aya import KernelMap, Pair
+    from bpfsmith.source.layout import Layout
     from bpfsmith.source.project import Project
 
 
@@ -65,20 +67,35 @@ class MapOpenedWithOtherSizes(SourceRule):
                     continue  # said by another rule
                 sides = (("key", use.key_layout, made.key_layout), ("value", use.value_layout, made.value_layout))
                 for what, user, kernel in sides:
-                    if user is None or kernel is None or same_item(kernel, user) or user.size == kernel.size:
-                        continue
-                    if not comparable(kernel, user):
+                    size, shown = self._kernel_size(pair, made, what, user, kernel)
+                    if user is None or size is None or size == user.size:
                         continue
                     where = covered(ctx, use.expr) if use.type_at is None else text_place(ctx, use.type_at)
                     yield self.finding(
                         ctx,
                         f"map `{made.name}` is opened with a {what} of {user.size} bytes, the kernel side has "
-                        f"{kernel.size}: `invalid {what} size {user.size}, expected {kernel.size}`",
+                        f"{size}: `invalid {what} size {user.size}, expected {size}`",
                         span=where,
-                        labels=[Label(item_place(ctx, made.item), f"its {what} is {shape(kernel)}")],
-                        evidence=[Evidence("user side", shape(user)), Evidence("kernel side", shape(kernel))],
+                        labels=[Label(item_place(ctx, made.item), f"its {what} is {shown}")],
+                        evidence=[Evidence("user side", shape(user)), Evidence("kernel side", shown)],
                         fixes=[Fix("display", "give both sides one `#[repr(C)]` type, from a crate that both use")],
                     )
+
+    def _kernel_size(
+        self, pair: Pair, made: KernelMap, what: str, user: Layout | None, kernel: Layout | None
+    ) -> tuple[int | None, str]:
+        """The size on the kernel side and what to show of it: from the sources, else as it was built."""
+        if user is None or not user.certain:
+            return (kernel.size, shape(kernel)) if user and kernel and comparable(kernel, user) else (None, "")
+        if kernel is not None:
+            known = not same_item(kernel, user) and comparable(kernel, user)
+            return (kernel.size, shape(kernel)) if known else (None, "")
+        text = made.key if what == "key" else made.value
+        built = pair.built.maps.get(made.name) if text and pair.built is not None else None
+        if built is None or built[0] != made.bpf_type:
+            return None, ""
+        size = built[1] if what == "key" else built[2]
+        return size, f"{text}: {size} bytes in the built object"
 
 
 RULE = MapOpenedWithOtherSizes()

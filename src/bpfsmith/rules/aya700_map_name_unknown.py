@@ -56,9 +56,9 @@ class MapNameUnknown(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
-            if not all(one.complete for one in pair.kernels):
+            if not pair.named:
                 continue
-            known = {one.name for one in pair.maps}
+            known = pair.map_names
             for use in pair.map_uses:
                 for name in sorted(use.names or ()):
                     # The log's map and the maps of sections are made by others.

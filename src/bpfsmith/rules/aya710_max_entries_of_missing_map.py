@@ -53,8 +53,8 @@ class MaxEntriesOfMissingMap(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
-            known = {one.name for one in pair.maps}
-            if not known or not all(one.complete for one in pair.kernels):
+            known = pair.map_names
+            if not known or not pair.named:
                 continue
             for user in pair.users:
                 for call in user.loader_calls:

@@ -53,9 +53,9 @@ class OverriddenGlobalMissing(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
-            if not all(one.complete for one in pair.kernels):
+            if not pair.named:
                 continue
-            known = {one.name for one in pair.globals}
+            known = pair.global_names
             for user in pair.users:
                 for call in user.globals:
                     if not (call.must_exist or (len(call.expr.args) == 2 and user.crate.below("aya", "0.12.0"))):

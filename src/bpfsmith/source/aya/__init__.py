@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith.source.aya.objects import Built
     from bpfsmith.source.built import BuiltObject
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
@@ -43,12 +44,13 @@ class Joined:
 class Pair:
     """User crates and the kernel crates whose objects they load."""
 
-    __slots__ = ("kernels", "project", "users")
+    __slots__ = ("_built", "kernels", "project", "users")
 
     def __init__(self, project: Project, kernels: list[Kernel], users: list[UserSide]) -> None:
         self.project = project
         self.kernels = kernels
         self.users = users
+        self._built: list[Built | None] = []
 
     def __repr__(self) -> str:
         return f"Pair({[one.crate.name for one in self.users]} loads {[one.crate.name for one in self.kernels]})"
@@ -82,9 +84,40 @@ class Pair:
         return [one for one in self.maps if one.name == name]
 
     @property
+    def built(self) -> Built | None:
+        """What the built objects hold; None where one is missing or older than its sources."""
+        if not self._built:
+            from bpfsmith.source.aya.objects import read_built
+
+            self._built.append(read_built(self.project, self.kernels))
+        return self._built[0]
+
+    @property
+    def named(self) -> bool:
+        """Whether every name that the kernel crates define is known: from the sources, else from what was built."""
+        return bool(self.kernels) and (all(one.complete for one in self.kernels) or self.built is not None)
+
+    def _names(self, written: set[str], built: str) -> set[str]:
+        if self.kernels and not all(one.complete for one in self.kernels) and self.built is not None:
+            return written | set(getattr(self.built, built))
+        return written
+
+    @property
+    def program_names(self) -> set[str]:
+        return self._names({one.name for one in self.programs}, "programs")
+
+    @property
+    def map_names(self) -> set[str]:
+        return self._names({one.name for one in self.maps}, "maps")
+
+    @property
+    def global_names(self) -> set[str]:
+        return self._names({one.name for one in self.globals}, "globals")
+
+    @property
     def kernel_complete(self) -> bool:
         """Whether every program and map that the loaded objects can have is known."""
-        if not self.kernels or not all(one.complete for one in self.kernels):
+        if not self.named:
             return False
         return all(self._ours(one) for user in self.users for one in user.loaded)
 
