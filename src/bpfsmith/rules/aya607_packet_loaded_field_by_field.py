@@ -2,7 +2,7 @@
 
 ## What it does
 Finds functions that a `#[classifier]` runs and that call `load` of the context three times or more at offsets the
-compiler knows.
+compiler knows, each for a number or an address. Headers loaded as a whole do not count.
 
 ## Why is this bad
 Each `ctx.load` is a call of `bpf_skb_load_bytes` with a copy to the stack: 14.9 ns for 4 bytes against 0.3 read where
@@ -58,6 +58,25 @@ _ENOUGH = 3
 _CONTEXTS = frozenset({"aya_ebpf::programs::TcContext", "aya_bpf::programs::TcContext"})
 
 
+_FIELDS = frozenset({"u8", "u16", "u32", "u64", "i32", "[u8;4]", "[u8;6]", "[u8;16]", "u128"})
+
+
+def _loaded(call: Expr) -> str:
+    """The type that is loaded, as written; headers as a whole are one copy for many fields."""
+    start = call.fields[3]
+    generics = "".join(call.file.text[start : call.args[0].start].split())
+    if generics.startswith("::<"):
+        return generics[3:].partition(">")[0]
+    child = call
+    for at in call.ancestors():
+        if at.kind == "block":
+            return next(("".join(let.type.split()) for let in at.lets if let.init == child), "")
+        if at.kind not in ("try", "paren") and not (at.kind == "method" and at.receiver == child):
+            return ""
+        child = at
+    return ""
+
+
 class PacketLoadedFieldByField(SourceRule):
     severity = "note"
     group = "performance"
@@ -72,7 +91,7 @@ class PacketLoadedFieldByField(SourceRule):
                 if item is None or len(call.args) != 1 or not is_constant(call.args[0]) or not counts(call):
                     continue
                 found = type_of(call.receiver)
-                if found is not None and found.path in _CONTEXTS:
+                if found is not None and found.path in _CONTEXTS and _loaded(call) in _FIELDS:
                     rows.setdefault(item.id, []).append(call)
             for at, calls in rows.items():
                 busy = hot(file.item_at(at)) if len(calls) >= _ENOUGH else None
