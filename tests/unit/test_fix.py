@@ -269,3 +269,20 @@ def test_only_what_is_accepted_is_made(mender: fixing.Mender, project: Path) -> 
     assert not _rounds(mender, project, unsafe, shown)
     assert fixing.fix_for(_finding(unsafe), fixing.UNSAFE) == unsafe
     assert fixing.fix_for(_finding(shown), fixing.UNSAFE) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("use aya::{Bpf, Ebpf};\n", "use aya::{Ebpf};\n"),
+        ("use aya::{Ebpf, Bpf};\n", "use aya::{Ebpf};\n"),
+        ("use aya::{\n    Ebpf,\n    Bpf,\n};\n", "use aya::{\n    Ebpf,\n};\n"),
+        ("use aya::Bpf;\nuse aya::Ebpf;\n", "use aya::Ebpf;\n"),
+        ("use aya::Bpf;\n", "use aya::Ebpf;\n"),
+    ],
+)
+def test_a_new_name_is_not_imported_twice(project: Path, before: str, after: str) -> None:
+    file = project / "src/main.rs"
+    file.write_text(before + "pub fn f(_: &Bpf) {}\nfn main() {}\n")
+    bpfsmith.check(".", fix=True, select="AYA001")
+    assert file.read_text() == after + "pub fn f(_: &Ebpf) {}\nfn main() {}\n"

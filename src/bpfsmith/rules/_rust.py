@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Attribute, Item, SourceFile
+    from bpfsmith.source.rust import Attribute, Item, SourceFile, Use
 
 __all__ = [
     "EBPF",
@@ -187,8 +187,46 @@ def rename_fix(ctx: CheckContext, file: SourceFile, places: list[Mention], new: 
         item.kind == "macro_rules" and old in item.extra for item in file.items
     )
     public = any(use.public and use.name == old for use in file.uses)
-    edits = [replace(ctx, file, one.start, one.end, new) for one in places if one.text == old]
+    # What is imported under the new name already must not be imported twice.
+    twice = {(use.owner, use.name) for use in file.uses if use.name == new and not use.renamed}
+    edits = []
+    for one in places:
+        if one.text != old:
+            continue
+        owner = one.item.id if one.item is not None else -1
+        if one.use and (owner, new) in twice:
+            leaf = next((use for use in file.uses if use.start == one.start), None)
+            if leaf is None or leaf.renamed or leaf.public:
+                return Fix("display", message)
+            edits.append(_without_leaf(ctx, file, leaf))
+        else:
+            edits.append(replace(ctx, file, one.start, one.end, new))
     return Fix("unsafe" if hidden or public else "safe", message, edits)
+
+
+def _without_leaf(ctx: CheckContext, file: SourceFile, leaf: Use) -> Edit:
+    """A name goes from its `use`: with its comma from a list, with the whole statement when it is alone."""
+    text = file.text
+    end = leaf.end
+    while end < leaf.stmt_end and text[end].isspace():
+        end += 1
+    if text[end] == ",":
+        end += 1
+        while end < leaf.stmt_end and text[end] in " \t\r":
+            end += 1
+        line = text.rfind("\n", 0, leaf.start) + 1
+        if text[end : end + 1] == "\n" and not text[line : leaf.start].strip():
+            return replace(ctx, file, line, end + 1, "")  # it has a line of its own
+        return replace(ctx, file, leaf.start, end, "")
+    before = text.rfind(",", leaf.stmt_start, leaf.start)
+    if text[end] == "}" and before > text.rfind("{", leaf.stmt_start, leaf.start):
+        return replace(ctx, file, before, leaf.end, "")
+    if text[end] == "}":
+        return replace(ctx, file, leaf.start, leaf.end, "")
+    start, stop = leaf.stmt_start, leaf.stmt_end
+    if text[stop : stop + 1] == "\n":
+        stop += 1
+    return replace(ctx, file, start, stop, "")
 
 
 def blocks_around(file: SourceFile, calls: Iterable[Expr]) -> list[Expr]:
