@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "check"]
 
+ends_here = False  # set by a command line: the process ends after this check, so nothing need be taken apart
+
 
 def check(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -87,7 +89,7 @@ def check(
     def work(**other: bool) -> Report:
         from bpfsmith.check.engine import Options, run
 
-        return run(listed, Options(**(asked | other)))
+        return run(listed, Options(**(asked | other), last=ends_here and not (fix or diff)))
 
     if fix or diff:
         from bpfsmith.check.fix import SAFE, UNSAFE, mend

@@ -36,7 +36,8 @@ class Options:
     """The arguments of `check`, as given; configuration fills what is None."""
 
     __slots__ = (
-        "baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "loaders", "preview", "prove", "select",
+        "baseline", "btf", "build", "config", "fail_on", "ignore", "kernels", "last", "loaders", "preview", "prove",
+        "select",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +53,7 @@ class Options:
         baseline: str | None = None,
         prove: bool = False,
         preview: bool = False,
+        last: bool = False,
     ) -> None:
         self.kernels = kernels
         self.select = select
@@ -64,6 +66,7 @@ class Options:
         self.baseline = baseline
         self.prove = prove
         self.preview = preview
+        self.last = last  # the process ends after it: nothing is taken apart
 
     def validate(self) -> None:
         """Wrong words fail before any file is read."""
@@ -144,7 +147,9 @@ def run(paths: list[str], options: Options) -> Report:
     try:
         return _run(paths, options)
     finally:
-        if collects:
+        if options.last:
+            gc.freeze()
+        elif collects:
             gc.enable()
 
 
@@ -178,6 +183,10 @@ def _run(paths: list[str], options: Options) -> Report:
     if options.prove:
         _prove(state)
     findings = _after(state)
+    if options.last:
+        from bpfsmith._native import keep_for_ever
+
+        keep_for_ever((state, inputs))
     return Report(
         findings,
         files=len(state.files),

@@ -29,8 +29,13 @@ def commands() -> list[str]:
     return sorted(stem for stem, _, suffix in found if suffix == "py" and not stem.startswith("_"))
 
 
+alone = False  # whether the process is there for one command
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; never raises, never shows a traceback for a user's fault."""
+    global alone  # noqa: PLW0603 - what kind of process this is
+    alone = argv is None
     arguments = list(sys.argv[1:] if argv is None else argv)
     _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):

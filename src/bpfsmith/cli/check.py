@@ -59,6 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_color(parser)
 
 
+def _ends_here() -> None:
+    from bpfsmith import cli
+
+    vars(sys.modules["bpfsmith.check"])["ends_here"] = cli.alone
+
+
 def run(args: argparse.Namespace) -> int:
     """Checks and prints; the exit code of the report."""
     from bpfsmith.check import check
@@ -74,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if select == []:
         # `--select "$RULES"` with nothing in RULES must not look like a clean object.
         raise InputError("`--select` names no rule", hint="`bpfsmith explain rules` lists them")
+    _ends_here()
     report = check(
         args.paths,
         kernels=args.kernels,
