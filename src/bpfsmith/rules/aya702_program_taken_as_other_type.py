@@ -46,7 +46,14 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.source.aya import KernelProgram, Pair, ProgramUse
     from bpfsmith.source.project import Project
+
+
+def _others(pair: Pair, use: ProgramUse, name: str) -> list[KernelProgram]:
+    """The programs of a name, where none of them can be taken as this use takes it."""
+    found = pair.program(name)
+    return [] if any(not one.kinds or use.cast in one.kinds for one in found) else found
 
 
 class ProgramTakenAsOtherType(SourceRule):
@@ -61,10 +68,12 @@ class ProgramTakenAsOtherType(SourceRule):
                 # `Extension` takes whatever the loader was told to make one.
                 if not use.cast or use.cast == "Extension" or use.several:
                     continue
-                for name in sorted(use.names or ()):
-                    found = pair.program(name)
-                    if not found or any(not one.kinds or use.cast in one.kinds for one in found):
-                        continue
+                wrong = {name: found for name in use.names or () if (found := _others(pair, use, name))}
+                if len(wrong) < len(use.names or ()) and any(
+                    one.kind in ("if", "match") for one in use.expr.ancestors()
+                ):
+                    continue  # a helper that tells them apart
+                for name, found in sorted(wrong.items()):
                     made = found[0]
                     yield self.finding(
                         ctx,
