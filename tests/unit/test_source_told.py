@@ -255,3 +255,33 @@ def test_objects_of_one_name_in_two_workspaces(root: Path) -> None:
 def test_a_broken_manifest_of_something_else_is_nobodys_concern(root: Path) -> None:
     write("app/tests/data/Cargo.toml", "broken [")()
     assert check().errors == ()
+
+
+def test_two_crates_side_by_side_are_one_project(root: Path) -> None:
+    (root / "Cargo.toml").unlink()
+    (root / "Cargo.lock").unlink()
+    write(
+        "app/src/main.rs", 'fn main() { let mut e = aya::Ebpf::load_file("x").unwrap(); e.map_mut("NONE").unwrap(); }'
+    )()
+    from bpfsmith.source.project import find_project
+
+    project = find_project(str(root))
+    assert project is not None
+    assert {crate.name: crate.role for crate in project.crates} == {"app": "user", "probes": "kernel"}
+    report = bpfsmith.check(".", select=["AYA501", "AYA053"])
+    assert codes(report) == {"AYA501", "AYA053"}
+    # A second kernel crate, or one further down: who belongs to whom is anyone's guess.
+    write("more/Cargo.toml", PROBES.replace("probes", "more"))()
+    write("more/src/main.rs", KERNEL)()
+    assert find_project(str(root)) is None
+    assert codes(bpfsmith.check(".", select=["AYA501"])) == {"AYA501"}
+
+
+@pytest.mark.parametrize("name", ["Cargo.toml", "app/Cargo.toml", "Cargo.lock"])
+def test_every_prefix_of_a_file_is_survived(root: Path, name: str) -> None:
+    text = (root / name).read_text()
+    for cut in range(0, len(text), 5):
+        (root / name).write_text(text[:cut])
+        report = check()
+        assert "AYA501" in codes(report), text[:cut]
+        assert report.exit_code in (1, 2)

@@ -82,6 +82,9 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
     found: list[str] = []
     projects: list[Project] = []
     others: list[str] = []
+    together = _together(top)
+    if together is not None:
+        return [], [together]
     for folder, folders, files in os.walk(top, onerror=failed):
         folders[:] = worth(folder, folders)
         # Below a workspace that has nothing to do with us only a manifest that speaks of Aya is worth a look: each look
@@ -103,6 +106,22 @@ def _walk(top: str, errors: list[BpfsmithError]) -> tuple[list[str], list[Projec
             others.append(os.path.join(folder, ""))
         found.extend(objects_among(folder, files))
     return once(found), projects
+
+
+def _together(top: str) -> Project | None:
+    """Crates side by side in a folder without a manifest, which belong together though no workspace says so."""
+    if os.path.lexists(os.path.join(top, "Cargo.toml")):
+        return None
+    try:
+        with os.scandir(top) as entries:
+            beside = [one.path for one in entries if one.is_dir(follow_symlinks=False)]
+        manifests = [path for path in (os.path.join(one, "Cargo.toml") for one in beside) if os.path.isfile(path)]
+        if len(manifests) < 2 or not any(map(_speaks_of_aya, manifests)):
+            return None
+        found = open_project(top)
+    except (OSError, BpfsmithError):
+        return None  # said where it is met
+    return found if found is not None and found.root == os.path.abspath(top) else None
 
 
 def _whole(project: Project, folder: str, top: str) -> Project:

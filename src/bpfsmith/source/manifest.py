@@ -90,6 +90,8 @@ def salvage(path: str) -> tuple[dict[str, Any], InputError | None]:
     at: InputError = problem
     for _ in range(_ATTEMPTS):
         number = at.where.rpartition(":")[2]
+        if not number.isdigit():  # something that does not end: it may well begin on the last line
+            number = str(next((count for count in range(len(lines), 0, -1) if lines[count - 1].strip()), 0))
         if not number.isdigit() or not 0 < int(number) <= len(lines) or not lines[int(number) - 1]:
             break
         lines[int(number) - 1] = ""

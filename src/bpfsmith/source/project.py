@@ -116,7 +116,8 @@ def find_project(path: str) -> Project | None:
         crate.broken = folder in tree.broken
         crates.append(crate)
     # Independent workspaces further down are their own projects unless this one is about eBPF itself.
-    if not any(_concerns_us(crate) for crate in crates if crate.workspace == tree.root):
+    outer = [crate for crate in crates if crate.workspace == tree.root]
+    if not any(_concerns_us(crate) for crate in outer) and not _pair(tree, crates):
         tree.fail()
         return None
     _read_sources(crates, tree)
@@ -126,6 +127,18 @@ def find_project(path: str) -> Project | None:
     project.others = tree.others
     tell(project, tree)
     return project
+
+
+def _pair(tree: Tree, crates: list[Crate]) -> bool:
+    """A folder without a manifest that holds one kernel crate and the user crates beside it, with no workspace."""
+    if tree.root in tree.datas or any(os.path.dirname(crate.folder) != tree.root for crate in crates):
+        return False
+    spaces = [crate.data.get("workspace") for crate in crates]
+    if any(isinstance(one, dict) and one.get("members") for one in spaces):
+        return False
+    kernel = [crate for crate in crates if any(crate.dependency(name) is not None for name in KERNEL_CRATES)]
+    user = [crate for crate in crates if crate.dependency("aya", "normal") is not None]
+    return len(kernel) == 1 and any(crate not in kernel for crate in user)
 
 
 def _concerns_us(crate: Crate) -> bool:

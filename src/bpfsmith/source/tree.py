@@ -91,9 +91,14 @@ def read_tree(start: str) -> Tree:
         if error is not None:
             tree.broken[folder] = error
     for folder in tree.broken:
-        # Nothing could be saved: that it is a workspace still counts for what lies below.
-        if not tree.datas[folder] and _mentions(os.path.join(folder, "Cargo.toml"), b"[workspace"):
+        # Nothing could be saved: that it is (or may well be) a workspace still counts for what lies below.
+        if not tree.datas[folder] and (
+            folder == tree.root or _mentions(os.path.join(folder, "Cargo.toml"), b"[workspace")
+        ):
             tree.datas[folder] = _CLAIMS_ALL
+        table = tree.datas[folder].get("workspace")
+        if isinstance(table, dict) and "members" not in table:
+            table["members"] = ["**"]  # they may have stood where it is broken
     tree.workspaces = _workspaces(tree)
     for folder, error in tree.broken.items():
         # A broken manifest that no workspace lists and that is not ours (test data) breaks nothing.
