@@ -52,8 +52,13 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
 
-_SMALL = frozenset({f"core::sync::atomic::Atomic{one}" for one in ("Bool", "U8", "U16", "U32", "I8", "I16", "I32")})
-_LONG = frozenset({f"core::sync::atomic::Atomic{one}" for one in ("U64", "I64", "Usize", "Isize", "Ptr")})
+_ROOTS = ("core", "std")  # `std` is wrong too, and says less
+_SMALL = frozenset(
+    f"{root}::sync::atomic::Atomic{one}" for root in _ROOTS for one in ("Bool", "U8", "U16", "U32", "I8", "I16", "I32")
+)
+_LONG = frozenset(
+    f"{root}::sync::atomic::Atomic{one}" for root in _ROOTS for one in ("U64", "I64", "Usize", "Isize", "Ptr")
+)
 _METHODS = (
     *("fetch_add", "fetch_sub", "fetch_and", "fetch_or", "fetch_xor", "fetch_nand", "fetch_max", "fetch_min"),
     *("fetch_update", "swap", "compare_exchange", "compare_exchange_weak", "compare_and_swap"),
