@@ -15,6 +15,8 @@ HEAD = """\
 use aya_ebpf::{bindings::xdp_action, programs::{SkBuffContext, SockAddrContext, SockOpsContext, TcContext, XdpContext}};
 use network_types::{eth::EthHdr, ip::Ipv4Hdr, tcp::TcpHdr, udp::UdpHdr};
 use core::net::Ipv4Addr;
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, maps::HashMap};
+static SEEN: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 const PORT: u16 = 80;
 const WIRE: u16 = 80u16.to_be();
 mod bindings { pub struct udphdr { pub dest: u16 } }
@@ -164,3 +166,23 @@ def test_constants_and_types(tmp_path: Path) -> None:
     assert constant(args[0]) == 192
     assert typed(args[1]) == "network_types::tcp::TcpHdr"
     assert constant(args[2]) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "name"),
+    [
+        ("let v = unsafe { SEEN.get(&n) }?; *v as u64", "map", "SEEN"),
+        (f"{TCP} unsafe {{ (*tcp).dest }}", "packet", "dest"),
+        (f"{TCP} tcp", "packet", "ptr_at"),
+        ("let Ok(udp) = tc.load::<UdpHdr>(34) else { return }; udp", "packet", "load"),
+        ("unsafe { (*addr.sock_addr).user_port }", "context", "user_port"),
+        ("ops.remote_port()", "context", "remote_port"),
+        ("let both = bpf_get_current_pid_tgid(); (both) as u32", "helper", "bpf_get_current_pid_tgid"),
+    ],
+)
+def test_provenance(tmp_path: Path, body: str, kind: str, name: str) -> None:
+    file = project(tmp_path, body)
+    found = values(file.items[-1]).source(last(file))
+    assert found is not None
+    assert (found.kind, found.name) == (kind, name)
+    assert values(file.items[-1]).source(None) is None

@@ -10,6 +10,7 @@ Only what the text proves is answered. All machines that aya builds for by defau
 
 from __future__ import annotations
 
+from bpfsmith.source._origin import Provenance, origin
 from bpfsmith.source._typed import field_types, typed
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Order", "Provenance", "Values", "constant", "values"]
 
 _DEPTH = 24
+_STEPS = tuple(range(_DEPTH))  # `range` is a method here
 _CALLS = 3  # functions followed into functions
 _WIDTHS = {"u8": 8, "i8": 8, "u16": 16, "i16": 16, "u32": 32, "i32": 32, "u64": 64, "i64": 64, "u128": 128, "i128": 128}
 _WIDTHS |= {"usize": 64, "isize": 64}
@@ -70,17 +72,6 @@ class Order:
         if self.bits == 16 and width == 32:
             return self.but(other, 32, high=not self.high)
         return None
-
-
-class Provenance:
-    """Where a value comes from: `kind` is map (a lookup), context (a field), packet or helper; `name` of it."""
-
-    __slots__ = ("expr", "kind", "name")
-
-    def __init__(self, kind: str, name: str, expr: Expr) -> None:
-        self.kind = kind
-        self.name = name
-        self.expr = expr
 
 
 def values(item: Item) -> Values:
@@ -430,6 +421,28 @@ class Values:
             return found.but(high=False) if found.high else found.but("zero")
         if expr.op == "&" and number == 0xFFFF and found.bits == 16:
             return found.but("zero") if found.high else found
+        return None
+
+    def source(self, expr: Expr | None) -> Provenance | None:
+        """Where a value comes from, through locals that are set once, unwrapping, references and casts."""
+        at = expr
+        for _ in _STEPS:
+            if at is None:
+                return None
+            kind = at.kind
+            if kind in ("paren", "try", "ref", "cast", "unary"):
+                at = at.inner
+            elif kind == "block":
+                at = at.tail
+            elif kind == "path" and "::" not in at.path:
+                local = binding(at)
+                let = local.let if local is not None else None
+                at = let.init if let is not None and not let.pattern.startswith("mut ") else None
+            else:
+                found = origin(at)
+                if found is not None or kind not in ("method", "field"):
+                    return found
+                at = at.receiver
         return None
 
     def range(self, expr: Expr | None) -> tuple[int, int] | None:
