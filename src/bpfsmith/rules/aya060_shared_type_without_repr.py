@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Item, SourceFile
 
 _DEPTH = 6
+_PLAIN = frozenset(
+    {"u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "bool", "char", "()"}
+)
 
 
 def _carried(made: AyaModel) -> Iterator[tuple[SourceFile, str, Item | None, int, int]]:
@@ -82,7 +85,7 @@ def _within(file: SourceFile, text: str, item: Item | None, depth: int) -> Itera
     text = text.strip()
     while text.startswith("["):
         text = text[1:].rpartition(";")[0].strip()
-    parsed = split_type(text)
+    parsed = split_type(text) if text not in _PLAIN else None
     if parsed is None or depth > _DEPTH:
         return
     found = item_across(file, resolve_across(file, parsed[0], item))
