@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Attribute, Item, SourceFile, Use
+    from bpfsmith.source.rust import Attribute, Item, Let, SourceFile, Use
 
 __all__ = [
     "EBPF",
@@ -305,12 +305,30 @@ def is_text(expr: Expr | None) -> bool:  # noqa: PLR0911 - one return a kind
         return False
     found = binding(expr) if "::" not in expr.path else None
     if found is not None:
+        if found.kind == "pattern":
+            return found.let is not None and _text_field(expr, found.let)
         if found.type:
             return found.type.replace("'_ ", "") in _TEXT_TYPES
         return found.kind == "let" and found.let is not None and is_text(found.let.init)
     path = resolve(expr.file, expr.path, expr.item)
     item = item_of(expr.file, path) if path is not None else None
     return item is not None and item.kind in ("const", "static") and item.type in _TEXT_TYPES
+
+
+def _text_field(name: Expr, let: Let) -> bool:
+    """Whether `let Struct { name, .. } = ..` gives the name a field that is text."""
+    struct, brace, rest = let.pattern.partition("{")
+    if not brace or not rest.rstrip().endswith("}"):
+        return False
+    path = resolve(name.file, struct.strip(), name.item)
+    item = item_of(name.file, path) if path is not None else None
+    if item is None or item.kind != "struct":
+        return False
+    for part in rest.rstrip()[:-1].split(","):
+        field, _, bound = part.partition(":")
+        if (bound or field).replace("mut ", "").strip() == name.path:
+            return any(one.name == field.replace("mut ", "").strip() and one.type in _TEXT_TYPES for one in item.params)
+    return False
 
 
 def c_string_fix(ctx: CheckContext, expr: Expr) -> Fix:
