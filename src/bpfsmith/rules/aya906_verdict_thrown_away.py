@@ -41,7 +41,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._meaning import VERDICTS, function, leaves, verdict
-from bpfsmith.rules._rust import cited, covered, kernel_files
+from bpfsmith.rules._rust import cited, covered, kernel_files, programs
 from bpfsmith.source.flow import ignored
 
 TYPE_CHECKING = False
@@ -53,6 +53,24 @@ if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item
+
+
+# Programs whose result says what happens.
+_DECIDE = frozenset(
+    {
+        *(
+            "xdp",
+            "classifier",
+            "cgroup_skb",
+            "cgroup_sock",
+            "cgroup_sock_addr",
+            "cgroup_sockopt",
+            "cgroup_sysctl",
+            "lsm",
+        ),
+        *("sk_msg", "sk_lookup", "sock_ops", "socket_filter", "stream_parser", "stream_verdict", "cgroup_device"),
+    }
+)
 
 
 def _gives(item: Item | None) -> set[str]:
@@ -92,11 +110,21 @@ class VerdictThrownAway(SourceRule):
     severity = "error"
     group = "meaning"
     phase = "silent"
-    words = ("xdp_action", "XDP_DROP", "XDP_PASS", "TC_ACT_SHOT", "TC_ACT_OK", "TC_ACT_PIPE", "SK_DROP", "SK_PASS")
+    words = (
+        "xdp_action",
+        "XDP_DROP",
+        "XDP_PASS",
+        "TC_ACT_SHOT",
+        "TC_ACT_OK",
+        "TC_ACT_PIPE",
+        "SK_DROP",
+        "SK_PASS",
+        *_DECIDE,
+    )
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
-            if not file.has(*self.words):
+            if not file.has(*self.words, *_DECIDE):
                 continue
             for expr in file.of_kind("match", "if"):
                 if self._outermost(expr) and ignored(expr) and not file.in_test(expr.item):
@@ -123,10 +151,34 @@ class VerdictThrownAway(SourceRule):
         parent = expr.parent
         return parent is not None and parent.kind == "block"
 
+    @staticmethod
+    def _result(expr: Expr, ends: list[Expr]) -> bool:
+        """`match try_it(ctx) { Ok(ret) => ret, Err(_) => 1 };` in a program itself."""
+        item = expr.item
+        if expr.kind != "match" or item is None or not ends or item.expr is None or expr.parent != item.expr:
+            return False
+        if not any(one.id == item.id and macro in _DECIDE for one, macro, _ in programs(expr.file)):
+            return False
+        called = expr.file.expr(expr.fields[0])
+        if called is None or called.kind != "call":
+            return False
+        bound = {name for _, names, _ in expr.arms for name in names}
+        passed = False
+        for one in ends:
+            at: Expr | None = one
+            while at is not None and at.kind in ("cast", "paren"):
+                at = at.inner
+            if at is None or (at.integer is None and (at.kind != "path" or at.path not in bound)):
+                return False
+            passed = passed or at.kind == "path"
+        return passed
+
     def _branches(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
         ends = leaves(expr)
         found = sorted({one for one in map(verdict, ends) if one is not None})
         # A branch that is a statement has no value: then none of the others has one either.
+        if not found and self._result(expr, ends):
+            found = ["the result of the match"]
         if not found or any(one.kind in ("for", "while", "loop") for one in ends):
             return
         yield self.finding(

@@ -82,6 +82,10 @@ def _bound(call: Expr) -> tuple[str, Expr | Let] | None:
     if parent.kind == "let" and len(parent.fields[2]) == 1 and parent.inner == at:
         pattern = call.file.text[parent.fields[0] : parent.fields[1]]
         return (parent.fields[2][0], parent) if "&" not in pattern else None
+    if parent.kind == "match" and parent.fields[0] == at.id:
+        for pattern, names, _ in parent.arms:
+            if pattern.startswith(("Some(", "Ok(")) and len(names) == 1 and "&" not in pattern:
+                return names[0], parent
     return None
 
 
@@ -119,13 +123,13 @@ class MapValueAfterRemoval(SourceRule):
         name, start = held
         ways = flow(item)
         for change in changes:
-            if not ways.may_follow(start, change):
+            if not ways.may_follow(call, change):
                 continue
             for use in item.expr.within():
                 if use.kind != "path" or use.path != name or not ways.may_follow(change, use):
                     continue
                 # Bound again on every way: another value.
-                if change not in list(ways.between(start, use)) or not self._ours(use, start):
+                if change not in list(ways.between(call, use)) or not self._ours(use, start):
                     continue
                 yield self.finding(
                     ctx,
@@ -147,6 +151,8 @@ class MapValueAfterRemoval(SourceRule):
             return False
         if isinstance(start, Let):
             return found.let is not None and found.let.start == start.start
+        if start.kind == "match":
+            return found.scope is not None and found.scope == start
         outer = start.parent
         while outer is not None and outer.kind not in ("if", "while"):
             outer = outer.parent

@@ -59,7 +59,7 @@ def typed(expr: Expr | None, depth: int = 0) -> str | None:  # noqa: PLR0911, PL
     if kind == "call":
         return _of_call(expr, depth)
     if kind == "method":
-        if expr.name in ("load", "cast") and expr.fields[5] > expr.fields[4]:
+        if expr.name in ("load", "cast", "parse") and expr.fields[5] > expr.fields[4]:
             return named_type(expr.file, generic_argument(expr), expr.item)
         if expr.name in _SAME:
             return typed(expr.receiver, depth + 1)
@@ -107,6 +107,11 @@ def named_type(file: SourceFile, text: str, item: Item | None, depth: int = 0) -
 
 
 def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one return a way
+    if expr.path == "self":
+        owner = expr.item
+        while owner is not None and owner.kind != "impl":
+            owner = owner.parent
+        return named_type(owner.file, owner.type, owner) if owner is not None and not owner.generic else None
     if "::" not in expr.path:
         found = binding(expr)
         if found is not None:
@@ -115,6 +120,8 @@ def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one retur
             let = found.let
             if let is None:
                 return _of_condition(expr, depth)
+            if found.kind == "pattern" and _ipv4(let.pattern, expr.path):
+                return "core::net::Ipv4Addr"
             plain = let.pattern.removeprefix("Some(").removeprefix("Ok(").removeprefix("mut ")
             if found.kind == "pattern" and plain.rstrip(") ") != expr.path:
                 return None
@@ -137,16 +144,25 @@ def _of_condition(expr: Expr, depth: int) -> str | None:
             for one in condition.within() if condition is not None and child != condition else ():
                 if one.kind == "let" and one.fields[2] == [expr.path]:
                     pattern = one.file.text[one.fields[0] : one.fields[1]]
+                    if _ipv4(pattern, expr.path):
+                        return "core::net::Ipv4Addr"
                     wrapped = pattern.removeprefix("Some(").removeprefix("Ok(").removeprefix("mut ").rstrip(") ")
                     return typed(one.inner, depth + 1) if wrapped == expr.path else None
         elif outer.kind == "match":
             for arm in outer.fields[1]:
                 if child.id == arm[4] and arm[2] == [expr.path]:
                     pattern = outer.file.text[arm[0] : arm[1]]
+                    if _ipv4(pattern, expr.path):
+                        return "core::net::Ipv4Addr"
                     wrapped = pattern.removeprefix("Some(").removeprefix("Ok(").removeprefix("mut ").rstrip(") ")
                     return typed(outer.file.expr(outer.fields[0]), depth + 1) if wrapped == expr.path else None
         child = outer
     return None
+
+
+def _ipv4(pattern: str, name: str) -> bool:
+    """`IpAddr::V4(address)`."""
+    return "".join(pattern.split()).endswith(f"IpAddr::V4({name})")
 
 
 def _of_match(expr: Expr, depth: int) -> str | None:
