@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr, Let
+    from bpfsmith.source.rust import Expr, Let, SourceFile
 
 _LIMIT = 512
 _BIG = 64  # smaller ones live in registers or are too many to follow
@@ -88,6 +88,45 @@ def _size(let: Let) -> int:
     return _of_value(let.init) if let.init is not None and not text.startswith(("&", "*")) else 0
 
 
+def _blocks(file: SourceFile) -> list[Expr]:
+    """Blocks with a `let` that may be big: a repeated value, a struct with arrays, zeroed or uninitialised memory."""
+    big = _big_structs(file)
+    places = [*file.of_kind("repeat"), *file.calls("zeroed", "uninit")]
+    if big:
+        places.extend(file.structs(*big))
+    found: dict[int, Expr] = {}
+    for one in places:
+        for at in one.ancestors():
+            if at.kind in ("block", "closure"):
+                if at.kind == "block":
+                    found.setdefault(at.id, at)
+                if at.kind == "closure" or not at.is_unsafe:
+                    break
+    return list(found.values())
+
+
+def _big_structs(file: SourceFile) -> list[str]:
+    """Names of the project's structs that need some stack."""
+    crate = file.crate
+    if crate is None or not crate.files:
+        return []
+    first = crate.files[0].cache
+    if "big structs" not in first:
+        others = crate.project.all_crates if crate.project is not None else [crate]
+        first["big structs"] = [
+            item.name
+            for one in others
+            if one is crate or one.role == "common"
+            for other in one.files
+            for item in other.items_of_kind("struct")
+            if any("[" in field.type or field.type[:1].isupper() for field in item.params)
+            and (known := layout(other, item.name, item)) is not None
+            and known.size >= _BIG
+        ]
+    names: list[str] = first["big structs"]
+    return names
+
+
 class StackValueTooBig(SourceRule):
     severity = "error"
     group = "no-std"
@@ -95,7 +134,7 @@ class StackValueTooBig(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in code_files(project):
-            for block in file.of_kind("block"):
+            for block in _blocks(file):
                 rows = [(let, size) for let in block.lets if (size := _size(let)) >= _BIG]
                 total = sum(size for _, size in rows)
                 if total < _LIMIT or not counts(block):

@@ -40,7 +40,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._bounds import is_constant
-from bpfsmith.rules._kernel_code import bare, code_files, counts, local
+from bpfsmith.rules._kernel_code import code_files, counts, local
 from bpfsmith.rules._rust import cited, place
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import item_of
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.rust import Expr, Let
 
 
 def _choices(expr: Expr | None) -> list[Expr]:
@@ -92,32 +92,39 @@ class IndirectCall(SourceRule):
     phase = "verify"
     words = ("fn", "dyn")
 
-    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:  # noqa: PLR0912 - a branch a form
+    def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in code_files(project):
-            for call in file.of_kind("call"):
-                callee = bare(call.callee) if call.callee is not None else None
-                if callee is None:
+            for index in file.of_kind("index"):
+                child = index
+                call = index.parent
+                while call is not None and call.kind == "paren":
+                    child, call = call, call.parent
+                if call is None or call.kind != "call" or call.callee != child:
                     continue
-                if callee.kind == "index":
-                    index = callee.operands[1]
-                    if index is None or is_constant(index):
-                        continue
-                elif callee.kind == "path" and "::" not in callee.path:
-                    found = local(callee)
-                    if found is None or found.let is None or found.kind != "let" or not _functions(found.let.init):
-                        continue
-                else:
+                at = index.operands[1]
+                if at is not None and not is_constant(at) and counts(call):
+                    yield self._found(ctx, call, f"{cited(index.text)} is a function that only the run decides on")
+            for choice in file.of_kind("if", "match"):
+                block = choice.parent
+                if block is None or block.kind != "block" or len(_choices(choice)) < 2:
                     continue
-                if counts(call):
-                    yield self._found(ctx, call, f"{cited(callee.text)} is a function that only the run decides on")
-            if not file.has("dyn"):
-                continue
-            for block in file.of_kind("block"):
-                for let in block.lets:
-                    if "dyn " not in let.type or let.name is None or let.init is None:
-                        continue
-                    if len({one.text for one in _choices(let.init)}) > 1 and counts(let.init):
-                        yield self._found(ctx, let.init, f"`{let.name}` is one type or another, and its methods")
+                let = next((one for one in block.lets if one.init == choice), None)
+                if let is not None and let.name is not None and counts(choice):
+                    yield from self._chosen(ctx, choice, let)
+
+    def _chosen(self, ctx: CheckContext, choice: Expr, let: Let) -> Iterator[Finding]:
+        """What a `let` with a choice between functions or types leads to."""
+        if "dyn " in let.type:
+            if len({one.text for one in _choices(choice)}) > 1:
+                yield self._found(ctx, choice, f"`{let.name}` is one type or another, and its methods")
+            return
+        if let.name is None or not _functions(choice):
+            return
+        for call in choice.file.calls(let.name):
+            held = local(call.callee) if call.callee is not None else None
+            if held is not None and held.let is not None and held.let.start == let.start:
+                yield self._found(ctx, call, f"`{let.name}` is a function that only the run decides on")
+                return
 
     def _found(self, ctx: CheckContext, expr: Expr, what: str) -> Finding:
         if what.endswith("methods"):

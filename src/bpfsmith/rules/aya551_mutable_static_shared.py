@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._kernel_code import code_files, counts, local
+from bpfsmith.rules._kernel_code import counts, local
 from bpfsmith.rules._rust import covered, place
 from bpfsmith.source.calls import graph
 from bpfsmith.source.names import resolve
@@ -80,8 +80,8 @@ class MutableStaticShared(SourceRule):
             if not statics:
                 continue
             done: set[tuple[str, int]] = set()
-            for file in code_files(project):
-                if file.crate is not crate:
+            for file in crate.files:
+                if not file.has(*statics):
                     continue
                 for change, target in _changes(file, statics):
                     item = self._static(target)

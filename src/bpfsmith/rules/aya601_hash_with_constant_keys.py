@@ -70,10 +70,9 @@ class HashWithConstantKeys(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for crate in project.of_role("kernel"):
-            statics = [(file, item) for file in crate.files for item, _ in maps(file)]
-            rows = [(file, item) for file, item in statics if any(kind in item.type for kind in _KINDS)]
-            for _, item in rows:
-                calls = self._calls(item)
+            rows = [item for file in crate.files if file.has(*_KINDS) for item, _ in maps(file)]
+            for item in rows:
+                calls = self._calls(item) if any(kind in item.type for kind in _KINDS) else []
                 if (
                     not calls
                     or calls[0].kind not in _KINDS

@@ -159,8 +159,8 @@ def _functions(files: list[SourceFile]) -> dict[str, list[Item]]:
     """The functions by absolute path: `crate::net::parse`, `crate::net::Packet::parse` for those of an `impl`."""
     out: dict[str, list[Item]] = {}
     for file in files:
-        for item in file.items:
-            if item.kind != "fn" or item.expr is None or file.in_test(item):
+        for item in file.items_of_kind("fn"):
+            if item.expr is None or file.in_test(item):
                 continue
             parent = item.parent
             if parent is not None and parent.kind == "impl":
@@ -207,7 +207,8 @@ def _calls(
         owner = _receiver(expr)
         if owner is not None:
             yield from _found(expr, f"{owner}::{expr.name}", functions)
-    for expr in [*file.methods(*_ADAPTORS), *file.calls(*_HELPERS)]:
+    given_to = [*file.methods(*_ADAPTORS), *file.calls(*_HELPERS)] if file.has(*_ADAPTORS, *_HELPERS) else []
+    for expr in given_to:
         for argument in expr.args:
             given = argument
             while given.kind in ("cast", "paren", "ref") and given.inner is not None:
