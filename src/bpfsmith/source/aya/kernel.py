@@ -20,7 +20,8 @@ _MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_
 _MAP_MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
 _DEPTH = 8
 _HINTS = ("function", "name", "hook", "tracepoint")  # arguments that say where a program belongs
-_READ = frozenset({"event", "flags", "key", "kind", "max_entries", "pinned", "value"})
+_READ = frozenset({"_numbers", "event", "key", "kind", "pinned", "value"})
+_SIZES = frozenset({"flags", "max_entries"})
 # Attributes that make nothing new of an item.
 _PLAIN = frozenset(
     {
@@ -79,8 +80,8 @@ class KernelMap:
     """A map static. `name` is what the loader calls it; `key` and `value` are the types' texts, empty for none."""
 
     __slots__ = (
-        "attr", "btf", "crate", "event", "file", "flags", "item", "kernel", "key", "kind", "max_entries", "name",
-        "pinned", "value",
+        "_numbers", "attr", "btf", "crate", "event", "file", "flags", "item", "kernel", "key", "kind", "max_entries",
+        "name", "pinned", "value",
     )  # fmt: skip
     event: str  # what a buffer carries, where its type says so
     flags: int | None
@@ -104,9 +105,12 @@ class KernelMap:
 
         def __getattr__(self, name: str) -> object:
             """The type and its arguments are read when one of them is asked for."""
-            if name not in _READ:
+            if name in _SIZES:
+                self._read_sizes()
+            elif name in _READ:
+                self._read()
+            else:
                 raise AttributeError(name)
-            self._read()
             return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
@@ -119,7 +123,7 @@ class KernelMap:
     def _read(self) -> None:
         self.pinned = "pin_by_name" in self.attr.args
         self.kind = self.key = self.value = self.event = ""
-        self.max_entries = self.flags = None
+        self._numbers: tuple[SourceFile, list[str], Item | None] | None = None
         found = _map_type(self.file, self.item.type, self.item)
         if found is None:
             return
@@ -133,19 +137,27 @@ class KernelMap:
             if self.kind == "PerfEventArray":
                 self.event = ""  # its generic arguments are numbers
                 letters = ""
-            numbers = args[len(letters) :]
-            self.max_entries = constant(file, numbers[0], item) if numbers else None
-            self.flags = constant(file, numbers[1], item) if len(numbers) > 1 else 0
+            self._numbers = (file, args[len(letters) :], item)
             return
         made = self.item.expr
-        if made is None or made.kind != "call" or made.callee is None:
+        if made is not None and made.kind == "call" and made.callee is not None:
+            self.pinned = self.pinned or made.callee.path.rpartition("::")[2] == "pinned"
+
+    def _read_sizes(self) -> None:
+        self.max_entries = self.flags = None
+        if not self.kind:
             return
-        maker = made.callee.path.rpartition("::")[2]
-        values = [constant(self.file, one.text, self.item) for one in made.args]
-        if maker == "pinned":
-            self.pinned = True
-        if len(values) == 2 and maker in ("with_max_entries", "pinned", "with_byte_size"):
-            self.max_entries, self.flags = values
+        if self.btf:
+            if self._numbers is not None:
+                file, numbers, item = self._numbers
+                self.max_entries = constant(file, numbers[0], item) if numbers else None
+                self.flags = constant(file, numbers[1], item) if len(numbers) > 1 else 0
+            return
+        made = self.item.expr
+        if made is None or made.kind != "call" or made.callee is None or len(made.args) != 2:
+            return
+        if made.callee.path.rpartition("::")[2] in ("with_max_entries", "pinned", "with_byte_size"):
+            self.max_entries, self.flags = (constant(self.file, one.text, self.item) for one in made.args)
 
     @property
     def bpf_type(self) -> int | None:
