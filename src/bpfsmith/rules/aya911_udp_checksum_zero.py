@@ -74,6 +74,8 @@ class UdpChecksumZero(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in kernel_files(project):
+            if not file.has("UdpHdr", "udphdr", "IPPROTO_UDP", "Udp"):
+                continue
             for one in replacements(file):
                 if one.layer != 4 or one.flags is None or one.flags & 0x20 or not _udp(one.offset):
                     continue

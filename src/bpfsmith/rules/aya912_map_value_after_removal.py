@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._meaning import HASHES, kernel_map, same_key
+from bpfsmith.rules._meaning import kernel_map, same_key
 from bpfsmith.rules._rust import covered, kernel_files
 from bpfsmith.source.flow import flow
 
@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item, Let
 
+# An LPM trie frees its nodes after all programs that may see them; per-CPU values are overwritten in place.
+_REUSED = {
+    "remove": frozenset({"HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap"}),
+    "insert": frozenset({"HashMap", "LruHashMap"}),
+}
 _UNWRAPS = frozenset({"ok_or", "ok_or_else", "unwrap", "expect", "unwrap_unchecked", "map_err", "ok"})
 
 
@@ -103,7 +108,7 @@ class MapValueAfterRemoval(SourceRule):
             for call in file.methods("remove", "insert"):
                 found = kernel_map(call)
                 item = call.item
-                if found is not None and found[1] in HASHES and item is not None and call.args:
+                if found is not None and found[1] in _REUSED[call.name] and item is not None and call.args:
                     changes.setdefault((item.id, found[0]), []).append(call)
             if not changes:
                 continue
