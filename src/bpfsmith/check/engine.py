@@ -443,9 +443,12 @@ class _Pass:
             if isinstance(rule, SourceRule):
                 yield from self._guarded(rule, rule.check, project, self.input.path)
         codes = {entry.code for entry in entries}
-        for path in source_paths(project):
+        for path, silent in source_paths(project):
             state.files.add(state.real(path))
-            state.ran.setdefault(state.sources.shown(path), set()).update(codes)
+            shown = state.sources.shown(path)
+            state.ran.setdefault(shown, set()).update(codes)
+            if silent:
+                state.sources.silent.add(shown)
         for crate in project.crates:
             state.ran.setdefault(state.sources.shown(crate.manifest), set()).update(codes)
 

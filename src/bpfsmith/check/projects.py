@@ -24,9 +24,9 @@ def open_project(folder: str) -> Project | None:
     return find_project(folder)
 
 
-def source_paths(project: Project) -> list[str]:
-    """The Rust files the project's chosen crates consist of."""
-    return [file.path for file in project.files()]
+def source_paths(project: Project) -> list[tuple[str, bool]]:
+    """The Rust files the project's chosen crates consist of; whether one has no word for bpfsmith in it."""
+    return [(file.path, "bpfsmith:" not in file.text) for file in project.files()]
 
 
 def words_in(project: Project, words: set[str]) -> set[str]:

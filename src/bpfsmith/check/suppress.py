@@ -64,6 +64,8 @@ def _patterns(toml: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 def expectations(path: str, sources: Sources) -> list[Expectation]:
     """The suppression comments of a file, in order."""
+    if path in sources.silent:
+        return []
     lines = sources.lines(path)
     if lines is None or not any(_MARK in line for line in lines):
         return []

@@ -43,7 +43,7 @@ _MAX_SOURCE = 16 << 20  # bytes; a bigger file is not something a person edits
 class Sources:
     """Finds and reads source files. `roots` are folders tried for relative paths, after the current folder."""
 
-    __slots__ = ("_cwd", "_found", "_texts", "roots")
+    __slots__ = ("_cwd", "_found", "_texts", "roots", "silent")
 
     def __init__(self, roots: Iterable[str] = ()) -> None:
         try:
@@ -53,6 +53,7 @@ class Sources:
         self.roots = tuple(os.path.abspath(root) for root in roots)
         self._texts: dict[str, tuple[str, ...] | None] = {}
         self._found: dict[tuple[str, str | None], str | None] = {}
+        self.silent: set[str] = set()  # files read already that do not speak of bpfsmith
 
     def add_root(self, root: str) -> None:
         """Relative paths are also tried from here."""
