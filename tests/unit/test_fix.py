@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bpfsmith
 from bpfsmith.check import fix as fixing
@@ -106,6 +108,28 @@ def test_a_diff_is_what_patch_reads() -> None:
     assert text.startswith("--- a/src/a.rs\n+++ b/src/a.rs\n@@")
     assert text.count("\\ No newline at end of file\n") == 2
     assert "\n one\r\n-two" in text
+
+
+_PIECES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6), st.text("ab\n", max_size=3)), max_size=8)
+
+
+@given(text=st.text("xyzü\n", max_size=30), pieces=_PIECES)
+def test_what_is_chosen_can_be_applied_in_any_order(text: str, pieces: list[tuple[int, int, str]]) -> None:
+    def place(offset: int) -> tuple[int, int]:
+        before = text[:offset]
+        return before.count("\n") + 1, offset - before.rfind("\n")
+
+    chosen, taken = Chosen(), []
+    for start, length, new in pieces:
+        first, last = min(start, len(text)), min(start + length, len(text))
+        if first == last and not new:
+            continue
+        if chosen.add(Fix("safe", "x", [edit(*place(first), *place(last), new)])) and (first, last, new) not in taken:
+            taken.append((first, last, new))
+    wanted = text
+    for first, last, new in sorted(taken, reverse=True):
+        wanted = wanted[:first] + new + wanted[last:]
+    assert apply(text, chosen.edits.get("a.rs", [])) == wanted
 
 
 # ---------------------------------------------------------------- files
