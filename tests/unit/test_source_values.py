@@ -21,6 +21,12 @@ const PORT: u16 = 80;
 const WIRE: u16 = 80u16.to_be();
 mod bindings { pub struct udphdr { pub dest: u16 } }
 use bindings::udphdr;
+#[repr(C)]
+struct UdpHeader { src_port: u16, dst_port: u16, length: u16, sum: u16 }
+#[repr(C)]
+struct TcpHeader { src_port: u16, dst_port: u16 }
+#[repr(C, packed)]
+struct IpHdr { vihl: u8, tos: u8, len: u16, id: u16, frag: u16, ttl: u8, proto: u8, sum: u16, from: u32, to: u32 }
 struct Seen { port: u16, addr: __be32 }
 fn ptr_at<T>(ctx: &XdpContext, offset: usize) -> Result<*const T, ()> { Err(()) }
 fn ipv4(ctx: &XdpContext) -> Result<*const Ipv4Hdr, ()> { ptr_at(ctx, EthHdr::LEN) }
@@ -102,6 +108,11 @@ TCP = "let tcp = ptr_at::<TcpHdr>(&ctx, 34)?;"
         ("u32::from_ne_bytes(ip4.octets())", "big"),
         ("u32::from_be_bytes([10, 0, 0, 1])", "host"),
         ("unsafe { (*seen).addr }", "big"),
+        ("let udp: *const UdpHeader = ptr_at(&ctx, 34)?; unsafe { (*udp).dst_port }", "big"),
+        ("let tcp: *const TcpHeader = ptr_at(&ctx, 34)?; unsafe { (*tcp).dst_port }", None),
+        ("let ip: IpHdr = tc.load(14)?; ip.from", "big"),
+        ("let ip: IpHdr = tc.load(14)?; ip.id", None),
+        ("let own = UdpHeader { src_port: 1, dst_port: 2, length: 3, sum: 4 }; own.dst_port", None),
         ("unsafe { *ptr_at(&ctx, EthHdr::LEN + offset_of!(tcphdr, dest))? }", "big"),
         ("u16::from_be(unsafe { *ptr_at(&ctx, 34 + offset_of!(bindings::tcphdr, dest))? })", "host"),
         ("tc.load::<u32>(14 + offset_of!(Ipv4Hdr, src_addr))?", "big"),

@@ -87,14 +87,13 @@ def holders(crate: Crate) -> dict[SourceFile, list[Item]]:
 
 
 def _declared(file: SourceFile) -> list[str]:
-    """Fields declared as `__be16` or `__be32`."""
-    if not file.has("__be16", "__be32"):
-        return []
+    """Fields of own headers, and those declared as `__be16` or `__be32`."""
     return [
         field.name
         for item in file.items_of_kind("struct")
         for field in item.params
         if field.type.endswith(("__be16", "__be32"))
+        or (field.type in ("u16", "u32") and item.name.lower().endswith(("hdr", "header")))
     ]
 
 

@@ -11,6 +11,7 @@ Only what the text proves is answered. All machines that aya builds for by defau
 from __future__ import annotations
 
 from bpfsmith.source._origin import Provenance, origin
+from bpfsmith.source._own_headers import own_header_field
 from bpfsmith.source._typed import field_types, typed
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
@@ -298,8 +299,14 @@ class Values:
                 types = field_types(expr.file, owner)
                 wire = _declared(types.get(expr.name, ""))
                 if wire is None and not types.get(expr.name, "").startswith("["):
-                    wire = kernel_header_field(structure, expr.name)
+                    wire = kernel_header_field(structure, expr.name) or self._own_header(expr, owner)
         return _as_order(wire, expr) if wire is not None else None
+
+    def _own_header(self, expr: Expr, owner: str) -> Wire | None:
+        """A field of an own header, where it is read from the packet; a struct that was filled in may hold anything."""
+        wire = own_header_field(expr.file, owner, expr.name)
+        found = self.source(expr.receiver) if wire is not None else None
+        return wire if found is not None and found.kind == "packet" else None
 
     def _of_method(self, expr: Expr) -> Order | None:  # noqa: PLR0911 - one return a method
         name = expr.name
