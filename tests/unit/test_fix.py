@@ -310,3 +310,12 @@ def test_a_new_name_is_not_imported_twice(project: Path, before: str, after: str
     file.write_text(before + "pub fn f(_: &Bpf) {}\nfn main() {}\n")
     bpfsmith.check(".", fix=True, select="AYA001")
     assert file.read_text() == after + "pub fn f(_: &Ebpf) {}\nfn main() {}\n"
+
+
+def test_a_new_name_that_is_taken_is_left_to_a_person(project: Path) -> None:
+    file = project / "src/main.rs"
+    text = "use aya::Bpf;\npub struct Ebpf;\npub fn f(_: &Bpf) {}\nfn main() {}\n"
+    file.write_text(text)
+    report = bpfsmith.check(".", fix=True, select="AYA001", unsafe_fixes=True)
+    assert file.read_text() == text or "as " in file.read_text()
+    assert not report.errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.model.finding import Edit, Fix, Span
-from bpfsmith.source.names import resolve, resolve_attr
+from bpfsmith.source.names import canonical, resolve, resolve_attr
 from bpfsmith.source.rust import Expr
 from bpfsmith.source.types import binding, item_of, type_of
 
@@ -34,6 +34,7 @@ __all__ = [
     "manifest_span",
     "maps",
     "mentions",
+    "name_taken",
     "place",
     "programs",
     "rename_fix",
@@ -187,6 +188,8 @@ def rename_fix(ctx: CheckContext, file: SourceFile, places: list[Mention], new: 
         item.kind == "macro_rules" and old in item.extra for item in file.items
     )
     public = any(use.public and use.name == old for use in file.uses)
+    if name_taken(file, places, new):
+        return Fix("display", f"{message}; something else is called `{new}` here")
     # What is imported under the new name already must not be imported twice.
     twice = {(use.owner, use.name) for use in file.uses if use.name == new and not use.renamed}
     edits = []
@@ -202,6 +205,21 @@ def rename_fix(ctx: CheckContext, file: SourceFile, places: list[Mention], new: 
         else:
             edits.append(replace(ctx, file, one.start, one.end, new))
     return Fix("unsafe" if hidden or public else "safe", message, edits)
+
+
+def name_taken(file: SourceFile, places: list[Mention], new: str) -> bool:
+    """Whether an import of the old name cannot become one of the new: the file has another thing called so."""
+    imports = [one for one in places if one.use]
+    if not imports:
+        return False
+    if any(item.name == new and item.kind in _NAMED_KINDS for item in file.items):
+        return True
+    wanted = {canonical(f"{one.path.rpartition('::')[0]}::{new}") for one in imports}
+    others = [use for use in file.uses if use.name == new]
+    return any(resolve(file, use.path, file.item_at(use.owner)) not in wanted for use in others)
+
+
+_NAMED_KINDS = frozenset({"struct", "enum", "union", "trait", "type", "mod", "fn", "const", "static"})
 
 
 def _without_leaf(ctx: CheckContext, file: SourceFile, leaf: Use) -> Edit:
