@@ -7,6 +7,7 @@
     ./dev docs [--check]             writes what is generated from code (or compares)
     ./dev facts [--kernels NAME..]   asks real kernels for every row of the facts, in guests, and keeps what they answer
     ./dev bench [NAME..]             measurements, side by side with peers
+    ./dev precision FOLDER [--write] checks the public projects below FOLDER; are the findings true?
     ./dev wheel                      the wheel to publish, proved on a Python without compilers
 
 Installs what it needs as root on Debian 12 and later; elsewhere it says what is missing and which command gets it.
@@ -79,6 +80,14 @@ def bench(words: Sequence[str]) -> None:
     suite.bench(words)
 
 
+def precision(words: Sequence[str]) -> None:
+    import suite
+
+    if not words or words[0].startswith("-"):
+        raise Usage("of which folder of projects?")
+    suite.precision(words)
+
+
 def wheel(words: Sequence[str]) -> None:
     from release import build_and_prove
 
@@ -94,6 +103,7 @@ COMMANDS = {
     "docs": docs,
     "facts": facts,
     "bench": bench,
+    "precision": precision,
     "wheel": wheel,
 }
 

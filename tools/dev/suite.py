@@ -64,7 +64,7 @@ def python_lint() -> None:
     run([BIN / "ruff", "check", "--quiet", *folders])
     run([BIN / "ruff", "format", "--check", "--quiet", *folders])
     run([BIN / "mypy"])
-    for program in ("tools/dev/main.py", "tests/corpus/build_corpus.py"):
+    for program in ("tools/dev/main.py", "tools/dev/precision.py", "tests/corpus/build_corpus.py"):
         folder = str((ROOT / program).parent)
         run([BIN / "mypy", program], env={"MYPYPATH": folder})
 
@@ -208,6 +208,12 @@ def bench(words: Sequence[str]) -> None:
         say("no measurement" + (f" matches {' '.join(words)}" if words else "s in `bench/` yet"))
     for program in wanted:
         run([BIN / "python", program, *options])
+
+
+def precision(words: Sequence[str]) -> None:
+    """The rules on a folder of public projects, against what people judged of their findings."""
+    installed.install()
+    run([BIN / "python", ROOT / "tools/dev/precision.py", *words])
 
 
 def versions() -> str:

@@ -46,6 +46,8 @@ def rule_page(entry: Entry) -> Page:
     shown = f"severity: {rule.severity} · group: {rule.group} · shows in: {rule.phase}"
     facts_line = f"{shown} · since bpfsmith {rule.since_version}"
     rest = body[1].strip() if len(body) > 1 else ""
+    if entry.kind == "source":
+        rest = f"{rest}\n\n{_on_public_code(entry.code)}".lstrip()
     suppress = f'Suppress one: `// bpfsmith: expect({entry.code}, reason = "...")` on the line above.'
     if rule.group == "engine":
         suppress = f"Switch it off: `--ignore {entry.code}`."
@@ -53,6 +55,20 @@ def rule_page(entry: Entry) -> Page:
         "rule",
         entry.code,
         f"# {entry.code} {entry.name}\n\n{docs.summary}\n\n{facts_line}\n\n{rest}\n\n{suppress}\n",
+    )
+
+
+def _on_public_code(code: str) -> str:
+    """What the rule said about the projects that `docs/rules/precision.md` names."""
+    from bpfsmith.rules._precision import PROJECTS, SEEN
+
+    found, where, arguable, wrong = SEEN.get(code, (0, 0, 0, 0))
+    if not found:
+        return f"On {PROJECTS} public projects: no finding."
+    findings = "one finding" if found == 1 else f"{found} findings"
+    doubt = f", {arguable} arguable" if arguable else ""
+    return (
+        f"On {PROJECTS} public projects: {findings} in {where}, {wrong or 'no'} false alarm{'s' * (wrong > 1)}{doubt}."
     )
 
 
