@@ -16,6 +16,7 @@ from harness import KINDS, Case, cases, problems  # noqa: E402
 
 import bpfsmith  # noqa: E402
 from bpfsmith import rules  # noqa: E402
+from bpfsmith.rules import _kernel_types  # noqa: E402
 
 FILES = sorted(path for path in HERE.rglob("*.md") if path.name != "README.md")
 CASES = [case for file in FILES for case in cases(file)]
@@ -29,7 +30,7 @@ def _check(case: Case, path: str, folder: Path) -> None:
         path,
         kernels=case.options.get("kernels"),
         loaders=case.options["loaders"].split(",") if "loaders" in case.options else None,
-        btf=[_btf(case.options["btf"])] if "btf" in case.options else None,
+        btf=[_btf(one, folder) for one in case.options["btf"].split(",")] if "btf" in case.options else None,
         config=_empty_config(folder),
     )
     assert not report.errors, [str(error) for error in report.errors]
@@ -43,14 +44,31 @@ def _empty_config(folder: Path) -> str:
     return str(path)
 
 
-def _btf(series: str) -> str:
+def _btf(series: str, folder: Path) -> str:
+    """The types of a kernel: those of the corpus, else of a kernel of the lab."""
     import os
 
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     found = sorted((Path(home) / "bpfsmith" / "corpus").glob(f"*/btf/{series}.btf"))
-    if not found:
-        pytest.skip(f"the corpus has no BTF of {series}: run `./dev setup`")
-    return str(found[-1])
+    if found:
+        return str(found[-1])
+    from bpfsmith.lab import store
+
+    prepared = [one for one in store.all() if one.series == series and one.arch == "x86_64" and one.has_btf]
+    if not prepared:
+        if os.environ.get("BPFSMITH_MD_BTF") == "required":
+            pytest.fail(f"there are no types of {series}, which are required here")
+        pytest.skip(f"no types of {series}: run `./dev setup`, or `bpfsmith lab get {series}`")
+    path = folder / f"{series}.btf"
+    path.write_bytes(prepared[-1].btf_bytes())
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _own_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the kernels that a block names count, not those of this machine."""
+    monkeypatch.setattr(_kernel_types, "RUNNING", "/nonexistent")
+    monkeypatch.setattr(_kernel_types, "_of_lab", lambda _series: [])
 
 
 @pytest.mark.toolchain

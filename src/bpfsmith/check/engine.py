@@ -289,6 +289,7 @@ class _Pass:
             tuple(state.kernels()),
             one.project,
             state.sources,
+            state.notes,
         )
 
     def run(self) -> None:

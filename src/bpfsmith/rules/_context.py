@@ -19,7 +19,7 @@ __all__ = ["CheckContext"]
 class CheckContext:
     """One per checked input. `loaders` are those the user loads with (`aya` unless configured otherwise)."""
 
-    __slots__ = ("_places", "btf", "config", "kernels", "loaders", "project", "sources")
+    __slots__ = ("_places", "btf", "config", "kernels", "loaders", "notes", "project", "sources", "types")
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class CheckContext:
         btf: tuple[Any, ...] = (),
         project: Any = None,
         sources: Sources | None = None,
+        notes: list[str] | None = None,
     ) -> None:
         self.kernels = kernels
         self.config = config
@@ -36,6 +37,8 @@ class CheckContext:
         self.btf = btf
         self.project = project
         self.sources = sources or Sources()
+        self.notes = notes if notes is not None else []  # what the report says beside its findings
+        self.types: Any = None  # of `_kernel_types.asked`
         # Keyed by identity: programs are alive as long as the check runs on their object.
         self._places: dict[int, _Places] = {}
 
