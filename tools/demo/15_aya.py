@@ -1,0 +1,12 @@
+"""Two crates pasted together, nothing built: what would fail late, or silently"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+words = ["bpfsmith", "check", "examples/pasted", "--select", "cross,meaning,attach", "--format", "concise"]
+done = subprocess.run(words, capture_output=True, text=True, check=False)
+print(f"$ {' '.join(words)}")
+print(done.stdout, done.stderr, sep="", end="")
+sys.exit(0 if done.returncode == 1 else 1)
