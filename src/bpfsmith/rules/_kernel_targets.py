@@ -46,7 +46,9 @@ _CONTEXTS = {
     "TracePointContext": ("tracepoint",),
 }
 _OPTIONS = ("Option", "Result")
-_KEEPS = frozenset({"unwrap", "expect", "ok_or", "ok_or_else", "ok", "map_err", "unwrap_unchecked"})
+_KEEPS = frozenset(
+    {"unwrap", "expect", "ok_or", "ok_or_else", "ok", "map_err", "unwrap_unchecked", "unwrap_or", "unwrap_or_default"}
+)
 
 
 class Aim:

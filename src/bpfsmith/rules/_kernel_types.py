@@ -188,9 +188,13 @@ class Types:
             else:
                 yield one["name"], offset, self.btf.size_of(one["type"]) or 0, one["type"]
 
-    def has_member(self, at: int, name: str) -> bool:
-        """Whether a struct has the member, also within an anonymous one."""
-        return self.offset(at, name) is not None
+    def element_size(self, at: int) -> int:
+        """The size of one element of an array; of what is none, its own."""
+        real = self.btf.resolve(at)
+        told: Any = self.btf.type(real) if real else {"kind": ""}
+        if told["kind"] != "ARRAY":
+            return self.btf.size_of(at) or 0
+        return self.btf.size_of(told.get("type", told.get("type_id", 0))) or 0
 
     def offset(self, at: int, path: str) -> tuple[int, int, int] | None:
         """(bit offset, bit size, type) of `a.b`; None where there is no such member."""
