@@ -110,7 +110,7 @@ class MapNeverCleaned(SourceRule):
                     continue
                 inserts = [call for call in calls if call.name == "insert" and len(call.args) == 3]
                 grown = [call for call in inserts if constant(call.args[0]) is None and _grows(call.args[0])]
-                if not grown:
+                if not grown or one.max_entries == 0:
                     continue
                 size = f"{one.max_entries} keys" if one.max_entries is not None else "all keys it has room for"
                 yield self.finding(

@@ -47,12 +47,13 @@ _HARMLESS = frozenset(
 
 
 class KernelProgram:
-    """A function with a program macro. `kind` are the types of `aya::programs` that accept it."""
+    """A function with a program macro. `kind` are the types of `aya::programs` that accept it; `old` are programs of
+    aya-bpf: there `name = ".."` without a category is the program's own name, and one without may be called as its
+    section is."""
 
-    __slots__ = ("attach_hint", "attr", "attrs", "crate", "file", "item", "kinds", "macro", "name")
+    __slots__ = ("attach_hint", "attr", "attrs", "crate", "file", "item", "kinds", "macro", "name", "old")
 
-    def __init__(self, item: Item, macro: str, attr: Attribute, crate: Crate) -> None:
-        self.name: str = item.name
+    def __init__(self, item: Item, macro: str, attr: Attribute, crate: Crate, old: bool = False) -> None:
         self.macro = macro
         self.item = item
         self.attr = attr
@@ -60,7 +61,11 @@ class KernelProgram:
         self.crate = crate
         self.kinds = LOADED_AS.get(macro, ())
         self.attrs = _arguments(attr)
-        self.attach_hint = next((self.attrs[one] for one in _HINTS if self.attrs.get(one)), "")
+        self.old = old
+        own = self.attrs.get("name") if old and not self.attrs.get("category") else None
+        self.name: str = own or item.name
+        hints = (one for one in _HINTS if self.attrs.get(one) and not (own and one == "name"))
+        self.attach_hint = next((self.attrs[one] for one in hints), "")
 
     def __repr__(self) -> str:
         return f"KernelProgram({self.macro} {self.name})"
@@ -302,7 +307,7 @@ def _read_item(kernel: Kernel, item: Item, crate: Crate) -> None:
             continue
         path = resolve_attr(item.file, attr.path, item)
         if path is not None and path.startswith(_MACROS):
-            _add(kernel, item, path.rpartition("::")[2], attr, crate)
+            _add(kernel, item, path, attr, crate)
             return
         if path is None or not path.startswith(("core::", "std::")):
             kernel.unsure(f"`#[{attr.path}]` is not known")
@@ -319,12 +324,13 @@ def _read_item(kernel: Kernel, item: Item, crate: Crate) -> None:
         _add_global(kernel, item, crate)
 
 
-def _add(kernel: Kernel, item: Item, macro: str, attr: Attribute, crate: Crate) -> None:
+def _add(kernel: Kernel, item: Item, path: str, attr: Attribute, crate: Crate) -> None:
+    macro = path.rpartition("::")[2]
     if macro in ("map", "btf_map"):
         if item.kind == "static":
             kernel.maps.append(KernelMap(item, attr, kernel, macro == "btf_map"))
     elif item.kind == "fn":
-        kernel.programs.append(KernelProgram(item, macro, attr, crate))
+        kernel.programs.append(KernelProgram(item, macro, attr, crate, path.startswith("aya_bpf")))
 
 
 def _add_global(kernel: Kernel, item: Item, crate: Crate) -> None:
