@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from bpfsmith.source.calls import graph
+from bpfsmith.source.rust import Expr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.calls import Program
-    from bpfsmith.source.rust import Expr, Item
+    from bpfsmith.source.rust import Item
 
 __all__ = ["PACKET", "Hot", "always", "hot", "main_path"]
 
@@ -81,10 +82,34 @@ def main_path(expr: Expr) -> bool:
     return True
 
 
+# Conditions that most packets pass: long enough, IPv4, TCP, and what was asked for is there.
+_USUAL = re.compile(r"\b(?:data_)?end\b|_end\b|\blen|eth|ETH_|(?i:tcp)|is_null|is_none|is_err")
+
+
+def _filtered(expr: Expr) -> bool:
+    """Whether an earlier statement of the function lets packets go: `if port != 53 { return .. }`."""
+    for above in expr.ancestors():
+        if above.kind != "block":
+            continue
+        for before in above.statements:
+            if before.start >= expr.start:
+                break
+            if isinstance(before, Expr) and before.kind == "if" and _lets_go(before):
+                return True
+    return False
+
+
+def _lets_go(expr: Expr) -> bool:
+    condition = expr.file.expr(expr.fields[0])
+    if condition is None or _USUAL.search(condition.text):
+        return False
+    return any(one.kind == "return" for one in expr.within())
+
+
 def always(expr: Expr) -> Hot | None:
     """As `hot`, when the program gets to the expression on its main path, through calls that are on theirs."""
     item = expr.item
-    if item is None or item.kind != "fn" or item.file.crate is None or not main_path(expr):
+    if item is None or item.kind != "fn" or item.file.crate is None or not main_path(expr) or _filtered(expr):
         return None
     calls = graph(item.file.crate, item.file)
     seen = set()
@@ -98,5 +123,5 @@ def always(expr: Expr) -> Hot | None:
         for program in calls.programs:
             if program.item is at or (program.item.id == at.id and program.item.file is at.file):
                 return hot(at)
-        todo.extend(call.caller for call in calls.calls_to(at) if main_path(call.expr))
+        todo.extend(call.caller for call in calls.calls_to(at) if main_path(call.expr) and not _filtered(call.expr))
     return None
