@@ -72,13 +72,20 @@ class MessagesBelowDefaultLevel(SourceRule):
         written: list[Expr] = [one for crate in project.all_crates if crate.role == "kernel" for one in logs(crate)]
         if not written or any(one.path.rpartition("::")[2] not in _QUIET for one in written):
             return
+        said = {one.path.rpartition("::")[2] for one in written}
+        level = next(one for one in ("info", "debug", "trace") if one in said)
         for call in starts:
             yield self.finding(
                 ctx,
                 "env_logger prints errors only unless `RUST_LOG` is set: nothing of the kernel side is shown",
                 span=covered(ctx, call),
                 labels=[Label(covered(ctx, written[0]), "written here")],
-                fixes=[Fix("display", 'use `Env::default().default_filter_or("info")`, or run with `RUST_LOG=info`')],
+                fixes=[
+                    Fix(
+                        "display",
+                        f'use `Env::default().default_filter_or("{level}")`, or run with `RUST_LOG={level}`',
+                    )
+                ],
             )
 
     def _known(self, project: Project) -> bool:
