@@ -68,6 +68,8 @@ class EbpfBorrowedTwice(SourceRule):
                 owner = lent.receiver
                 if owner is None or owner.kind != "path" or "::" in owner.path:
                     continue
+                if lent.name == "map_mut" and (file.crate is None or not file.crate.at_least("aya", "0.12.0")):
+                    continue  # up to 0.11 maps were lent from `&self`
                 block = next((one for one in lent.ancestors() if one.kind in ("block", "closure")), None)
                 if block is None or block.kind != "block":
                     continue
