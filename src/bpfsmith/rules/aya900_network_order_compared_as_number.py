@@ -3,9 +3,10 @@
 ## What it does
 Follows header fields (of `network_types` and of generated `__be16`, `__be32` bindings) and context fields
 (`user_port`, `user_ip4`, `remote_port`, `protocol`) from where they are read to where they are compared: with a
-number, in `match`, with a mask, or with a value that was converted. Conversions on the way (`from_be`, `to_be`,
-`swap_bytes`, `from_be_bytes`, own functions that only do that) are followed. Numbers that read the same both ways,
-and hexadecimal ones that may be written swapped on purpose, are left out.
+number, in `match`, with a mask, or with a value that was converted; and lengths from which another length is
+subtracted. Conversions on the way (`from_be`, `to_be`, `swap_bytes`, `from_be_bytes`, own functions that only do
+that) are followed. Numbers that read the same both ways, and hexadecimal ones that may be written swapped on purpose,
+are left out.
 
 ## Why is this bad
 The network sends the highest byte first, and the machine reads the lowest first: port 80 arrives as 20480. The
@@ -77,6 +78,8 @@ class NetworkOrderComparedAsNumber(SourceRule):
                 yield from self._compared(ctx, expr)
             elif expr.op == "&":
                 yield from self._masked(ctx, expr)
+            elif expr.op == "-":
+                yield from self._subtracted(ctx, expr)
 
     def _compared(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
         left, right = expr.operands
@@ -124,6 +127,23 @@ class NetworkOrderComparedAsNumber(SourceRule):
             span=covered(ctx, expr),
             labels=[Label(covered(ctx, other), "a number in the machine's order")],
             fixes=[convert_fix(ctx, expr, known)],
+        )
+
+    def _subtracted(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
+        """A header's length taken from the total length as it stands in the packet."""
+        left, right = expr.operands
+        known = fact(left)
+        if left is None or right is None or known is None or known.kind != "big" or known.what != "length":
+            return
+        against = fact(right)
+        if not known.width or skipped(expr) or (against is not None and against.kind == "big"):
+            return
+        yield self.finding(
+            ctx,
+            f"{shown(known)} is in network byte order, what is subtracted from it is not",
+            span=covered(ctx, left),
+            labels=[Label(covered(ctx, right), "in the machine's order")],
+            fixes=[convert_fix(ctx, left, known)],
         )
 
     def _masked(self, ctx: CheckContext, expr: Expr) -> Iterator[Finding]:
