@@ -111,9 +111,28 @@ def opened(pair: Pair) -> Iterator[tuple[MapUse, KernelMap]]:
     """Each use of one name that is a map of the kernel side, with that map; names that several objects have differently
     are left out."""
     for use in pair.map_uses:
-        found = pair.map(use.name) if use.name is not None else []
+        found = pair.map(use.name) or _misspelt(pair, use) if use.name is not None else []
         if found and all(_alike(found[0], other) for other in found[1:]):
             yield use, found[0]
+
+
+def _misspelt(pair: Pair, use: MapUse) -> list[KernelMap]:
+    """The one map that a name nobody has certainly means: the same but for case and underscores, or but for a letter,
+    of a kind that is opened so."""
+    from difflib import get_close_matches
+
+    from bpfsmith.source.aya.tables import OPENS
+
+    name = use.name
+    if name is None or not pair.named or not pair.kernel_complete or use.type not in OPENS or name.startswith("."):
+        return []
+    known = pair.map_names
+    plain = name.replace("_", "").lower()
+    close = [one for one in known if one.replace("_", "").lower() == plain] or get_close_matches(
+        name, sorted(known), 2, 0.85
+    )
+    found = pair.map(close[0]) if len(close) == 1 else []
+    return found if found and found[0].kind in OPENS[use.type][0] and not pair.says(close[0]) else []
 
 
 def unmentioned(pair: Pair, made: KernelMap | KernelProgram) -> bool:
@@ -125,7 +144,7 @@ def unmentioned(pair: Pair, made: KernelMap | KernelProgram) -> bool:
         return False  # not written to its end
     if made.file.gates(made.item):
         return False  # under a `cfg`: perhaps not even in the object
-    return not pair.says(made.item.name) and loaded(pair, made)
+    return not pair.says(made.item.name) and loaded(pair, made) and not _meant(pair, made)
 
 
 def loaded(pair: Pair, made: KernelMap | KernelProgram) -> bool:
@@ -133,6 +152,29 @@ def loaded(pair: Pair, made: KernelMap | KernelProgram) -> bool:
     for kernel in pair.kernels:
         if made in kernel.maps or made in kernel.programs:
             return len(kernel.crate.binaries()) == 1
+    return False
+
+
+def _meant(pair: Pair, made: KernelMap | KernelProgram) -> bool:
+    """Whether a use of the user side names nothing that there is, and this may be what it means: that is the mistake,
+    and it is told where it is made."""
+    from bpfsmith.source.aya import MapUse
+    from bpfsmith.source.aya.tables import OPENS
+
+    if made in pair.programs:
+        known = pair.program_names
+        lost: list[Use] = [one for one in pair.program_uses if one.names and not one.names & known]
+    else:
+        known = pair.map_names
+        lost = [one for one in pair.map_uses if one.names and not one.names & known]
+    for use in lost:
+        if any(close_name(name.rpartition("/")[2], known) == made.name for name in use.names or ()):
+            return True
+        if made in pair.programs and len(known) == 1:
+            return True
+        kinds = OPENS.get(use.type, ((), ()))[0] if isinstance(use, MapUse) else ()
+        if made.kind in kinds and sum(one.kind in kinds and not pair.says(one.name) for one in pair.maps) == 1:
+            return True
     return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._rust import cited, replace
 from bpfsmith.source.names import resolve
-from bpfsmith.source.types import binding, item_of
+from bpfsmith.source.types import binding, item_of, mentions
 from bpfsmith.source.values import constant, values
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr, Item, SourceFile
+    from bpfsmith.source.rust import Expr, Item, Let, SourceFile
     from bpfsmith.source.values import Order
 
 __all__ = [
@@ -66,7 +66,7 @@ def holders(crate: Crate) -> dict[SourceFile, list[Item]]:
             own = found[file] = {}
             reads = [
                 *file.fields_named(*_FIELDS, *_declared(file)),
-                *file.methods(*_METHODS),
+                *file.methods(*_METHODS, *(("load",) if file.has("TcContext", "SkBuffContext") else ())),
                 *file.macros("offset_of"),
             ]
             for expr in reads:
@@ -212,10 +212,28 @@ def literal(expr: Expr | None, depth: int = 0) -> Expr | None:
     if expr is None or depth > 8 or expr.kind != "path" or "::" in expr.path:
         return expr
     local = binding(expr)
-    if local is None or local.kind != "let" or local.let is None or local.let.pattern.startswith("mut "):
+    if local is None or local.kind != "let" or local.let is None:
+        return expr
+    if local.let.pattern.startswith("mut ") and _changed(local.let):
         return expr
     made = literal(local.let.init, depth + 1)
     return made if made is not None and made.kind in ("struct", "tuple", "call") else expr
+
+
+def _changed(let: Let) -> bool:
+    """Whether a `let mut` is assigned to, whole or in part; lent as `&mut` to a map's own calls it is not."""
+    for use in mentions(let):
+        at = use
+        while at.parent is not None and at.parent.kind in ("field", "index", "paren", "unary"):
+            at = at.parent
+        outer = at.parent
+        if outer is None or outer.kind == "binary":
+            return outer is None or (outer.op.endswith("=") and outer.op not in ("==", "!=", "<=", ">="))
+        if outer.kind == "ref" and "mut" in outer.text[:5]:
+            call = outer.parent
+            if call is None or call.kind != "method" or not (call.receiver and call.receiver.text.isupper()):
+                return True
+    return False
 
 
 _KEYS = frozenset(

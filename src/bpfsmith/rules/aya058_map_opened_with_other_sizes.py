@@ -73,8 +73,9 @@ class MapOpenedWithOtherSizes(SourceRule):
                     where = covered(ctx, use.expr) if use.type_at is None else text_place(ctx, use.type_at)
                     yield self.finding(
                         ctx,
-                        f"map `{made.name}` is opened with a {what} of {user.size} bytes, the kernel side has "
-                        f"{size}: `invalid {what} size {user.size}, expected {size}`",
+                        f"map `{made.name}` is opened with a {what} of {user.size} byte"
+                        f"{'s' * (user.size != 1)}, the kernel side has {size}: "
+                        f"`invalid {what} size {user.size}, expected {size}`",
                         span=where,
                         labels=[Label(item_place(ctx, made.item), f"its {what} is {shown}")],
                         evidence=[Evidence("user side", shape(user)), Evidence("kernel side", shown)],

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item
 
-_KINDS = frozenset({"HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap", "SockHash", "LpmTrie"})
+KEYED = frozenset({"HashMap", "LruHashMap", "PerCpuHashMap", "LruPerCpuHashMap", "SockHash", "LpmTrie"})
 
 
 def _built(project: Project, item: Item) -> Expr | None:
@@ -88,12 +88,12 @@ class PaddingInMapKey(SourceRule):
     severity = "warning"
     group = "cross"
     phase = "silent"
-    words = tuple(sorted(_KINDS))
+    words = tuple(sorted(KEYED))
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         seen = set()
         for made in model(project).maps:
-            key = made.key_layout if made.kind in _KINDS else None
+            key = made.key_layout if made.kind in KEYED else None
             if key is None or not key.certain or key.item is None or made.file.crate not in project.crates:
                 continue
             holes = key.padding

@@ -56,6 +56,14 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, Let, SourceFile
 
 
+def lost(taken: Expr, file: SourceFile) -> Expr | None:
+    """The program that is loaded after what `take_map` gave is gone."""
+    if not called_on(taken, EBPF):
+        return None
+    gone = _gone(taken)
+    return _loaded_after(taken.item, gone, file) if gone is not None else _loaded_by_caller(taken)
+
+
 class MapDroppedBeforeLoad(SourceRule):
     severity = "error"
     group = "maps"
@@ -65,10 +73,7 @@ class MapDroppedBeforeLoad(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in user_files(project, since="0.12.0"):
             for taken in file.methods("take_map"):
-                if not called_on(taken, EBPF) or file.in_test(taken.item):
-                    continue
-                gone = _gone(taken)
-                load = _loaded_after(taken.item, gone, file) if gone is not None else _loaded_by_caller(taken)
+                load = lost(taken, file) if not file.in_test(taken.item) else None
                 if load is None:
                     continue
                 what = cited(taken.args[0].text) if taken.args else "the map"

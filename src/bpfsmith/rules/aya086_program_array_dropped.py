@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.rust import Expr, Let
 
 
 def _owned(init: Expr) -> bool:
@@ -65,6 +65,15 @@ def _owned(init: Expr) -> bool:
     found = binding(argument) if argument.kind == "path" and "::" not in argument.path else None
     given = found.let.init if found is not None and found.let is not None else None
     return given is not None and given.stripped().name == "take_map"
+
+
+def _told(let: Let) -> bool:
+    """Dropped before programs are loaded, which is worse (AYA064)."""
+    from bpfsmith.rules.aya064_map_dropped_before_load import lost
+
+    taken = next((one for one in let.file.methods("take_map") if let.start <= one.start < let.end), None)
+    crate = let.file.crate
+    return taken is not None and crate is not None and crate.at_least("aya", "0.12.0") and bool(lost(taken, let.file))
 
 
 class ProgramArrayDropped(SourceRule):
@@ -90,6 +99,8 @@ class ProgramArrayDropped(SourceRule):
                         continue
                     gone = dropped_by_hand(let, fills[-1].end)
                     if gone is None and not dropped_early(let, fills[-1].end):
+                        continue
+                    if _told(let):
                         continue
                     when = "here" if gone is not None else "when its block ends"
                     yield self.finding(

@@ -37,6 +37,7 @@ from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._lifetimes import leaves, receivers
 from bpfsmith.rules._rust import blocks_around, covered, place, user_files
+from bpfsmith.source.aya import model
 from bpfsmith.source.types import named, type_of
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.rust import Expr, Let
 
 
 def _straight(call: Expr, block: Expr) -> bool:
@@ -76,6 +77,24 @@ def _loads_programs(crate: Crate) -> bool:
     return False
 
 
+def _taken_once(project: Project, let: Let) -> bool:
+    """Whether this is the only place of the user side that has to do with this program, so that nothing else loads
+    it."""
+    for user in model(project).users:
+        use = next(
+            (one for one in user.programs if one.file is let.file and let.start <= one.expr.start < let.end), None
+        )
+        if use is None:
+            continue
+        if use.name is None or user.every or user.opaque or use.escapes or use.loads:
+            return False
+        if any(one is not use and (one.names is None or use.name in one.names) for one in user.programs):
+            return False
+        crates = [one.crate for one in model(project).users]
+        return sum(file.text.count(f'"{use.name}"') for crate in crates for file in crate.files) == 1
+    return False
+
+
 class AttachBeforeLoad(SourceRule):
     severity = "error"
     group = "attach"
@@ -101,7 +120,7 @@ class AttachBeforeLoad(SourceRule):
                     here = "program_mut(" in let.init.text and not leaves(let)
                     if loaded is None and (not here or file.crate is None):
                         continue
-                    if loaded is None and file.crate is not None:
+                    if loaded is None and file.crate is not None and not _taken_once(project, let):
                         if file.crate.folder not in loads_somewhere:
                             loads_somewhere[file.crate.folder] = _loads_programs(file.crate)
                         if loads_somewhere[file.crate.folder]:

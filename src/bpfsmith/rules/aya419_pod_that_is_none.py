@@ -40,6 +40,7 @@ from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import place
 from bpfsmith.source.across import item_across, resolve_across
+from bpfsmith.source.aya import model
 from bpfsmith.source.layout import layout
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import parse_type
@@ -80,6 +81,19 @@ def _picky(file: SourceFile, item: Item, depth: int = 0) -> tuple[str, str] | No
     return None
 
 
+def _key(project: Project, item: Item) -> bool:
+    """The key of a hash map: that its padding is part of the key is told there (AYA061)."""
+    from bpfsmith.rules.aya061_padding_in_map_key import KEYED
+
+    return any(
+        made.kind in KEYED
+        and made.key_layout is not None
+        and made.key_layout.item is not None
+        and (made.key_layout.item.file, made.key_layout.item.id) == (item.file, item.id)
+        for made in model(project).maps
+    )
+
+
 class PodThatIsNone(SourceRule):
     severity = "warning"
     group = "unsafe"
@@ -109,7 +123,7 @@ class PodThatIsNone(SourceRule):
                         )
                     continue
                 known = layout(item.file, item.name, item)
-                if known is not None and known.certain and known.padding:
+                if known is not None and known.certain and known.padding and not _key(project, item):
                     rows = ", ".join(f"{size} bytes at offset {at}" for at, size in known.padding)
                     yield self.finding(
                         ctx,

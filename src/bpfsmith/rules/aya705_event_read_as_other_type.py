@@ -106,7 +106,7 @@ class EventReadAsOtherType(SourceRule):
         elif _prefix(one, read.layout):
             return  # the beginning of the record alone
         else:
-            where = f"{read.layout.size} bytes are read as another type"
+            where = _drifted(one, read.layout)
         yield self.finding(
             ctx,
             f"records of `{made.name}` are {one.size} bytes of `{_last(one.name)}`, and are read as "
@@ -116,6 +116,16 @@ class EventReadAsOtherType(SourceRule):
             evidence=[Evidence("user side", shape(read.layout)), Evidence("kernel side", shape(one))],
             fixes=[Fix("display", "give both sides one `#[repr(C)]` type, from a crate that both use")],
         )
+
+
+def _drifted(whole: Layout, part: Layout) -> str:
+    """Where a shorter type leaves the record: the first field that the record has elsewhere."""
+    ours = {one.name.rpartition(".")[2]: one for one in whole.leaves()}
+    for field in sorted(part.leaves(), key=lambda one: one.offset):
+        mine = ours.get(field.name.rpartition(".")[2])
+        if mine is not None and mine.offset != field.offset:
+            return f"`{field.name}` is written at byte {mine.offset} and read at byte {field.offset}"
+    return f"{part.size} bytes are read as another type"
 
 
 def _prefix(whole: Layout, part: Layout) -> bool:

@@ -111,7 +111,7 @@ class EndsRightAfterAttach(SourceRule):
 def _only_returns(main: Item, last: Expr) -> bool:
     """Whether nothing after the call waits or may wait."""
     body = main.expr
-    if body is None or any(one.kind in ("loop", "while", "for", "closure") for one in last.ancestors()):
+    if body is None or any(one.kind in ("loop", "while", "closure") for one in last.ancestors()):
         return False
     for expr in body.within():
         if expr.end <= last.end:

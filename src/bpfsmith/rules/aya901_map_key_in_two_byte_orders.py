@@ -41,6 +41,8 @@ from bpfsmith.rules._meaning import crate_has
 from bpfsmith.rules._orders import fact, parts, skipped
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.aya import MapUse, model
+from bpfsmith.source.calls import graph
+from bpfsmith.source.types import binding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +75,14 @@ _WORDS = (
     ),
     *("to_be", "from_be", "__be16", "__be32", "offset_of", "Ipv4Addr"),
 )
-_CALLS = frozenset({"get", "get_ptr", "get_ptr_mut", "insert", "remove", "contains", "contains_key"})
+_CALLS = frozenset(
+    {
+        *("get", "get_ptr", "get_ptr_mut", "insert", "remove", "contains", "contains_key"),
+        *("update", "redirect_msg", "redirect_skb", "redirect"),
+    }
+)
+# Those whose key is not their first argument.
+_SECOND = frozenset({"redirect_msg", "redirect_skb"})
 
 
 def _seen(calls: list[Expr]) -> Iterator[tuple[str, Order, Expr]]:
@@ -81,10 +90,29 @@ def _seen(calls: list[Expr]) -> Iterator[tuple[str, Order, Expr]]:
     for call in calls:
         if call.name not in _CALLS or not call.args or skipped(call):
             continue
-        for name, value in parts(call.args[0]):
-            known = fact(value)
-            if known is not None and known.kind in ("big", "host", "little") and not known.high:
+        at = int(call.name in _SECOND and len(call.args) > 1)
+        for name, value in parts(call.args[at]):
+            known = fact(value) or _handed(value)
+            if known is not None and (known.kind == "big" or (known.kind in ("host", "little") and not known.high)):
                 yield name, known, value
+
+
+def _handed(value: Expr) -> Order | None:
+    """What all callers of a function hand over for a key that is its parameter, where they agree."""
+    item = value.item
+    crate = value.file.crate
+    found = binding(value) if value.kind == "path" and "::" not in value.path else None
+    if item is None or crate is None or found is None or found.kind != "param" or found.scope != item.expr:
+        return None
+    at = next((index for index, param in enumerate(item.params) if param.name == value.path), None)
+    calls = [one for one in graph(crate, item.file).calls_to(item) if one.expr.kind == "call"]
+    if at is None or not calls or any(len(one.expr.args) <= at for one in calls):
+        return None
+    known = [fact(one.expr.args[at]) for one in calls]
+    first = known[0]
+    if first is None or any(one is None or (one.kind, one.bits) != (first.kind, first.bits) for one in known):
+        return None
+    return first
 
 
 def _as_stored(known: Order) -> str:

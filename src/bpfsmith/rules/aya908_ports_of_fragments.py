@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._headers import header_reads
+from bpfsmith.rules._headers import fixed_length, header_reads
 from bpfsmith.rules._meaning import crate_has, crate_programs
 from bpfsmith.rules._rust import covered, kernel_files
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.rules._headers import HeaderRead
     from bpfsmith.source.project import Project
 
 _RAW = frozenset({"xdp", "classifier", "tc"})
@@ -62,6 +63,11 @@ _ACTS = (
     "bpf_redirect",
     "redirect",
 )
+
+
+def _ipv6(read: HeaderRead) -> bool:
+    """Behind an IPv6 header: fragments of that have a header of their own, and are no TCP by its next header."""
+    return fixed_length(read.offset, "Ipv6Hdr") is not None
 
 
 class PortsOfFragments(SourceRule):
@@ -87,7 +93,7 @@ class PortsOfFragments(SourceRule):
             told: set[int] = set()
             for one in header_reads(file):
                 item = one.call.item
-                if item is None or item.id in told or one.name == "ICMP":
+                if item is None or item.id in told or one.name == "ICMP" or _ipv6(one):
                     continue
                 told.add(item.id)
                 yield self.finding(

@@ -220,10 +220,13 @@ class Values:
         let = local.let
         if local.kind == "let" and let is not None and not let.pattern.startswith("mut "):
             init = let.init
-            if init is not None and init.kind == "method" and init.name == "into" and let.type == "u32":
-                owner = typed(init.receiver) or ""
+            into = init.stripped() if init is not None and let.type == "u32" else None
+            if into is not None and into.kind == "method" and into.name in ("into", "try_into"):
+                owner = typed(into.receiver) or ""
                 if owner.endswith("::net::Ipv4Addr"):
-                    return Order("host", 32, 32, "address", init)
+                    return Order("host", 32, 32, "address", into)
+            if init is not None and let.type == "u16" and init.stripped().name == "load":
+                return self.fact(init) or _ethertype(init.stripped(), let.type)
             return self.fact(init)
         if local.kind == "pattern" and let is not None and let.init is not None:
             return self._of_pattern(expr, let.pattern, let.init)
@@ -331,7 +334,7 @@ class Values:
                 return None  # into a number or something else: the text does not say
             return self.fact(expr.receiver)
         if name == "load":
-            return _read_at(expr)
+            return _read_at(expr) or _ethertype(expr, "u16" if "load::<u16>" in "".join(expr.text.split()) else "")
         owner = typed(expr.receiver)
         if owner is None or expr.args:
             return None
@@ -529,6 +532,16 @@ def _read_at(expr: Expr | None) -> Order | None:
     path = resolve(expr.file, header.path, expr.item) or header.path
     wire = field_at(path, field.path)
     return Order("big", wire.bits, wire.width, wire.what, expr) if wire is not None else None
+
+
+def _ethertype(load: Expr, type_: str) -> Order | None:
+    """`ctx.load::<u16>(12)`: what stands behind the two addresses of an Ethernet header."""
+    if type_ != "u16" or load.kind != "method" or len(load.args) != 1 or constant(load.args[0]) != 12:
+        return None
+    owner = typed(load.receiver) or ""
+    if not owner.startswith(("aya_ebpf::programs::", "aya_bpf::programs::")):
+        return None
+    return Order("big", 16, 16, "ethertype", load)
 
 
 def _narrowed(found: Order, width: int) -> Order | None:

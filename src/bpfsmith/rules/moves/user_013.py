@@ -10,10 +10,18 @@ from bpfsmith.rules.moves._where import argument_type, pair_error
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.rules._rust import Mention
+    from bpfsmith.source.rust import Expr
 
 __all__ = ["ROWS"]
 
 LOADER = ("aya::EbpfLoader", "aya::BpfLoader")
+
+
+def _no_mode(call: Expr) -> bool:
+    """Without a mode: with one, it is a call of another type of program (AYA702)."""
+    return not any("CgroupAttachMode" in one.text for one in call.args)
+
+
 _CGROUP = ("CgroupDevice", "CgroupSock", "CgroupSockAddr", "CgroupSockopt", "CgroupSysctl", "SockOps")
 
 _TC_OPTIONS = "`attach_with_options` takes `TcAttachOptions` since aya 0.13, `Netlink(..)` for options like these"
@@ -134,7 +142,7 @@ let mut ebpf = Ebpf::load(data)?;
         first="0.13.0",
         replacement="attach(cgroup, mode)",
         match=Any(
-            Call("attach", on=("aya::programs::CgroupSkb",), args=2),
+            Call("attach", on=("aya::programs::CgroupSkb",), args=2, where=_no_mode),
             Call("attach", on=tuple(f"aya::programs::{name}" for name in _CGROUP), args=1),
         ),
         edits=(append("{aya::programs::CgroupAttachMode}::Single", "pass `CgroupAttachMode::Single`"),),
