@@ -277,6 +277,35 @@ def test_two_crates_side_by_side_are_one_project(root: Path) -> None:
     assert codes(bpfsmith.check(".", select=["AYA501"])) == {"AYA501"}
 
 
+def test_a_kernel_crate_beside_the_workspace_it_shares_a_crate_with(tmp_path: Path) -> None:
+    from bpfsmith.source.project import find_project
+
+    shared = 'shared = {{ path = "{}" }}\n'
+    files = {
+        "probes/Cargo.toml": PROBES + shared.format("../user/shared"),
+        "probes/src/main.rs": KERNEL,
+        "user/Cargo.toml": '[workspace]\nmembers = ["app", "shared"]\n',
+        "user/app/Cargo.toml": '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n'
+        '[dependencies]\naya = "0.13"\n' + shared.format("../shared"),
+        "user/app/src/main.rs": "fn main() {}",
+        "user/shared/Cargo.toml": '[package]\nname = "shared"\nversion = "0.1.0"\nedition = "2021"\n',
+        "user/shared/src/lib.rs": "#![no_std]",
+    }
+    for name, text in files.items():
+        path = tmp_path / "both" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    project = find_project(str(tmp_path / "both"))
+    assert project is not None
+    assert {crate.name: crate.role for crate in project.crates} == {
+        "app": "user",
+        "probes": "kernel",
+        "shared": "common",
+    }
+    (tmp_path / "both/user/app/Cargo.toml").write_text(files["user/app/Cargo.toml"].replace("shared", "other"))
+    assert find_project(str(tmp_path / "both")) is None  # nothing says that the two belong together
+
+
 @pytest.mark.parametrize("name", ["Cargo.toml", "app/Cargo.toml", "Cargo.lock"])
 def test_every_prefix_of_a_file_is_survived(root: Path, name: str) -> None:
     text = (root / name).read_text()

@@ -130,15 +130,32 @@ def find_project(path: str) -> Project | None:
 
 
 def _pair(tree: Tree, crates: list[Crate]) -> bool:
-    """A folder without a manifest that holds one kernel crate and the user crates beside it, with no workspace."""
-    if tree.root in tree.datas or any(os.path.dirname(crate.folder) != tree.root for crate in crates):
+    """A folder without a manifest that holds one kernel crate and the user crates beside it: with no workspace, or in
+    one that the kernel crate shares a crate with."""
+    if tree.root in tree.datas:
         return False
     spaces = [crate.data.get("workspace") for crate in crates]
-    if any(isinstance(one, dict) and one.get("members") for one in spaces):
-        return False
+    plain = all(os.path.dirname(crate.folder) == tree.root for crate in crates)
+    if not plain or any(isinstance(one, dict) and one.get("members") for one in spaces):
+        return _shared(tree, crates)
     kernel = [crate for crate in crates if any(crate.dependency(name) is not None for name in KERNEL_CRATES)]
     user = [crate for crate in crates if crate.dependency("aya", "normal") is not None]
     return len(kernel) == 1 and any(crate not in kernel for crate in user)
+
+
+def _shared(tree: Tree, crates: list[Crate]) -> bool:
+    """One kernel crate beside one workspace, a crate of which both sides depend on by path."""
+    kernel = [crate for crate in crates if any(crate.dependency(name) is not None for name in KERNEL_CRATES)]
+    if len(kernel) != 1 or os.path.dirname(kernel[0].folder) != tree.root:
+        return False
+    others = [crate for crate in crates if crate is not kernel[0]]
+    if len({crate.workspace for crate in others}) != 1 or others[0].workspace == kernel[0].workspace:
+        return False
+    common = {one.path for one in kernel[0].dependencies if one.path is not None}
+    return os.path.dirname(others[0].workspace) == tree.root and any(
+        crate.dependency("aya", "normal") is not None and common & {one.path for one in crate.dependencies}
+        for crate in others
+    )
 
 
 def _concerns_us(crate: Crate) -> bool:
