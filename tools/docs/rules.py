@@ -35,7 +35,8 @@ def index() -> str:
         "",
         f"{len(rules.listing())} rules. Each page is what `bpfsmith explain CODE` prints; each rule is one file in",
         "`src/bpfsmith/rules/` and one Markdown test in `tests/md/`, whose programs are really compiled.",
-        "[How often each fires on the corpus](corpus.md); [what has no rule, and why](left-out.md).",
+        "[How often object rules fire on the corpus](corpus.md); [how true the others are on public",
+        "projects](precision.md); [what has no rule, and why](left-out.md).",
     ]
     for group in rules.GROUPS:
         if group not in by_group:
