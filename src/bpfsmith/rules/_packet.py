@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.rules._kernel_code import local
+from bpfsmith.rules._kernel_code import counts, local, origin
+from bpfsmith.rules._meaning import leaves
 from bpfsmith.source.calls import graph
 from bpfsmith.source.types import type_of
 
@@ -19,6 +20,7 @@ __all__ = [
     "called_elsewhere",
     "checked_elsewhere",
     "ends",
+    "handed_out",
     "looks_at_end",
     "pointer",
     "reads",
@@ -99,6 +101,41 @@ def reads(file: SourceFile) -> Iterator[tuple[Expr, Expr]]:
     for one in file.calls(*_READS):
         if len(one.args) == 1:
             yield one, one.args[0]
+
+
+def handed_out(file: SourceFile) -> Iterator[tuple[Expr, Expr]]:
+    """(pointer, read) for each packet pointer that a function gives to one that reads through it: `ptr_at`."""
+    done: set[int] = set()
+    for call in file.methods("data"):
+        item = call.item
+        if item is None or item.id in done or item.kind != "fn" or item.expr is None or "*" not in item.type:
+            continue
+        done.add(item.id)
+        if file.crate is None or not accessor(call):
+            continue
+        for leaf in leaves(item.expr):
+            made = leaf
+            if made.kind == "call" and made.callee is not None and made.callee.path in ("Ok", "Some") and made.args:
+                made = made.args[0]
+            found = pointer(made)
+            if found is not None and found[0] == "data":
+                read = _read_by_caller(file, item)
+                if read is not None:
+                    yield made, read
+
+
+def _read_by_caller(file: SourceFile, item: Item) -> Expr | None:
+    """Where a caller of a function reads through the pointer that it gives, and looks at no end itself."""
+    if file.crate is None:
+        return None
+    for call in graph(file.crate, file).calls_to(item):
+        body = call.caller.expr
+        if body is None or not counts(call.expr) or any(one.name == "data_end" for one in body.within("method")):
+            continue
+        for one in body.within("unary"):
+            if one.op == "*" and one.inner is not None and origin(one.inner) == call.expr:
+                return one
+    return None
 
 
 def ends(item: Item) -> set[str]:

@@ -47,7 +47,16 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.aya import Pair, ProgramUse
+    from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
+
+
+def _by_name(pair: Pair, crate: Crate) -> bool:
+    """Whether programs are looked up by names that the kernel side tells: by functions since 0.12, before that by
+    what `name = ".."` says."""
+    if crate.at_least("aya", "0.12.0"):
+        return True
+    return bool(pair.programs) and all(one.old and one.attrs.get("name") for one in pair.programs)
 
 
 class ProgramLookedUpBySection(SourceRule):
@@ -63,7 +72,7 @@ class ProgramLookedUpBySection(SourceRule):
                     yield from self._section(project, use, ctx)
         for pair in pairs(project):
             for use in pair.program_uses:
-                if use.file.crate in project.crates and use.file.crate.at_least("aya", "0.12.0"):
+                if use.file.crate in project.crates and _by_name(pair, use.file.crate):
                     yield from self._unknown(pair, use, ctx)
 
     def _section(self, project: Project, use: ProgramUse, ctx: CheckContext) -> Iterator[Finding]:

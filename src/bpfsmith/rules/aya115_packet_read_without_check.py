@@ -2,8 +2,8 @@
 
 ## What it does
 Finds reads through a pointer made of `ctx.data()` (and an offset) in a function of a kernel crate where no path to
-the read has compared anything with `ctx.data_end()`. Where the pointer comes from another function, or a function is
-called that looks at `data_end`, nothing is said.
+the read has compared anything with `ctx.data_end()`. A function that gives such a pointer to
+callers that read through it counts. Where a function is called that looks at `data_end`, nothing is said.
 
 ## Why is this bad
 The verifier lets a program read only what a comparison has shown to be inside the packet: "invalid access to packet",
@@ -36,10 +36,20 @@ Kernel, `check_packet_access`; reproduced on Linux 5.10, 6.1, 6.12, 6.18 and 7.3
 
 from __future__ import annotations
 
-from bpfsmith.model.finding import Fix
+from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._kernel_code import code_files, counts
-from bpfsmith.rules._packet import COMPARES, LOGS, accessor, called_elsewhere, ends, looks_at_end, pointer, reads
+from bpfsmith.rules._packet import (
+    COMPARES,
+    LOGS,
+    accessor,
+    called_elsewhere,
+    ends,
+    handed_out,
+    looks_at_end,
+    pointer,
+    reads,
+)
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.flow import flow
 
@@ -89,6 +99,16 @@ class PacketReadWithoutCheck(SourceRule):
         for file in code_files(project, "data"):
             if not any(accessor(one) for one in file.methods("data")):
                 continue
+            for made, read in handed_out(file):
+                if made.item is not None and counts(made) and not _checked(made, made.item):
+                    yield self.finding(
+                        ctx,
+                        f"`{made.item.name}` gives a pointer into the packet that nothing compares with `data_end()`, "
+                        "and its callers read through it",
+                        span=covered(ctx, made),
+                        labels=[Label(covered(ctx, read), "read here")],
+                        fixes=[Fix("display", "compare start plus offset plus size with `ctx.data_end()` first")],
+                    )
             done: set[tuple[int, str]] = set()
             for read, target in reads(file):
                 found = pointer(target)

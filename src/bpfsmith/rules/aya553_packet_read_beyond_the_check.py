@@ -41,7 +41,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._kernel_code import code_files, counts, local
-from bpfsmith.rules._packet import accessor, checked_elsewhere, ends, looks_at_end, pointer, reads
+from bpfsmith.rules._packet import accessor, checked_elsewhere, ends, handed_out, looks_at_end, pointer, reads
 from bpfsmith.rules._rust import cited, covered
 from bpfsmith.source.flow import flow
 from bpfsmith.source.layout import constant, layout
@@ -128,6 +128,19 @@ class PacketReadBeyondTheCheck(SourceRule):
         for file in code_files(project, "data_end"):
             if not any(accessor(one) for one in file.methods("data")):
                 continue
+            for made, read in handed_out(file):
+                check = (
+                    self._short(made, made, made.item, _offset((pointer(made) or ("", []))[1])) if made.item else None
+                )
+                if check is not None and counts(made):
+                    yield self.finding(
+                        ctx,
+                        f"{cited(check.text)} leaves out the size of what is read: the verifier knows of no byte "
+                        f"behind {cited(made.text)}",
+                        span=covered(ctx, check),
+                        labels=[Label(covered(ctx, read), "read here")],
+                        fixes=[Fix("display", "compare offset plus size of what is read with `data_end()`")],
+                    )
             for read, target in reads(file):
                 found = pointer(target)
                 item = read.item

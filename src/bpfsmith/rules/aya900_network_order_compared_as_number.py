@@ -1,12 +1,12 @@
 """A field in network byte order is compared with a number.
 
 ## What it does
-Follows header fields (of `network_types` and of generated `__be16`, `__be32` bindings) and context fields
-(`user_port`, `user_ip4`, `remote_port`, `protocol`) from where they are read to where they are compared: with a
-number, in `match`, with a mask, or with a value that was converted; and lengths from which another length is
-subtracted. Conversions on the way (`from_be`, `to_be`, `swap_bytes`, `from_be_bytes`, own functions that only do
-that) are followed. Numbers that read the same both ways, and hexadecimal ones that may be written swapped on purpose,
-are left out.
+Follows header fields (of `network_types` and of generated `__be16`, `__be32` bindings) and context fields (`user_port`,
+`user_ip4`, `remote_port`, `protocol`) from where they are read to where they are compared: with a number, in `match`,
+with a mask, or with a value that was converted; and lengths from which another length is subtracted; and branches of
+which one gives the field and another a number. Conversions on the way (`from_be`, `to_be`, `swap_bytes`,
+`from_be_bytes`, own functions that only do that) are followed. Numbers that read the same both ways, and hexadecimal
+ones that may be written swapped on purpose, are left out.
 
 ## Why is this bad
 The network sends the highest byte first, and the machine reads the lowest first: port 80 arrives as 20480. The
@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Label
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._meaning import leaves
 from bpfsmith.rules._orders import convert_fix, fact, held, number_meant, plain_number, shown, skipped, swapped
 from bpfsmith.rules._rust import covered
 
@@ -68,12 +69,25 @@ class NetworkOrderComparedAsNumber(SourceRule):
     severity = "error"
     group = "meaning"
     phase = "silent"
-    words = ("network_types", "bindings", "user_port", "user_ip4", "remote_port", "protocol", "__be16", "__be32")
+    words = (
+        "network_types",
+        "bindings",
+        "user_port",
+        "user_ip4",
+        "remote_port",
+        "protocol",
+        "__be16",
+        "__be32",
+        "load",
+    )
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for expr in held(project, "binary", "match"):
-            if expr.kind == "match":
-                yield from self._matched(ctx, expr.file, expr)
+        told: set[tuple[str, int]] = set()
+        for expr in held(project, "binary", "match", "if"):
+            if expr.kind in ("match", "if"):
+                yield from self._mixed(ctx, expr, told)
+                if expr.kind == "match":
+                    yield from self._matched(ctx, expr.file, expr)
             elif expr.op in _COMPARES:
                 yield from self._compared(ctx, expr)
             elif expr.op == "&":
@@ -114,6 +128,24 @@ class NetworkOrderComparedAsNumber(SourceRule):
                 fixes=[convert_fix(ctx, place, wire)],
             )
             return
+
+    def _mixed(self, ctx: CheckContext, expr: Expr, told: set[tuple[str, int]]) -> Iterator[Finding]:
+        """One branch gives the field as it is, another a number: whatever becomes of it, one of them is wrong."""
+        known = [(one, found) for one in leaves(expr) if (found := fact(one)) is not None and not found.high]
+        wire = next(((one, found) for one, found in known if found.kind == "big" and found.width), None)
+        host = next(((one, found) for one, found in known if found.kind == "host" and found.width), None)
+        if wire is None or host is None or wire[1].bits != host[1].bits or skipped(expr):
+            return
+        if (expr.file.path, wire[0].id) in told:
+            return
+        told.add((expr.file.path, wire[0].id))
+        yield self.finding(
+            ctx,
+            f"{shown(wire[1])} is in network byte order here, and what the other branch gives is not",
+            span=covered(ctx, wire[0]),
+            labels=[Label(covered(ctx, host[0]), "a number in the machine's order")],
+            fixes=[convert_fix(ctx, wire[0], wire[1])],
+        )
 
     def _told(self, ctx: CheckContext, expr: Expr, known: Order, number: int, other: Expr) -> Finding:
         what = known.what if known.what in ("port", "ethertype", "length") else "value"

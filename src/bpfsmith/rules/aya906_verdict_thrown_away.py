@@ -41,8 +41,10 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._meaning import VERDICTS, function, leaves, verdict
-from bpfsmith.rules._rust import cited, covered, kernel_files, programs
+from bpfsmith.rules._packet import LOGS
+from bpfsmith.rules._rust import cited, covered, kernel_files, place, programs
 from bpfsmith.source.flow import ignored
+from bpfsmith.source.types import mentions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr, Item
+    from bpfsmith.source.rust import Expr, Item, Let, SourceFile
 
 
 # Programs whose result says what happens.
@@ -106,6 +108,31 @@ def _deciding(crate: Crate) -> list[str]:
     return found
 
 
+_NUMBERS = ("u32", "i32", "c_int", "i64")
+
+
+def _let(block: Expr, path: Expr) -> Let | None:
+    """The `let` of a block that takes one of two branches in which a path is."""
+    let = next((one for one in block.lets if one.start <= path.start < one.end), None)
+    if let is None or let.name is None or let.init is None or let.pattern.startswith("mut "):
+        return None
+    return let if let.init.kind in ("if", "match") else None
+
+
+def _shown(use: Expr) -> bool:
+    """Whether a value only goes into a log line or into a struct here."""
+    at = use
+    while at.parent is not None and at.parent.kind in ("paren", "cast", "ref", "unary"):
+        at = at.parent
+    outer = at.parent
+    if outer is None:
+        return False
+    if outer.kind == "struct":
+        held = outer.parent
+        return held is not None and held.kind in ("block", "ref") and held.tail != outer
+    return outer.kind == "macro" and outer.path.rpartition("::")[2] in LOGS
+
+
 class VerdictThrownAway(SourceRule):
     severity = "error"
     group = "meaning"
@@ -129,6 +156,7 @@ class VerdictThrownAway(SourceRule):
             for expr in file.of_kind("match", "if"):
                 if self._outermost(expr) and ignored(expr) and not file.in_test(expr.item):
                     yield from self._branches(ctx, expr)
+            yield from self._held(ctx, file)
             if file.crate is None:
                 continue
             deciding = _deciding(file.crate)
@@ -143,6 +171,29 @@ class VerdictThrownAway(SourceRule):
                         span=covered(ctx, call),
                         fixes=[Fix("display", "return it, or use it")],
                     )
+
+    def _held(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+        """A local that is one verdict or another, is logged or written to an event, and nothing more."""
+        done: set[int] = set()
+        for path in file.path_exprs(*VERDICTS):
+            for block in path.ancestors():
+                let = _let(block, path) if block.kind == "block" else None
+                if let is None or let.init is None or let.init.id in done:
+                    continue
+                done.add(let.init.id)
+                known = [verdict(one) for one in leaves(let.init)]
+                item = path.item
+                if item is None or file.in_test(item) or not any(one in item.type for one in _NUMBERS):
+                    continue
+                names = sorted({one for one in known if one is not None})
+                if None in known or len(names) < 2 or not all(map(_shown, mentions(let))):
+                    continue
+                yield self.finding(
+                    ctx,
+                    f"`{let.name}` is the verdict ({', '.join(names)}) and is never returned: what follows is",
+                    span=place(ctx, file, let.pattern_start, let.pattern_start + len(let.pattern)),
+                    fixes=[Fix("display", f"return `{let.name}`")],
+                )
 
     @staticmethod
     def _outermost(expr: Expr) -> bool:

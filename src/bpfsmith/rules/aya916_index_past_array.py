@@ -37,6 +37,7 @@ from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import cited, covered, place
 from bpfsmith.source.aya import MapUse, model
+from bpfsmith.source.types import binding, mentions
 from bpfsmith.source.values import constant, values
 
 TYPE_CHECKING = False
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr
 
 _KINDS = frozenset({"Array", "PerCpuArray", "ProgramArray", "ArrayOfMaps", "SockMap", "CpuMap", "DevMap", "XskMap"})
+_SMALL = 1 << 16  # larger remainders may never be met
 _CALLS = frozenset({"get", "get_ptr", "get_ptr_mut", "set"})
 
 
@@ -95,7 +97,7 @@ class IndexPastArray(SourceRule):
                 return
             said = f"index {number} is past the end"
         else:
-            counted = self._counted(index)
+            counted = self._counted(index) or self._reduced(index)
             known = values(item).range(index) if counted else None
             if known is None or known[1] < size:
                 return
@@ -107,6 +109,27 @@ class IndexPastArray(SourceRule):
             labels=[Label(place(ctx, one.file, one.item.name_start, one.item.name_end), "the map")],
             fixes=[Fix("display", "make the map larger, or the index smaller")],
         )
+
+    @staticmethod
+    def _reduced(index: Expr) -> bool:
+        """`x % SIZE`, here or in a local that nothing else compares: every remainder is met."""
+        at: Expr | None = index
+        while at is not None and at.kind in ("paren", "cast", "ref"):
+            at = at.inner
+        if at is not None and at.kind == "path" and "::" not in at.path:
+            found = binding(at)
+            let = found.let if found is not None and found.kind == "let" else None
+            if let is None or let.pattern.startswith("mut "):
+                return False
+            if any(use.parent is None or use.parent.kind in ("binary", "match", "tokens") for use in mentions(let)):
+                return False
+            at = let.init
+            while at is not None and at.kind in ("paren", "cast"):
+                at = at.inner
+        if at is None or at.kind != "binary" or at.op != "%":
+            return False
+        divisor = constant(at.operands[1])
+        return divisor is not None and divisor <= _SMALL
 
     @staticmethod
     def _counted(index: Expr) -> bool:
