@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.source._typed import named_type, typed
+from bpfsmith.source._typed import generic_argument, named_type, single_generic, typed
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
 
@@ -40,17 +40,40 @@ def header_reads(file: SourceFile) -> Iterator[HeaderRead]:
     """`ptr_at::<TcpHdr>(&ctx, offset)?`, `ctx.load(offset)?` and their kin; the type may stand at the `let`."""
     if not file.has(*_WORDS):
         return
+    helpers = _helpers(file)
     for kind in ("call", "method"):
         for call in file.of_kind(kind):
             args = call.args
-            if kind == "method" and (call.name != "load" or len(args) != 1):
+            if kind == "method" and (len(args) != 1 or (call.name != "load" and call.name not in helpers)):
                 continue
             if kind == "call" and (len(args) != 2 or call.callee is None or call.callee.kind != "path"):
                 continue
-            path = _offset_of(args[-1]) or typed(call) or _annotated(call)
+            path = _offset_of(args[-1]) or typed(call) or _given_type(call) or _annotated(call)
             name = _HEADERS.get(path) or _KERNEL.get(path.rpartition("::")[2]) if path is not None else None
             if name is not None and not file.in_test(call.item):
                 yield HeaderRead(call, name, args[-1])
+
+
+def _helpers(file: SourceFile) -> set[str]:
+    """Names of the crate's methods that give a pointer to what the caller says: `self.ptr_at::<T>(offset)`."""
+    crate = file.crate
+    return {
+        item.name
+        for one in (crate.files if crate is not None else [file])
+        for item in one.items
+        if item.kind == "fn"
+        and item.generic
+        and len(item.params) == 2
+        and item.params[0].name == "self"
+        and single_generic(item)
+    }
+
+
+def _given_type(call: Expr) -> str | None:
+    """`self.ptr_at::<TcpHdr>(offset)`."""
+    if call.kind != "method" or call.fields[5] <= call.fields[4]:
+        return None
+    return named_type(call.file, generic_argument(call), call.item)
 
 
 def _offset_of(offset: Expr) -> str | None:
@@ -74,6 +97,8 @@ def _annotated(call: Expr) -> str | None:
             break
         at = at.parent
     block = at.parent
+    if block is not None and block.kind == "binary" and block.op == "=" and block.operands[1] == at:
+        return typed(block.operands[0])
     if block is None or block.kind != "block":
         return None
     let = next((one for one in block.lets if one.init == at), None)

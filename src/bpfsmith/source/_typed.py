@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["field_types", "generic_argument", "named_type", "typed"]
+__all__ = ["field_types", "generic_argument", "named_type", "single_generic", "typed"]
 
 _DEPTH = 16
 _WRAPPERS = frozenset({"Result", "Option", "NonNull", "MaybeUninit", "ManuallyDrop", "RingBufEntry"})
@@ -108,10 +108,7 @@ def named_type(file: SourceFile, text: str, item: Item | None, depth: int = 0) -
 
 def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one return a way
     if expr.path == "self":
-        owner = expr.item
-        while owner is not None and owner.kind != "impl":
-            owner = owner.parent
-        return named_type(owner.file, owner.type, owner) if owner is not None and not owner.generic else None
+        return _self_type(expr)
     if "::" not in expr.path:
         found = binding(expr)
         if found is not None:
@@ -133,6 +130,18 @@ def _of_path(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one retur
     if item is None or item.kind not in ("static", "const"):
         return None
     return named_type(item.file, item.type, item)
+
+
+def _self_type(expr: Expr) -> str | None:
+    """What the `impl` around is for; of a generic one only when that is a type of the crate, and no parameter."""
+    owner = expr.item
+    while owner is not None and owner.kind != "impl":
+        owner = owner.parent
+    path = named_type(owner.file, owner.type, owner) if owner is not None else None
+    if owner is None or path is None or not owner.generic:
+        return path
+    made = item_of(owner.file, path) if path.startswith("crate::") else None
+    return path if made is not None and made.kind in ("struct", "union", "enum") else None
 
 
 def _of_condition(expr: Expr, depth: int) -> str | None:
@@ -198,11 +207,13 @@ def _of_field(expr: Expr, depth: int) -> str | None:
     return None
 
 
-def _of_call(expr: Expr, depth: int) -> str | None:
+def _of_call(expr: Expr, depth: int) -> str | None:  # noqa: PLR0911 - one return a kind of call
     callee = expr.callee
     if callee is None or callee.kind != "path":
         return None
     head, _, last = callee.path.rpartition("::")
+    if head == "Self" and last == "new":
+        return _self_type(callee)
     if head and head.rpartition("::")[2][:1].isupper():
         made = resolve(callee.file, head, callee.item)
         return canonical(made) if made is not None and last in ("new", "from", "from_bits", "from_octets") else None
@@ -213,13 +224,13 @@ def _of_call(expr: Expr, depth: int) -> str | None:
     if item is None or item.kind != "fn" or not item.type:
         return None
     if item.generic:
-        wanted = _single_generic(item)
+        wanted = single_generic(item)
         given = generic_argument(callee)
         return named_type(callee.file, given, callee.item) if wanted and given else None
     return named_type(item.file, item.type, item)
 
 
-def _single_generic(item: Item) -> bool:
+def single_generic(item: Item) -> bool:
     """`fn ptr_at<T>(..) -> Result<*const T, ()>`: what it gives is a pointer to, or a value of, its first parameter."""
     header = item.file.text[item.name_end : item.body_start]
     if not header.lstrip().startswith("<"):
