@@ -227,15 +227,17 @@ def type_asked(call: Expr) -> str:
 
 
 def _let_type(call: Expr) -> str:
-    """The type of the `let` that is given the value, through `?`, unwrapping and `unsafe { }`."""
+    """The type of the `let` that is given the value, through `?`, unwrapping and `unsafe { }`, or of the function."""
     child = call
     for at in call.ancestors():
         if at.kind == "block":
             for let in at.lets:
                 if let.init == child:
                     return let.type
-            if at.tail != child or (at.item is not None and at.item.expr == at):
+            if at.tail != child:
                 return ""
+            if at.item is not None and at.item.expr == at:
+                return at.item.type
         elif at.kind == "method":
             if at.receiver != child or at.name not in _KEEPS:
                 return ""
