@@ -34,6 +34,7 @@ __all__ = [
     "swapped",
 ]
 
+_LOOPBACK = 127  # 127.0.0.1, which is 1.0.0.127 the other way round
 # What is looked for in an Ethernet header.
 _ETHERTYPES = frozenset({0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8, 0x8847, 0x8848, 0x88CC, 0x888E, 0x8035})
 
@@ -160,7 +161,9 @@ def number_meant(number: int, decimal: bool, known: Order) -> bool:
         return False
     if known.what == "ethertype":
         return number in _ETHERTYPES
-    if known.what == "address" or not decimal:
+    if known.what == "address":
+        return number >> 24 == _LOOPBACK and number & 0xFF != _LOOPBACK
+    if not decimal:
         return False
     return not (number >= 1024 > other)  # 20480 is port 80, swapped by hand
 

@@ -42,7 +42,7 @@ from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._handles import owner
 from bpfsmith.rules._rust import covered, place, user_files
 from bpfsmith.source.names import resolve
-from bpfsmith.source.types import item_of
+from bpfsmith.source.types import item_of, mentions, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Expr
+    from bpfsmith.source.rust import Expr, Let, SourceFile
 
 
 _WAITS = (
@@ -94,6 +94,7 @@ class RingBufferSpun(SourceRule):
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for file in user_files(project):
+            yield from self._never_cleared(ctx, file)
             seen = set()
             for call in file.methods("next"):
                 known = owner(call)
@@ -115,6 +116,37 @@ class RingBufferSpun(SourceRule):
                     labels=[Label(covered(ctx, call), "gives `None` at once when there is nothing to read")],
                     fixes=[Fix("display", "wait until the file descriptor is readable (`AsyncFd`, `epoll`), or sleep")],
                 )
+
+    def _never_cleared(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+        """A guard of tokio's `AsyncFd` in a loop that says of nothing that it was read."""
+        if not file.has("AsyncFd") or any(True for _ in file.methods(*_CLEARS)):
+            return
+        for call in file.methods("readable", "readable_mut"):
+            known = type_of(call.receiver)
+            loop = _endless(call) if known is not None and known.path == "tokio::io::unix::AsyncFd" else None
+            let = next(
+                (one for at in call.ancestors() if at.kind == "block" for one in at.lets if _takes(one, call)), None
+            )
+            if loop is None or let is None or let.name is None:
+                continue
+            uses = [one.parent for one in mentions(let)]
+            if all(one is not None and one.kind == "method" and one.name in _LOOKS for one in uses):
+                yield self.finding(
+                    ctx,
+                    f"`clear_ready` is never called: after the first event `{call.name}` returns at once, and this "
+                    "loop burns a CPU",
+                    span=place(ctx, file, call.fields[2], call.end),
+                    labels=[Label(_head(ctx, loop), "this loop")],
+                    fixes=[Fix("display", f"call `{let.name}.clear_ready()` when everything was read")],
+                )
+
+
+_CLEARS = ("clear_ready", "clear_ready_matching", "try_io", "retain_ready")
+_LOOKS = ("get_inner", "get_inner_mut", "get_ref", "get_mut", "ready")
+
+
+def _takes(let: Let, call: Expr) -> bool:
+    return let.init is not None and let.init.stripped() == call
 
 
 def _endless(call: Expr) -> Expr | None:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.rules._events import Read
     from bpfsmith.source.aya import KernelMap, Pair
-    from bpfsmith.source.layout import Layout
+    from bpfsmith.source.layout import Field, Layout
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr
 
@@ -100,7 +100,7 @@ class EventReadAsOtherType(SourceRule):
         call, one = found[0]
         if read.layout.size == one.size:
             ours, theirs = differences(one, read.layout)[0]
-            where = f"`{ours.name}` is written where `{theirs.name}` is read" if ours and theirs else "fields differ"
+            where = _apart(ours, theirs) if ours and theirs else "fields differ"
         elif read.layout.size > one.size:
             where = f"this reads {read.layout.size - one.size} bytes past the record"
         elif _prefix(one, read.layout):
@@ -118,13 +118,19 @@ class EventReadAsOtherType(SourceRule):
         )
 
 
+def _apart(ours: Field, theirs: Field) -> str:
+    if ours.name.rpartition(".")[2] == theirs.name.rpartition(".")[2] and ours.offset != theirs.offset:
+        return f"`{ours.name}` is written at byte {ours.offset} and read at byte {theirs.offset}"
+    return f"`{ours.name}` is written where `{theirs.name}` is read"
+
+
 def _drifted(whole: Layout, part: Layout) -> str:
     """Where a shorter type leaves the record: the first field that the record has elsewhere."""
     ours = {one.name.rpartition(".")[2]: one for one in whole.leaves()}
     for field in sorted(part.leaves(), key=lambda one: one.offset):
         mine = ours.get(field.name.rpartition(".")[2])
         if mine is not None and mine.offset != field.offset:
-            return f"`{field.name}` is written at byte {mine.offset} and read at byte {field.offset}"
+            return _apart(mine, field)
     return f"{part.size} bytes are read as another type"
 
 

@@ -83,6 +83,7 @@ class EnumReadFromWire(SourceRule):
         for file in kernel_files(project):
             for expr in file.of_kind("match"):
                 yield from self._matched(ctx, file, expr)
+            yield from self._loaded(ctx, file)
             for item, _ in maps(file):
                 yield from self._stored(ctx, file, item)
 
@@ -107,6 +108,30 @@ class EnumReadFromWire(SourceRule):
             span=covered(ctx, scrutinee),
             fixes=[Fix("display", "read the number, or add an arm `_ =>`, and answer what is unknown")],
         )
+
+    def _loaded(self, ctx: CheckContext, file: SourceFile) -> Iterator[Finding]:
+        """`ctx.load::<Proto>(23)`, `let proto: Proto = ctx.load(23)?`."""
+        for call in file.methods("load"):
+            owner = typed(call.receiver) or ""
+            if not owner.startswith(("aya_ebpf::programs::", "aya_bpf::programs::")) or file.in_test(call.item):
+                continue
+            text = file.text[call.fields[4] : call.fields[5]].strip(":<> \n")
+            if not text:
+                lets = (one for at in call.ancestors() if at.kind == "block" for one in at.lets)
+                let = next((one for one in lets if one.init is not None and one.init.stripped() == call), None)
+                text = let.type if let is not None else ""
+            path = named_type(file, text, call.item) if text else None
+            item = item_of(file, path) if path is not None and path.startswith("crate::") else None
+            if item is None or not _numbered(item) or len(item.params) >= 256:
+                continue
+            yield self.finding(
+                ctx,
+                f"what is loaded from the packet may be no `{item.name}` at all, and the compiler takes that to be "
+                "impossible",
+                span=covered(ctx, call),
+                labels=[Label(place(ctx, item.file, item.name_start, item.name_end), "the enum")],
+                fixes=[Fix("display", "load the number, and match on it with an arm for all others")],
+            )
 
     @staticmethod
     def _enum(file: SourceFile, owner: str, field: str) -> str | None:

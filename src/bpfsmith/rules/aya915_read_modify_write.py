@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._hot import hot
 from bpfsmith.rules._meaning import SHARED, crate_programs, kernel_map
 from bpfsmith.rules._rust import covered, kernel_files
 from bpfsmith.source.types import binding
@@ -105,6 +106,13 @@ def _own(key: Expr) -> bool:
     return False
 
 
+def _elsewhere(expr: Expr, path: Expr | None) -> bool:
+    """Told as one counter of all packets (AYA600), or as a value that is borrowed although all share it (AYA541)."""
+    found = binding(path) if path is not None else None
+    init = found.let.init if found is not None and found.let is not None else None
+    return hot(expr.item) is not None or (init is not None and any("mut" in one.text[:5] for one in init.within("ref")))
+
+
 def _known(key: Expr) -> bool:
     """No parameter, so that what it is made of can be seen."""
     for one in key.within():
@@ -148,8 +156,8 @@ class ReadModifyWrite(SourceRule):
             found = kernel_map(lookup)
             if found is None or found[1] not in SHARED or _own(lookup.args[0]):
                 continue
-            if found[1] == "Array" and constant(lookup.args[0]) is not None:
-                continue  # AYA600
+            if found[1] == "Array" and constant(lookup.args[0]) is not None and _elsewhere(expr, path):
+                continue
             if not packets and not _known(lookup.args[0]):
                 continue
             told.add(lookup.id)

@@ -39,6 +39,7 @@ from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import covered, place
 from bpfsmith.source.aya import MapUse, model
+from bpfsmith.source.calls import graph
 from bpfsmith.source.types import binding
 from bpfsmith.source.values import constant
 
@@ -82,10 +83,22 @@ def _grows(key: Expr, depth: int = 0) -> bool:
             return True
         if one.kind == "path" and "::" not in one.path:
             found = binding(one)
+            if found is not None and found.kind == "param" and _handed(one, depth):
+                return True
             init = found.let.init if found is not None and found.let is not None and found.kind == "let" else None
             if init is not None and _grows(init, depth + 1):
                 return True
     return False
+
+
+def _handed(path: Expr, depth: int) -> bool:
+    """Whether a caller hands over such a value for a parameter."""
+    item, crate = path.item, path.file.crate
+    at = next((i for i, one in enumerate(item.params) if one.name == path.path), None) if item is not None else None
+    if item is None or crate is None or at is None:
+        return False
+    calls = [one.expr for one in graph(crate, item.file).calls_to(item) if one.expr.kind == "call"]
+    return any(len(one.args) > at and _grows(one.args[at], depth + 2) for one in calls)
 
 
 class MapNeverCleaned(SourceRule):

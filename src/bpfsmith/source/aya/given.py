@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfsmith.source.across import constant_item, item_across
 from bpfsmith.source.aya.follow import value_type
 from bpfsmith.source.layout import Layout, layout
-from bpfsmith.source.types import binding
+from bpfsmith.source.types import binding, parse_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ def _type(  # noqa: PLR0911, PLR0912 - one return a kind
             return (file, head, item) if last != "from_str_radix" else None
     if kind == "path":
         return _of_path(expr, depth)
+    if kind in ("block", "ref"):
+        inner = _type(expr.tail if kind == "block" else expr.inner, depth + 1, direct)
+        return inner if kind == "block" or inner is None else (inner[0], "&" + inner[1], inner[2])
+    if kind == "unary" and expr.op == "*":
+        inner = _type(expr.inner, depth + 1, False)
+        bare = _pointee(inner[1]) if inner is not None else ""
+        return (inner[0], bare, inner[2]) if inner is not None and bare else None
+    if kind in ("try", "method"):
+        return _looked_up(expr)
     if kind == "field" and expr.receiver is not None:
         owner = value_type(expr.receiver)
         struct = item_across(file, owner.path) if owner is not None and not owner.args else None
@@ -80,13 +89,48 @@ def _type(  # noqa: PLR0911, PLR0912 - one return a kind
     return None
 
 
-def _of_path(expr: Expr, depth: int) -> tuple[SourceFile, str, Item | None] | None:
+def _pointee(text: str) -> str:
+    """`*mut T`, `&mut T`: `T`."""
+    for start in ("*mut ", "*const ", "&mut ", "&"):
+        if text.startswith(start):
+            return text.removeprefix(start).strip()
+    return ""
+
+
+def _looked_up(expr: Expr) -> tuple[SourceFile, str, Item | None] | None:
+    """`SCRATCH.get_ptr_mut(0)?`: a pointer to what the map's static says it holds."""
+    made = expr.stripped()
+    while (
+        made.kind == "method" and made.name in ("ok_or", "ok_or_else", "unwrap_unchecked") and made.receiver is not None
+    ):
+        made = made.receiver
+    if made == expr or made.kind != "method" or made.receiver is None or made.receiver.kind != "path":
+        return None
+    pointer = {"get_ptr_mut": "*mut ", "get_ptr": "*const ", "get": "&"}.get(made.name)
+    found = constant_item(made.file, made.receiver.path, made.item)
+    parsed = parse_type(found.type) if found is not None and found.kind == "static" else None
+    if pointer is None or found is None or parsed is None or not parsed[1]:
+        return None
+    if parsed[0].rpartition("::")[2] not in _HOLDS:
+        return None
+    return found.file, pointer + parsed[1][_HOLDS[parsed[0].rpartition("::")[2]]], found
+
+
+_HOLDS = {"Array": 0, "PerCpuArray": 0, "HashMap": 1, "LruHashMap": 1, "PerCpuHashMap": 1, "LruPerCpuHashMap": 1}
+
+
+def _of_path(  # noqa: PLR0911 - one return a kind
+    expr: Expr, depth: int
+) -> tuple[SourceFile, str, Item | None] | None:
     local = binding(expr) if "::" not in expr.path else None
     if local is not None:
         if local.item is not None and local.item.generic:
             return None
         if local.type:
             return expr.file, local.type, expr.item
+        if local.let is not None and local.let.pattern.replace(" ", "") == f"Some({expr.path})":
+            init = local.let.init  # `let Some(x) = MAP.get_ptr_mut(0) else { .. }`
+            return _looked_up(init.parent) if init is not None and init.parent and init.parent.kind == "try" else None
         if local.kind == "let" and local.let is not None:
             return _type(local.let.init, depth + 1, False)
         return None
