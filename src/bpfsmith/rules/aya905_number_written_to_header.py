@@ -86,10 +86,10 @@ class NumberWrittenToHeader(SourceRule):
         if known is not None:
             if known.kind != "host" or known.bits != field.bits or known.high:
                 return
+            said = f"{cited(value.text)} is a number in the machine's order"
+        elif number is not None and number_meant(*number, field):
             shown = f"{number[0]:#010x}" if field.what == "address" else str(number[0])
             said = f"{shown} is a number in the machine's order"
-        elif number is not None and number_meant(*number, field):
-            said = f"{cited(value.text)} is a number in the machine's order"
         else:
             return
         fix = Fix("display", "convert it with `to_be`")
