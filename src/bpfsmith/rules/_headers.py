@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.source._typed import generic_argument, named_type, single_generic, typed
+from bpfsmith.source.calls import graph
 from bpfsmith.source.names import resolve
 from bpfsmith.source.types import binding, item_of
 
@@ -139,6 +140,8 @@ def fixed_length(offset: Expr, header: str = "Ipv4Hdr", depth: int = 0) -> Expr 
 def _given(path: Expr, absolute: str | None) -> Expr | None:
     if "::" not in path.path:
         local = binding(path)
+        if local is not None and local.kind == "param":
+            return _argument(path)
         if local is not None:
             plain = local.kind == "let" and local.let is not None and not local.let.pattern.startswith("mut ")
             return local.let.init if plain and local.let is not None else None
@@ -146,3 +149,17 @@ def _given(path: Expr, absolute: str | None) -> Expr | None:
     if absolute is not None and absolute.startswith("crate::"):
         item = item_of(path.file, absolute)
     return item.expr if item is not None and item.kind == "const" else None
+
+
+def _argument(path: Expr) -> Expr | None:
+    """What a parameter is given, where its function is certainly called from one place."""
+    item = path.item
+    if item is None or item.kind != "fn" or item.file.crate is None:
+        return None
+    names = [one.name for one in item.params]
+    calls = graph(item.file.crate, item.file).calls_to(item)
+    if len(calls) != 1 or path.path not in names or "self" in names:
+        return None
+    call = calls[0]
+    args = call.expr.args if call.sure and call.expr.kind == "call" else []
+    return args[names.index(path.path)] if len(args) == len(names) else None
