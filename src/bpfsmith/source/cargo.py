@@ -87,7 +87,7 @@ class Crate:
 
     __slots__ = (
         "broken", "build_rs", "data", "dependencies", "edition", "features", "files", "folder", "lock", "manifest",
-        "manifest_text", "name", "number", "patches", "profiles", "project", "role", "rust_version", "space",
+        "manifest_text", "name", "number", "patches", "profiles", "project", "role", "rust_version", "space", "unread",
         "workspace",
     )  # fmt: skip
 
@@ -101,6 +101,7 @@ class Crate:
         self.lock = lock
         self.space = workspace_data
         self.broken = False
+        self.unread: list[str] = []  # modules that it declares and that have no file here
         package = _table(data.get("package"))
         inherited = _table(_table(workspace_data.get("workspace")).get("package"))
 

@@ -199,8 +199,10 @@ def _read_sources(crates: list[Crate], tree: Tree) -> None:
                 child = next((one for one in children if os.path.isfile(one)), None)
                 if child is None:
                     tree.missing.append((parsed, item, children))
+                    crate.unread.append(item.name)
                 elif not tree.inside(child):
                     tree.outside.append((parsed, item, child))
+                    crate.unread.append(item.name)
                 elif child not in seen[crate.folder]:
                     seen[crate.folder].add(child)
                     pending.append((crate, child, top, (*module, *name)))

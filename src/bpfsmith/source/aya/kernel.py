@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.rust import Attribute, Expr, Item, SourceFile
 
-__all__ = ["KernelGlobal", "KernelMap", "KernelProgram", "read_kernel"]
+__all__ = ["TYPES_ONLY", "KernelGlobal", "KernelMap", "KernelProgram", "read_kernel"]
 
 _MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
 _MAP_MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
@@ -226,6 +226,10 @@ class KernelGlobal:
         return layout(self.file, self.type, self.item)
 
 
+# Modules that are usually generated and not in the repository: they hold types.
+TYPES_ONLY = frozenset({"bindings", "vmlinux", "binding", "types"})
+
+
 class Kernel:
     """What a kernel crate and the crates it uses by path hold; `complete` False where macros may make more."""
 
@@ -264,9 +268,19 @@ def read_kernel(crate: Crate) -> Kernel:
     for one in kernel.crates:
         for file in one.files:
             _read_file(kernel, file, one)
+        for module in one.unread:
+            if module not in TYPES_ONLY:
+                kernel.unsure(f"the module `{module}` has no file")
+        for dependency in one.dependencies:
+            if dependency.kind == "normal" and dependency.path is not None and not _known(one, dependency.path):
+                kernel.unsure(f"the crate `{dependency.alias}` is not here")
     if not kernel.programs and not kernel.maps and not kernel.globals:
         kernel.unsure("no program and no map is written in it")
     return kernel
+
+
+def _known(crate: Crate, folder: str) -> bool:
+    return crate.project is None or any(other.folder == folder for other in crate.project.all_crates)
 
 
 def _linked(crate: Crate) -> Iterator[Crate]:

@@ -81,6 +81,7 @@ def _read(path: str) -> str:
 def read_user(crate: Crate) -> UserSide:
     """Reads one user crate."""
     side = UserSide(crate)
+    side.opaque = bool(crate.unread)  # a module without a file may use anything
     for file in crate.files:
         if not file.has("load", "load_file", *_PROGRAM, *_MAP, *_EVERY, "EbpfLoader", "BpfLoader", "Ebpf", "Bpf"):
             continue
