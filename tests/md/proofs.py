@@ -1,8 +1,10 @@
 """Claims of the rules' tests about what happens after compiling, shown by doing it.
 
 A `bad` block with `proof=PHASE:"words"` claims what is seen when its program is linked, loaded, verified, attached or
-run. Kernel-side programs are built by the BPF toolchain, a binary each in one workspace, and judged by `bpfsmith.verify`, or
-loaded by Aya itself. User-side programs are built with their release of Aya and run, each in namespaces of its own.
+run. Kernel-side programs are built by the BPF toolchain, a binary each in one workspace, and judged by
+`bpfsmith.verify`, or loaded by Aya itself. User-side programs are built with their release of Aya and run, each in
+namespaces of its own. `proofs.py write` writes the figures of the claims into docs/rules/proved.md, `proofs.py check`
+compares.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -32,7 +35,11 @@ _LICENSE = """
 #[unsafe(no_mangle)]
 static LICENSE_OF_THE_PROOF: [u8; 13] = *b"Dual MIT/GPL\\0";
 """
-_PROFILE = '\n[profile.release]\ndebug = 2\ncodegen-units = 1\nlto = "fat"\n'
+# bpf-linker takes ten times as long over what rustc has not merged.
+_PROFILE = {
+    "ebpf": '\n[profile.release]\ndebug = 2\ncodegen-units = 1\nlto = "fat"\n',
+    "user": "\n[profile.release]\nopt-level = 0\ndebug = false\nincremental = true\n",
+}
 _OBJECT = re.compile(r'concat!\(env!\("OUT_DIR"\), "/\w+"\)')
 _NOTHING = re.compile(r"(?<=load\()&\[\](?=\))")
 
@@ -61,10 +68,12 @@ def claims(pages: Iterable[Path] = PAGES) -> list[Claim]:
     tests = shown_by_tests()
     out = []
     for page in pages:
-        for case in cases(page):
+        found = cases(page)
+        first = next((case for case in found if case.kind == "bad"), None)
+        for case in found:
             if "proof" in case.options:
                 phase, _, words = case.options["proof"].partition(":")
-                out.append(_claim(case, phase, words, tests))
+                out.append(_claim(case, phase, words, tests if case is first else {}))
     return out
 
 
@@ -74,7 +83,7 @@ def _claim(case: Case, phase: str, words: str, tests: dict[str, str]) -> Claim:
     if case.options.get("run") == "no":
         return Claim(case, phase, words, "", case.options["reason"])
     if phase == "silent":
-        return Claim(case, phase, words, "test" if case.code in tests else "", "no program of its own")
+        return Claim(case, phase, words, "test" if case.code in tests else "", "no test runs it yet")
     if own.skipped:
         return Claim(case, phase, words, "", own.skipped)
     if side == "user":
@@ -161,7 +170,7 @@ def _workspace(folder: Path, blocks: list[crates.Block], texts: dict[str, str]) 
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
 
-    put("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["*_[0-9]*"]\n' + _PROFILE)
+    put("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["*_[0-9]*"]\n' + _PROFILE[blocks[0].side])
     for name, block in {block.member: block for block in blocks}.items():
         kernel = block.side == "ebpf"
         releases = crates._EBPF[block.version] if kernel else crates._USER[block.version] + crates._USER_ALL
@@ -354,3 +363,62 @@ def wrong_runs(rows: Iterable[Claim], ran: dict[str, Ran]) -> list[str]:
         if code in (0, -1) or row.words not in said:
             out.append(f"{row.place}: exit {code}, {row.words!r} expected: {said[-800:]}")
     return out
+
+
+# ------------------------------------------------------------ figures
+
+PAGE = HERE.parents[1] / "docs/rules/proved.md"
+_HOW = {"link": "by the linker", "verify": "by verifiers", "aya": "by a program that is run",
+        "run": "by a program that is run", "test": "by a program that is run"}  # fmt: skip
+
+
+def page() -> str:
+    """docs/rules/proved.md."""
+    rows = claims()
+    lines = [
+        "# What was really seen",
+        "",
+        "Made by `python3 tests/md/proofs.py write`; not to be edited.",
+        "",
+        "Each rule's tests hold programs that have its mistake. Where the compiler does not refuse them, a block says",
+        "what is seen when it is linked, loaded, verified, attached or run (`proof=` in `tests/md/source`). These",
+        "claims are tried on the running kernel and on kernels of the lab: in each run all that are shown of the silent",
+        "ones (`test_silent.py`) and a third of the others, always the same ones (`test_proved.py`); everything with `./dev test --full`. A block counts as shown when it was itself built and run.",
+        "",
+        "| phase | claims | shown | not run |",
+        "|---|---|---|---|",
+    ]
+    for phase in PHASES:
+        own = [row for row in rows if row.phase == phase]
+        shown = sum(bool(row.shown) for row in own)
+        lines.append(f"| {phase} | {len(own)} | {shown} | {len(own) - shown} |")
+    ways = Counter(_HOW[row.shown] for row in rows if row.shown)
+    lines += ["", "Shown " + ", ".join(f"{way}: {count}" for way, count in sorted(ways.items())) + "."]
+    more = sorted(set(shown_by_tests()) - {row.case.code for row in rows if row.shown == "test"})
+    if more:
+        lines += ["", f"Shown besides, without a claim in a block: {', '.join(more)}."]
+    lines += ["", "Not run, so only compiled, and why:", "", "| claims | why | rules |", "|---|---|---|"]
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if not row.shown:
+            reasons.setdefault(row.why, []).append(row.case.code)
+    for why, codes in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        lines.append(f"| {len(codes)} | {why} | {', '.join(dict.fromkeys(codes))} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(words: list[str]) -> int:
+    text = page()
+    if words == ["write"]:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if words == ["check"]:
+        same = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
+        print("" if same else f"{PAGE} is not as the tests are: run `python3 tests/md/proofs.py write`", end="\n")
+        return 0 if same else 1
+    print("proofs.py write | check")
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -38,7 +38,7 @@ def world() -> World:
     from shell import CACHE
 
     folder = CACHE / "build" / ("md-proofs-full" if FULL else "md-proofs")
-    env = {**os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(folder / "target")}
+    env = {**os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(CACHE / "build/md-proofs-target")}
     blocks = [proofs.generic(), *proofs.kernel_blocks(row for row in CHOSEN if row.phase != "silent")]
     return World(folder, proofs.build_kernel_side(folder / "ebpf", blocks, env))
 
@@ -67,9 +67,10 @@ def test_kernel_side(world: World, tmp_path: Path) -> None:
 def test_loading_and_attaching(world: World) -> None:
     """Aya or the kernel says the words to a program that was really started."""
     import rust
+    from shell import CACHE
 
     rows = [row for row in CHOSEN if row.shown in ("run", "aya")]
-    env = {**os.environ, **rust.for_host().env, "CARGO_TARGET_DIR": str(world.folder / "target-user")}
+    env = {**os.environ, **rust.for_host().env, "CARGO_TARGET_DIR": str(CACHE / "build/md-proofs-target")}
     ran = proofs.run_user_side(world.folder / "user", rows, world.built, env)
     wrong = proofs.wrong_runs(rows, ran)
     assert not wrong, "\n".join(wrong)
@@ -80,3 +81,7 @@ def test_every_claim_is_written_as_one() -> None:
     for row in proofs.claims():
         assert row.phase in proofs.PHASES, row.place
         assert row.words, row.place
+
+
+def test_the_figures_are_those_of_the_tests() -> None:
+    assert proofs.PAGE.read_text(encoding="utf-8") == proofs.page(), "run `python3 tests/md/proofs.py write`"

@@ -50,7 +50,7 @@ def built() -> dict[str, Path]:
     from shell import CACHE
 
     folder = CACHE / "build/md-silent"
-    env = {**os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(folder / "target")}
+    env = {**os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(CACHE / "build/md-proofs-target")}
     wanted = _blocks()
     made = proofs.build_kernel_side(folder / "ebpf", list(wanted.values()), env)
     assert not made.errors, made.errors
