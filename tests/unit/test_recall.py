@@ -1,4 +1,4 @@
-"""What newcomers paste, with mistakes of all groups planted in it: each is named at its line, once, and nothing else."""
+"""What newcomers paste, with mistakes planted in it: each is named at its line, once, and nothing else."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def guarded(expr: Expr, value: Expr) -> bool:
             scrutinee = one.file.expr(one.fields[0])
             if scrutinee is not None and {scrutinee.text} & (names | fields):
                 return True
-        if one.kind == "binary" and one.op in _COMPARES:
+        if one.kind == "binary" and one.op in _COMPARES and not one.start <= expr.start < expr.end <= one.end:
             inside = {inner.text for inner in one.within() if inner.kind in ("path", "field")}
             if inside & (fields or names):
                 return True

@@ -140,6 +140,8 @@ def unmentioned(pair: Pair, made: KernelMap | KernelProgram) -> bool:
     that it is in, attaches something, computes no names, and has no text that is this name."""
     if not pair.user_complete or not pair.kernel_complete or pair.says(made.name):
         return False
+    if any(one.names is not None and made.name in one.names for one in (*pair.program_uses, *pair.map_uses)):
+        return False  # by a constant of another crate
     if not any(one.attaches for one in pair.program_uses):
         return False  # not written to its end
     if made.file.gates(made.item):
@@ -163,15 +165,15 @@ def _meant(pair: Pair, made: KernelMap | KernelProgram) -> bool:
 
     if made in pair.programs:
         known = pair.program_names
-        lost: list[Use] = [one for one in pair.program_uses if one.names and not one.names & known]
+        lost: list[Use] = [one for one in pair.program_uses if one.names and one.names - known]
     else:
         known = pair.map_names
-        lost = [one for one in pair.map_uses if one.names and not one.names & known]
+        lost = [one for one in pair.map_uses if one.names and one.names - known]
     for use in lost:
-        if any(close_name(name.rpartition("/")[2], known) == made.name for name in use.names or ()):
+        if any(close_name(name.rpartition("/")[2], known) == made.name for name in (use.names or set()) - known):
             return True
-        if made in pair.programs and len(known) == 1:
-            return True
+        if made in pair.programs and sum(not pair.says(one.name) for one in pair.programs) == 1:
+            return True  # the only one that is left
         kinds = OPENS.get(use.type, ((), ()))[0] if isinstance(use, MapUse) else ()
         if made.kind in kinds and sum(one.kind in kinds and not pair.says(one.name) for one in pair.maps) == 1:
             return True

@@ -212,6 +212,8 @@ def literal(expr: Expr | None, depth: int = 0) -> Expr | None:
     """What a value was made as: through `&`, brackets and locals that are set once."""
     while expr is not None and expr.kind in ("ref", "paren"):
         expr = expr.inner
+    if expr is not None and expr.kind == "call" and depth <= 8:
+        return _made(expr, depth)
     if expr is None or depth > 8 or expr.kind != "path" or "::" in expr.path:
         return expr
     local = binding(expr)
@@ -221,6 +223,20 @@ def literal(expr: Expr | None, depth: int = 0) -> Expr | None:
         return expr
     made = literal(local.let.init, depth + 1)
     return made if made is not None and made.kind in ("struct", "tuple", "call") else expr
+
+
+def _made(call: Expr, depth: int) -> Expr | None:
+    """What a struct of one field holds, and the struct that a function of the crate ends with."""
+    path = resolve(call.file, call.callee.path, call.item) if call.callee is not None else None
+    item = item_of(call.file, path) if path is not None and path.startswith("crate::") else None
+    if item is None or item.generic:
+        return call
+    if item.kind == "struct" and len(item.params) == 1 and len(call.args) == 1:
+        return literal(call.args[0], depth + 1)
+    tail = item.expr.tail if item.kind == "fn" and item.expr is not None else None
+    if tail is None or tail.kind != "struct" or item.expr is None or any(True for _ in item.expr.within("return")):
+        return call
+    return tail
 
 
 def _changed(let: Let) -> bool:

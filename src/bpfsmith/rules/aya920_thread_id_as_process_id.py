@@ -92,6 +92,17 @@ def _meant(name: str) -> str | None:
     return "process" if bare in _PROCESS else "thread" if bare in _THREAD else None
 
 
+def _filled(body: Expr, field: Expr) -> dict[str, Expr | None]:
+    """What a function writes into the struct that a field is of."""
+    owner = "".join(field.receiver.text.split()) if field.receiver is not None else ""
+    return {
+        left.name: right
+        for left, right in (one.operands for one in body.within("binary") if one.op == "=")
+        if left is not None and left.kind == "field" and left.receiver is not None
+        if "".join(left.receiver.text.split()) == owner
+    }
+
+
 class ThreadIdAsProcessId(SourceRule):
     severity = "error"
     group = "meaning"
@@ -123,6 +134,8 @@ class ThreadIdAsProcessId(SourceRule):
             left, right = expr.operands
             if expr.op == "=" and left is not None and left.kind == "field":
                 yield from self._given(ctx, left.name, _meant(left.name), right)
+                if left.name == "pid" and expr.item is not None and expr.item.expr is not None:
+                    yield from self._lone(ctx, _filled(expr.item.expr, left))
         else:
             for let in expr.lets:
                 if let.name is not None:
