@@ -36,7 +36,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._rust import place, programs
-from bpfsmith.source.aya.kernel import TYPES_ONLY
+from bpfsmith.source.aya.kernel import unread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class LicenseNotDeclared(SourceRule):
             files = [file for one in linked for file in one.files]
             if not crate.binaries() or any(file.has("license", "include", "global_asm") for file in files):
                 continue
-            if any(module not in TYPES_ONLY for one in linked for module in one.unread):
+            if any(unread(one) for one in linked):
                 continue  # it may stand there
             # A macro of one's own may make it.
             if any(True for file in files for _ in file.items_of_kind("macro")):

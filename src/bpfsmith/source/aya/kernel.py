@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bpfsmith.source.across import resolve_across
 from bpfsmith.source.aya.tables import LOADED_AS, MAP_TYPES, SECTIONS, generic_parts
 from bpfsmith.source.layout import Layout, constant, layout, split_type
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.rust import Attribute, Expr, Item, SourceFile
 
-__all__ = ["TYPES_ONLY", "KernelGlobal", "KernelMap", "KernelProgram", "read_kernel"]
+__all__ = ["KernelGlobal", "KernelMap", "KernelProgram", "read_kernel", "unread"]
 
 _MACROS = ("aya_ebpf::macros::", "aya_bpf::macros::", "aya_ebpf_macros::", "aya_bpf_macros::")
 _MAP_MODULES = frozenset({"aya_ebpf::maps", "aya_ebpf::btf_maps", "aya_bpf::maps", "aya_bpf::btf_maps"})
@@ -226,8 +228,8 @@ class KernelGlobal:
         return layout(self.file, self.type, self.item)
 
 
-# Modules that are usually generated and not in the repository: they hold types.
-TYPES_ONLY = frozenset({"bindings", "vmlinux", "binding", "types"})
+# Modules that are usually generated, and not in the repository: they hold types.
+_TYPES = re.compile(r"(?:^|_)(?:bindings?|vmlinux|generated|types)(?:_|$)")
 
 
 class Kernel:
@@ -268,15 +270,19 @@ def read_kernel(crate: Crate) -> Kernel:
     for one in kernel.crates:
         for file in one.files:
             _read_file(kernel, file, one)
-        for module in one.unread:
-            if module not in TYPES_ONLY:
-                kernel.unsure(f"the module `{module}` has no file")
+        for module in unread(one):
+            kernel.unsure(f"the module `{module}` has no file")
         for dependency in one.dependencies:
             if dependency.kind == "normal" and dependency.path is not None and not _known(one, dependency.path):
                 kernel.unsure(f"the crate `{dependency.alias}` is not here")
     if not kernel.programs and not kernel.maps and not kernel.globals:
         kernel.unsure("no program and no map is written in it")
     return kernel
+
+
+def unread(crate: Crate) -> list[str]:
+    """The modules without a file that may hold more than types."""
+    return [module for module in crate.unread if _TYPES.search(module) is None]
 
 
 def _known(crate: Crate, folder: str) -> bool:
