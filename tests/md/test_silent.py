@@ -165,6 +165,15 @@ def test_aya083_the_return_value_is_what_redirects(load: Load) -> None:
     assert load("083-bad").programs["forward"].test_run(ipv4(tcp(80))).verdict == "XDP_PASS"
 
 
+def test_aya916_an_index_behind_the_end_counts_nothing(load: Load) -> None:
+    for kind, counts in (("bad", 4), ("good", 5)):  # what is counted five times (six in the bad block)
+        loaded = load(f"916-{kind}")
+        loaded.programs["count"].test_run(ipv4(tcp(80)))
+        found = [loaded.maps["COUNTS"].get(struct.pack("=I", key)) for key in range(5)]
+        values = [sum(row) for row in found if row is not None]
+        assert values == [1] * counts
+
+
 def test_aya923_what_cannot_be_read_passes(load: Load) -> None:
     bad = load("923-bad")
     assert bad.programs["filter"].test_run(bytes(30)).verdict == "XDP_PASS"
