@@ -159,6 +159,24 @@ NOTED = [
         "newer than what this bpfsmith knows: aya 0.19.1 (known: up to 0.16.0)",
         {"AYA001", "AYA501"},
     ),
+    (
+        both(lambda: Path("Cargo.lock").unlink(), write("app/Cargo.toml", package("app", 'aya = "9.9"\n'))),
+        "newer than what this bpfsmith knows: aya 9.9.0+ (known: up to 0.16.0)",
+        {"AYA001", "AYA501"},
+    ),
+    (
+        both(
+            write("app/src/main.rs", USER + "mod latin;\n"),
+            write("app/src/latin.rs", b'const A: &str = "\xe9";\n'),
+        ),
+        "app/src/latin.rs is not UTF-8 (byte 18): read with replacement characters",
+        {"AYA001", "AYA501"},
+    ),
+    (
+        write("app/src/main.rs", USER + "const A: u8 = " + "(" * 2000 + "1" + ")" * 2000 + ";\n"),
+        "app/src/main.rs:3 was read in part: ",
+        {"AYA001", "AYA501"},
+    ),
     (write("Cargo.lock", LOCK.replace("0.14.0", "0.10.7")), "aya 0.10.7 is older than what", {"AYA501"}),
     (
         write("app/src/main.rs", USER + "mod net;\n#[cfg(windows)]\nmod other;\n"),

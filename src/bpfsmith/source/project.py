@@ -34,11 +34,14 @@ class Project:
     `crates` are those below the path asked for, `all_crates` all of the project; `lock` maps a crate to its locked
     versions, `objects` are built kernel programs (newest per name), `build_hint` is the command that builds them.
     `problems` are files that could not be read and what Cargo would refuse; `notes` what else a user should know: what
-    is not among them was read. `others` are its files that are no Rust, and `target` (crate -> version) makes
-    `Crate.version` answer for releases that it does not have yet.
+    is not among them was read. `broken` are the problems of manifests that could be read in part only. `others` are its
+    files that are no Rust, and `target` (crate -> version) makes `Crate.version` answer for releases that it does not
+    have yet.
     """
 
-    __slots__ = ("_objects", "all_crates", "cache", "crates", "lock", "notes", "others", "problems", "root", "target")
+    __slots__ = (
+        "_objects", "all_crates", "broken", "cache", "crates", "lock", "notes", "others", "problems", "root", "target",
+    )  # fmt: skip
 
     def __init__(self, root: str, crates: list[Crate], all_crates: list[Crate]) -> None:
         self.root = root
@@ -46,6 +49,7 @@ class Project:
         self.all_crates = all_crates
         self.notes: list[str] = []
         self.problems: list[BpfsmithError] = []
+        self.broken: list[BpfsmithError] = []
         self.others: list[str] = []
         self.target: dict[str, str] | None = None
         self.lock: dict[str, list[str]] = {}
@@ -125,6 +129,7 @@ def find_project(path: str) -> Project | None:
     chosen = [crate for crate in crates if (crate.folder + os.sep).startswith(start.rstrip(os.sep) + os.sep)]
     project = Project(tree.root, chosen or [crate for crate in crates if start.startswith(crate.folder)], crates)
     project.others = tree.others
+    project.broken = [error for error in tree.broken.values() if error in tree.errors]
     tell(project, tree)
     return project
 

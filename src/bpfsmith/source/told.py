@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bpfsmith.model.errors import InputError
+from bpfsmith.read.overlay import opened
 from bpfsmith.source.manifest import read_text, shown
 from bpfsmith.source.settings import config_files, toolchain_file
 from bpfsmith.source.tree import strings
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from bpfsmith.source.cargo import Crate, Dependency
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import SourceFile
     from bpfsmith.source.tree import Tree
+    from bpfsmith.source.versions import Version
 
 __all__ = ["NEWEST", "OLDEST", "tell"]
 
@@ -42,6 +45,7 @@ def tell(project: Project, tree: Tree) -> None:
     project.notes.extend(_versions(project))
     project.notes.extend(_outside(ours, tree))
     project.notes.extend(_modules(tree))
+    project.notes.extend(_in_part(ours))
     project.notes.extend(_same_names(project))
 
 
@@ -163,8 +167,9 @@ def _without_lock(ours: list[Crate], tree: Tree) -> Iterator[str]:
 def _versions(project: Project) -> Iterator[str]:
     newer = []
     for name, known in NEWEST.items():
-        for one in project.lock.get(name, ()):
-            wanted, have = parse_version(known), parse_version(one)
+        wanted = parse_version(known)
+        locked = [(one, parse_version(one)) for one in project.lock.get(name, ())]
+        for one, have in locked or _required(project, name):
             if wanted is not None and have is not None and have > wanted:
                 newer.append(f"{name} {one} (known: up to {known})")
     if newer:
@@ -178,6 +183,16 @@ def _versions(project: Project) -> Iterator[str]:
             wanted, have = parse_version(known), parse_version(one)
             if wanted is not None and have is not None and have < wanted:
                 yield f"{name} {one} is older than what the rules know (from {known} on): many of them say nothing"
+
+
+def _required(project: Project, name: str) -> list[tuple[str, Version]]:
+    """Without a lock file: the oldest version that the manifests ask for."""
+    found = {
+        str(one): one.low
+        for crate in project.all_crates
+        if crate.dependency(name) is not None and (one := crate.version(name)) is not None
+    }
+    return sorted(found.items())
 
 
 def _outside(ours: list[Crate], tree: Tree) -> Iterator[str]:
@@ -214,6 +229,38 @@ def _modules(tree: Tree) -> Iterator[str]:
         )
     if len(left) > _FEW:
         yield f"{len(left) - _FEW} more modules have no file"
+
+
+def _in_part(ours: list[Crate]) -> Iterator[str]:
+    """Files that were not read as they are, or not all of them."""
+    said = [one for crate in ours for file in crate.files for one in _notes(file)]
+    yield from said[:_FEW]
+    if len(said) > _FEW:
+        yield f"{len(said) - _FEW} more places of the sources were not fully read"
+
+
+def _notes(file: SourceFile) -> Iterator[str]:
+    for note in file.notes:
+        path = shown(file.path)
+        if note.kind == "not-utf8":
+            yield (
+                f"{path} is not UTF-8 ({_wrong_byte(file.path)}): read with replacement characters, so what stands"
+                " there may be misread; save the file as UTF-8"
+            )
+        elif note.kind == "unread":
+            yield f"{path} was not read: {note.text}; what it defines is unknown here"
+        elif note.kind in ("length", "nesting"):
+            line, _ = file.position(note.start)
+            yield f"{path}:{line} was read in part: {note.text}"
+
+
+def _wrong_byte(path: str) -> str:
+    with opened(path) as file:
+        try:
+            file.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            return f"byte {error.start + 1}"
+    return "some bytes"
 
 
 def _same_names(project: Project) -> Iterator[str]:
