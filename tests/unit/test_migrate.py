@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bpfsmith
+from bpfsmith.check._files import replace_file
 from bpfsmith.cli import main
 from bpfsmith.migrate._manifest import Manifest
 from bpfsmith.migrate._releases import RELEASES
@@ -224,9 +225,9 @@ def test_line_ends_stay(old: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     report = bpfsmith.migrate(old, to="0.14")
     assert report.files
-    for path in report.files:
-        data = (old / path).read_bytes()
-        assert data.count(b"\n") == data.count(b"\r\n"), path
+    for name in report.files:
+        data = (old / name).read_bytes()
+        assert data.count(b"\n") == data.count(b"\r\n"), name
 
 
 def test_a_dirty_tree_is_refused(old: Path) -> None:
@@ -279,9 +280,95 @@ def test_no_log_fits_aya_015(old: Path) -> None:
     assert report.exit_code == 1
 
 
-def test_read_only_manifests_are_said_and_the_rest_goes_on(old: Path) -> None:
-    (old / "port-guard/Cargo.toml").chmod(0o444)
+def _all(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_files_can_be_written_or_none_is(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = _all(old)
+    for name in ("port-guard/Cargo.toml", "port-guard-ebpf/src/main.rs"):
+        (old / name).chmod(0o444)
     report = bpfsmith.migrate(old, to="0.14")
     assert report.exit_code == 2
-    assert [error.where for error in report.errors] == ["port-guard/Cargo.toml"]
-    assert "port-guard-ebpf/Cargo.toml" in report.files
+    assert [error.where for error in report.errors] == ["port-guard/Cargo.toml", "port-guard-ebpf/src/main.rs"]
+    assert all("chmod" in error.hint for error in report.errors)
+    assert not report.files
+    assert not report.done
+    assert not report.written
+    assert _all(old) == before
+    assert main(["migrate", "--to", "0.14"]) == 2
+    assert "nothing was changed" in capsys.readouterr().out
+
+
+def test_what_needs_no_change_may_be_read_only(old: Path) -> None:
+    (old / "Cargo.toml").chmod(0o444)
+    (old / "xtask/Cargo.toml").chmod(0o444)
+    assert bpfsmith.migrate(old, to="0.14").exit_code == 0
+
+
+def test_a_write_that_fails_takes_the_others_back(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _all(old)
+
+    def replace(path: str, real: str, old: bytes, new: bytes) -> None:
+        if path.endswith("port-guard/src/main.rs"):
+            raise InputError("not mended: no space left on device", where=path)
+        replace_file(path, real, old, new)
+
+    monkeypatch.setattr("bpfsmith.check.fix.replace_file", replace)
+    report = bpfsmith.migrate(old, to="0.14")
+    assert report.exit_code == 2
+    assert [error.where for error in report.errors] == ["port-guard/src/main.rs"]
+    assert _all(old) == before
+
+
+def test_a_broken_manifest_is_refused_first(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (old / "port-guard/Cargo.toml").open("a") as file:
+        file.write("x = [\n")
+    before = _all(old)
+    assert main(["migrate", "--to", "0.14"]) == 2
+    said = capsys.readouterr().err
+    assert "port-guard/Cargo.toml: not valid TOML" in said
+    assert "bug" not in said
+    assert _all(old) == before
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_there_is_no_way_from_what_nobody_knows(old: Path, lock: bool) -> None:
+    path = old / "port-guard/Cargo.toml"
+    path.write_text(path.read_text().replace(">=0.11", "9.9"))
+    common = old / "port-guard-common/Cargo.toml"
+    common.write_text(common.read_text().replace(">=0.11", "9.9"))
+    if lock:
+        (old / "Cargo.lock").write_text(
+            'version = 4\n\n[[package]]\nname = "aya"\nversion = "9.9.0"\n'
+            'source = "registry+https://github.com/rust-lang/crates.io-index"\n'
+        )
+    with pytest.raises(InputError, match=r"aya 9\.9\.0\+?, newer than what is known here \(0\.16\)"):
+        bpfsmith.migrate(old, to="0.14")
+
+
+def test_cargo_updates_only_where_a_manifest_changed(old: Path) -> None:
+    (old / "Cargo.lock").write_text("version = 4\n")
+    assert "cargo update --workspace" in bpfsmith.migrate(old, to="0.14").commands
+    with (old / "port-guard/src/main.rs").open("a") as file:
+        file.write("fn more(_: &mut aya::Bpf) {}\n")
+    again = bpfsmith.migrate(old, to="0.14")
+    assert again.files == ("port-guard/src/main.rs",)
+    assert again.commands == ("cargo check", "cd port-guard-ebpf && cargo check")
+
+
+def test_what_reads_the_log_compiles_without_a_warning(old: Path) -> None:
+    bpfsmith.migrate(old, to="0.14")
+    lines = (old / "port-guard/src/main.rs").read_text().splitlines()
+    at = next(at for at, line in enumerate(lines) if "AsyncFd" in line)
+    assert lines[at - 1].strip().startswith("#[allow(deprecated)]")  # tokio 1.54
+
+
+def test_a_program_is_not_renamed_twice(old: Path) -> None:
+    kernel = old / "port-guard-ebpf/src/main.rs"
+    kernel.write_text(kernel.read_text().replace('name = "port_guard"', 'name = "guard"'))
+    user = old / "port-guard/src/main.rs"
+    user.write_text(user.read_text().replace('program_mut("port_guard")', 'program_mut("guard")'))
+    report = bpfsmith.migrate(old, to="0.14", write=False)
+    assert [one.code for one in report.decisions] == ["AYA011"]
+    assert "call the function `guard`" in report.decisions[0].advice

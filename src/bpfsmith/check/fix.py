@@ -141,7 +141,9 @@ class Mender:
         return True
 
     def _allowed(self, fix: Fix, roots: Collection[str]) -> bool:
-        return all(self.allowed(path, roots) for path in dict.fromkeys(edit.span.path for edit in fix.edits))
+        # All of them are asked, so that all that are refused are said.
+        allowed = [self.allowed(path, roots) for path in dict.fromkeys(edit.span.path for edit in fix.edits)]
+        return all(allowed)
 
     def _make(self, chosen: Chosen, before: dict[str, str]) -> set[str]:
         """Applies the edits to the texts from before the round; the files whose result cannot be parsed."""
@@ -241,6 +243,28 @@ class Mender:
             if not {_real(edit.span.path) for fix in one.fixes for edit in fix.edits} & set(failed)
         ]
         return written
+
+    def write_all(self) -> bool:
+        """Replaces all of the files or none; False, and why in `errors`, when it is none."""
+        changed = self.changed()
+        found = [changed_meanwhile(path, self._base(_real(path))) for path in changed]
+        wrong: list[BpfsmithError] = [error for error in found if error is not None]
+        written: list[tuple[str, bytes, bytes]] = []
+        for path, (old, new) in () if wrong else changed.items():
+            before, after = old.encode("utf-8"), new.encode("utf-8")
+            try:
+                replace_file(path, _real(path), before, after)
+            except BpfsmithError as error:
+                wrong.append(error)
+                break
+            written.append((path, before, after))
+        for path, before, after in written if wrong else ():
+            try:
+                replace_file(path, _real(path), after, before)
+            except BpfsmithError as error:
+                wrong.append(ToolError(f"cannot be put back as it was: {error.message}", where=path))
+        self.errors += wrong
+        return not wrong
 
     def _spread(self, failed: dict[str, BpfsmithError | None]) -> None:
         grown = True

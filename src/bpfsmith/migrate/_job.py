@@ -15,7 +15,7 @@ from bpfsmith.source.versions import parse_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from bpfsmith.migrate._releases import Release
     from bpfsmith.model.finding import Finding
@@ -28,6 +28,7 @@ _ROUNDS = 24
 # What else keeps a program from working after a move: how programs are looked up, the compiler, the logger, handles.
 _BESIDE = ("AYA010", "AYA037", "AYA121", "AYA122", "AYA125", "AYA401")
 _OLDEST = "0.11"
+_ALL_OR_NOTHING = "a workspace moves as a whole: as long as one of its files cannot be written, none is"
 # Kernel side -> the oldest release of aya that it belongs to.
 _KERNEL = (("0.3.0", "0.15"), ("0.2.0", "0.14"), ("0.1.0", "0.12"))
 
@@ -49,8 +50,15 @@ def run(path: str, to: str, *, write: bool, unsafe_fixes: bool, allow_dirty: boo
         job.build_scripts()
         job.left()
         files, diff = list(mender.changed()), mender.diff()
-    if write and files:
-        files = mender.write()
+    commands = job.commands(files) if files or job.decisions else ()
+    refused = any(isinstance(error, InputError) for error in mender.errors)
+    if write and files and not refused:
+        refused = not mender.write_all()
+    if refused:
+        # Half of a migration fits neither release.
+        return MigrateReport(
+            job.since, release.name, release.rust, notes=[*job.notes, _ALL_OR_NOTHING], errors=mender.errors
+        )
     return MigrateReport(
         job.since,
         release.name,
@@ -59,7 +67,7 @@ def run(path: str, to: str, *, write: bool, unsafe_fixes: bool, allow_dirty: boo
         decisions=sorted(job.decisions, key=lambda one: (one.path, one.line, one.column, one.code)),
         files=files,
         diff=diff,
-        commands=job.commands() if files or job.decisions else (),
+        commands=commands,
         notes=job.notes,
         errors=mender.errors,
         written=write,
@@ -91,8 +99,10 @@ def _project(path: str) -> Project:
             hint="give the folder with the workspace's `Cargo.toml`",
         )
     # The whole workspace moves: two of its members at two releases would not fit together.
-    whole = find_project(found.root) if found.crates != found.all_crates else found
-    return whole or found
+    whole = (find_project(found.root) if found.crates != found.all_crates else found) or found
+    if whole.broken:
+        raise whole.broken[0]  # what it asks for is not known: no half of it may move
+    return whole
 
 
 class _Job:
@@ -116,6 +126,7 @@ class _Job:
         known = user + kernel
         if not known:
             raise InputError("no crate of the project uses Aya", where=self.root)
+        self._not_newer()
         # Releases of the kernel side belong to several of the user side.
         self.since = min(user or kernel, key=_number)
         newest = max(known, key=_number)
@@ -125,6 +136,22 @@ class _Job:
                 where=self.root,
                 hint=f"migrating back is not possible; `--to {newest}` mends what is left of older releases",
             )
+
+    def _not_newer(self) -> None:
+        """Nothing is known of what a release after the newest known one has, so there is no way from it."""
+        from bpfsmith.source.told import NEWEST
+
+        for crate in self.project.all_crates:
+            for package in ("aya", "aya-ebpf"):
+                version = crate.version(package) if crate.dependency(package) is not None else None
+                known = parse_version(NEWEST[package])
+                if version is not None and known is not None and version.low[:2] > known[:2]:
+                    newest = ".".join(str(one) for one in known[:2])
+                    raise InputError(
+                        f"the project uses {package} {version}, newer than what is known here ({newest})",
+                        where=self.root,
+                        hint="migrating back is not possible; a newer bpfsmith may know that release",
+                    )
 
     def _steps(self) -> list[Release]:
         since, to = _number(self.since), _number(self.release.name)
@@ -141,33 +168,35 @@ class _Job:
         for folder in sorted(folders):
             path = os.path.join(folder, "Cargo.toml")
             shown = self.sources.shown(path)
-            if not os.path.isfile(path) or not self.mender.allowed(shown, [self.root]):
+            if not os.path.isfile(path):
                 continue
             manifest = Manifest(self.mender.text(shown).replace("\r\n", "\n"), self.release)
             manifest.run()
-            self._take(shown, manifest)
-            names[folder] = manifest.renamed
+            if self._take(shown, manifest):
+                names[folder] = manifest.renamed
         for crate in self.project.all_crates:
             # A member that inherits its dependency has the workspace's names only if it renamed the key itself.
             found = names.get(crate.folder, {})
             if found:
                 self._rename(crate, found)
 
-    def _take(self, shown: str, manifest: Manifest) -> None:
+    def _take(self, shown: str, manifest: Manifest) -> bool:
         self.decisions += [Decision(shown, line, 1, "", what, do) for line, what, do in manifest.open]
         old = self.mender.text(shown)
         text = manifest.text
         if "\r\n" in old:
             text = text.replace("\n", "\r\n")
         if text == old:
-            return
+            return True
         from bpfsmith.check.fix import unsound
 
         if unsound({os.path.realpath(shown): (old, text)}):
-            self.mender.errors.append(ToolError("not migrated: the result is no TOML", where=shown))
-            return
+            raise ToolError("not migrated: the result is no TOML; nothing is written", where=shown)
+        if not self.mender.allowed(shown, [self.root]):
+            return False
         self.mender.edit(shown, text)
         self.done += [Done(shown, line, "", what) for line, what in sorted(manifest.done)]
+        return True
 
     def _rename(self, crate: Crate, names: dict[str, str]) -> None:
         from bpfsmith.migrate._names import renamed
@@ -176,10 +205,8 @@ class _Job:
             if not any(one in file.text for one in names):
                 continue
             shown = self.sources.shown(file.path)
-            if not self.mender.allowed(shown, [self.root]):
-                continue
             text, count = renamed(file, names)
-            if count:
+            if count and self.mender.allowed(shown, [self.root]):
                 self.mender.edit(shown, text)
                 said = ", ".join(f"`{old}` is `{new}`" for old, new in names.items() if old in file.text)
                 self.done.append(Done(shown, 1, "AYA002", f"{said} now ({count} place{'s' * (count > 1)})"))
@@ -255,10 +282,10 @@ class _Job:
                 continue
             for folder in dict.fromkeys((crate.folder, crate.workspace)):
                 shown = self.sources.shown(os.path.join(folder, "Cargo.toml"))
-                if not self.mender.allowed(shown, [self.root]):
+                if not os.path.isfile(shown):
                     continue
                 found = tokio_feature(self.mender.text(shown), crate.dependency("tokio"))
-                if found is not None:
+                if found is not None and self.mender.allowed(shown, [self.root]):
                     self.mender.edit(shown, found[0])
                     self.done.append(Done(shown, found[1], "", "tokio's feature `net` has `AsyncFd`"))
                     break
@@ -277,12 +304,12 @@ class _Job:
             if crate.build_rs is None or crate.dependency("aya-build", "build") is None:
                 continue
             shown = self.sources.shown(crate.build_rs)
-            if not self.mender.allowed(shown, [self.root]):
-                continue
             with opened(crate.build_rs) as script:
                 (file,) = parse_files([crate.build_rs], [script.read()])
             text, lines, unknown = old_calls(file)
             if lines:
+                if not self.mender.allowed(shown, [self.root]):
+                    continue
                 self.mender.edit(shown, text)
             said = "`build_ebpf` takes packages of aya-build and a toolchain since aya-build 0.1.3"
             self.done += [Done(shown, line, "", said) for line in lines]
@@ -324,13 +351,18 @@ class _Job:
                 'set `edition = "2021"` (`cargo fix --edition` first)',
             )
 
-    def commands(self) -> list[str]:
-        """What to run next, in order."""
+    def commands(self, files: Collection[str]) -> list[str]:
+        """What to run next, in order; `files` have changed."""
+        changed = {os.path.dirname(os.path.realpath(one)) for one in files if os.path.basename(one) == "Cargo.toml"}
         folders = sorted({crate.workspace for crate in self.project.all_crates})
         out = []
         for folder in folders:
             shown = self.sources.shown(folder)
             prefix = "" if shown == os.curdir else f"cd {shown} && "
+            members = {crate.folder for crate in self.project.all_crates if crate.workspace == folder} | {folder}
+            if not changed & {os.path.realpath(one) for one in members}:
+                out.append(f"{prefix}cargo check")  # what Cargo chose stays as it is
+                continue
             if os.path.isfile(os.path.join(folder, "Cargo.lock")):
                 out.append(f"{prefix}cargo update --workspace")
             if self.release.name == "0.12" and _has(self.project, folder, "aya-log"):

@@ -79,12 +79,12 @@ def _kept(whole: Expr, item: Item) -> tuple[int, int, str] | None:
         end += 1
     if text[end : end + 1] != ";":
         return None
-    made = f"let mut logger = {_async_fd(whole.text)}{_or_fail(item)};\n{_TASK}"
+    made = f"{_async_fd(whole.text, item)}\n{_TASK}"
     return whole.start, end + 1, _indented(made, _indent(whole))
 
 
 def _if_ok(call: Expr, item: Item) -> str:
-    body = f"let mut logger = {_async_fd('logger')}{_or_fail(item)};\n{_TASK}"
+    body = f"{_async_fd('logger', item)}\n{_TASK}"
     return _indented(f"if let Ok(logger) = {call.text} {{\n{_deeper(body)}\n}}", _indent(call))
 
 
@@ -101,7 +101,7 @@ def _if_err(let: Expr, call: Expr, item: Item) -> tuple[int, int, str] | None:
     if around is None or around.kind != "block" or whole not in around.statements:
         return None
     indent = _indent(whole)
-    task = _deeper(f"let mut logger = {_async_fd('logger')}{_or_fail(item)};\n{_TASK}", 2)
+    task = _deeper(f"{_async_fd('logger', item)}\n{_TASK}", 2)
     body = then.text.replace("\r\n", "\n")
     if not any("\n" in one.text for one in then.within() if one.kind == "lit"):
         body = body.replace("\n", "\n    ")
@@ -111,8 +111,11 @@ def _if_err(let: Expr, call: Expr, item: Item) -> tuple[int, int, str] | None:
     return whole.start, whole.end, f"{head}{indent}{tail}"
 
 
-def _async_fd(logger: str) -> str:
-    return f"tokio::io::unix::AsyncFd::with_interest({logger}, tokio::io::Interest::READABLE)"
+def _async_fd(logger: str, item: Item) -> str:
+    """The statement that makes it. tokio 1.54 deprecates all its safe constructors, and older ones have no other."""
+    made = f"tokio::io::unix::AsyncFd::with_interest({logger}, tokio::io::Interest::READABLE)"
+    why = "// since tokio 1.54: `unsafe` and `register_with_interest`"
+    return f"#[allow(deprecated)] {why}\nlet mut logger = {made}{_or_fail(item)};"
 
 
 def _or_fail(item: Item) -> str:

@@ -62,6 +62,8 @@ def _summary(report: dict[str, Any]) -> str:
     files = f"{count} file{'' if count == 1 else 's'}"
     way = f"aya {report['from']} -> {report['to']}" if report["from"] != report["to"] else f"aya {report['to']}"
     done = f"{files} {'changed' if report['written'] else 'would change'}" if count else "nothing to change"
+    if report["errors"] and not count:
+        done = "nothing was changed"
     left = len(report["decisions"])
     decide = f", {left} left to decide" if left else ""
     return f"{way}: {done}{decide}; needs rustc {report['rust']}"

@@ -99,8 +99,10 @@ class ProgramLookedUpBySection(SourceRule):
 
     def _unknown(self, pair: Pair, use: ProgramUse, ctx: CheckContext) -> Iterator[Finding]:
         known = pair.program_names
+        # What `name = ".."` says is the program's name to its author: that the argument is gone is said there.
+        meant = {one.attrs.get("name") for one in pair.programs}
         for name in sorted(use.names or ()):
-            if not known or name in known or "/" in name or not pair.named:
+            if not known or name in known or name in meant or "/" in name or not pair.named:
                 continue
             close = close_name(name, known)
             if close is None and (not pair.kernel_complete or tolerated(use.expr)):
