@@ -7,7 +7,7 @@ import sys
 
 import network
 
-SHOWN = 6  # of the counters only the first two
+SHOWN = 4  # the beginning
 words = ["examples/packet-counter/packet_counter.py", "eth0", "--block", network.FAR[1]]
 if reason := network.needed():
     print(reason)

@@ -83,8 +83,13 @@ def bench(words: Sequence[str]) -> None:
 def precision(words: Sequence[str]) -> None:
     import suite
 
+    if {"-h", "--help"} & set(words):
+        import precision
+
+        print((precision.__doc__ or "").strip())
+        return
     if not words or words[0].startswith("-"):
-        raise Usage("of which folder of projects?")
+        raise Usage("give the folder of the projects to check, as in `./dev precision ../projects`")
     suite.precision(words)
 
 
