@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -77,6 +78,33 @@ def test_cycles_end() -> None:
     file = parse("use self::b as a; use self::a as b; mod m { pub use super::n::*; } mod n { pub use super::m::*; }")
     assert resolve(file, "a") is None
     assert resolve(file, "m::x") in (None, "crate::m::x")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 12])
+def test_globs_do_not_ask_each_other_for_ever(count: int) -> None:
+    """Each step would ask every glob for the head of every other; counted instead of timed."""
+    known = ["macros", "programs", "bindings", "maps", "helpers"]
+    outer = "".join(f"use aya_ebpf::{name}::*;\n" for name in (known * 3)[:count])
+    webs = "".join(
+        f"mod m{at} {{ use super::*; {''.join(f'use crate::m{other}::*; ' for other in range(count))} }}\n"
+        for at in range(count)
+    )
+    found = parse(outer + webs + "use m0::*;\nfn f() { XdpContext; nothing; }\n")
+    calls = 0
+
+    def counted(frame: object, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(counted)
+    try:
+        assert resolve(found, "nothing") is None
+        context = resolve(found, "XdpContext")
+    finally:
+        sys.setprofile(before)
+    assert context == "aya_ebpf::programs::XdpContext"
+    assert calls < 40_000
 
 
 def test_types() -> None:

@@ -10,6 +10,8 @@ from bpfsmith.source._aya_names import AYA_NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from bpfsmith.source.rust import Item, SourceFile
 
 __all__ = ["canonical", "resolve", "resolve_attr", "resolve_from"]
@@ -113,11 +115,26 @@ def _in_scope(file: SourceFile, name: str, scope: int, depth: int) -> str | None
     item = file.native.item_in(scope, name)
     if item >= 0:
         return name if file.items[item].kind == "extern_crate" else "::".join(["crate", *_module_of(file, scope), name])
+    if not file.native.globs(scope):
+        return None
+    # Modules that bring in each other's names (`use super::*` and back) are asked once for a name: what the second
+    # asking would find, the first one hands up.
+    asked: set[tuple[int, int, str]] = _shared(file).setdefault("globs asked", set())
+    outermost = not asked
+    this = (id(file), scope, name)
+    if this in asked:
+        return None
+    asked.add(this)
+    try:
+        return _by_globs(file, name, scope, depth)
+    finally:
+        if outermost:
+            asked.clear()
+
+
+def _by_globs(file: SourceFile, name: str, scope: int, depth: int) -> str | None:
     found = None
-    for glob in file.native.globs(scope):
-        module = resolve_from(file, glob, scope, depth + 1)
-        if module is None:
-            continue
+    for module in _globs(file, scope, depth):
         if module == "crate" or module.startswith("crate::"):
             hit = _in_module(file, module, name, depth + 1)
         else:
@@ -126,6 +143,26 @@ def _in_scope(file: SourceFile, name: str, scope: int, depth: int) -> str | None
             return _AMBIGUOUS
         found = hit or found
     return found
+
+
+def _globs(file: SourceFile, scope: int, depth: int) -> list[str]:
+    """The modules whose names a scope brings in, found out once. While that goes on only those before are known: the
+    head of a glob's own path is not looked for in that glob."""
+    key = ("globs", scope)
+    made: list[str] | None = file.cache.get(key)
+    if made is None:
+        made = file.cache[key] = []
+        for glob in file.native.globs(scope):
+            module = resolve_from(file, glob, scope, depth + 1)
+            if module is not None:
+                made.append(module)
+    return made
+
+
+def _shared(file: SourceFile) -> dict[Any, Any]:
+    """What is remembered for all files of the crate."""
+    files = file.crate.files if file.crate is not None and file.crate.files else [file]
+    return files[0].cache
 
 
 def _in_module(file: SourceFile, module: str, name: str, depth: int) -> str | None:
