@@ -362,7 +362,7 @@ def test_a_workspace_with_nothing_built(monkeypatch: pytest.MonkeyPatch, workspa
             == "ws/demo-ebpf/src/main.rs"
         )
         assert "nothing is built" in report.notes[-1]
-        assert "cargo +nightly build" in report.notes[-1]
+        assert "`cd ws/demo-ebpf && cargo +nightly build" in report.notes[-1]
         assert report.exit_code == 1
     # An object of that workspace given by name is its build.
     shutil.copy("drop_all.o", "ws/kept.o")

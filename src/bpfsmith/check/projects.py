@@ -90,4 +90,8 @@ def _lying_about(project: Project) -> list[str]:
 def _command(project: Project, ctx: CheckContext) -> str:
     hint = project.build_hint
     root = ctx.shown(project.root)
-    return f"cd {root} && {hint}" if hint and root != os.curdir else hint
+    if not hint or root == os.curdir:
+        return hint
+    # One `cd` where the hint enters a folder itself.
+    enters, inner = hint.startswith("cd "), hint.removeprefix("cd ")
+    return f"cd {os.path.join(root, inner)}" if enters else f"cd {root} && {hint}"
