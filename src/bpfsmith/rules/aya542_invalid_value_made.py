@@ -2,7 +2,8 @@
 
 ## What it does
 Finds `transmute` of an integer that is not constant to `bool`, `char` or an enum of the crate that has no variant for
-some of its values; and `ptr::read` and `read_unaligned` of pointers cast to `*const bool` or `*const char`.
+some of its values, unless the function compares or matches the integer, or masks or reduces it to what there is;
+and `ptr::read` and `read_unaligned` of pointers cast to `*const bool` or `*const char`.
 
 ## Why is this bad
 A value without a variant is undefined behaviour where it is made: a `match` over all variants is compiled without a
@@ -36,8 +37,9 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._bounds import is_constant
+from bpfsmith.rules._bounds import bounded, is_constant
 from bpfsmith.rules._kernel_code import code_files, counts, spelled, written_type
+from bpfsmith.rules._ranges import Written, largest, largest_of
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.names import resolve
@@ -86,6 +88,19 @@ def _complete(item: Item) -> bool:
     return len(item.params) >= 1 << (8 * size)
 
 
+def _tested(call: Expr) -> bool:
+    """The number is masked or reduced to what the type has, or the function asks for its value."""
+    number = call.args[0]
+    while number.kind in ("paren", "cast") and number.inner is not None:
+        number = number.inner
+    most = largest(number) if number.kind == "binary" and number.op in ("&", "%") else None
+    if most is None:
+        return bounded(call, number)
+    target = _target(call).strip()
+    limit = 0xD7FF if target == "char" else largest_of(Written(target, call.file, call.item))
+    return limit is None or most <= limit
+
+
 class InvalidValueMade(SourceRule):
     severity = "warning"
     group = "unsafe"
@@ -100,7 +115,7 @@ class InvalidValueMade(SourceRule):
                 if path not in ("core::mem::transmute", "core::intrinsics::transmute") or len(call.args) != 1:
                     continue
                 what = _holes(_target(call), call)
-                if what is not None and not is_constant(call.args[0]) and counts(call):
+                if what is not None and not is_constant(call.args[0]) and not _tested(call) and counts(call):
                     yield self._found(ctx, call, what)
             for call in [
                 *file.methods("read", "read_unaligned", "read_volatile"),
