@@ -8,7 +8,9 @@ from bpfsmith.render._cells import cells, clean, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bpfsmith.model.finding import Finding, Fix, Span
+    from collections.abc import Sequence
+
+    from bpfsmith.model.finding import Edit, Finding, Fix, Span
     from bpfsmith.render._base import Reported
     from bpfsmith.rules._sources import Sources
 
@@ -199,27 +201,62 @@ def _cut(line: str, start: int, stop: int) -> tuple[str, int]:
 
 
 def _changed(fix: Fix, sources: Sources) -> list[tuple[int, list[str], list[str]]]:
-    """(first line, old lines, new lines) of each edit; of edits into unreadable files only the text."""
+    """(first line, old lines, new lines) of each changed place; edits that share a line are made together. Of edits
+    into unreadable files only the text."""
     out: list[tuple[int, list[str], list[str]]] = []
-    for edit in fix.edits:
-        span = edit.span
-        lines = sources.lines(span.path)
-        if lines is None or span.end_line > len(lines):
-            out.append((span.line, [], edit.text.splitlines()))
-            continue
-        old = list(lines[span.line - 1 : span.end_line])
-        text = old[0][: span.column - 1] + edit.text + old[-1][span.end_column - 1 :]
-        new = text.split("\n")
-        if new and old and new[-1] == old[-1]:  # an insertion before a line leaves the line itself alone
-            new.pop()
-            old.pop()
-        first = span.line
-        while new and old and new[0] == old[0]:
-            new.pop(0)
-            old.pop(0)
-            first += 1
-        out.append((first, old, new if text.strip() else []))
+    for path in dict.fromkeys(edit.span.path for edit in fix.edits):
+        edits = sorted(
+            (edit for edit in fix.edits if edit.span.path == path),
+            key=lambda edit: (edit.span.line, edit.span.column, edit.span.end_line, edit.span.end_column),
+        )
+        lines = sources.lines(path)
+        groups: list[list[Edit]] = []
+        last = 0
+        for edit in edits:
+            if lines is None or edit.span.end_line > len(lines):
+                out.append((edit.span.line, [], edit.text.splitlines()))
+                continue
+            if groups and edit.span.line <= last:
+                groups[-1].append(edit)
+            else:
+                groups.append([edit])
+            last = max(last, edit.span.end_line)
+        if lines is not None:
+            out.extend(_together(group, lines) for group in groups)
     return out
+
+
+def _together(edits: list[Edit], lines: Sequence[str]) -> tuple[int, list[str], list[str]]:
+    """(first line, old lines, new lines) of edits in order that share lines."""
+    first = edits[0].span.line
+    old = list(lines[first - 1 : max(edit.span.end_line for edit in edits)])
+    text, at = "", (first, 1)
+    for edit in edits:
+        start = (edit.span.line, edit.span.column)
+        if start >= at:  # else one more edit of the same stretch
+            text += _stretch(old, first, at, start)
+        text += edit.text
+        at = max(at, (edit.span.end_line, edit.span.end_column))
+    text += _stretch(old, first, at, (first + len(old) - 1, len(old[-1]) + 1))
+    new = text.split("\n")
+    if new and old and new[-1] == old[-1]:  # an insertion before a line leaves the line itself alone
+        new.pop()
+        old.pop()
+    while new and old and new[0] == old[0]:
+        new.pop(0)
+        old.pop(0)
+        first += 1
+    return first, old, new if text.strip() else []
+
+
+def _stretch(lines: list[str], first: int, start: tuple[int, int], end: tuple[int, int]) -> str:
+    """The text between two places, the lines being those from `first` on."""
+    some = lines[start[0] - first : end[0] - first + 1]
+    if not some:
+        return ""
+    some[-1] = some[-1][: end[1] - 1]
+    some[0] = some[0][start[1] - 1 :]
+    return "\n".join(some)
 
 
 FORMAT = Text

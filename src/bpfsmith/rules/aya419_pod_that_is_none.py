@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
+from bpfsmith.rules._padding import fill
 from bpfsmith.rules._rust import place
 from bpfsmith.source.across import item_across, resolve_across
 from bpfsmith.source.aya import model
@@ -129,7 +130,7 @@ class PodThatIsNone(SourceRule):
                         ctx,
                         f"`{item.name}` has padding ({rows}), which `Pod` promises not to have",
                         span=span,
-                        fixes=[Fix("display", "add a field for each gap and set it to 0")],
+                        fixes=[Fix("display", fill(known, item.name))],
                     )
                 picky = _picky(item.file, item)
                 if picky is not None:

@@ -87,6 +87,7 @@ _MAPS = frozenset(
 )
 _KNOWN = {"macros": _MACROS, "programs": _PROGRAMS, "maps": _MAPS}
 _WHAT = {"macros": "macro", "programs": "context", "maps": "map"}
+_RENAMED = frozenset({"PerfMap", "PerfByteMap"})  # AYA353 says what they are called
 # What people mean by names of other libraries.
 _MEANT = {
     "tc": "classifier",
@@ -128,7 +129,7 @@ class NameUnknownToAya(SourceRule):
                 if len(parts) < 3 or parts[0] != called or parts[1] not in _KNOWN or parts[2] in ("self", "*"):
                     continue
                 name, known = parts[2], _KNOWN[parts[1]]
-                if name in known or not name:
+                if name in known or name in _RENAMED or not name:
                     continue
                 meant = _near(name, known)
                 yield self.finding(

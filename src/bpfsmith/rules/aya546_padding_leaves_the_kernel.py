@@ -39,6 +39,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Evidence, Fix
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._kernel_code import bare, code_files, counts, local, map_call
+from bpfsmith.rules._padding import fill
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.layout import layout
 from bpfsmith.source.types import type_of
@@ -106,7 +107,7 @@ class PaddingLeavesTheKernel(SourceRule):
                     f"`{literal.path}` has {count} bytes of padding, which leave the kernel with whatever was there",
                     span=covered(ctx, literal),
                     evidence=[Evidence("layout", f"{found.size} bytes; padding: {rows}")],
-                    fixes=[Fix("display", "add a field for each gap and set it to 0")],
+                    fixes=[Fix("display", fill(found, literal.path))],
                 )
 
 

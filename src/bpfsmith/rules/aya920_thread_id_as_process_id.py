@@ -139,9 +139,12 @@ class ThreadIdAsProcessId(SourceRule):
         else:
             for let in expr.lets:
                 if let.name is not None:
-                    yield from self._given(ctx, let.name, _meant(let.name), let.init)
+                    # Only a name: what it is used for may be right.
+                    yield from self._given(ctx, let.name, _meant(let.name), let.init, "warning")
 
-    def _given(self, ctx: CheckContext, name: str, meant: str | None, value: Expr | None) -> Iterator[Finding]:
+    def _given(
+        self, ctx: CheckContext, name: str, meant: str | None, value: Expr | None, severity: str | None = None
+    ) -> Iterator[Finding]:
         if meant is None or value is None:
             return
         known = _task(value)
@@ -151,6 +154,7 @@ class ThreadIdAsProcessId(SourceRule):
             ctx,
             f"`{name}` is given {cited(value.text)}, which is the id of the {known}, not of the {meant}",
             span=covered(ctx, value),
+            severity=severity,
             fixes=[self._fix(ctx, value, meant)],
         )
 

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
 
 _PASS = frozenset({"XDP_PASS", "TC_ACT_OK", "TC_ACT_PIPE", "TC_ACT_UNSPEC"})
 _DROP = frozenset({"XDP_DROP", "TC_ACT_SHOT"})
+_COUNT = {
+    "xdp": "count it (`PerCpuArray`), or answer `XDP_ABORTED`, which has a tracepoint",
+    "classifier": "count it (`PerCpuArray`), or send an event",
+}
 
 
 def _failed(item: Item) -> Iterator[tuple[Expr, Expr]]:
@@ -101,9 +105,7 @@ class ErrorArmDecidesSilently(SourceRule):
                         span=covered(ctx, answer),
                         program=item.name,
                         labels=[Label(covered(ctx, dropped), "it drops packets here")],
-                        fixes=[
-                            Fix("display", "count it (`PerCpuArray`), or answer `XDP_ABORTED`, which has a tracepoint")
-                        ],
+                        fixes=[Fix("display", _COUNT[macro])],
                     )
 
     @staticmethod

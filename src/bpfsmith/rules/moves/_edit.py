@@ -209,12 +209,7 @@ def rewrite(pattern: str, new: str, message: str, applicability: str = "safe", n
         span = _name_span(call)
         if name is not None and span is not None:
             edits.insert(0, replace(ctx, file, *span, name))
-        # What is thrown away may hold a comment.
-        dropped = file.text[call.args[0].start : call.args[-1].end] if call.args else ""
-        for one in captures.values():
-            dropped = dropped.replace(one.text, "", 1)
-        kind = "unsafe" if applicability == "safe" and ("//" in dropped or "/*" in dropped) else applicability
-        return Fix(kind, message, edits)
+        return Fix(applicability, message, edits)
 
     return make
 
@@ -365,11 +360,7 @@ def delete_call(pattern: str, message: str, applicability: str = "safe") -> Edit
             matches(one, other, captures) for one, other in zip(wanted, call.args, strict=True)
         ):
             return None
-        if "//" in hit.file.text[call.receiver.end : call.end] or "/*" in hit.file.text[call.receiver.end : call.end]:
-            applied = "unsafe"
-        else:
-            applied = applicability
-        return Fix(applied, message, [replace(ctx, hit.file, call.receiver.end, call.end, "")])
+        return Fix(applicability, message, [replace(ctx, hit.file, call.receiver.end, call.end, "")])
 
     return make
 

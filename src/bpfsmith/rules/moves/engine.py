@@ -5,9 +5,12 @@ A row speaks where the crate's version (or `Project.target`, which stands for it
 
 from __future__ import annotations
 
+from functools import partial
+
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import Docs, SourceRule
-from bpfsmith.rules._rust import manifest_span, place
+from bpfsmith.rules._rust import manifest_span, place, replace
+from bpfsmith.rules.moves._comments import without_comment_loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +58,8 @@ def _fixes(hit: Hit, row: Row, ctx: CheckContext) -> list[Fix]:
     for edit in row.edits:
         fix = edit(hit, ctx)
         if fix is not None:
-            return [fix]
+            shown = ctx.shown(hit.file.path) if hit.file is not None else ""
+            return [without_comment_loss(fix, hit.file, partial(replace, ctx), shown)]
     return []
 
 
