@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bpfsmith.check.report import Report
     from bpfsmith.model.finding import Value
 
-__all__ = ["saw", "through"]
+__all__ = ["looked", "made", "saw", "through", "values"]
 
 _MAGIC = b"bpfsmith check 1\n"
 _MAX_ENTRY = 16 << 20  # bytes
@@ -42,6 +42,15 @@ def saw(path: str) -> None:
     """A file was read by other means than Python's."""
     if _recorder is not None:
         _recorder.note(path, _CONTENT)
+
+
+def looked(more: dict[str, int] | None = None) -> dict[str, int]:
+    """What was looked at so far; `more` is what another process has looked at for this one."""
+    if _recorder is None:
+        return {}
+    for path, what in (more or {}).items():
+        _recorder.seen[path] = _recorder.seen.get(path, 0) | what
+    return _recorder.seen
 
 
 def through(asked: tuple[object, ...], work: Callable[[], Report]) -> Report:
@@ -208,6 +217,8 @@ class _Recorder:
                 continue
             if path == "/sys/kernel/btf/vmlinux":
                 continue  # of the running kernel, which is part of the key
+            if path == "/proc/self/task":
+                continue  # whether there are other threads changes how the work is done, not what comes out
             if path.startswith(("/proc/", "/sys/", "/dev/")):
                 raise ValueError(path)
             out.append((path, what))
@@ -333,38 +344,44 @@ def _flat(report: Report) -> tuple[Any, ...] | None:
         return None
     errors = [(one.message, one.where, one.hint) for one in report.errors]
     roots = report.sources.roots if report.sources is not None else ()
-    findings = [_values(one) for one in report.findings]
+    findings = values(tuple(report.findings))
     return findings, report.files, report.suppressed, report.notes, report.loads, errors, report.fail_on, roots
 
 
-def _values(value: Any) -> Any:
+def values(value: Any) -> Any:
     """Our values as lists that begin with the name of their kind, tuples as they are."""
     from bpfsmith.model.finding import Value
 
     if isinstance(value, Value):
-        return [type(value).__name__, *map(_values, value._content())]
-    return tuple(map(_values, value)) if isinstance(value, tuple) else value
+        return [type(value).__name__, *map(values, value._content())]
+    return tuple(map(values, value)) if isinstance(value, tuple) else value
 
 
-def _made(value: Any, kinds: dict[str, type[Value]]) -> Any:
-    if isinstance(value, list):
-        kind = kinds[value[0]]
-        made = kind.__new__(kind)
-        made._set(*[_made(one, kinds) if isinstance(one, list | tuple) else one for one in value[1:]])
-        return made
-    return tuple([_made(one, kinds) for one in value]) if isinstance(value, tuple) else value
+def made(value: Any) -> Any:
+    """The value that `values` took apart."""
+    from bpfsmith.model.finding import Edit, Evidence, Finding, Fix, Label, Span
+
+    kinds: dict[str, type[Value]] = {one.__name__: one for one in (Edit, Evidence, Finding, Fix, Label, Span)}
+
+    def make(value: Any) -> Any:
+        if isinstance(value, list):
+            kind = kinds[value[0]]
+            one = kind.__new__(kind)
+            one._set(*[make(part) if isinstance(part, list | tuple) else part for part in value[1:]])
+            return one
+        return tuple([make(part) for part in value]) if isinstance(value, tuple) else value
+
+    return make(value)
 
 
 def _report(value: tuple[Any, ...]) -> Report:
     from bpfsmith.check.report import Report
     from bpfsmith.model.errors import InputError
-    from bpfsmith.model.finding import Edit, Evidence, Finding, Fix, Label, Span
     from bpfsmith.rules._sources import Sources
 
-    kinds: dict[str, type[Value]] = {one.__name__: one for one in (Edit, Evidence, Finding, Fix, Label, Span)}
     findings, files, suppressed, notes, loads, errors, fail_on, roots = value
     return Report(
-        [_made(one, kinds) for one in findings],
+        list(made(findings)),
         files=files,
         suppressed=suppressed,
         notes=notes,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bpfsmith.rules._base import Rule
     from bpfsmith.source.project import Project
 
+    Answer = tuple[list[Finding], list[BpfsmithError], list[str]]  # what a rule finds, what broke, what it notes
+
 __all__ = ["Options", "run"]
 
 
@@ -440,9 +442,10 @@ class _Pass:
         present = words_in(project, {word for entry in entries for word in entry.words})
         # What needs words that are nowhere has nothing to say, and need not even be imported to say it.
         speaking = [entry for entry in entries if not entry.words or not present.isdisjoint(entry.words)]
-        for rule in self._rules(speaking):
-            if isinstance(rule, SourceRule):
-                yield from self._guarded(rule, rule.check, project, self.input.path)
+        for found, errors, notes in self._answers(project, speaking):
+            state.errors.extend(errors)
+            state.notes.extend(notes)
+            yield from found
         codes = {entry.code for entry in entries}
         for path, silent in source_paths(project):
             state.files.add(state.real(path))
@@ -452,6 +455,27 @@ class _Pass:
                 state.sources.silent.add(shown)
         for crate in project.crates:
             state.ran.setdefault(state.sources.shown(crate.manifest), set()).update(codes)
+
+    def _answers(self, project: Project, entries: list[rules.Entry]) -> Iterable[Answer]:
+        """What each of these rules says of the sources."""
+
+        def ask(entry: rules.Entry) -> Answer:
+            errors, notes = self.state.errors, self.state.notes
+            before = len(errors), len(notes)
+            found: list[Finding] = []
+            for rule in self._rules([entry]):
+                if isinstance(rule, SourceRule):
+                    found = self._guarded(rule, rule.check, project, self.input.path)
+            answer = found, errors[before[0] :], notes[before[1] :]
+            del errors[before[0] :], notes[before[1] :]
+            return answer
+
+        if self.state.options.last:
+            from bpfsmith.check.halves import answers, worth_it
+
+            if worth_it(sum(len(file.text) for file in project.files())):
+                return answers(entries, ask)
+        return map(ask, entries)
 
     def _guarded(
         self, rule: Rule, check: Callable[[Any, CheckContext], Iterable[Finding]], subject: object, path: str

@@ -47,12 +47,23 @@ def code_files(project: Project, *words: str) -> Iterator[SourceFile]:
 
 def counts(expr: Expr) -> bool:
     """Whether an expression runs in the kernel: in a function; no test, constant, panic handler or gated code."""
+    cache = expr.file.cache
+    key = ("counts", expr.id)
+    known: bool | None = cache.get(key)
+    if known is None:
+        known = cache[key] = _counts(expr)
+    return known
+
+
+def _counts(expr: Expr) -> bool:
     item = expr.item
     if item is None or item.kind != "fn" or item.const_fn or expr.file.in_test(item):
         return False
     if any(attr.path == "panic_handler" for attr in item.attrs):
         return False
     if any("feature" in gate or "target_arch" in gate for gate in expr.file.gates(item, expr.start)):
+        return False
+    if expr.file.is_off(item, expr.start):
         return False
     child = expr
     for one in expr.ancestors():
@@ -148,10 +159,19 @@ class MapCall:
 
 def map_call(expr: Expr) -> MapCall | None:
     """The call as one on a map, when its receiver is certainly a map's static."""
-    if expr.kind != "method" or expr.receiver is None:
+    if expr.kind != "method":
         return None
-    receiver = bare(expr.receiver)
-    if receiver.kind != "path":
+    cache = expr.file.cache
+    key = ("map call", expr.id)
+    if key not in cache:
+        cache[key] = _map_call(expr)
+    known: MapCall | None = cache[key]
+    return known
+
+
+def _map_call(expr: Expr) -> MapCall | None:
+    receiver = bare(expr.receiver) if expr.receiver is not None else None
+    if receiver is None or receiver.kind != "path":
         return None
     found = type_of(receiver)
     if found is None or not found.within(*_MAP_MODULES):

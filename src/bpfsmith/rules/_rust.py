@@ -287,12 +287,15 @@ _MAP_MACROS = ("::map", "::btf_map")
 
 def _marked(file: SourceFile, kind: str, wanted: Callable[[str], bool]) -> Iterator[tuple[Item, Attribute, str]]:
     """Items of a kind with the first of their attributes whose macro is wanted, and its path."""
-    for item in file.items_of_kind(kind):
-        for attr in item.attrs:
-            path = resolve_attr(file, attr.path, item)
-            if path is not None and wanted(path):
-                yield item, attr, path
-                break
+    found: dict[int, tuple[Item, Attribute, str]] = {}
+    for attr in file.attrs:
+        if not attr.on_item or attr.owner < 0 or attr.owner in found:
+            continue
+        item = file.items[attr.owner]
+        path = resolve_attr(file, attr.path, item) if item.kind == kind else None
+        if path is not None and wanted(path):
+            found[item.id] = (item, attr, path)
+    return iter([found[at] for at in sorted(found)])
 
 
 _TEXT_TYPES = frozenset({"str", "String", "&str", "&String", "&'static str", "Box<str>"})

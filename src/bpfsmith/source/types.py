@@ -6,6 +6,8 @@ Unknown is None; nothing is guessed.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from bpfsmith.source.names import resolve
 
 TYPE_CHECKING = False
@@ -82,6 +84,7 @@ class Binding:
     __hash__ = None  # type: ignore[assignment]  # compared, never kept in sets
 
 
+@lru_cache(maxsize=4096)
 def parse_type(text: str) -> tuple[str, tuple[str, ...], bool] | None:
     """`&'a mut HashMap<_, u32, [u8; 4]>` -> (`HashMap`, (`_`, `u32`, `[u8; 4]`), True); None for what is no path."""
     text = text.strip()
@@ -170,11 +173,21 @@ def _find_item(files: list[SourceFile], root: str, parts: list[str]) -> Item | N
     return None
 
 
-def type_of(expr: Expr | None, depth: int = 0) -> Type | None:  # noqa: PLR0911 - one return a kind
+def type_of(expr: Expr | None, depth: int = 0) -> Type | None:
     """The named type of an expression, after `?` and unwrapping; None when the text does not say."""
     if expr is None or depth > _DEPTH:
         return None
-    expr = expr.stripped()
+    if depth:
+        return _type_of(expr.stripped(), depth)
+    key = ("type", expr.id)
+    cache = expr.file.cache
+    if key not in cache:
+        cache[key] = _type_of(expr.stripped(), 0)
+    known: Type | None = cache[key]
+    return known
+
+
+def _type_of(expr: Expr, depth: int) -> Type | None:  # noqa: PLR0911 - one return a kind
     kind = expr.kind
     if kind in ("ref", "unary"):
         return type_of(expr.inner, depth + 1) if expr.op in ("", "*") else None
@@ -242,8 +255,14 @@ def _of_field(expr: Expr) -> Type | None:
 
 def binding(expr: Expr) -> Binding | None:
     """Where the local name that `expr` (a path of one segment) uses comes from; None when it is no local."""
+    if expr.kind != "path":
+        return None
     file = expr.file
-    return _binding(file, file.native.binding(expr.id)) if expr.kind == "path" else None
+    key = ("binding", expr.id)
+    if key not in file.cache:
+        file.cache[key] = _binding(file, file.native.binding(expr.id))
+    known: Binding | None = file.cache[key]
+    return known
 
 
 def bound(name: str, at: Expr) -> Binding | None:

@@ -306,7 +306,10 @@ def _linked(crate: Crate) -> Iterator[Crate]:
 
 
 def _read_file(kernel: Kernel, file: SourceFile, crate: Crate) -> None:
-    for item in file.items_of_kind("macro", "fn", "static"):
+    # A function without an attribute is none of what is looked for.
+    marked = {attr.owner for attr in file.attrs if attr.on_item}
+    ids = [at for at in file.native.items_of_kind("fn") if at in marked]
+    for item in (*file.items_of_kind("macro"), *map(file.items.__getitem__, ids), *file.items_of_kind("static")):
         kind = item.kind
         if kind == "macro" and (item.parent is None or item.parent.kind == "mod"):
             called = item.expr
