@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
-    from bpfsmith.source.rust import Item, SourceFile
+    from bpfsmith.source.rust import Expr, Item, SourceFile
 
 # Modules of `std` that `core` has too.
 _CORE = frozenset(
@@ -82,6 +82,7 @@ _CORE = frozenset(
 _NOT_CORE = frozenset(
     {"sync::Arc", "sync::Mutex", "sync::RwLock", "time::Instant", "time::SystemTime", "hash::RandomState"}
 )
+_TEXTS = frozenset({"stringify", "concat"})
 _MACROS = frozenset({"println", "print", "eprintln", "eprint", "dbg", "format", "vec", "thread_local"})
 
 
@@ -106,7 +107,7 @@ def _top(file: SourceFile) -> int:
 
 def _elsewhere(file: SourceFile, item: Item | None, at: int) -> bool:
     """In a test, or gated: compiled for user space only."""
-    if file.in_test(item):
+    if file.in_test(item) or file.is_off(item, at):
         return True
     return any(
         "feature" in gate or "target_arch" in gate or "test" in gate or "std" in gate for gate in file.gates(item, at)
@@ -122,6 +123,11 @@ def _module_gated(file: SourceFile) -> bool:
             if item.kind == "mod" and item.name in file.module and not item.body_end and other.gates(item):
                 return True
     return False
+
+
+def _only_text(expr: Expr) -> bool:
+    """An argument of a macro that makes text of its tokens."""
+    return any(one.kind == "macro" and one.path.rpartition("::")[2] in _TEXTS for one in expr.ancestors())
 
 
 class StdInKernelCrate(SourceRule):
@@ -144,7 +150,9 @@ class StdInKernelCrate(SourceRule):
             std = file.has("std")
             places = [(use.path, use.start, use.stmt_start, file.item_at(use.owner)) for use in file.uses if std]
             places.extend((path, start, start, file.item_at(owner)) for owner, path, start, _ in file.paths_with("std"))
-            places.extend((one.path, one.start, one.start, one.item) for one in file.path_exprs("std"))
+            places.extend(
+                (one.path, one.start, one.start, one.item) for one in file.path_exprs("std") if not _only_text(one)
+            )
             done = set()
             for path, start, begin, item in places:
                 absolute = path.removeprefix("::")
@@ -169,7 +177,7 @@ class StdInKernelCrate(SourceRule):
                     fixes=[fix],
                 )
             for call in file.macros(*_MACROS):
-                if call.path not in _MACROS or _elsewhere(file, call.item, call.start):
+                if call.path not in _MACROS or _only_text(call) or _elsewhere(file, call.item, call.start):
                     continue
                 if (
                     resolve(file, call.path, call.item) is not None
