@@ -63,6 +63,8 @@ def _counts(expr: Expr) -> bool:
         return False
     if any("feature" in gate or "target_arch" in gate for gate in expr.file.gates(item, expr.start)):
         return False
+    if expr.file.is_off(item, expr.start):
+        return False
     child = expr
     for one in expr.ancestors():
         if (one.kind == "block" and one.fields[0] & 4) or (one.kind == "repeat" and one.fields[1] == child.id):

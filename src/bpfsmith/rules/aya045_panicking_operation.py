@@ -225,6 +225,8 @@ def _harmless(expr: Expr) -> bool:  # noqa: PLR0911 - one return a reason
         return True
     if any("feature" in gate or "not(target_arch" in gate for gate in expr.file.gates(item, expr.start)):
         return True
+    if expr.file.is_off(item, expr.start):
+        return True
     child = expr
     for one in expr.ancestors():
         if one.kind == "block" and one.fields[0] & 4:

@@ -513,9 +513,19 @@ class SourceFile:
             if (attr.owner in owners if attr.on_item else attr.target_start <= offset < attr.target_end)
         ]
 
+    def is_off(self, item: Item | None, offset: int = -1) -> bool:
+        """Under a `cfg` that is certainly off."""
+        gates = self.gates(item, offset)
+        if not gates:
+            return False
+        from bpfsmith.source.cfg import certainly_off
+
+        kernel = self.crate is not None and self.crate.role == "kernel"
+        return any(certainly_off(gate, kernel) for gate in gates)
+
     def in_test(self, item: Item | None) -> bool:
-        """Inside `#[cfg(test)]` or a `#[test]` function."""
-        if not self.has("test"):
+        """Inside `#[cfg(test)]` or a `#[test]` function, or under a `cfg` that is certainly off."""
+        if not self.has("test", "cfg"):
             return False
         key = ("in_test", item.id if item is not None else -1)
         known: bool | None = self.cache.get(key)
@@ -525,6 +535,8 @@ class SourceFile:
 
     def _in_test(self, item: Item | None) -> bool:
         if any("test" in gate and "not(test" not in gate.replace(" ", "") for gate in self.gates(item)):
+            return True
+        if self.is_off(item):
             return True
         while item is not None:
             if any(attr.path == "test" or attr.path.endswith("::test") for attr in item.attrs):
