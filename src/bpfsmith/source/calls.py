@@ -235,9 +235,19 @@ def _path_target(callee: Expr) -> str | None:
     if not last:
         from bpfsmith.source.types import binding
 
-        if binding(callee) is not None:
+        if binding(callee) is not None or _nested(callee):
             return None
     return resolve(callee.file, callee.path, callee.item)
+
+
+def _nested(callee: Expr) -> bool:
+    """Whether a function that stands in a function around has the name: it hides those outside."""
+    at = callee.item
+    while at is not None and at.kind != "mod":
+        if at.kind == "fn" and callee.file.native.item_in(at.id, callee.path) >= 0:
+            return True
+        at = at.parent
+    return False
 
 
 def _self_type(expr: Expr) -> str | None:
