@@ -114,3 +114,8 @@ def test_a_changed_file_is_not_what_the_index_says(
     monkeypatch.setitem(_index.FILES, "aya998_added_today.py", size + 1)
     monkeypatch.setattr(rules, "_cache", None)
     assert "AYA998" in codes(project)
+
+
+def test_each_code_has_one_file() -> None:
+    codes = [path.name.partition("_")[0] for path in Path(rules.__file__).parent.glob("aya[0-9]*.py")]
+    assert sorted({code for code in codes if codes.count(code) > 1}) == []
