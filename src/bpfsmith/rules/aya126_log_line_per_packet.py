@@ -42,7 +42,7 @@ aya-log-ebpf, `AYA_LOGS`; measured on Linux 6.18, one machine: take the ratios.
 
 from __future__ import annotations
 
-from bpfsmith.model.finding import Fix
+from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._hot import always
 from bpfsmith.rules._kernel_code import code_files, counts, spelled
@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
+    from bpfsmith.rules._hot import Hot
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr
 
 _MACROS = ("info", "debug", "warn", "error", "trace", "log")
 
@@ -67,20 +69,24 @@ class LogLinePerPacket(SourceRule):
     words = _MACROS
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        lines: dict[tuple[str, int], list[tuple[Expr, Hot]]] = {}
         for file in code_files(project, *_MACROS):
             for call in file.macros(*spelled(file, *_MACROS)):
                 path = resolve(file, call.path, call.item)
                 if path is None or not path.startswith("aya_log_ebpf::") or not counts(call):
                     continue
                 found = always(call)
-                if found is None:
-                    continue
-                yield self.finding(
-                    ctx,
-                    f"`{call.path}!` runs {found.what} in `{found.name}`: lines get lost, and each costs time",
-                    span=place(ctx, file, call.start, call.end),
-                    fixes=[Fix("display", "count in a `PerCpuArray`, or log only what is unusual")],
-                )
+                if found is not None:
+                    item = found.program.item
+                    lines.setdefault((item.file.path, item.id), []).append((call, found))
+        for (call, found), *rest in lines.values():
+            yield self.finding(
+                ctx,
+                f"`{call.path}!` runs {found.what} in `{found.name}`: lines get lost, and each costs time",
+                span=place(ctx, call.file, call.start, call.end),
+                labels=[Label(place(ctx, one.file, one.start, one.end), "and this line") for one, _ in rest],
+                fixes=[Fix("display", "count in a `PerCpuArray`, or log only what is unusual")],
+            )
 
 
 RULE = LogLinePerPacket()

@@ -51,6 +51,28 @@ if TYPE_CHECKING:
     from bpfsmith.model.finding import Finding
     from bpfsmith.rules._context import CheckContext
     from bpfsmith.source.project import Project
+    from bpfsmith.source.rust import Expr
+
+
+def _errors_only(change: Expr) -> bool:
+    """In a closure, or an arm for `Err` or `None`: it does not run for every packet."""
+    for at in change.ancestors():
+        if at.kind == "closure":
+            return True
+        if at.kind == "match" and any(
+            value is not None
+            and value.start <= change.start < value.end
+            and any(
+                one.strip().startswith(("Err", "Result::Err", "None", "Option::None")) for one in pattern.split("|")
+            )
+            for pattern, _, value in at.arms
+        ):
+            return True
+        if at.kind == "if":
+            condition = at.expr_of_condition()
+            if condition is not None and condition.text.replace(" ", "").startswith(("letErr", "letNone")):
+                return True
+    return False
 
 
 class SharedCounter(SourceRule):
@@ -77,7 +99,7 @@ class SharedCounter(SourceRule):
                 if item is None or found.key is None or not is_constant(found.key) or (item.id, found.name) in done:
                     continue
                 busy = hot(item)
-                if busy is None or not counts(change):
+                if busy is None or _errors_only(change) or not counts(change):
                     continue
                 done.add((item.id, found.name))
                 yield self.finding(

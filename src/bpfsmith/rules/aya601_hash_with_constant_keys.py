@@ -39,6 +39,7 @@ from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._kernel_code import MapCall, map_call
 from bpfsmith.rules._rust import covered, maps, place
+from bpfsmith.source.aya import model
 from bpfsmith.source.layout import constant
 from bpfsmith.source.names import resolve
 
@@ -69,6 +70,7 @@ class HashWithConstantKeys(SourceRule):
     supersedes = ("OBJ028",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
+        users = model(project).users
         for crate in project.of_role("kernel"):
             rows = [item for file in crate.files if file.has(*_KINDS) for item, _ in maps(file)]
             for item in rows:
@@ -84,7 +86,9 @@ class HashWithConstantKeys(SourceRule):
                 looked = [call for call in calls if call.expr.name in ("get", "get_ptr", "get_ptr_mut")]
                 if not looked or any(key is None or not 0 <= key < 256 for key in keys):
                     continue
-                if any(call.expr.name == "remove" for call in calls):
+                if any(call.expr.name == "remove" for call in calls) or all(_presence(call.expr) for call in looked):
+                    continue
+                if any(use.name == item.name and _taken_out(use.calls) for user in users for use in user.maps):
                     continue
                 span = place(ctx, item.file, item.name_start, item.name_end)
                 yield self.finding(
@@ -114,6 +118,18 @@ class HashWithConstantKeys(SourceRule):
             if any(item.name in one.text for one in file.of_kind("tokens")):
                 return []
         return out
+
+
+def _presence(looked: Expr) -> bool:
+    """Only whether there is an entry is asked, which an array cannot tell."""
+    at = looked.parent
+    while at is not None and (at.kind in ("paren", "block") or (at.kind == "method" and at.name == "copied")):
+        at = at.parent
+    return at is not None and at.kind == "method" and at.name in ("is_some", "is_none")
+
+
+def _taken_out(calls: list[Expr]) -> bool:
+    return any(call.name == "remove" for call in calls)
 
 
 def _names(path: Expr, item: Item) -> bool:

@@ -37,13 +37,19 @@ class MoveRule(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         row = self.row
         for hit in row.match.find(row, project):
+            newer = _newer(hit)
+            severity = hit.words.get("severity") or row.severity
+            fixes = [] if hit.follows else _fixes(hit, row, ctx)
+            if newer:  # nobody knows what is gone or back there
+                severity = "warning" if severity == "error" else severity
+                fixes = [Fix("display", fix.message) for fix in fixes]
             yield self.finding(
                 ctx,
                 hit.words.get("message") or row.message.format_map(hit.words),
                 span=_span(hit, row, ctx),
                 program=hit.program,
-                severity=hit.words.get("severity"),
-                fixes=[] if hit.follows else _fixes(hit, row, ctx),
+                severity=severity,
+                fixes=fixes,
             )
 
 
@@ -84,6 +90,15 @@ def rule_of(row: Row) -> MoveRule:
     rule = made()
     assert isinstance(rule, MoveRule)
     return rule
+
+
+_KNOWN = {"aya": "0.17.0", "aya-ebpf": "0.4.0"}  # the first releases that the table knows nothing about
+
+
+def _newer(hit: Hit) -> bool:
+    """Whether the crate has an Aya newer than any that the table is made from."""
+    crate = hit.file.crate if hit.file is not None else None
+    return crate is not None and any(crate.at_least(name, first) for name, first in _KNOWN.items())
 
 
 def findings(project: Project, ctx: CheckContext) -> list[Finding]:
