@@ -11,6 +11,7 @@ from bpfsmith import rules
 from bpfsmith.model.edits import Chosen, apply
 from bpfsmith.rules import moves
 from bpfsmith.rules._base import CheckContext
+from bpfsmith.rules.moves._comments import keep_comments
 from bpfsmith.rules.moves._edit import visible
 from bpfsmith.rules.moves._edit_items import _without_leaf
 from bpfsmith.rules.moves._pattern import arguments, matches
@@ -228,3 +229,74 @@ def test_names_are_written_as_short_as_they_are_known() -> None:
     assert visible(SourceFile("x.rs", b"use aya::programs::tc::TcHandle;"), None, path) == "TcHandle"
     assert visible(SourceFile("x.rs", b"use aya::programs::tc;"), None, path) == "tc::TcHandle"
     assert visible(SourceFile("x.rs", b"struct TcHandle;"), None, path) == path
+
+
+# ---------------------------------------------------------------- comments
+
+PAGES = Path(__file__).resolve().parents[1] / "md"
+
+
+def _commented(text: str) -> tuple[str, int]:
+    """The text with a comment after each argument of each call; every other one ends its line."""
+    file = SourceFile("x.rs", text.encode())
+    places = {
+        arg.end: len(text[: arg.end])
+        for call in file.of_kind("call", "method")
+        for arg in call.args
+        if text[arg.end : arg.end + 1] in (",", ")")
+    }
+    for at, end in enumerate(sorted(places, reverse=True)):
+        ends_line = text[end] == "," and at % 2
+        text = (
+            f"{text[: end + 1]} // kept {at}.\n{text[end + 1 :]}"
+            if ends_line
+            else f"{text[:end]} /* kept {at}. */{text[end:]}"
+        )
+    return text, len(places)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.code)
+def test_no_fix_loses_a_comment(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PAGES))
+    import project as written
+    from harness import cases
+
+    import bpfsmith
+
+    for at, case in enumerate(one for one in cases(PAGES / f"source/{row.code}.md") if one.kind == "bad"):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        held = {}
+        for path, text in case.files.items():
+            if path.endswith(".rs"):
+                case.files[path], held[path] = _commented(text)
+        written.write(folder, case.files, case.options)
+        bpfsmith.check(".", select=row.code, fix=True, unsafe_fixes=True)
+        for path, count in held.items():
+            after = (folder / path).read_text(encoding="utf-8")
+            lost = [one for one in range(count) if f"kept {one}." not in after]
+            assert not lost, f"{case.file.name}:{case.line}: {lost}\n{after}"
+
+
+def test_a_comment_stays_beside_its_argument() -> None:
+    text = """a.attach(
+    Some("malloc"), // the symbol
+    0, // from its start
+    "libc", // the library
+    Some(0), // ourselves
+)"""
+    start, end = text.index("Some"), text.rindex(",")
+    edits = keep_comments(text, start, end, '["malloc"], "libc", Scope::Own')
+    assert edits is not None
+    for one, two, new in sorted(edits, reverse=True):
+        text = text[:one] + new + text[two:]
+    assert (
+        text
+        == """a.attach(
+    ["malloc"], // the symbol
+    // from its start
+    "libc", // the library
+    Scope::Own, // ourselves
+)"""
+    )
