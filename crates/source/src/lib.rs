@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod facts;
 mod nesting;
+mod path;
 mod syntax;
 mod table;
 mod text;

@@ -7,8 +7,9 @@ use ra_ap_syntax::{AstNode, SyntaxKind, SyntaxNode};
 
 use crate::facts::{Arm, Expr, ExprKind, Note, Param, Span, Stmt};
 use crate::nesting;
+use crate::path::path_text;
 use crate::syntax;
-use crate::walk::{Walk, path_text};
+use crate::walk::Walk;
 
 /// Macros within macro arguments; each level lexes its text once more.
 const MAX_MACRO_DEPTH: u32 = 6;
