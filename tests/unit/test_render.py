@@ -9,10 +9,11 @@ import pytest
 
 from bpfsmith.check.report import Report
 from bpfsmith.model.errors import InputError
-from bpfsmith.model.finding import Finding, Span
+from bpfsmith.model.finding import Edit, Finding, Fix, Span
 from bpfsmith.render import formats, renderer
 from bpfsmith.render._cells import cells, clean, show
 from bpfsmith.render._markdown import plain
+from bpfsmith.rules._sources import Sources
 from unit.sample_report import report, write_sources
 
 GOLDEN = Path(__file__).resolve().parent.parent / "data" / "golden"
@@ -86,3 +87,19 @@ def test_markdown_on_a_terminal() -> None:
     assert long.splitlines()[1].startswith("  word")
     wide = plain("| a | b |\n|---|---|\n| x | " + "word " * 60 + "|\n")
     assert max(map(len, wide.splitlines())) <= 120
+
+
+def test_edits_of_one_fix_are_shown_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.rs").write_text('one\n  call(Some("x"), 0, two,\n    three);\nfour\nfive\n', encoding="utf-8")
+    edits = [
+        Edit(Span("a.rs", 3, 5, 3, 10), "3"),
+        Edit(Span("a.rs", 2, 8, 2, 13), ""),
+        Edit(Span("a.rs", 2, 16, 2, 20), ""),
+        Edit(Span("a.rs", 2, 26, 3, 5), " "),
+        Edit(Span("a.rs", 5, 1, 5, 1), "six\n"),
+    ]
+    found = Finding("AYA015", "n", "error", "m", span=Span("a.rs", 2, 3, 2, 7), fixes=[Fix("safe", "do", edits)])
+    text = renderer("text").render(Report([found], sources=Sources()))
+    shown = [line.strip() for line in text.splitlines() if line.strip()[1:3] in (" -", " +")]
+    assert shown == ['2 -   call(Some("x"), 0, two,', "3 -     three);", '2 +   call("x", two, 3);', "5 + six"]
