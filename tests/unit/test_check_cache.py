@@ -198,3 +198,16 @@ def test_the_folder_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cache, "_MAX_FOLDER", 350)
     cache._bound(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["5", "6", "7"]
+
+
+def test_formats_of_tracepoints_are_files_like_others_and_what_else_the_kernel_makes_up_is_not_kept() -> None:
+    from bpfsmith.check.cache import _Recorder
+
+    recorder = _Recorder()
+    recorder.on = True
+    recorder.note("/sys/kernel/tracing/events/sock/inet_sock_set_state/format", 4)
+    recorder.note("/proc/self/task", 8)
+    assert recorder.looked_at() == [("/sys/kernel/tracing/events/sock/inet_sock_set_state/format", 4)]
+    recorder.note("/sys/kernel/mm/ksm/run", 4)
+    with pytest.raises(ValueError, match="/sys/kernel/mm"):
+        recorder.looked_at()

@@ -32,6 +32,7 @@ _MAX_CONTENT = 4 << 20  # larger files are compared by size and time
 _RACE = 20_000_000  # nanoseconds; how far the clock of files may be behind
 _ENVIRONMENT = ("CARGO", "RUST", "BPFSMITH", "XDG_", "AYA", "HOME", "PATH", "LIB", "GLIBC")
 _OURS = ("", "check", "facts", "model", "read", "rules", "rules/moves", "source", "source/aya", "verdict", "lab")
+_EVENTS = ("/sys/kernel/tracing/events/", "/sys/kernel/debug/tracing/events/")  # plain files: compared by content
 # What is compared of a path.
 _KIND, _STATE, _CONTENT, _NAMES, _LINK = 1, 2, 4, 8, 16
 
@@ -219,7 +220,7 @@ class _Recorder:
                 continue  # of the running kernel, which is part of the key
             if path == "/proc/self/task":
                 continue  # whether there are other threads changes how the work is done, not what comes out
-            if path.startswith(("/proc/", "/sys/", "/dev/")):
+            if path.startswith(("/proc/", "/sys/", "/dev/")) and not path.startswith(_EVENTS):
                 raise ValueError(path)
             out.append((path, what))
         return out
