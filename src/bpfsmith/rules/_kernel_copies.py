@@ -7,8 +7,6 @@ bindgen wrote, a pointer with that type is enough.
 
 from __future__ import annotations
 
-import re
-
 from bpfsmith.rules._kernel_code import counts, given
 from bpfsmith.rules._kernel_targets import type_asked, within
 from bpfsmith.source.across import item_across, resolve_across
@@ -46,7 +44,6 @@ _CONTEXTS = frozenset(
     }
 )
 _DEPTH = 12
-_ACCESSOR = re.compile(r"\b(_bitfield_\w+)\s*\.\s*get\s*\(\s*(\d+)_?(?:usize)?\s*,\s*(\d+)_?(?:u8)?\s*\)")
 
 
 class Access:

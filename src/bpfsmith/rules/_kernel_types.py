@@ -210,9 +210,11 @@ def asked(ctx: CheckContext) -> list[Types]:
     if known is None:
         known = ctx.types = _asked(ctx)
         if not known:
+            asked_for = ctx.kernels.newest() if ctx.kernels.specified else "6.12"
+            which = f"kernel {ctx.kernels}" if ctx.kernels.specified else "a kernel"
             ctx.notes.append(
-                "kernel types were compared with nothing: name kernels of the lab (`--kernels 6.12` after "
-                "`bpfsmith lab get 6.12`) or give `--btf FILE`"
+                f"no types of {which} are here, so offsets, arguments and attach targets were not compared with them: "
+                f"`bpfsmith lab get {asked_for}` and `--kernels {asked_for}`, or `--btf FILE`"
             )
     return known
 

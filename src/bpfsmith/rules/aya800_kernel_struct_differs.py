@@ -9,9 +9,9 @@ A struct written by hand counts when its name is one of the kernel's and the poi
 `ctx.arg`, `bpf_get_current_task`, a read by `bpf_probe_read_kernel`, a pointer in another such struct.
 
 ## Why is this bad
-Offsets in Rust are those of the kernel that the bindings were made from. For C, clang leaves word of each field, and the
-loader puts in the running kernel's offset (CO-RE); rustc does not: the offset is a number in the instruction. On another
-kernel, or on the same one with other options, the program loads, and reads another field.
+Offsets in Rust are those of the kernel that the bindings were made from. For C, clang leaves word of each field, and
+the loader puts in the running kernel's offset (CO-RE); rustc does not: the offset is a number in the instruction. On
+another kernel, or on the same one with other options, the program loads, and reads another field.
 
 ## Example
 ```rust
@@ -40,7 +40,7 @@ Display: the offset as a global that the user side sets before it loads, a helpe
 Those asked for: of `--kernels` what the lab has prepared, the files of `--btf`, or else the running one.
 
 ## Source
-Linux, `Documentation/bpf/btf.rst`; bindgen's generated structs; aya-rs/aya, issue 349 (no CO-RE in rustc).
+Linux, `Documentation/bpf/btf.rst`; bindgen's generated structs; aya-rs/aya#349 (no CO-RE in rustc).
 """
 
 from __future__ import annotations
