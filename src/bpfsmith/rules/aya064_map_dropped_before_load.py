@@ -33,7 +33,7 @@ Display: borrow it with `map_mut`, or keep what `take_map` gives until all progr
 All.
 
 ## Source
-aya, issue 1324.
+aya-rs/aya#1324.
 """
 
 from __future__ import annotations
