@@ -62,7 +62,8 @@ def table() -> str:
         "RULES: dict[str, tuple[str, str, str, str, str, str, bool, tuple[str, ...]]] = {",
     ]
     for entry in rules.listing():
-        row = (entry.name, entry.module, *rules.facts_of(entry.rule))
+        *facts, words = rules.facts_of(entry.rule)
+        row = (entry.name, entry.module, *facts, tuple(sorted(words)))
         lines.append(f"    {_text(entry.code)}: {_row(row)},")
     lines += ["}", "# What stands above holds for files of these lengths.", "FILES: dict[str, int] = {"]
     lines += [f"    {_text(name)}: {size}," for name, size in sorted(rules.files().items())]
