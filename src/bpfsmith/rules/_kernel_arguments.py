@@ -8,7 +8,7 @@ from bpfsmith.rules._kernel_targets import asks, number, severity_of, type_asked
 from bpfsmith.rules._kernel_types import asked, names_of, table
 from bpfsmith.rules._rust import covered
 from bpfsmith.source.layout import layout
-from bpfsmith.source.types import parse_type
+from bpfsmith.source.types import mentions, parse_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = ["Wrong", "arguments"]
 _TRACEPOINTS = ("btf_tracepoint", "raw_tracepoint")
 _WRAPPERS = ("__x64_sys_", "__arm64_sys_", "__ia32_sys_")
 _REGISTERS = 6
+_NARROW = frozenset({"i32", "u32", "c_int", "i16", "u16", "i8", "u8", "bool"})
 
 
 class Wrong:
@@ -154,7 +155,9 @@ def _count(aim: Aim, index: int, proto: Prototype) -> tuple[str, str] | None:
     return None
 
 
-def _type(call: Expr, index: int, given: str, proto: Prototype, kernel: Types) -> tuple[str, str] | None:
+def _type(  # noqa: PLR0911 - a return a kind
+    call: Expr, index: int, given: str, proto: Prototype, kernel: Types
+) -> tuple[str, str] | None:
     """Whether the type asked for can hold what comes."""
     if not given:
         return None
@@ -169,11 +172,31 @@ def _type(call: Expr, index: int, given: str, proto: Prototype, kernel: Types) -
             f"argument {index} is a pointer ({_spelled(kind)}){{on}}: `{given}` keeps {made.size} of its 8 bytes"
         )
     if kind.what == "int" and kind.signed and kind.size < 8 and made.kind == "int" and made.size > kind.size:
+        if _narrowed(call):
+            return None
         return "sign", (
             f"argument {index} is `{kind.text}`, {kind.size} bytes with a sign{{on}}: "
             f"read as `{given}`, what is negative becomes a large number"
         )
     return None
+
+
+def _narrowed(call: Expr) -> bool:
+    """Whether what is read is cut to its own size again: `as i32`, at once or where the local is used."""
+    child = call
+    for at in call.ancestors():
+        if at.kind == "cast":
+            return at.cast_type.strip() in _NARROW
+        if at.kind == "block":
+            let = next((one for one in at.lets if one.init == child), None)
+            if let is None:
+                return False
+            parents = [one.parent for one in mentions(let)]
+            return any(one is not None and one.kind == "cast" and one.cast_type.strip() in _NARROW for one in parents)
+        if at.kind not in ("try", "paren", "method") or (at.kind == "method" and at.receiver != child):
+            return False
+        child = at
+    return False
 
 
 def _pointer(  # noqa: PLR0911 - a return a kind

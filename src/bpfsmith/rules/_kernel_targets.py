@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfsmith.rules._rust import compat
 from bpfsmith.source.aya import model
 from bpfsmith.source.aya.values import strings
 from bpfsmith.source.calls import graph
@@ -99,7 +100,14 @@ def aims(project: Project) -> list[Aim]:
             for program in kernel.programs:
                 if program.macro in _SAID and program.file.crate is not None:
                     known.extend(_of_program(program, pairs))
-        known = [one for one in known if one.file.crate is not None and one.file.crate.folder in checked]
+        known = [
+            one
+            for one in known
+            if one.file.crate is not None
+            and one.file.crate.folder in checked
+            and not compat(one.program.file, one.program.item, one.program.item.start)
+            and not compat(one.file, None, one.start)
+        ]
         project.cache[key] = known
     return known
 
@@ -178,7 +186,7 @@ def asks(project: Project, method: str, *macros: str) -> Iterator[Ask]:
         for file in crate.files:
             for call in file.methods(method):
                 item = call.item
-                if item is None or file.in_test(item):
+                if item is None or file.in_test(item) or compat(file, item, call.start):
                     continue
                 owner = type_of(call.receiver)
                 if owner is None or owner.name not in wanted or not owner.path.startswith(("aya_ebpf::", "aya_bpf::")):

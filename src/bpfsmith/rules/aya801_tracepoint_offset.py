@@ -8,7 +8,8 @@ else `trace_event_raw_*` in BTF; system calls have their arguments at 16, 24, 32
 * an offset in the middle of a field, between two, or behind the last one;
 * a type that reads more than the field has, and `__data_loc` fields, which hold where the data is, read as the data;
 * an offset at which the kernels have different fields;
-* an offset in a constant or local with the name of a field that is elsewhere.
+* an offset in a constant or local with the name of a field that is elsewhere;
+* a struct read as the record, or as a part of it, with a field of the record's name at another place.
 
 Nothing is said of events whose record cannot be told.
 
@@ -101,12 +102,14 @@ class TracepointOffset(SourceRule):
         for ask in asks(project, "read_at", "tracepoint"):
             where = ask.call.args[0] if len(ask.call.args) == 1 else None
             offset = number(where)
-            if where is None or offset is None or offset < _COMMON:
+            if where is None or offset is None:
+                continue
+            read = _Read(ask.call, where, offset)
+            if offset < _COMMON and (read.made is None or read.made.kind != "struct"):
                 continue
             kernels = asked(ctx)
             if not kernels:
                 return
-            read = _Read(ask.call, where, offset)
             found = [_wrong(read, aim, kernels) for aim in ask.aims]
             # A function that several programs share may know which of them it serves.
             if found and all(one is not None for one in found) and found[0] is not None:
@@ -116,7 +119,7 @@ class TracepointOffset(SourceRule):
         self, ask: Ask, read: _Read, text: str, wrong: list[Types], records: list[Record], ctx: CheckContext
     ) -> Finding:
         aim = ask.aims[0]
-        meant = read.meant(aim, records)
+        meant = "" if read.made is not None and read.made.kind == "struct" else read.meant(aim, records)
         return self.finding(
             ctx,
             text,
@@ -163,14 +166,37 @@ def _wrong(read: _Read, aim: Aim, kernels: list[Types]) -> tuple[str, list[Types
     records = [one for one in (record(kernel, aim.category, aim.name) for kernel in kernels) if one is not None]
     if not records:
         return None
-    meant = read.meant(aim, records)
-    told = [(one, _elsewhere(read, meant, one) if meant else _misfit(read, one)) for one in records]
+    whole = read.made is not None and read.made.kind == "struct"
+    meant = "" if whole else read.meant(aim, records)
+    if whole:
+        told = [(one, _members(read, one, records)) for one in records]
+    else:
+        told = [(one, _elsewhere(read, meant, one) if meant else _misfit(read, one)) for one in records]
     wrong = [(one, text) for one, text in told if text]
     if wrong:
         text = wrong[0][1]
         same = [one.types for one, other in wrong if other == text]
         return f"`{aim.name}` {text} on {names_of(same)}", [one.types for one, _ in wrong], records
-    return None if meant else _disagree(read, aim, records)
+    return None if meant or whole else _disagree(read, aim, records)
+
+
+def _members(read: _Read, one: Record, records: list[Record]) -> str:
+    """What is wrong with the fields of a struct that are read, by their names."""
+    if read.made is None or not read.made.certain:
+        return ""
+    for member in read.made.fields:
+        known = any(other.named(member.name) is not None for other in records)
+        if not known or member.offset < 0 or not any(True for _ in read.call.file.fields_named(member.name)):
+            continue
+        at = read.offset + member.offset
+        field = one.named(member.name)
+        if field is None:
+            return f"has no field `{member.name}`, which `{read.given}` has at {at}: that is {_what(one, at)}"
+        if field.offset != at:
+            return f"has `{member.name}` at {field.offset}, and `{read.given}` at {at}: that is {_what(one, at)}"
+        if member.size > field.size and member.layout.kind in ("int", "uint", "pointer"):
+            return f"has {field.size} bytes of `{member.name}`, and `{read.given}` has {member.size}"
+    return ""
 
 
 def _elsewhere(read: _Read, meant: str, one: Record) -> str:
@@ -247,6 +273,8 @@ def _disagree(read: _Read, aim: Aim, records: list[Record]) -> tuple[str, list[T
 
 
 def _table(aim: Aim, read: _Read, meant: str, records: list[Record]) -> str:
+    if read.made is not None and read.made.kind == "struct":
+        return _whole(aim, read, records)
     head = ["kernel", f"at {read.offset}"]
     if meant:
         head.append(f"`{meant}` is at")
@@ -261,6 +289,18 @@ def _table(aim: Aim, read: _Read, meant: str, records: list[Record]) -> str:
         rows.append(row)
     size = f", {read.made.size} bytes" if read.made is not None else ""
     return f"`{aim.category}:{aim.name}`, offset {read.offset}{size} in the source\n{table(head, rows)}"
+
+
+def _whole(aim: Aim, read: _Read, records: list[Record]) -> str:
+    """The fields of a struct that the record has too: where they are in each."""
+    rows = []
+    for member in read.made.fields if read.made is not None else ():
+        found = [one.named(member.name) for one in records]
+        if any(one is not None for one in found):
+            places = [str(one.offset) if one is not None else "-" for one in found]
+            rows.append([member.name, str(read.offset + member.offset), *places])
+    head = ["field", f"in {read.given}", *(one.types.name for one in records)]
+    return f"offsets in `{aim.category}:{aim.name}`, in bytes\n{table(head, rows)}"
 
 
 def _fix(ctx: CheckContext, aim: Aim, read: _Read, meant: str, records: list[Record]) -> Fix:
