@@ -33,7 +33,8 @@ let pid = bpf_probe_read_kernel(task.byte_add(TASK_STRUCT_PID.load() as usize).c
 ```
 
 ## Fix
-Display: the offset as a global that the user side sets before it loads, a helper (`bpf_get_current_pid_tgid`,
+Display: where the asked kernels agree, the struct as they have it; else the offset as a global that the user side sets
+before it loads, a helper (`bpf_get_current_pid_tgid`,
 `bpf_get_current_comm`), or a tracepoint that has the value.
 
 ## Kernels
@@ -112,7 +113,7 @@ class KernelStructDiffers(SourceRule):
             severity=severity_of(on),
             labels=_labels(ctx, struct, first, wrong),
             evidence=[Evidence("kernels", _table(read, compared, struct))],
-            fixes=[_fix(struct, first)],
+            fixes=[_fix(struct, first, compared)],
             kernels=[one.series for one in on if one.series],
         )
 
@@ -183,7 +184,12 @@ def _table(read: list[Access], compared: list[tuple[Types, int]], struct: Item) 
     return f"offsets in `{struct.name}`, in bytes\n{table(head, list(rows.values()))}"
 
 
-def _fix(struct: Item, first: Access) -> Fix:
+def _fix(struct: Item, first: Access, compared: list[tuple[Types, int]]) -> Fix:
+    found = {_found(first, kernel, at) for kernel, at in compared}
+    places = {one[0] // 8 for one in found if one is not None}
+    if None not in found and len(places) == 1 and first.offset // 8 not in places:
+        where = f"`{_paths(first)[0]}` is at {places.pop()} on {names_of(kernel for kernel, _ in compared)}"
+        return Fix("display", f"give the struct the kernel's layout: {where}")
     name = f"{struct.name}_{'_'.join(_paths(first)[0].split('.'))}".upper()
     helper = _HELPERS.get(first.path[-1]) if struct.name == "task_struct" and len(first.path) == 1 else None
     instead = f"; of the current task, {helper} gives it" if helper is not None else ""

@@ -252,7 +252,9 @@ def _what(one: Record, offset: int) -> str:
     field = one.at(offset)
     if field is not None:
         return f"`{field.name}`" if offset == field.offset else f"{offset - field.offset} bytes into `{field.name}`"
-    return "behind its end" if offset >= one.end else "padding"
+    if offset < one.end:
+        return "padding"
+    return "in the data behind its fields" if one.open else "behind its end"
 
 
 def _disagree(read: _Read, aim: Aim, records: list[Record]) -> tuple[str, list[Types], list[Record]] | None:
