@@ -49,6 +49,10 @@ def prebuilt(name: str) -> Path:
     return EXAMPLES / name / "prebuilt/packet-counter.bpf.o"
 
 
+# Names that are alike in the kernel: OBJ018 says it instead once the project is built.
+ALONE = {"AYA067"}
+
+
 def table() -> dict[str, str]:
     """Code -> where it is seen, as the broken twin's README has it."""
     return {row["code"]: row["seen"] for row in ROW.finditer((EXAMPLES / BROKEN / "README.md").read_text())}
@@ -71,8 +75,8 @@ def test_the_table_has_about_a_dozen_half_and_half() -> None:
 def test_committed_objects_show_the_mistakes(run_cli: Callable[..., Any], tmp_path: Path) -> None:
     own = {"CARGO_TARGET_DIR": str(tmp_path / "nothing built")}
     for words, wanted in (
-        ([f"examples/{BROKEN}"], {code for code, seen in table().items() if seen == "source"}),
-        ([f"examples/{BROKEN}", prebuilt(BROKEN)], set(table())),
+        ([f"examples/{BROKEN}"], {code for code, seen in table().items() if seen == "source"} | ALONE),
+        ([f"examples/{BROKEN}", prebuilt(BROKEN)], set(table()) | ALONE),
         ([f"examples/{GOOD}"], set()),
         ([f"examples/{GOOD}", prebuilt(GOOD)], set()),
     ):

@@ -264,8 +264,10 @@ def test_tests_say_names_too(tmp_path: Path) -> None:
     assert not pair.says("connect")
 
 
-def test_what_macros_made_is_known_from_the_built_object(tmp_path: Path) -> None:
+def test_what_macros_made_is_known_from_the_built_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
+
+    monkeypatch.delenv("CARGO_TARGET_DIR", raising=False)
 
     example = Path(__file__).resolve().parents[2] / "examples/packet-counter/prebuilt/packet-counter.bpf.o"
     user = f"use aya::Ebpf;\nfn main() {{ let mut ebpf = {_LOAD}; }}"
