@@ -509,7 +509,7 @@ FILES: dict[str, int] = {
     "aya712_overridden_global_missing.py": 2842,
     "aya713_slot_set_to_unloaded_program.py": 3845,
     "aya714_ends_right_after_attach.py": 5700,
-    "aya715_attach_target_differs.py": 4456,
+    "aya715_attach_target_differs.py": 4007,
     "aya716_program_array_of_other_type.py": 4925,
     "aya800_kernel_struct_differs.py": 9568,
     "aya801_tracepoint_offset.py": 15653,

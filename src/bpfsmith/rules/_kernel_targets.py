@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, SourceFile
 
 __all__ = [
-    "Aim", "Ask", "aims", "asks", "number", "programs_by_item", "severity_of", "type_asked", "within",
+    "SAID", "Aim", "Ask", "aims", "asks", "number", "programs_by_item", "severity_of", "type_asked", "within",
 ]  # fmt: skip
 
 # Macro -> (the method that says the target, the attribute's argument for each of its arguments).
-_SAID: dict[str, tuple[str, tuple[str, ...]]] = {
+SAID: dict[str, tuple[str, tuple[str, ...]]] = {
     "kprobe": ("attach", ("function",)),
     "kretprobe": ("attach", ("function",)),
     "tracepoint": ("attach", ("category", "name")),
@@ -98,7 +98,7 @@ def aims(project: Project) -> list[Aim]:
         for kernel in made.kernels:
             pairs = [pair for pair in made.pairs if kernel in pair.kernels]
             for program in kernel.programs:
-                if program.macro in _SAID and program.file.crate is not None:
+                if program.macro in SAID and program.file.crate is not None:
                     known.extend(_of_program(program, pairs))
         known = [
             one
@@ -113,7 +113,7 @@ def aims(project: Project) -> list[Aim]:
 
 
 def _of_program(program: KernelProgram, pairs: list[Pair]) -> Iterator[Aim]:
-    method, names = _SAID[program.macro]
+    method, names = SAID[program.macro]
     found: dict[tuple[str, str], Aim] = {}
     computed = False
     for pair in pairs:

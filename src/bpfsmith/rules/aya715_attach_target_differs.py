@@ -36,6 +36,7 @@ from __future__ import annotations
 from bpfsmith.model.finding import Fix, Label
 from bpfsmith.rules._base import SourceRule
 from bpfsmith.rules._cross import item_place, pairs
+from bpfsmith.rules._kernel_targets import SAID
 from bpfsmith.rules._rust import covered, replace
 from bpfsmith.source.aya.values import strings
 
@@ -49,18 +50,6 @@ if TYPE_CHECKING:
     from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr
 
-# Macro -> (the method that says the target, the attribute's argument for each of its arguments).
-_SAID: dict[str, tuple[str, tuple[str, ...]]] = {
-    "kprobe": ("attach", ("function",)),
-    "kretprobe": ("attach", ("function",)),
-    "tracepoint": ("attach", ("category", "name")),
-    "raw_tracepoint": ("attach", ("tracepoint",)),
-    "btf_tracepoint": ("load", ("function",)),
-    "fentry": ("load", ("function",)),
-    "fexit": ("load", ("function",)),
-    "lsm": ("load", ("hook",)),
-}
-
 
 class AttachTargetDiffers(SourceRule):
     severity = "warning"
@@ -71,11 +60,11 @@ class AttachTargetDiffers(SourceRule):
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
         for pair in pairs(project):
             for made in pair.programs:
-                if made.macro in _SAID and made.attach_hint and len(pair.program(made.name)) == 1:
+                if made.macro in SAID and made.attach_hint and len(pair.program(made.name)) == 1:
                     yield from self._program(project, pair, made, ctx)
 
     def _program(self, project: Project, pair: Pair, made: KernelProgram, ctx: CheckContext) -> Iterator[Finding]:
-        method, names = _SAID[made.macro]
+        method, names = SAID[made.macro]
         uses = [one for one in pair.program_uses if one.names is None or made.name in one.names]
         if any(one.names is None or len(one.names) != 1 or one.escapes or one.several for one in uses):
             return
