@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bpfsmith.rules._meaning import crate_has, crate_programs
+from bpfsmith.rules._rust import kernel_files
 from bpfsmith.source._typed import generic_argument, named_type, single_generic, typed
 from bpfsmith.source.calls import graph
 from bpfsmith.source.names import resolve
@@ -11,9 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bpfsmith.source.project import Project
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["HeaderRead", "fixed_length", "header_reads"]
+__all__ = ["HeaderRead", "fixed_length", "header_reads", "transport_reads"]
+
+_RAW = frozenset({"xdp", "classifier", "tc"})  # they see packets as they come
+_ACTS = (
+    *("XDP_DROP", "XDP_TX", "XDP_REDIRECT", "TC_ACT_SHOT", "TC_ACT_REDIRECT", "TC_ACT_STOLEN"),
+    *("bpf_redirect", "redirect"),
+)
 
 _WORDS = ("TcpHdr", "UdpHdr", "IcmpHdr", "tcphdr", "udphdr", "icmphdr")
 _HEADERS = {
@@ -35,6 +44,30 @@ class HeaderRead:
         self.call = call
         self.name = name
         self.offset = offset
+
+
+def transport_reads(
+    project: Project, words: tuple[tuple[str, ...], ...], handled: tuple[str, ...], ipv6: bool
+) -> Iterator[HeaderRead]:
+    """The first TCP or UDP header that each function reads behind an IPv6 header (or: behind none), in crates whose
+    programs see raw packets, decide about them, and have none of `handled`. Files need one of each of `words`."""
+    for file in kernel_files(project):
+        crate = file.crate
+        if crate is None or not all(file.has(*some) for some in words):
+            continue
+        if crate_has(crate, handled) or not crate_has(crate, _ACTS):
+            continue
+        kinds = crate_programs(crate)
+        if not kinds or not kinds <= _RAW:
+            continue
+        told: set[int] = set()
+        for one in header_reads(file):
+            item = one.call.item
+            if item is None or item.id in told or one.name == "ICMP":
+                continue
+            if (fixed_length(one.offset, "Ipv6Hdr") is not None) == ipv6:
+                told.add(item.id)
+                yield one
 
 
 def header_reads(file: SourceFile) -> Iterator[HeaderRead]:

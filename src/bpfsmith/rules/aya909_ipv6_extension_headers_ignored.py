@@ -39,9 +39,8 @@ from __future__ import annotations
 
 from bpfsmith.model.finding import Fix
 from bpfsmith.rules._base import SourceRule
-from bpfsmith.rules._headers import fixed_length, header_reads
-from bpfsmith.rules._meaning import crate_has, crate_programs
-from bpfsmith.rules._rust import covered, kernel_files
+from bpfsmith.rules._headers import transport_reads
+from bpfsmith.rules._rust import covered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,17 +63,7 @@ _KNOWN = (
     ),
     *("HopByHop", "ExtHdr", "Ipv6ExtHdr"),
 )
-_RAW = frozenset({"xdp", "classifier", "tc"})
-_ACTS = (
-    "XDP_DROP",
-    "XDP_TX",
-    "XDP_REDIRECT",
-    "TC_ACT_SHOT",
-    "TC_ACT_REDIRECT",
-    "TC_ACT_STOLEN",
-    "bpf_redirect",
-    "redirect",
-)
+_WORDS = (("Ipv6Hdr",), ("TcpHdr", "UdpHdr"))
 
 
 class Ipv6ExtensionHeadersIgnored(SourceRule):
@@ -84,30 +73,14 @@ class Ipv6ExtensionHeadersIgnored(SourceRule):
     words = ("Ipv6Hdr",)
 
     def check(self, project: Project, ctx: CheckContext) -> Iterator[Finding]:
-        for file in kernel_files(project):
-            crate = file.crate
-            if crate is None or not file.has("Ipv6Hdr") or not file.has("TcpHdr", "UdpHdr"):
-                continue
-            if crate_has(crate, _KNOWN) or not crate_has(crate, _ACTS):
-                continue
-            kinds = crate_programs(crate)
-            if not kinds or not kinds <= _RAW:
-                continue
-            told: set[int] = set()
-            for one in header_reads(file):
-                item = one.call.item
-                if item is None or item.id in told or one.name == "ICMP":
-                    continue
-                if fixed_length(one.offset, "Ipv6Hdr") is None:
-                    continue
-                told.add(item.id)
-                yield self.finding(
-                    ctx,
-                    f"the {one.name} header is looked for right behind the IPv6 one: those with extension headers are "
-                    "taken for something else",
-                    span=covered(ctx, one.offset),
-                    fixes=[Fix("display", "follow the extension headers, or decide about packets that have some")],
-                )
+        for one in transport_reads(project, _WORDS, _KNOWN, ipv6=True):
+            yield self.finding(
+                ctx,
+                f"the {one.name} header is looked for right behind the IPv6 one: those with extension headers are "
+                "taken for something else",
+                span=covered(ctx, one.offset),
+                fixes=[Fix("display", "follow the extension headers, or decide about packets that have some")],
+            )
 
 
 RULE = Ipv6ExtensionHeadersIgnored()
