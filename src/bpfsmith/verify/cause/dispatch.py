@@ -1,0 +1,44 @@
+"""Which module looks at which family; none is imported before its family occurs."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause.result import Cause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bpfsmith.verify.cause.trace import Trace
+    from bpfsmith.verify.messages import Match
+
+__all__ = ["MODULES", "explain_cause"]
+
+# Family -> modules of this package, asked in this order; the first that answers is believed. Each has
+# `find(trace, match) -> Cause | None`.
+MODULES: dict[str, tuple[str, ...]] = {}
+
+
+def explain_cause(trace: Trace, match: Match | None) -> Cause:
+    """Never fails: where no module knows, the cause is `unknown` with the best located facts there are."""
+    for module in MODULES.get(match.family, ()) if match is not None else ():
+        found = _finder(module)(trace, match)
+        if found is not None:
+            if found.symptom is None:
+                found.symptom = trace.symptom
+            return found
+    symptom = trace.symptom
+    return Cause(
+        "unknown",
+        "low",
+        symptom.text or "the log does not say why",
+        place=symptom.place,
+        slot=symptom.slot,
+        symptom=symptom,
+    )
+
+
+def _finder(module: str) -> Callable[[Trace, Match | None], Cause | None]:
+    from importlib import import_module
+
+    find: Callable[[Trace, Match | None], Cause | None] = import_module(f"bpfsmith.verify.cause.{module}").find
+    return find

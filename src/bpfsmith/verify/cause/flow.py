@@ -1,0 +1,232 @@
+"""Who wrote what, along the failing path: definitions, origins, copies and comparisons of values.
+
+All of it follows instructions. The stack is followed where its address is certain: `r10` itself, and registers the
+verifier says point into the frame.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.trace import FAR, Link, Step, Test
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.verify.cause.trace import Trace
+
+__all__ = ["copies", "defined", "origin", "root", "stack_slot", "tests"]
+
+AHEAD = 24  # instructions looked at after a use
+LINKS = 64  # stations of one value
+
+
+def stack_slot(step: Step, register: int, off: int) -> int | None:
+    """The offset from the frame's top that `register + off` is, when it is certain."""
+    if register == 10:
+        return off
+    value = step.value(f"r{register}")
+    if value is not None and value.type == "fp" and value.off is not None and not _varies(value):
+        return int(value.off) + off
+    return None
+
+
+def _varies(value: object) -> bool:
+    told = getattr(value, "var_off", None)
+    return told is not None and told[1] != 0
+
+
+def defined(trace: Trace, step: Step, where: str) -> Step | None:
+    """As `Trace.defined`."""
+    slot = int(where[2:]) if where.startswith("fp") else None
+    for former in trace.steps.back(step.at, FAR):
+        if former.frame > step.frame:
+            continue
+        if former.frame < step.frame:
+            return former if slot is None else None
+        insn = former.insn
+        if slot is None:
+            if where in code.writes(insn):
+                return former
+        elif _stores(former, insn, slot):
+            return former
+    return None
+
+
+def _stores(step: Step, insn: code.Insn, slot: int) -> bool:
+    """Writes any of the 8 bytes at `slot`."""
+    if not code.is_store(insn) and not code.is_atomic(insn):
+        return False
+    at = stack_slot(step, insn.dst, insn.off)
+    return at is not None and at < slot + 8 and slot < at + code.width(insn)
+
+
+def origin(trace: Trace, step: Step, where: str) -> list[Link]:
+    """As `Trace.origin`."""
+    found: list[Link] = []
+    while len(found) < LINKS:
+        link = _link(trace, step, where)
+        if link is None:
+            break
+        found.append(link)
+        if link.source is None:
+            break
+        step, where = link.step, link.source
+        if link.how == "return":
+            # The value is what the callee had in r0 when it left: its exit is the step before the caller goes on.
+            step = link.step
+    return found
+
+
+def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
+    """The nearest station of a value."""
+    writer = defined(trace, step, where)
+    if writer is None:
+        if where == "r1" and step.frame == 0 and len(trace.steps) and trace.steps[0].slot == 0:
+            return Link(trace.steps[0], where, "ctx")
+        return None
+    insn = writer.insn
+    if writer.frame < step.frame:  # what a function was called with
+        return Link(writer, where, "arg", where)
+    if where.startswith("fp"):
+        at = stack_slot(writer, insn.dst, insn.off)
+        whole = code.group(insn) == code.STX and not code.is_atomic(insn) and at == int(where[2:])
+        return Link(writer, where, "spill", f"r{insn.src}" if whole else None)
+    if code.is_call(insn):
+        if where == "r0" and code.is_subprogram_call(insn):
+            leaving = _exit_of(trace, writer, step)
+            if leaving is not None:
+                return Link(leaving, where, "return", "r0")
+        return Link(writer, where, "call")
+    if code.is_load(insn):
+        at = stack_slot(writer, insn.src, insn.off)
+        if at is not None:
+            return Link(writer, where, "fill", f"fp{at:+d}")
+        return Link(writer, where, "load")
+    if code.is_atomic(insn) or code.group(insn) == code.LD:
+        return Link(writer, where, "const" if insn.code == 0x18 else "load")
+    return _math(writer, insn, where)
+
+
+def _math(writer: Step, insn: code.Insn, where: str) -> Link:  # noqa: PLR0911
+    what = code.operation(insn)
+    wide = code.group(insn) == code.ALU64
+    source = f"r{insn.src}"
+    if what == code.MOV:
+        if not code.by_register(insn):
+            return Link(writer, where, "const")
+        return Link(writer, where, "mov" if wide and insn.off in (0, 1) else "narrow", source)
+    if not wide:
+        return Link(writer, where, "narrow", where)
+    if what in (code.ADD, code.SUB):
+        if what == code.ADD and code.by_register(insn) and _pointer(writer, source) and not _pointer(writer, where):
+            return Link(writer, where, "add", source)
+        return Link(writer, where, "add" if what == code.ADD else "sub", where)
+    if what == code.AND:
+        return Link(writer, where, "and-mask", where)
+    return Link(writer, where, "shift" if what in (6, 7, 0xC) else "math", where)
+
+
+def _pointer(step: Step, where: str) -> bool:
+    value = step.value(where)
+    return value is not None and value.type not in ("scalar", None, "")
+
+
+def _exit_of(trace: Trace, call: Step, until: Step) -> Step | None:
+    """The `exit` of the function that `call` entered, before `until`."""
+    for former in trace.steps.back(until.at, FAR):
+        if former.at <= call.at:
+            return None
+        if former.frame == call.frame + 1 and code.is_exit(former.insn):
+            return former
+    return None
+
+
+def root(trace: Trace, step: Step, where: str, narrow: bool = False) -> tuple[int, str]:
+    """The place where the value in `where` began, through copies, spills, fills and arguments only: two with the same
+    root hold the same value. With `narrow`, 32-bit copies count too."""
+    hows = ("mov", "spill", "fill", "arg", "return", "narrow") if narrow else ("mov", "spill", "fill", "arg", "return")
+    for _ in range(LINKS):
+        link = _link(trace, step, where)
+        if link is None:
+            return -1 - step.frame, where
+        if link.source is None or link.how not in hows or (narrow and link.how == "narrow" and link.source == where):
+            return link.step.at, link.where
+        step, where = link.step, link.source
+    return step.at, where
+
+
+def copies(trace: Trace, step: Step, where: str) -> list[str]:
+    """As `Trace.copies`."""
+    wanted = root(trace, step, where)
+    found = []
+    for number in range(10):
+        name = f"r{number}"
+        if name != where and root(trace, step, name) == wanted:
+            found.append(name)
+    for former in trace.steps.back(step.at, FAR):
+        if former.frame < step.frame or former.at <= wanted[0]:
+            break
+        insn = former.insn
+        if former.frame == step.frame and code.is_store(insn):
+            at = stack_slot(former, insn.dst, insn.off)
+            name = f"fp{at:+d}"
+            if at is not None and name not in found and name != where and root(trace, step, name) == wanted:
+                found.append(name)
+    return found
+
+
+def tests(trace: Trace, step: Step, where: str) -> list[Test]:
+    """As `Trace.tests`."""
+    wanted = root(trace, step, where)
+    loose = root(trace, step, where, narrow=True)
+    found: list[Test] = []
+    for former in trace.steps.back(step.at, FAR):
+        if former.at <= min(wanted[0], loose[0]):
+            break
+        if code.conditional(former.insn):
+            test = _test(trace, former, where, wanted, loose)
+            if test is not None:
+                found.append(test)
+    found.reverse()
+    return found + later(trace, step, where)
+
+
+def _test(trace: Trace, step: Step, where: str, wanted: tuple[int, str], loose: tuple[int, str]) -> Test | None:
+    insn = step.insn
+    half = code.group(insn) == code.JMP32
+    named = code.reads(insn)
+    for name in named:
+        same = root(trace, step, name) == wanted
+        if same or root(trace, step, name, narrow=True) == loose:
+            other: str | int = insn.imm
+            if len(named) == 2:
+                other = named[1] if name == named[0] else named[0]
+            return Test(step, insn, name, other, name != where, half or not same, step.taken)
+    return None
+
+
+def later(trace: Trace, step: Step, where: str) -> list[Test]:
+    """Comparisons of the value after `step`, on any way the instructions lead."""
+    holding = {where, *(name for name in copies(trace, step, where) if not name.startswith("fp"))}
+    found: list[Test] = []
+    waiting = [(slot, frozenset(holding)) for slot in trace.successors(step.slot)]
+    seen: set[int] = {step.slot}
+    while waiting and len(seen) < AHEAD:
+        slot, names = waiting.pop(0)
+        insn = trace.insn(slot)
+        if slot in seen or insn is None or not names:
+            continue
+        seen.add(slot)
+        if code.conditional(insn):
+            named = [name for name in code.reads(insn) if name in names]
+            if named:
+                half = code.group(insn) == code.JMP32
+                read = code.reads(insn)
+                other: str | int = insn.imm
+                if len(read) == 2:
+                    other = read[1] if named[0] == read[0] else read[0]
+                found.append(Test(None, insn, named[0], other, named[0] != where, half, None))
+        left = names - set(code.writes(insn))
+        if code.is_mov(insn) and f"r{insn.src}" in names:
+            left |= {f"r{insn.dst}"}
+        waiting += [(after, left) for after in code.successors(insn)]
+    return found
