@@ -559,3 +559,182 @@ class Unpacker:
         """`kind` as for `decompress`, or `` for bytes as they are. `OSError` when it cannot be opened."""
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, fewer only at the end; all of the rest for -1. `ReadError`: cut off or corrupt."""
+
+# ---------------------------------------------------------------- a verifier's log
+#
+# Never fails: what a log does not say is None, 0, "" or empty. Line numbers count from 0 in the text as it was cleaned
+# (`line`); steps count from 0 in the order of the log; slots are instructions of the program as it was loaded. What
+# takes time (states, values) is worked out when asked for.
+
+class VerifierLog:
+    """One verifier's log, as printed by any kernel from 4.19 on and shown by any loader, terminal or issue."""
+
+    def __init__(self, data: bytes | str) -> None:
+        """One paste; more than 64 MiB belong into `reader()`."""
+    @staticmethod
+    def reader(keep: int = 33554432) -> LogReader:
+        """For logs that come in pieces: of more than `keep` bytes only what is still on the path is kept (`cut` has `middle`)."""
+    loads: list[VerifierLog]
+    """Each load's own log, in order, when several are in one paste; else `[self]`."""
+    program: str | None  # its name, where the loader's words or the log tell it
+    loader: (
+        str | None
+    )  # "aya", "libbpf", "bpftool", "cilium", "bcc", or "kernel" (the verifier's words alone); None: no log at all
+    errno: int | None  # positive, as told by the loader's words
+    verdict: str  # "rejected", "accepted", "unknown"
+    message: str
+    """The kernel's final message, "" when there is none."""
+    message_line: int | None
+    at: int | None
+    """The slot the message is about: named by the message itself, else the last instruction followed."""
+    told: list[tuple[int, str]]
+    """(line, text) of what is said beside instructions, states, sources, walks and counts; the message is of them."""
+    unknown: list[tuple[int, str]]
+    """(line, text) of lines of no known kind, those around the log left out; at most 10,000."""
+    beside: list[tuple[int, str]]
+    """(line, text) of what is not the verifier's: the loader's words, a shell's, an issue's; at most 10,000."""
+    cut: set[str]
+    """What is missing: "head", "tail", "middle"."""
+    level: int  # 0 (statistics at most), 1, 2: as the log looks
+    lines: int
+    text: str
+    """The log, cleaned: without prefixes, colours, quotes and a loader's frame, its broken lines joined."""
+    counts: dict[str, int]
+    """`processed`, `limit`, `max_states_per_insn`, `total_states`, `peak_states`, `mark_read`, `usec`: what was told."""
+    stack: list[int] | None  # bytes, by subprogram
+    subprograms: list[dict[str, Any]]
+    """`{"number","name","kind","slot","insns_self","insns_total","stack"}`: of 7.3's lines and `func#0 @0`; None where not told."""
+    functions: list[tuple[int, int, str | None]]
+    """(number, first slot, name) of the functions that are told of, by number."""
+    report: LogReport | None  # since 7.3
+    insns: list[int]
+    """Slots that were seen, ascending."""
+    def insn(self, slot: int) -> LogInsn | None: ...
+    def source(self, slot: int) -> tuple[str | None, int | None, str] | None:
+        """(file, line, text) of the source line an instruction is of: `; text @ file.c:12`, older ones without file."""
+    def visits(self, slot: int) -> int:
+        """How often it was followed."""
+    def line(self, number: int) -> str: ...
+    def kind(self, number: int) -> str:
+        """Of a line: "insn", "state", "source", "from", "safe", "walk", "frame", "func", "live", "count", "report", "told", "beside",
+        "unknown", "empty"."""
+    def print(self) -> str:
+        """The log again, written from what was read of it; equal to `text`."""
+    steps: int
+    """How many instructions were followed; a step's number is below."""
+    path: list[int]
+    """The steps from the entry to where the log ends, in order: branches that were finished before are left out. After
+    `cut` "head" it begins where what is known begins."""
+    def step(self, number: int) -> LogStep: ...
+    def steps_of(self, slot: int) -> list[int]:
+        """All steps at a slot, on the path or not."""
+    def state(self, step: int) -> LogState:
+        """What is known before a step, gathered along the path to it."""
+    def after(self, step: int) -> LogState:
+        """What is known after it, on the way that was followed first; of the last step: what was printed behind it."""
+    def events(self, step: int) -> list[tuple[int, str, str]]:
+        """(line, kind, text) of what stands between a step and the next: "walk", "from", "safe", "frame", "func", "told", .."""
+
+class LogReader:
+    def feed(self, data: bytes) -> None: ...
+    def finish(self) -> VerifierLog: ...
+
+class LogReport:
+    """7.3's report. `at`: as printed; `slot`: of the instruction it names."""
+
+    category: str
+    reason: str
+    at: str
+    slot: int | None
+    path: list[tuple[int | None, str]]
+    """The causal path: (slot, text) per entry, as far as a slot is named."""
+    suggestion: str
+
+class LogInsn:
+    """An instruction, read back from its text."""
+
+    slot: int
+    text: str  # behind the number: `(bf) r6 = r1`
+    code: int
+    dst: int
+    src: int
+    off: int
+    imm: int
+    """Also the 64 bits of an `ld_imm64`."""
+    target: int | None  # of jumps, subprogram calls and function addresses: a slot
+    call: str | None  # "bpf_map_lookup_elem", a kfunc's name, "pc+4"
+    call_kind: str | None  # "helper", "kfunc", "subprogram"
+    kind: str
+    """"alu", "mov", "load", "store", "atomic", "imm64", "jump", "branch", "call", "exit", "other"."""
+    width: int  # bytes of memory access, 4 or 8 of arithmetic and comparison; 0 else
+    op: str  # `+=`, `=`, `==`, `s<`, ..; "" where there is none
+    uses_imm: bool  # the second operand is a constant
+    next: int  # the slot behind it
+    exact: bool
+    """Whether all of it could be read, and the opcode byte agrees with the text."""
+    reads: list[int]  # registers
+    writes: list[int]
+
+class LogStep:
+    id: int
+    slot: int
+    line_no: int
+    frame: int  # 0 is the program's
+    parent: int | None  # the step before it on its path
+    kind: str  # as LogInsn.kind
+    how: str
+    """How it was come to: "next", "jump", "switch" (`from A to B`), "call", "return", "callback", "start"."""
+    from_slot: int | None  # of a switch: A
+    source: tuple[str | None, int | None, str] | None
+
+class LogState:
+    frames: list[LogFrame]
+    refs: list[int]  # ids of references held, where they are printed
+    locks: list[str]
+    """Other things that are held, as printed: "cb", "rcu", "preempt", .."""
+
+class LogFrame:
+    number: int
+    regs: dict[str, LogValue]
+    """"r0" .. "r10"; what is not known is not in it."""
+    stack: dict[int, LogSlot]
+    """By offset below the frame pointer: -8, -16, .."""
+
+class LogSlot:
+    text: str  # as printed
+    bytes: str
+    """8 letters, highest address first: m misc, 0 zero, r spilled register, d dynptr, i iterator, f irq flag, ? not written."""
+    value: LogValue | None  # of a spilled register
+    kind: str  # "spill", "bytes", "dynptr", "iter", "irq"
+
+class LogValue:
+    """A register's value. `line_no`: where it was printed last; None when it was worked out from the instruction."""
+
+    text: str
+    type: str
+    """The kernel's word without `_or_null`; "scalar" also for the older `inv`; "" for a number alone is "scalar"."""
+    flags: list[str]  # "trusted", "rcu", "untrusted", "rdonly", "percpu", "user", "alloc": what stood before the type
+    maybe_null: bool
+    known: int | None  # its only value (signed)
+    smin: int | None
+    smax: int | None
+    umin: int | None
+    umax: int | None
+    s32min: int | None
+    s32max: int | None
+    u32min: int | None
+    u32max: int | None
+    """Where a bound is not printed it is what the type or `var_off` leaves: None for pointers without a variable part."""
+    var_off: tuple[int, int] | None  # value, mask
+    id: int | None
+    ref: int | None  # ref_obj_id
+    off: int  # constant part of a pointer
+    range: int | None  # `r=`: bytes of the packet that were shown to be there
+    map: tuple[str | None, int | None, int | None] | None  # name (6.12+), key size, value size
+    mem_size: int | None
+    precise: bool
+    marks: str
+    """Liveness as printed: "w", "r", "rw", .."""
+    frame: int | None  # of a frame pointer of another frame
+    attrs: list[tuple[str, str]]  # every part as printed, in order
+    line_no: int | None
