@@ -15,6 +15,7 @@ ROWS = [
     ("invalid bpf_context access off=76 size=4", "V14", "context-access"),
     ("Cannot access kernel 'struct sock' from non-GPL compatible program", "V16", "environment"),
     ("R1 leaks addr into map", "V18", "environment"),
+    ("cannot return stack pointer to the caller", "V04", "stale-pointer"),
     ("R2 type=ctx expected=fp, pkt, map_value", "V20", "argument-type"),
     ("program of this type cannot use helper bpf_sk_release#86", "V22", "environment"),
     ("unknown func bpf_loop#181", "V22", "environment"),

@@ -7,9 +7,9 @@ verifier stopped it; the class says where the mistake is.
 |---|---|---|
 | `uninitialised` | a register, stack bytes, a dynptr or an iterator is used before it is set | V01, V02, V33, V34 |
 | `panic-or-unreachable` | code that never returns: a panic path, `unreachable_unchecked`, dead code, a throw out of place | V01, V25, V28, V39 |
-| `stack-limit` | bytes of stack, call depth; a pointer that would leave its frame | V03, V04, V05 |
+| `stack-limit` | bytes of stack, depth of calls | V03, V05 |
 | `context-access` | the field: a context's, socket's or kernel struct's bytes that may not be read or written so; memory that is read-only, that takes no atomic access, or that only helpers may touch | V14, V15, V16, V17, V32 |
-| `argument-type` | what is passed: kind of pointer, map, constant, licence of neither; locks and objects that do not belong together | V20, V21, V23, V32, V33, V36, V37, V38 |
+| `argument-type` | what is passed: kind of pointer, map, constant, flags; locks and objects that do not belong together | V20, V21, V23, V32, V33, V36, V37, V38 |
 | `unreleased-reference` | pairs of acquire and release: references, locks, RCU, preemption and interrupt sections, dynptrs, iterators; missing, twice, in another order, or still held where it may not be | V29, V30, V31, V33, V34 |
 | `return-range` | what is returned, its value or its type | V37, V38, V40, V41 |
 | `environment` | nothing in the lines: an older kernel, a build without an option, a missing capability or licence, a helper, kernel function or feature that this type of program does not get | V16, V18, V22, V23, V26, V31, V35, V41, V42, V45, V46, V47 |
@@ -24,8 +24,8 @@ Where one family has several classes: a helper is unknown, or refused for the pr
 `unreleased-reference` inside a section that is still open. Leaks of addresses (V18) and whatever is prohibited for
 `!root` (V45) are `environment`: the same program loads with CAP_PERFMON. Opcodes of a newer instruction set:
 `environment`; encodings of no instruction set: `loader-or-metadata`. A pointer that became a number on the way to an
-argument is `pointer-to-scalar`, one that never was a pointer `argument-type`. A reference that is used after its release is
-`stale-pointer`. A loop without progress inside a panic handler is `panic-or-unreachable`, at the line that can panic. Two
+argument is `pointer-to-scalar`, one that never was a pointer `argument-type`. A pointer to the stack that is returned or
+stored where it outlives its frame, and a reference that is used after its release, are `stale-pointer`. A loop without progress inside a panic handler is `panic-or-unreachable`, at the line that can panic. Two
 kinds of pointers in one instruction are `check-lost`: each path knows the kind, the join does not.
 """  # noqa: E501 - a table
 
@@ -50,7 +50,7 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "from different maps, paths or scalars", "beyond pointer bounds", "unsupported alu operation",
         "pushed for speculative", "back-edge from insn", "sign extending loads from arena",
         "helper access to the packet is not allowed", "does not allow writes to packet data",
-        "cannot write into packet", "non-zero flags",
+        "cannot write into packet",
     )),
     ("missing-null-check", (
         "_or_null'", "_or_null_'", "null-check it first", "Possibly NULL", "expected to be non-NULL",
@@ -90,10 +90,8 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "can only be sleepable", "programs can be sleepable", "programs must provide btf_id", "disabled hook",
         "device mismatch", "The address of function",
     )),
-    ("stack-limit", (
-        "call stack of", "combined stack size", "stack size ", "into stack frame of the caller",
-        "return stack pointer", "allocated_stack",
-    )),
+    ("stack-limit", ("call stack of", "combined stack size", "stack size ", "allocated_stack")),
+    ("stale-pointer", ("into stack frame of the caller", "return stack pointer")),
     ("complexity", (
         "too large. Processed", "jumps is too complex", "too many iterations", "iteration limit",
         "too many subprograms", "too many different", "total number of maps", "maps per program",
@@ -130,8 +128,9 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "expected", "Expected", "known constant", "is not a const", "constant offset", "constant address",
         "readonly map", "zero-terminated", "format string", "abusing map_ptr", "map_type", "arg#", "args", "must be",
         "Unsupported reg type", "is of type", "doesn't point to", "does not point", "map_uid", "no valid", "DYNPTR",
-        "NMI unsafe", "not found at offset", "dynptr", "kptr", "only one cgroup storage", "struct_ops map", "isn't",
-        "callback", "R6 !=", "pointer to arena", "invalid map_ptr", "type ID argument", "type size", "can only take",
+        "NMI unsafe", "not found at offset", "dynptr", "kptr", "only one cgroup storage", "non-zero flags",
+        "struct_ops map", "isn't", "callback", "R6 !=", "pointer to arena", "invalid map_ptr", "type ID argument",
+        "type size", "can only take",
     )),
 )  # fmt: skip
 
