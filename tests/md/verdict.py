@@ -35,7 +35,7 @@ CLASSES = (
 )  # fmt: skip
 _MARK = re.compile(r"[ \t]*//~[ \t]*(cause|symptom)\b[^\n]*")
 _FENCE = re.compile(r"^```(rust|c|messages|log)\b[ \t]*(.*)$")
-_WORDS = {"family", "class", "language", "program", "aya-ebpf", "shape", "attach", "license"}
+_WORDS = {"family", "class", "language", "program", "aya-ebpf", "shape", "attach", "license", "kernels"}
 _FLAGS = {"unprivileged", "made"}
 _NUMBERS = re.compile(r"0x[0-9a-f]+|-?\d+")
 
@@ -77,7 +77,12 @@ class Case(NamedTuple):
 
     @property
     def family(self) -> str:
-        return self.options["family"]
+        return self.options["family"].partition(",")[0]
+
+    def family_on(self, kernel: str) -> str:
+        """That of the message of one kernel: `V08,V09@7.3` is V08 but on 7.3."""
+        own = dict(reversed(one.split("@")) for one in self.options["family"].split(",")[1:])
+        return own.get(kernel, self.family)
 
     @property
     def cls(self) -> str:
@@ -90,6 +95,12 @@ class Case(NamedTuple):
     @property
     def program(self) -> str:
         return self.options["program"]
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Those that can show it: others lack what the program needs, and reject it for that."""
+        told = self.options.get("kernels", "")
+        return tuple(told.split(",")) if told else KERNELS
 
     @property
     def made(self) -> bool:
@@ -202,7 +213,7 @@ def _check(case: Case) -> None:
         raise Wrong(f"{name}: unknown word {sorted(unknown)[0]!r}")
     if case.cls not in CLASSES:
         raise Wrong(f"{name}: there is no class {case.cls!r}")
-    if not re.fullmatch(r"V\d\d", case.family) or case.language not in ("rust", "c"):
+    if not re.fullmatch(r"V\d\d(,V\d\d@[\d.]+)*", case.options["family"]) or case.language not in ("rust", "c"):
         raise Wrong(f"{name}: family V01..V99, language rust or c")
     if not case.title or not case.why:
         raise Wrong(f"{name}: a title says what is wrong, a sentence why")
@@ -277,7 +288,6 @@ def _build_rust(rust: list[tuple[Case, Block]], folder: Path, out: Built) -> Non
     import bpf_toolchain
     import crates
     import proofs
-
     from shell import CACHE
 
     def made(case: Case, block: Block) -> crates.Block:
@@ -421,6 +431,8 @@ def wrong(chosen: Sequence[Case], built: Built, answers: Answers) -> list[str]:
                 out.append(f"{one.name}: the `{block.kind}` block is not built: {built.errors[key][-1500:]}")
                 continue
             for kernel, said in answers.get(key, {}).items():
+                if kernel not in (*one.kernels, "host"):
+                    continue
                 if kernel != "host":
                     out += _compare(one, block, kernel, said)
                 elif block.kind == "accepted" and "6.18" in block.kernels and said.verdict == "rejected":
@@ -475,7 +487,7 @@ def record(case: Case, answers: Answers, kernels: Sequence[str]) -> None:
         seen = answers.get((case.name, block.kind), {})
         named = [
             one
-            for one in KERNELS
+            for one in case.kernels
             if (seen[one].verdict == block.kind if one in seen else one in block.kernels and one not in kernels)
         ]
         head = re.compile(rf"^(```{block.language} (?:.* )?{block.kind})(=\S*)?", re.MULTILINE)
@@ -515,7 +527,7 @@ def keep(chosen: Sequence[Case], built: Built, answers: Answers, folder: Path) -
             (folder / "obj").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / f"obj/{one.name}.o")
         for kernel, said in answers.get((one.name, "rejected"), {}).items():
-            if said.verdict == "rejected":
+            if said.verdict == "rejected" and kernel in (*one.kernels, "host"):
                 (folder / kernel).mkdir(parents=True, exist_ok=True)
                 (folder / kernel / f"{one.name}.log").write_text(said.log, encoding="utf-8")
                 count += 1
