@@ -50,6 +50,7 @@ WITHIN = {
     ("lab", "verdict"),  # `k.verify(obj)` of a lab kernel
     ("render", "rules"),  # SARIF carries the rules' documentation
     ("check", "verify"),  # `check --prove`
+    ("explain", "verify"),  # a log's cause; objects are judged first
     ("migrate", "check"),  # a migration is mending towards another release
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }

@@ -1,4 +1,4 @@
-"""`bpfsmith explain WORD`."""
+"""`bpfsmith explain WORD | LOG | - | OBJECT | WORKSPACE`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-SUMMARY = "what a rule, helper, map type, program type, section name or topic means"
+    from bpfsmith.explain._page import Explanation
+
+SUMMARY = "why a program was rejected (a log, an object, a workspace), or what a word means"
 EPILOG = """\
 examples:
-  bpfsmith explain                 what can be asked
+  bpfsmith explain verifier.log    a verifier's log, as any loader printed it; `-` reads a paste from standard input
+  bpfsmith explain verifier.log --object target/bpfel-unknown-none/release/count
+  bpfsmith explain prog.o          has the running kernel judge it (`--kernels 5.10,6.12`: those of the lab)
+  bpfsmith explain .               the built objects of an Aya workspace
+  bpfsmith explain                 what words can be asked
   bpfsmith explain OBJ001          a rule, by code or name
+  bpfsmith explain V06             a family of the verifier's messages
   bpfsmith explain ringbuf         a map type, helper, program type, section name ...: since when, and where seen
   bpfsmith explain __sk_buff.mark  a field of a context: who may read and write it
   bpfsmith explain rules           lists: rules, helpers, kfuncs, maps, programs, attach, flags, features, contexts,
                                    topics
+exit codes: 0 a word, or nothing but accepted programs; 1 a rejection was explained; 2 neither a word nor a log, or
+a log without a verdict; 3 no kernel could be asked
 """
 
 
@@ -24,28 +33,83 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `explain`."""
     from bpfsmith.cli._parser import add_color
 
-    parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="code, name, helper, map or program type, topic, or a list"
-    )
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
+    add = parser.add_argument
+    add("words", nargs="*", metavar="WHAT", help="a log, `-`, an object, a workspace; or a word: code, helper, map, ..")
+    add("--object", metavar="X.o", help="the object the log's program is in: names, lines and columns")
+    add("--program", action="append", metavar="NAME", help="the program (names or patterns)")
+    add("--kernels", "--kernel", metavar="SET", help="who judges an object: kernels of the lab, `host`")
+    add("--attach-to", action="append", default=[], metavar="PROGRAM=TARGET", help="as for `verify`, with an object")
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument("--concise", action="store_true", help="one line a rejection: `path:line: class: cause`")
+    depth.add_argument("--full", action="store_true", help="with what each instruction of the failing path changed")
+    add("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
     add_color(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the pages; 0, or 2 for a word nobody knows."""
-    from bpfsmith.cli._parser import use_color, utf8_output
-    from bpfsmith.explain import explain
-
-    found = explain(" ".join(args.words))
+    """Prints it; the exit code of the report, 0 for a word."""
+    found = _explained(args)
     if args.format == "json":
+        from bpfsmith.cli._parser import utf8_output
         from bpfsmith.render._base import json_text
 
         utf8_output()
         sys.stdout.write(json_text(found.to_json()))
+    elif not found.pages:
+        _report(args, found)
     elif args.format == "markdown":
         sys.stdout.write(found.markdown)
     else:
+        from bpfsmith.cli._parser import use_color
         from bpfsmith.render._markdown import plain
 
         sys.stdout.write(plain(found.markdown, color=use_color(args.color)))
-    return 0
+    return _end(args, found)
+
+
+def _explained(args: argparse.Namespace) -> Explanation:
+    from bpfsmith.explain import explain
+
+    if not args.object and not args.program and not args.kernels and not args.attach_to:
+        return explain(" ".join(args.words))
+    from bpfsmith.run.words import pairs
+
+    return explain(
+        " ".join(args.words),
+        object=args.object,
+        programs=_one(args.program),
+        kernels=args.kernels,
+        attach_to=pairs(args.attach_to, "--attach-to") or None,
+    )
+
+
+def _one(names: list[str] | None) -> str | list[str] | None:
+    return names[0] if names and len(names) == 1 else names
+
+
+def _report(args: argparse.Namespace, found: Explanation) -> None:
+    from bpfsmith.render.explain_text import render
+
+    depth = "concise" if args.concise else "full" if args.full else "normal"
+    if args.format == "markdown":
+        sys.stdout.write(f"```text\n{render(found, depth=depth)}```\n")
+        return
+    from bpfsmith.cli._parser import use_color
+
+    sys.stdout.write(render(found, color=use_color(args.color), depth=depth))
+
+
+def _end(args: argparse.Namespace, found: Explanation) -> int:
+    """What a person should know that the document has no room for; the exit code."""
+    if found.pages:
+        return 0
+    sys.stdout.flush()
+    if args.format == "json" or args.concise:
+        said = [*found.notes, *(note for one in found.programs for note in one.notes)]
+        sys.stderr.write("".join(f"note: {note}\n" for note in dict.fromkeys(said)))
+    if found.errors:
+        from bpfsmith.cli._failure import say
+
+        for error in found.errors:
+            say(error)
+    return found.exit_code

@@ -12,30 +12,36 @@ if TYPE_CHECKING:
     from bpfsmith.facts._row import Row
     from bpfsmith.rules import Entry
 
-__all__ = ["find", "rule_page"]
+__all__ = ["find", "pages", "rule_page"]
 
 
 def find(word: str) -> Explanation:
     """See `bpfsmith.explain.explain`."""
+    found = pages(word)
+    if not found:
+        raise _unknown(word)
+    return Explanation(word, found)
+
+
+def pages(word: str) -> list[Page]:
+    """Of a word, the best first; none for one that nobody knows."""
     if not word:
-        return Explanation(word, [_lists.index()])
+        return [_lists.index()]
     if word.lower() in _lists.LISTS:
-        return Explanation(word, [_lists.LISTS[word.lower()]()])
+        return [_lists.LISTS[word.lower()]()]
     entry = rules.find(word)
     if entry is not None:
-        return Explanation(word, [rule_page(entry)])
-    pages = []
+        return [rule_page(entry)]
+    found = []
     topic = _topics.get(word)
     if topic is not None:
-        pages.append(topic)
-    pages.extend(_fact_page(kind, row) for kind, row in facts.lookup(word))
-    if not pages:
+        found.append(topic)
+    found.extend(_fact_page(kind, row) for kind, row in facts.lookup(word))
+    if not found:
         topic = _topics.about(word)
         if topic is not None:
-            pages.append(topic)
-    if not pages:
-        raise _unknown(word)
-    return Explanation(word, pages)
+            found.append(topic)
+    return found
 
 
 def rule_page(entry: Entry) -> Page:

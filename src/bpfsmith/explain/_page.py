@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from bpfsmith.model.errors import BpfsmithError
+    from bpfsmith.verify.explained import Explained
+
 __all__ = ["Explanation", "Page"]
 
 
@@ -27,9 +30,17 @@ class Page:
 
 
 class Explanation:
-    """The pages a word leads to, the best first."""
+    """The pages a word leads to, the best first; of a log, object or workspace (`ExplainReport`) `programs` instead.
+    `exit_code`: 0 for words, else as the report says."""
 
     __slots__ = ("pages", "word")
+    programs: tuple[Explained, ...] = ()
+    notes: tuple[str, ...] = ()
+    errors: tuple[BpfsmithError, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 0
 
     def __init__(self, word: str, pages: Iterable[Page]) -> None:
         self.word = word

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    from bpfsmith._rejection import Cause, Explained
+    from bpfsmith.model.program import Program
+
 __all__ = [
     "BadRecord",
     "BpfsmithError",
@@ -162,7 +165,13 @@ class KernelError(BpfsmithError):
 
 class VerifierRejected(KernelError):
     """The verifier refused a program. `log`: its whole text; `reason`: its last message; `path`, `line`: the source
-    line of the instruction it ended at ("" and 0 when unknown)."""
+    line of the instruction it ended at ("" and 0 when unknown); `source`: the program, `kernel`: who refused it.
+    `cause` says why (class, source line, chain); as text the error has it too."""
+
+    source: Program | None = None
+    kernel: str | None = None
+    _explained: Explained | None = None
+    _asked = False
 
     def __init__(
         self, message: str, program: str, log: str, reason: str = "", errno: int = 0, path: str = "", line: int = 0,
@@ -174,6 +183,28 @@ class VerifierRejected(KernelError):
         self.reason = reason
         self.path = path
         self.line = line
+
+    @property
+    def explained(self) -> Explained | None:
+        """All that is known of why, worked out on first use; None where the log does not tell."""
+        if not self._asked:
+            self._asked = True
+            if self.log:
+                from bpfsmith._rejection import explained
+
+                self._explained = explained(self.log, self.source, self.program, self.kernel)
+        return self._explained
+
+    @property
+    def cause(self) -> Cause | None:
+        """Where the proof was lost: `cls` (`missing-null-check`, ..), `place`, `headline`, `because`, `confidence`."""
+        one = self.explained
+        return None if one is None else one.cause
+
+    def __str__(self) -> str:
+        """The kernel's words; below them the explained reason."""
+        one = self.explained
+        return super().__str__() if one is None else f"{super().__str__()}\n\n{one}"
 
 
 class GuestFailed(KernelError):

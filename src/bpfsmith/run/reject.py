@@ -154,7 +154,7 @@ def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> Bpfsmith
             if source.text and not hint:
                 hint = f"at `{source.text.strip()}`"
     where = "" if slot is None else f" (instruction {slot})"
-    return VerifierRejected(
+    error = VerifierRejected(
         f"the verifier rejects program `{program.name}`: {reason or 'it does not say why'}{where}",
         program.name,
         log,
@@ -164,6 +164,8 @@ def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> Bpfsmith
         line,
         hint,
     )
+    error.source, error.kernel = program, kernel.name
+    return error
 
 
 def explained(program: Program, message: str, slot: int | None, kernel: Kernel) -> tuple[str, str]:

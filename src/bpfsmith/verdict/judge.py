@@ -47,11 +47,11 @@ class Judged:
     `verdict`; `reason`: of `cannot`, else ""; `message`: the verifier's last line, or our sentence where it said none;
     `why`: what a person should know besides (which field is missing, what the loader did); `instruction`: slot in the
     program as loaded; `path`, `line`: its source line; `processed` instructions, `states`, `stack` bytes by subprogram,
-    `ns` of verification: the kernel's own figures; `log`: its text; `told`: the log taken apart. What is not known is
-    None or ""."""
+    `ns` of verification: the kernel's own figures; `log`: its text; `whole`: all of it, compressed (zlib), where `log`
+    is only its end; `told`: the log taken apart. What is not known is None or ""."""
 
     __slots__ = (
-        "errno", "instruction", "line", "log", "message", "notes", "path", "reason", "told", "verdict", "why",
+        "errno", "instruction", "line", "log", "message", "notes", "path", "reason", "told", "verdict", "whole", "why",
     )  # fmt: skip
 
     def __init__(self, verdict: str, reason: str = "", message: str = "", why: str = "") -> None:
@@ -63,6 +63,7 @@ class Judged:
         self.path = ""
         self.line = 0
         self.log = ""
+        self.whole = b""
         self.errno = 0
         self.told: Log = parse("")
         self.notes: tuple[str, ...] = ()

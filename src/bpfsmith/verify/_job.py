@@ -187,7 +187,7 @@ def _rows(work: Work, items: list[Item], first: int, columns: list[int], writer:
             judged = work.cells[number][at]
             if judged is None:
                 continue
-            result = Result(work.targets[at].name, judged)
+            result = Result(work.targets[at].name, judged, item.program)
             if result.path and result.instruction is not None:
                 _own_line(item.program, result)
             result.effort = work.extras.get((number, at))

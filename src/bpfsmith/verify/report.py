@@ -9,8 +9,10 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.errors import BpfsmithError
     from bpfsmith.model.finding import Finding
+    from bpfsmith.model.program import Program
     from bpfsmith.verdict import Judged
     from bpfsmith.verify.effort import Effort
+    from bpfsmith.verify.explained import Explained
 
 __all__ = ["Change", "JudgedKernel", "Result", "Row", "VerifyReport"]
 
@@ -31,15 +33,15 @@ class JudgedKernel:
 class Result:
     """What one kernel says of one program. `verdict`: `accepted`, `rejected` or `cannot`; `reason`: of `cannot`, else
     None; `message`: the verifier's last line, or our sentence; `why`: what a person should know besides; `source`: the
-    text of the line, "" when it is not at hand; the rest are the kernel's own figures (`ns` of an emulated kernel is
-    comparable only within one report). None: not known."""
+    text of the line, "" when it is not at hand; `program`: what was judged; the rest are the kernel's own figures (`ns`
+    of an emulated kernel is comparable only within one report). None: not known."""
 
     __slots__ = (
-        "effort", "instruction", "kernel", "line", "log", "message", "notes", "ns", "path", "processed", "reason",
-        "source", "stack", "states", "verdict", "why",
+        "_explained", "_judged", "effort", "instruction", "kernel", "line", "log", "message", "notes", "ns", "path",
+        "processed", "program", "reason", "source", "stack", "states", "verdict", "why",
     )  # fmt: skip
 
-    def __init__(self, kernel: str, judged: Judged) -> None:
+    def __init__(self, kernel: str, judged: Judged, program: Program | None = None) -> None:
         self.kernel = kernel
         self.verdict = judged.verdict
         self.reason = judged.reason or None
@@ -56,6 +58,34 @@ class Result:
         self.log = judged.log or None
         self.notes = judged.notes
         self.effort: Effort | None = None
+        self.program = program
+        self._judged = judged
+        self._explained: Explained | None = None
+
+    def explained(self) -> Explained | None:
+        """Why: the cause at the source line, worked out on first use. None for what could not be tried."""
+        if self._explained is None and self.verdict != "cannot":
+            from bpfsmith.verify.explained import of_verdict
+
+            try:
+                self._explained = of_verdict(self._judged, self.program, self.kernel)
+            except ImportError:  # a native half that was built before it could read logs
+                return None
+        return self._explained
+
+    def _cause(self) -> dict[str, Any] | None:
+        one = self.explained() if self.verdict == "rejected" else None
+        if one is None or one.cause is None:
+            return None
+        path, line = one.line
+        return {
+            "class": one.cls,
+            "family": one.family,
+            "confidence": one.cause.confidence,
+            "path": path,
+            "line": line,
+            "text": one.headline,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `results`, every key present."""
@@ -72,6 +102,7 @@ class Result:
             "stack": self.stack,
             "ns": self.ns,
             "log": self.log,
+            "cause": self._cause(),
         }
 
     def __repr__(self) -> str:

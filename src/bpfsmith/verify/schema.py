@@ -18,6 +18,7 @@ def schema() -> dict[str, Any]:
     """JSON Schema 2020-12; every key is required but `changes` (with `--against`) and `effort` (with `--effort`), keys
     may be added within version 1."""
     from bpfsmith.verdict import REASONS, VERDICTS
+    from bpfsmith.verify.cause.result import CLASSES
 
     result = {
         "kernel": _TEXT,
@@ -32,6 +33,17 @@ def schema() -> dict[str, Any]:
         "stack": {"type": ["array", "null"], "items": _COUNT},
         "ns": _KNOWN,
         "log": _OPTIONAL,
+        "cause": _object(
+            {
+                "class": {"enum": list(CLASSES)},
+                "family": _OPTIONAL,
+                "confidence": {"enum": ["high", "medium", "low"]},
+                "path": _OPTIONAL,
+                "line": {"type": ["integer", "null"], "minimum": 1},
+                "text": _TEXT,
+            }
+        )
+        | {"type": ["object", "null"]},
     }
     program = {"object": _TEXT, "program": _TEXT, "section": _TEXT, "results": _array(_object(result))}
     change = {

@@ -1,0 +1,162 @@
+"""Logs: read from files, pastes and bytes; each load of a paste explained; what is no log is said."""
+
+from __future__ import annotations
+
+from bpfsmith.model.errors import InputError
+from bpfsmith.verify.explained import explained, parsed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from bpfsmith.model.object import Object
+    from bpfsmith.model.program import Program
+    from bpfsmith.verify.explained import Explained
+
+__all__ = ["fits", "of_bytes", "read"]
+
+GIVE = (
+    "give what the loader printed: `bpfsmith verify X.o --log-dir DIR` writes logs, Aya has them in its error, libbpf "
+    "and bpftool print them"
+)
+
+
+def read(path: str) -> bytes:
+    """A file's bytes, or standard input for `-`. `InputError` for what cannot be read."""
+    if path == "-":
+        import sys
+
+        return sys.stdin.buffer.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError(
+            f"cannot read `{path}`: {why}", path, "give a verifier's log, an object or a workspace"
+        ) from None
+
+
+def of_bytes(
+    data: bytes | str, name: str, *, objects: Sequence[Object] = (), programs: Any = None, sources: Any = None
+) -> tuple[list[Explained], list[str]]:
+    """(each load of it, notes). `objects`: where the program may be; `programs`: its name or pattern.
+
+    `InputError` for what is no verifier's log; it says what it is instead."""
+    _refuse(data, name)
+    log = parsed(data)
+    loads = list(log.loads)
+    if not any(_tells(one) for one in loads):
+        raise InputError(f"no verifier's log in `{name}`: {_instead(log)}", name, GIVE)
+    loads = [one for one in loads if _tells(one)]
+    notes = []
+    if len(loads) > 1:
+        notes.append(f"{len(loads)} loads in one paste, each explained alone")
+    made = []
+    for one in loads:
+        program, said = _program(one, objects, programs)
+        each = explained(one, program=program, sources=sources, name=_named(one, programs, program))
+        if said:
+            each.notes.insert(0, said)
+        made.append(each)
+    return made, notes
+
+
+def _tells(log: Any) -> bool:
+    return log.verdict != "unknown" or bool(log.steps) or bool(log.message)
+
+
+def _refuse(data: bytes | str, name: str) -> None:
+    """What needs no parser to be known as no log."""
+    if not data.strip():
+        raise InputError(f"`{name}` is empty", name, GIVE)
+    head = data[:4096]
+    if isinstance(head, bytes) and b"\0" in head:
+        # Pastes and redirections of some shells are UTF-16: that is text.
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise InputError(f"`{name}` is text in UTF-16", name, "write it as UTF-8: `iconv -f utf-16 -t utf-8`")
+        kind = _KINDS.get(bytes(head[:4]), "binary data")
+        raise InputError(f"`{name}` is {kind}, no verifier's log", name, GIVE)
+
+
+_KINDS = {
+    b"\x1f\x8b\x08\x00": "compressed (gzip)",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
+    b"PK\x03\x04": "a zip archive",
+}
+
+
+def _instead(log: Any) -> str:
+    """What it looks like."""
+    lines = log.lines
+    if log.loader is not None and log.loader != "kernel":
+        errno = f" (error {log.errno})" if log.errno else ""
+        return f"words of {log.loader}{errno}, but not what the verifier said"
+    return f"{lines} line{'s' * (lines != 1)}, none of them the verifier's"
+
+
+def _named(log: Any, programs: Any, program: Program | None) -> str | None:
+    if program is not None:
+        return program.name
+    if log.program:
+        return str(log.program)
+    return programs if isinstance(programs, str) and not set(programs) & set("*?[") else None
+
+
+# ------------------------------------------------------------ whose log it is
+
+
+def _program(log: Any, objects: Sequence[Object], wanted: Any) -> tuple[Program | None, str]:
+    """The program this log is of, and what is to be said about it."""
+    if not objects:
+        return None, ""
+    from bpfsmith.verdict.items import chosen
+
+    all_of = [one for obj in objects for one in obj.programs]
+    named = [one for obj in objects for one in chosen(obj, wanted)]
+    if wanted is not None and not named:
+        from bpfsmith.model.errors import UnknownName
+        from bpfsmith.model.near import did_you_mean
+
+        names = [one.name for one in all_of]
+        raise UnknownName(f"no program `{wanted}` in `{objects[0].path}`", hint=did_you_mean(str(wanted), names))
+    if not log.insns:
+        told = [one for one in named if one.name == log.program] or (named if len(named) == 1 else [])
+        return (told[0] if told else None), ""
+    if log.program:
+        named.sort(key=lambda one: not one.name.startswith(str(log.program)))  # the kernel knows 15 letters
+    for one in named:
+        if fits(log, one):
+            return one, ""
+    others = [one for one in all_of if one not in named and fits(log, one)]
+    path = objects[0].path
+    if others:
+        what = f"of program `{others[0].name}`, not of `{named[0].name}`" if len(named) == 1 else "of another program"
+        return others[0], f"the log is {what}: it is explained as such"
+    whose = f"`{named[0].name}` of `{path}`" if len(named) == 1 else f"any program of `{path}`"
+    return None, f"the log is not of {whose}: its instructions are others; the log alone is explained"
+
+
+def fits(log: Any, program: Program) -> bool:
+    """Whether the instructions in a log are the program's: same opcodes and registers at the same slots. Loaders change
+    constants, and CO-RE the width of a load."""
+    try:
+        code = program.insns()
+    except Exception:  # what cannot be linked cannot be compared
+        return False
+    seen = wrong = 0
+    for slot in log.insns:
+        insn = log.insn(slot)
+        if insn is None or not insn.exact:
+            continue
+        at = slot * 8
+        seen += 1
+        if at + 8 > len(code):
+            return False
+        if code[at] != insn.code or (insn.kind in _REGISTERS and code[at + 1] & 15 != insn.dst):
+            wrong += 1
+    return wrong <= seen // 10 if seen else True
+
+
+_REGISTERS = frozenset(("alu", "mov", "load", "store", "branch"))

@@ -1,0 +1,143 @@
+"""One load's log to what is said of it: the message's family, the cause, what is missing."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause.result import Cause, Fact
+from bpfsmith.verify.explained._one import Explained
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.model.program import Program
+    from bpfsmith.verdict import Judged
+
+__all__ = ["explained", "of_verdict", "parsed"]
+
+
+def parsed(data: bytes | str) -> Any:
+    """The log, read. Of more than the reader keeps only what is on the failing path stays."""
+    from bpfsmith._native import VerifierLog
+
+    if len(data) <= WHOLE:
+        return VerifierLog(data)
+    reader = VerifierLog.reader()
+    if isinstance(data, str):
+        data = data.encode("utf-8", "replace")
+    view = memoryview(data)
+    for at in range(0, len(view), PIECE):
+        reader.feed(bytes(view[at : at + PIECE]))
+    return reader.finish()
+
+
+WHOLE = 32 << 20
+PIECE = 4 << 20
+
+
+def explained(
+    log: Any,
+    *,
+    program: Program | None = None,
+    kernel: Any = None,
+    release: str | None = None,
+    name: str | None = None,
+    sources: Any = None,
+) -> Explained:
+    """`log`: one load's `VerifierLog`. `kernel`: what it was asked of (`release`: its name); `program`: whose log it
+    is. Never fails: where the engine cannot follow, the symptom is what is known."""
+    made = Explained(log, log.verdict, name or (program.name if program is not None else log.program), release)
+    made.source = program
+    if program is not None:
+        made.object = program.owner.path
+    made.notes = missing(log)
+    if log.verdict == "accepted":
+        return made
+    made.message = log.message
+    made.instruction = log.at
+    if not log.message and log.verdict != "rejected":
+        return made
+    match = _match(log)
+    if match is not None:
+        made.family = match.family
+        made.title = _title(match.family)
+    _cause(made, match, kernel, sources)
+    return made
+
+
+def of_verdict(judged: Judged, program: Program | None, kernel: str | None) -> Explained:
+    """What one kernel said of one program. The verdict is the kernel's answer, whatever its log looks like."""
+    text = judged.log
+    if judged.whole:
+        from zlib import decompress
+
+        text = decompress(judged.whole).decode("utf-8", "replace")
+    one = explained(parsed(text or judged.message), program=program, release=kernel)
+    if judged.verdict == "accepted":
+        one.verdict, one.cause, one.message, one.family = "accepted", None, "", None
+    elif judged.verdict == "rejected":
+        one.verdict = "rejected"
+        if not one.message or one.cause is None:
+            said = Cause("unknown", "low", judged.message, symptom=Fact(judged.instruction, None, judged.message))
+            one.message, one.instruction, one.cause = judged.message, judged.instruction, one.cause or said
+    return one
+
+
+def _match(log: Any) -> Any:
+    from bpfsmith.verify.messages import classify
+
+    try:
+        return classify(log)
+    except Exception:
+        if _strict():
+            raise
+        return None
+
+
+def _title(code: str) -> str:
+    from bpfsmith.verify.messages import family
+
+    try:
+        return str(family(code).title)
+    except (LookupError, AttributeError):
+        return ""
+
+
+def _cause(made: Explained, match: Any, kernel: Any, sources: Any) -> None:
+    """The engine's answer; what it cannot follow costs the cause, not the explanation."""
+    from bpfsmith.verify.cause.dispatch import explain_cause
+    from bpfsmith.verify.cause.trace import Trace
+
+    for program in dict.fromkeys((made.source, None)):
+        try:
+            made.trace = Trace(made.log, program, kernel, sources)
+            made.cause = explain_cause(made.trace, match)
+        except Exception:
+            if _strict():
+                raise
+            continue
+        if made.cause.symptom is not None and made.cause.symptom.slot is not None:
+            made.instruction = made.cause.symptom.slot
+        return
+    said = made.message or "the log does not say why"
+    made.cause = Cause("unknown", "low", said, slot=made.instruction, symptom=Fact(made.instruction, None, said))
+
+
+def _strict() -> bool:
+    from os import environ
+
+    return environ.get("BPFSMITH_DEBUG") == "1"
+
+
+def missing(log: Any) -> list[str]:
+    """What is not in a log, and what that costs."""
+    cut: set[str] = log.cut
+    said = []
+    if "tail" in cut:
+        said.append("the log ends before the kernel's verdict: what follows its last line is not in it")
+    if "middle" in cut:
+        said.append("lines are missing in the middle: states before the gap are not carried over it")
+    if "head" in cut and log.steps:
+        said.append("the log does not begin with the first instruction: what was known before is not in it")
+    if log.verdict == "rejected" and not log.steps:
+        said.append("the log has no instructions: asked for with `log_level=1` (libbpf prints it) it would say where")
+    return said
