@@ -125,6 +125,7 @@ SNAPSHOTS = {
     "rules.json": rules_json,
     "finding.schema.json": finding_schema,
     "doctor.schema.json": schema_of("doctor"),
+    "explain.schema.json": schema_of("explain"),
     "inspect.schema.json": schema_of("inspect"),
     "lab.schema.json": schema_of("lab"),
     "ps.schema.json": schema_of("ps"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bpfsmith.doctor import doctor as doctor
     from bpfsmith.doctor.report import DoctorReport as DoctorReport
     from bpfsmith.explain import explain as explain
+    from bpfsmith.explain.report import ExplainReport as ExplainReport
     from bpfsmith.inspect import inspect as inspect
     from bpfsmith.migrate import migrate as migrate
     from bpfsmith.migrate.report import MigrateReport as MigrateReport
@@ -84,6 +85,7 @@ _PUBLIC = {
     "Edit": "model.finding",
     "EnvironmentMissing": "model.errors",
     "Evidence": "model.finding",
+    "ExplainReport": "explain.report",
     "Finding": "model.finding",
     "Fix": "model.finding",
     "InputError": "model.errors",
@@ -143,6 +145,7 @@ __all__ = [
     "Edit",
     "EnvironmentMissing",
     "Evidence",
+    "ExplainReport",
     "Finding",
     "Fix",
     "InputError",

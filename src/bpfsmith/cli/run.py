@@ -199,13 +199,14 @@ def _interval(args: argparse.Namespace) -> float:
 
 
 def _rejected(error: VerifierRejected, whole: bool, color: bool) -> int:
-    """The log where asked for, the error, the source line the verifier stopped at, the next step."""
+    """The log where asked for, the error, the explained reason (without one the source line the verifier stopped at),
+    the next step."""
     from bpfsmith.cli._failure import say
-    from bpfsmith.render.run_rejected import log, source
+    from bpfsmith.render.run_rejected import log, reason, source
 
     sys.stdout.flush()
     sys.stderr.write(log(error) if whole else "")
-    line = source(error, color=color)
+    line = reason(error, color=color) or source(error, color=color)
     hint = "" if line and error.hint.startswith("at `") else error.hint  # it has just been seen
     if error.log and not whole:
         more = "`--log` prints the verifier's whole log; `bpfsmith explain avoid-verifier-rejections` says what helps"

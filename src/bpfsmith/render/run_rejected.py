@@ -1,4 +1,4 @@
-"""A rejected program: the source line the verifier stopped at, the reason, and the log where asked for."""
+"""A rejected program: why, or the source line the verifier stopped at, and the log where asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.model.errors import VerifierRejected
 
-__all__ = ["log", "source"]
+__all__ = ["log", "reason", "source"]
 
 _AROUND = 2
 
@@ -18,6 +18,16 @@ def log(error: VerifierRejected) -> str:
     """The verifier's log, an empty line after it; "" when there is none."""
     lines = error.log.rstrip("\n").split("\n") if error.log else []
     return "".join(f"{printable(line.expandtabs())}\n" for line in [*lines, ""]) if lines else ""
+
+
+def reason(error: VerifierRejected, *, color: bool = False) -> str:
+    """The cause at its source line, as `bpfsmith explain` shows it; "" where the log does not lead to one."""
+    one = error.explained
+    if one is None or one.cause is None or one.cause.cls == "unknown":
+        return ""
+    from bpfsmith.render.explain_text import ExplainText
+
+    return ExplainText(color=color).explained(one, "normal", True)
 
 
 def source(error: VerifierRejected, *, color: bool = False) -> str:

@@ -127,6 +127,7 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
         file = f"  ({printable(rows[0].object)})" if several else ""
         out += ["", f"{names}{more}  {word} on {kernels}{file}"]
         out += _wrapped(printable(first.message or "without a word"), width, "  ")
+        out += _why(group, paint, width)
         places: dict[str, list[str]] = {}
         lines: dict[str, str] = {}
         for one in group:
@@ -145,6 +146,27 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
             out += _wrapped(f"= {printable(first.why)}", width, "  ")
         if logs:
             out += [f"  | {printable(line)}" for line in (first.log or "").splitlines()]
+    return out
+
+
+def _why(group: list[Any], paint: Paint, width: int) -> list[str]:
+    """The cause, once for all kernels that lead to the same: its class, the sentence, and the line."""
+    told: dict[tuple[Any, ...], tuple[Any, list[str]]] = {}
+    for result in group:
+        one = result.explained() if result.verdict == "rejected" else None
+        if one is not None and one.cause is not None and one.cause.cls != "unknown":
+            told.setdefault((one.cls, one.line, one.headline), (one, []))[1].append(result.kernel)
+    out = []
+    for one, kernels in told.values():
+        where = f" ({', '.join(kernels)})" if len(told) > 1 else ""
+        head, *rest = _wrapped(f"= {one.cls}: {printable(one.headline)}{where}", width, "  ")
+        out += [head.replace(one.cls, paint(one.cls, "bold"), 1), *rest]
+        path, line = one.line
+        if path and line:
+            place = one.cause.place
+            out.append(paint(f"    --> {printable(path)}:{line}", "dim"))
+            if place.text:
+                out.append(f"        {printable(place.text.strip())}"[:width])
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.model.finding import Evidence, Finding, Fix, Span
+from bpfsmith.model.finding import Evidence, Finding, Fix, Label, Span
 from bpfsmith.render._groups import grouped
 
 TYPE_CHECKING = False
@@ -43,15 +43,31 @@ def _place(row: Row, group: list[Result]) -> dict[str, Any]:
         )
         for one in group
     ]
+    span = Span(_shown(first.path), first.line) if first.path and first.line else None
+    fixes = [Fix("display", first.why)] if first.why else []
+    labels: list[Label] = []
+    one = first.explained() if first.verdict == "rejected" else None
+    if one is not None and one.cause is not None and one.cause.cls != "unknown":
+        told, _ = one.finding()
+        if told.span is not None and one.line[1] is not None:
+            span = _moved(told.span)
+            labels = [label.replace(span=_moved(label.span)) for label in told.labels]
+        evidence.insert(0, Evidence("cause", f"{one.cls} ({one.cause.confidence} confidence): {one.headline}"))
+        fixes += [fix for fix in told.fixes if fix.message != first.why]
     return {
-        "span": Span(_shown(first.path), first.line) if first.path and first.line else None,
+        "span": span,
         "object": row.object,
         "program": row.program,
+        "labels": labels,
         "evidence": evidence,
-        "fixes": [Fix("display", first.why)] if first.why else [],
+        "fixes": fixes,
         # Names and `host` are in the message; findings hold series.
         "kernels": [one.kernel for one in group if _is_series(one.kernel)],
     }
+
+
+def _moved(span: Span) -> Span:
+    return span.replace(path=_shown(span.path))
 
 
 def _is_series(name: str) -> bool:
