@@ -33,6 +33,7 @@ FLOORS = {
     "explain": 4,
     "inspect": 4,
     "migrate": 4,
+    "repair": 4,
     "skill": 4,
     "verify": 4,
     "cli": 5,
@@ -51,6 +52,9 @@ WITHIN = {
     ("render", "rules"),  # SARIF carries the rules' documentation
     ("check", "verify"),  # `check --prove`
     ("explain", "verify"),  # a log's cause; objects are judged first
+    ("check", "repair"),  # `check --fix --prove`
+    ("explain", "repair"),  # `explain --prove`
+    ("repair", "verify"),  # candidates are judged by the kernels
     ("migrate", "check"),  # a migration is mending towards another release
     ("skill", "explain"),  # the skill's pages are made from topics and rules
 }

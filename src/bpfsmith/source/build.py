@@ -9,7 +9,7 @@ from bpfsmith.source.cargo import cargo_configs, toolchain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bpfsmith.source.cargo import Crate
     from bpfsmith.source.project import Project
@@ -65,14 +65,23 @@ def _relative(project: Project, crate: Crate) -> str:
     return os.path.relpath(crate.manifest, project.root)
 
 
-def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
+def build(
+    project: Project,
+    environ: Mapping[str, str] | None = None,
+    *,
+    run: Callable[[list[str], str, Mapping[str, str]], str] | None = None,
+    kernel_only: bool = False,
+) -> str:
     """Runs the project's own build; returns what it printed. The only thing here that executes code of the project.
 
     Where the project's nightly toolchain is missing, a stable compiler that has `core` for BPF is used with
     `RUSTC_BOOTSTRAP=1`. `EnvironmentMissing` names what is missing, `InputError` carries the end of a failed build.
+    `run`: what runs a command in a folder. `kernel_only`: where aya-build would build the kernel programs in the course
+    of the user side's build, Cargo is asked as aya-build asks it, and the user side is left alone.
     """
     import shutil
 
+    run = run or _run
     env = dict(os.environ if environ is None else environ)
     kernel = _kernel_crates(project)
     if not kernel:
@@ -83,12 +92,15 @@ def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
     if _nightly(kernel[0], env):
         if shutil.which("cargo", path=env.get("PATH")) is None:
             raise EnvironmentMissing("`cargo` is not installed", "https://rustup.rs", where=project.root)
-        if _builder(project) is not None or _has_xtask(project):
-            return _run(build_command(project).split(), project.root, env)
+        builder = _builder(project)
+        if builder is not None and kernel_only:
+            env["CARGO_ENCODED_RUSTFLAGS"] = "-Cdebuginfo=2\x1f-Clink-arg=--btf"
+        elif builder is not None or _has_xtask(project):
+            return run(build_command(project).split(), project.root, env)
         if not (toolchain(kernel[0].folder) or "").startswith("nightly"):
             env["RUSTUP_TOOLCHAIN"] = "nightly"  # `-Z` needs it; only a toolchain file would have said so
         command = ["cargo", "build", "--release", "--target", _TARGET, "-Z", "build-std=core"]
-        return "".join(_run(command, crate.folder, env) for crate in kernel)
+        return "".join(run([*command, *_package(crate)], crate.folder, env) for crate in kernel)
     compiler = _bpf_rustc(env)
     if compiler is None:
         raise EnvironmentMissing(
@@ -106,10 +118,12 @@ def build(project: Project, environ: Mapping[str, str] | None = None) -> str:
     command = [cargo, "build", "--release", "--target", _TARGET, "--ignore-rust-version"]
     out = ""
     for crate in kernel:
-        own = crate.workspace == crate.folder
-        package = [] if own else ["--package", crate.name]
-        out += _run([*command, *package], crate.folder, env)
+        out += run([*command, *_package(crate)], crate.folder, env)
     return out
+
+
+def _package(crate: Crate) -> list[str]:
+    return [] if crate.workspace == crate.folder else ["--package", crate.name]
 
 
 def _tool_folders(env: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,113 @@
+"""Is what the program did still there? A change that mends a rejection by taking the user's work away is no fix.
+
+Both objects are compared: every helper and kernel function called, every write to memory other than the stack, and the
+statement the verifier refused must still be reachable, at the line it has now. Lines that the edit replaced stand for
+the lines it put there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from difflib import SequenceMatcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bpfsmith.model.program import Program
+
+    Line = tuple[str, int]
+
+__all__ = ["Moved", "gone"]
+
+_STACK = 10
+_STORES = (2, 3)  # BPF_ST, BPF_STX
+
+
+class Moved:
+    """Where the lines of texts went: `texts` is path -> (text before, text after)."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, texts: Mapping[str, tuple[str, str]]) -> None:
+        self._lines: dict[str, dict[int, range]] = {}
+        for path, (old, new) in texts.items():
+            lines: dict[int, range] = {}
+            before, after = old.split("\n"), new.split("\n")
+            for _, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+                for at in range(i1, i2):
+                    equal = i2 - i1 == j2 - j1 and before[i1:i2] == after[j1:j2]
+                    lines[at + 1] = range(j1 + at - i1 + 1, j1 + at - i1 + 2) if equal else range(j1 + 1, j2 + 1)
+            self._lines[path] = lines
+
+    def now(self, line: Line) -> list[Line]:
+        """The lines it became; empty when it was taken out."""
+        path, at = line
+        if path not in self._lines:
+            return [line]
+        return [(path, one) for one in self._lines[path].get(at, range(0))]
+
+
+class _Sites:
+    """What a program does, by line of the user's sources."""
+
+    __slots__ = ("calls", "lines", "stores")
+
+    def __init__(self, program: Program, shown: Callable[[str], str]) -> None:
+        from bpfsmith.verify.places import own
+
+        places: dict[int, Line | None] = {}
+
+        def place(slot: int) -> Line | None:
+            source = program.source_line(slot)
+            if source is None or not source.path or not source.line:
+                return None
+            key = slot
+            if key not in places:
+                path, line = own(program, slot, source.path, source.line)
+                places[key] = (shown(path), line)
+            return places[key]
+
+        dead = set(program.unreachable())
+        self.calls: dict[str, Counter[Line | None]] = {}
+        for slot, kind, number, name in program.calls():
+            if kind in ("helper", "kfunc") and slot not in dead:
+                self.calls.setdefault(name or f"helper {number}", Counter())[place(slot)] += 1
+        self.stores: Counter[Line | None] = Counter()
+        self.lines: set[Line] = set()
+        for insn in program.instruction_view():
+            if insn.slot in dead:
+                continue
+            here = place(insn.slot)
+            if here is not None:
+                self.lines.add(here)
+            if insn.code & 7 in _STORES and insn.dst != _STACK:
+                self.stores[here] += 1
+
+
+def gone(
+    before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Line | None = None
+) -> str | None:
+    """What of the original cannot be reached any more, as a sentence; None when all is there. `shown`: the user's path
+    of an object's. `symptom`: the line the verifier refused."""
+    old, new = _Sites(before, shown), _Sites(after, shown)
+    for name, sites in sorted(old.calls.items()):
+        there = new.calls.get(name, Counter())
+        for line in sites:
+            if line is None or any(one in there for one in moved.now(line)):
+                continue
+            if there.total() < sites.total():
+                return f"the call of {name} at line {line[1]} is gone"
+        if not there:
+            return f"no call of {name} is left"
+    for line in old.stores:
+        if line is None:
+            continue
+        became = moved.now(line)
+        if any(one in new.lines for one in became):
+            continue
+        if new.stores.total() < old.stores.total() or not became:
+            return f"what line {line[1]} writes is not written any more"
+    if symptom is not None and symptom in old.lines and not any(one in new.lines for one in moved.now(symptom)):
+        return f"line {symptom[1]}, which the verifier refused, is not reached any more"
+    return None

@@ -1,0 +1,38 @@
+"""Which makers of changes look at which class of causes; none is imported before its class occurs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
+
+__all__ = ["MAKERS", "MOST", "candidates"]
+
+MOST = 8  # changes that are tried for one cause
+
+# Language -> class -> modules; each has `candidates(ground)`.
+MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "rust": {
+        "missing-null-check": ("null",),
+        "check-on-copy": ("null", "packet", "index"),
+    },
+    "c": {},
+}
+
+
+def candidates(ground: Ground) -> list[Candidate]:
+    """Changes that may mend the cause, the smallest first within each kind of certainty: those that only add a failing
+    branch, or no path at all, before those that have to be compared."""
+    from bpfsmith.repair.report import REWRITE
+
+    found: list[Candidate] = []
+    for module in MAKERS[ground.language].get(ground.cause.cls, ()):
+        made = import_module(f"bpfsmith.repair.{ground.language}.{module}")
+        for one in made.candidates(ground):
+            if one.edits and all(one.edits != other.edits for other in found):
+                found.append(one)
+    found.sort(key=lambda one: (one.shape == REWRITE, one.size))
+    return found[:MOST]

@@ -1,0 +1,3 @@
+"""Changes to Rust programs, by class of the cause."""
+
+from __future__ import annotations

@@ -1,0 +1,350 @@
+"""From a rejected program to a change that the verifier accepts: changes are tried, the smallest first.
+
+A change that moves a rejection to another place is kept and gone on from: a program may be refused for several reasons,
+or by several kernels for one each.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from time import monotonic
+
+from bpfsmith.model.edits import apply, unified_diff
+from bpfsmith.model.errors import BpfsmithError
+from bpfsmith.model.finding import Edit, Fix, Span
+from bpfsmith.repair.ground import Ground
+from bpfsmith.repair.judged import Built, Why, why
+from bpfsmith.repair.kept import Moved, gone
+from bpfsmith.repair.makers import candidates
+from bpfsmith.repair.report import Candidate, Proof
+from bpfsmith.repair.tools import BuildFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from bpfsmith.repair.copies import Copy
+    from bpfsmith.repair.tools import Runner
+    from bpfsmith.verify.report import Result
+
+    Key = tuple[str, str]
+
+__all__ = ["Search", "Settings"]
+
+_DEPTH = 4
+
+
+class Settings:
+    """`kernels`: as for `verify`; `builds`, `seconds`: what one program's search may cost; `timeout`: seconds a guest
+    may take; `say`: told what is done."""
+
+    __slots__ = ("builds", "kernels", "say", "seconds", "timeout")
+
+    def __init__(
+        self, kernels: Any = None, *, builds: int = 14, seconds: float = 900, timeout: float = 300,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self.kernels = kernels
+        self.builds = builds
+        self.seconds = seconds
+        self.timeout = timeout
+        self.say = say
+
+
+class _Node:
+    """The project with some changes: `texts` by the user's path, what was done, and why it is refused still."""
+
+    __slots__ = ("done", "seen", "size", "texts", "whys")
+
+    def __init__(
+        self, texts: dict[str, str], done: tuple[Candidate, ...], whys: list[Why], seen: frozenset[Any]
+    ) -> None:
+        self.texts = texts
+        self.done = done
+        self.whys = whys
+        self.seen = seen
+        self.size = sum(one.size for one in done)
+
+
+class Search:
+    """Of one project in its copy. `source`: how it is built; `first`: the build of the project as it is."""
+
+    def __init__(self, source: Any, copy: Copy, run: Runner, settings: Settings) -> None:
+        self.source = source
+        self.copy = copy
+        self.run = run
+        self.settings = settings
+        self._builds = 0
+        self.first = self._build({})
+        self.first.ask(settings.kernels, log=False, timeout=settings.timeout)
+
+    # ------------------------------------------------------------ building
+
+    def _build(self, texts: dict[str, str]) -> Built:
+        self.copy.change(texts)
+        self._builds += 1
+        folder = f"{self.copy.objects}/{self._builds:04}"
+        return Built(self.source.build(self.copy, self.run), folder)
+
+    def _ground(self, reason: Why, built: Built, key: Key) -> Ground:
+        """The sources as they are in the copy now."""
+        if self.source.language == "rust":
+            project = self.source.project(self.copy)
+            files = [one.path for crate in project.all_crates for one in crate.files]
+            return Ground("rust", self.copy, reason, built.program(key), project, files)
+        files = [self.copy.inside(one) for one in self.source.files(self.copy)]
+        return Ground("c", self.copy, reason, built.program(key), None, files)
+
+    # ------------------------------------------------------------ searching
+
+    def rejected(self, program: str | None = None) -> list[Key]:
+        """The programs that some kernel refuses."""
+        return [
+            key for key in self.first.rows
+            if (program is None or key[1] == program)
+            and any(one.verdict == "rejected" for one in self.first.results(key).values())
+        ]  # fmt: skip
+
+    def repair(self, key: Key) -> Proof:  # noqa: PLR0915 - the search in one piece
+        """What can be done for one program."""
+        started, builds = monotonic(), self._builds
+        first = self._asked(self.first, key)
+        whys = self._whys(self.first, key, first)
+        cls = whys[0].cause.cls if whys else "unknown"
+        wanted = [one.kernel for one in first.values() if one.verdict == "rejected"]
+        wanted = [name for name in wanted if not any(one.kernel == name and one.outside for one in whys)]
+        if not wanted:
+            return self._told(key, whys, "the cause lies outside of the program's lines", 0)
+        queue: list[tuple[Any, int, _Node, Candidate]] = []
+        number = 0
+
+        def offer(node: _Node, built: Built) -> None:
+            nonlocal number
+            self.copy.change(node.texts)
+            for rank, reason in enumerate(node.whys[:2]):
+                for one in candidates(self._ground(reason, built, key)):
+                    number += 1
+                    heappush(queue, ((len(node.done), rank, node.size + one.size, number), number, node, one))
+
+        root = _Node({}, (), [one for one in whys if not one.outside], frozenset(_marks(first)))
+        offer(root, self.first)
+        spare: Proof | None = None
+        tried: set[int] = set()
+        said = ""
+        while queue and self._builds - builds < self.settings.builds and monotonic() - started < self.settings.seconds:
+            _, _, node, one = heappop(queue)
+            texts = self._applied(node, one)
+            if texts is None or hash(frozenset(texts.items())) in tried:
+                continue
+            tried.add(hash(frozenset(texts.items())))
+            self.settings.say(f"{key[1]}: {one.message} ..")
+            try:
+                built = self._build(texts)
+            except BuildFailed as error:
+                said = said or f"not built: {error.message.splitlines()[0]}"
+                continue
+            built.ask(self.settings.kernels, [key[1]], log=True, timeout=self.settings.timeout)
+            results = built.results(key)
+            if any(
+                first[name].verdict == "accepted" and one_.verdict == "rejected"
+                for name, one_ in results.items()
+                if name in first
+            ):
+                said = said or "a kernel that accepts the original refuses it"
+                continue
+            left = [name for name in wanted if name in results and results[name].verdict != "accepted"]
+            done = (*node.done, one)
+            if not left:
+                proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds)
+                if proof is not None and proof.proved:
+                    return proof
+                spare = spare or proof
+                continue
+            marks = frozenset(_marks(results))
+            if len(done) < _DEPTH and not marks <= node.seen:
+                more = self._whys(built, key, results)
+                inside = [reason for reason in more if not reason.outside and reason.kernel in left]
+                if inside:
+                    offer(_Node(texts, done, inside, node.seen | marks), built)
+        if spare is not None:
+            return spare
+        return self._told(key, whys, said or "no change that is known for it is accepted", self._builds - builds)
+
+    def _asked(self, built: Built, key: Key) -> dict[str, Result]:
+        """What the kernels say of one program, with the log."""
+        built.ask(self.settings.kernels, [key[1]], log=True, timeout=self.settings.timeout)
+        return built.results(key)
+
+    def _whys(self, built: Built, key: Key, results: dict[str, Result]) -> list[Why]:
+        """Why it is refused, the newest kernel first; those that say the same once, unless one is about the kernel."""
+        out: list[Why] = []
+        seen = set()
+        for one in reversed([one for one in results.values() if one.verdict == "rejected"]):
+            made = why(one, built.program(key))
+            place = made.cause.place
+            mark = (made.cause.cls, place.line if place is not None else None)
+            if mark not in seen or made.outside:
+                seen.add(mark)
+                out.append(made)
+        return out
+
+    def _applied(self, node: _Node, one: Candidate) -> dict[str, str] | None:
+        """The texts with a candidate's edits made to those of its node; None when they do not fit, or what comes of it
+        cannot be parsed."""
+        texts = dict(node.texts)
+        by_path: dict[str, list[Edit]] = {}
+        for edit in one.edits:
+            by_path.setdefault(self.copy.outside(edit.span.path), []).append(edit)
+        for path, edits in by_path.items():
+            old = texts[path] if path in texts else self._original(path)
+            if old is None:
+                return None
+            rows = [((e.span.line, e.span.column), (e.span.end_line, e.span.end_column), e.text) for e in edits]
+            try:
+                texts[path] = apply(old, rows)
+            except ValueError:
+                return None
+            if path.endswith(".rs") and _broken(old, texts[path]):
+                return None
+        return texts
+
+    def _original(self, path: str) -> str | None:
+        try:
+            with open(path, encoding="utf-8", newline="") as file:
+                return file.read()
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    # ------------------------------------------------------------ proving
+
+    def _proved(
+        self, key: Key, cls: str, texts: dict[str, str], done: tuple[Candidate, ...], built: Built, whys: list[Why],
+        tried: int,
+    ) -> Proof | None:  # fmt: skip
+        """The proof of an accepted change; None when it is no fix at all."""
+        from bpfsmith.repair.behaviour import RUNNABLE, compare
+        from bpfsmith.repair.shape import shape
+
+        before, after = self.first.program(key), built.program(key)
+        pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
+        symptom = self._symptom(whys)
+        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom)
+        if missing is not None:
+            self.settings.say(f"{key[1]}: no fix: {missing}")
+            return None
+        others = self._others(key, built)
+        if others is not None:
+            self.settings.say(f"{key[1]}: no fix: {others}")
+            return None
+        kernels = [name for name, one in built.results(key).items() if one.verdict == "accepted"]
+        first = self.first.results(key)
+        taken = [name for name in kernels if name in first and first[name].verdict == "accepted" and name != "host"]
+        shown, ran, said = None, [], ""
+        if taken and (after.type or "") in RUNNABLE:
+            told = compare(taken[-1], self.first.objects[key[0]], built.objects[key[0]], key[1])
+            if told.agree is False:
+                self.settings.say(f"{key[1]}: no fix: {told.why}")
+                return None
+            if told.agree:
+                shown, ran = "same-output", [taken[-1]]
+                said = f"{taken[-1]} accepts the original: both gave the same in {told.runs} test runs"
+                said += f" ({told.why})" if told.why else ""
+        if shown is None:
+            wrong = shape(pairs, done)
+            if wrong is None:
+                shown = "only-failing-branch"
+                returns = next((one for one in done if one.returns), None)
+                said = "the only new path is the failing branch of the check that was added"
+                if returns is not None:
+                    said += f", which returns `{returns.returns}` ({returns.why})"
+                elif not any(one.shape == "failing-branch" for one in done):
+                    said = "no path was added"
+                said += "; every helper call and map write is still reached"
+            else:
+                said = f"not shown to do the same: {wrong}"
+        message = "; ".join(dict.fromkeys(one.message for one in done))
+        fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
+        diff = "".join(unified_diff(_shown(path), old, new) for path, (old, new) in sorted(pairs.items()))
+        return Proof(
+            key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
+        )
+
+    def _symptom(self, whys: list[Why]) -> tuple[str, int] | None:
+        for one in whys:
+            fact = one.cause.symptom
+            if fact is not None and fact.place is not None and fact.place.path and fact.place.line:
+                return self.copy.outside(fact.place.path), fact.place.line
+        return None
+
+    def _others(self, key: Key, built: Built) -> str | None:
+        """The object's other programs must fare no worse."""
+        names = [program.name for program in built.objects[key[0]].programs if program.name != key[1]]
+        if not names:
+            return None
+        built.ask(self.settings.kernels, names, log=False, timeout=self.settings.timeout)
+        for name in names:
+            before, after = self.first.results((key[0], name)), built.results((key[0], name))
+            for kernel, one in after.items():
+                if one.verdict == "rejected" and kernel in before and before[kernel].verdict == "accepted":
+                    return f"{kernel} refuses `{name}` then"
+        return None
+
+    def _told(self, key: Key, whys: list[Why], said: str, tried: int) -> Proof:
+        """No edit: the sentence of the cause's advice."""
+        cause = whys[0].cause if whys else None
+        advice = next((one.text for one in cause.advice if one.text), "") if cause is not None else ""
+        text = advice or (cause.headline if cause is not None else "") or said
+        cls = cause.cls if cause is not None else "unknown"
+        return Proof(key[0], key[1], Fix("display", text), cls=cls, why=said, tried=tried)
+
+
+def _marks(results: dict[str, Result]) -> list[Any]:
+    """What tells one rejection from another: where and what, by kernel."""
+    return [
+        (name, one.path, one.line, tuple((one.message or "").split()[:6]))
+        for name, one in results.items() if one.verdict == "rejected" and one.message is not None
+    ]  # fmt: skip
+
+
+def _broken(old: str, new: str) -> bool:
+    """Whether the parser takes less of the new text."""
+    from bpfsmith.source.rust import parse_files
+
+    before, after = parse_files(["a.rs", "b.rs"], [old.encode(), new.encode()])
+    return len(after.notes) > len(before.notes)
+
+
+def _shown(path: str) -> str:
+    from bpfsmith.rules._sources import Sources
+
+    return Sources().shown(path)
+
+
+def edits_of(texts: dict[str, tuple[str, str]]) -> list[Edit]:
+    """Edits of whole lines that make one text of another, as few lines as can be."""
+    from difflib import SequenceMatcher
+
+    out = []
+    for path, (old, new) in sorted(texts.items()):
+        before, after = old.removeprefix("\ufeff").split("\n"), new.removeprefix("\ufeff").split("\n")
+        for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            if tag == "equal":
+                continue
+            text = "".join(f"{line}\n" for line in after[j1:j2]).replace("\r\n", "\n")
+            if i1 == len(before):
+                end = len(before[-1]) + 1
+                span = Span(_shown(path), i1, end, i1, end)
+                text = "\n" + text.removesuffix("\n")
+            elif i2 < len(before):
+                span = Span(_shown(path), i1 + 1, 1, i2 + 1, 1)
+            else:  # up to the end, which has no line end of its own
+                text = text.removesuffix("\n")
+                span = Span(_shown(path), i1 + 1, 1, len(before), len(before[-1]) + 1)
+            out.append(Edit(span, text))
+    return out
+
+
+def failed(error: BpfsmithError) -> str:
+    """A sentence for what went wrong."""
+    return error.message.splitlines()[0]

@@ -1,0 +1,406 @@
+"""Is the failing branch of an added check the only new path? Looked for in the texts, whatever made the change.
+
+What may be new: tests whose branch does nothing but return what the function's failure branches return, `?`, reading
+again what a test is about, and bytes that are initialised. Everything the functions did before must stand there still.
+A condition must be about what the program works with; one that is always true would take the user's work away by
+another name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bpfsmith.repair.report import Candidate
+    from bpfsmith.source.rust import Expr, Item, SourceFile
+
+__all__ = ["shape"]
+
+_TOKEN = re.compile(
+    r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])'|0[xX][0-9a-fA-F_]+\w*|\d[\w.]*|[A-Za-z_]\w*|->|=>|::|\.\.=|\.\."
+    r"|<<=|>>=|[-+*/%&|^=!<>]=|&&|\|\||<<|>>|\+\+|--|\S",
+    re.DOTALL,
+)
+
+
+def shape(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> str | None:
+    """None when it is so; else what is new besides, as a sentence."""
+    if any(one.shape == "rewrite" for one in done):
+        return "the change is more than an added check, and no kernel of the lab runs both"
+    for path, (old, new) in sorted(texts.items()):
+        wrong = rust(old, new, done) if path.endswith(".rs") else c(old, new)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+# ------------------------------------------------------------ Rust
+
+# Calls that only look, or make an operation one that can fail.
+_PURE = frozenset(
+    {
+        *(
+            "is_null",
+            "is_none",
+            "is_some",
+            "is_err",
+            "is_ok",
+            "ok_or",
+            "ok_or_else",
+            "ok",
+            "map_err",
+            "data",
+            "data_end",
+            "size_of",
+        ),
+        *("size_of_val", "wrapping_add", "add", "cast", "cast_mut", "cast_const", "len", "get", "get_mut", "get_ptr"),
+        *("get_ptr_mut", "try_into", "try_from", "checked_sub", "checked_add", "black_box", "as_ptr", "as_mut_ptr"),
+        *("from_ne_bytes", "MaybeUninit", "zeroed", "uninit", "new", "Err", "Ok", "Some", "core", "null", "null_mut"),
+        *("read_volatile", "read_unaligned", "read", "first", "copied", "unwrap_or", "checked_add", "as_ref", "as_mut"),
+        *("default", "metadata", "saturating_sub", "get_unchecked", "addr_of", "addr_of_mut", "from", "compiler_fence"),
+    }
+)
+_READS = ("bpf_probe_read", "bpf_get_", "read_at", "load_bytes", "bpf_skb_load", "bpf_xdp_load", "bpf_ktime")
+# Promises to the compiler and shortcuts that a test takes the place of.
+_UNCHECKED = frozenset(
+    {
+        *("unwrap_unchecked", "get_unchecked", "get_unchecked_mut", "unreachable_unchecked", "assert_unchecked"),
+        *("unwrap", "expect", "uninit", "assume_init", "read", "write", "panic", "unreachable", "read_volatile"),
+    }
+)
+_ASSIGNS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="})
+_LOOPS = ("loop", "while", "for", "break", "continue")
+# Given back on a way out that was there: what was reserved.
+_RELEASES = frozenset({"submit", "discard", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_submit"})
+
+
+def rust(old: str, new: str, done: Sequence[Candidate]) -> str | None:
+    """As `shape`, for one Rust file."""
+    from bpfsmith.source.rust import parse_files
+
+    before, after = parse_files(["old.rs", "new.rs"], [old.encode(), new.encode()])
+    olds, news = _functions(before), _functions(after)
+    if set(olds) - set(news):
+        return f"the function `{min(set(olds) - set(news))[0]}` is gone"
+    for key, item in news.items():
+        former = olds.get(key)
+        if former is None:
+            return f"the function `{key[0]}` is new"
+        if _tokens(former) == _tokens(item):
+            continue
+        if former.type.split() != item.type.split():
+            return f"`{key[0]}` returns another type"
+        wrong = _function(former, item, done)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def _functions(file: SourceFile) -> dict[tuple[str, int], Item]:
+    out: dict[tuple[str, int], Item] = {}
+    seen: Counter[str] = Counter()
+    for item in file.items_of_kind("fn"):
+        out[item.name, seen[item.name]] = item
+        seen[item.name] += 1
+    return out
+
+
+def _tokens(item: Item) -> list[str]:
+    return [one for one in _TOKEN.findall(item.file.text[item.start : item.end]) if not one.startswith(("//", "/*"))]
+
+
+def _words(expr: Expr) -> str:
+    return "".join(expr.text.split())
+
+
+def _calls(item: Item) -> Counter[str]:
+    out: Counter[str] = Counter()
+    body = item.expr
+    if body is not None:
+        for one in body.within("call", "method", "macro"):
+            if one.kind == "call":
+                out[one.callee.path.rpartition("::")[2] if one.callee is not None and one.callee.path else "?"] += 1
+            elif one.kind == "method":
+                out[one.name] += 1
+            else:
+                out[f"{one.path.rpartition('::')[2]}!"] += 1
+    return out
+
+
+def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | None:
+    old, new = before.expr, after.expr
+    if old is None or new is None:
+        return "a body is gone"
+    releases = any(one.kind == "release" for one in done)
+    lost = _calls(before) - _calls(after)
+    for name in lost:
+        if name.rstrip("!") not in _UNCHECKED:
+            return f"a call of `{name}` is gone"
+    for name in _calls(after) - _calls(before):
+        plain = name.rstrip("!")
+        if plain in _PURE or plain.startswith(_READS) or (releases and plain in _RELEASES):
+            continue
+        return f"a call of `{name}` is new"
+    if Counter(one.kind for one in new.within(*_LOOPS)) != Counter(one.kind for one in old.within(*_LOOPS)):
+        return "a loop is new or gone"
+    wrong = _assignments(old, new)
+    if wrong is not None:
+        return wrong
+    return _branches(old, new, {one.returns for one in done})
+
+
+def _assignments(old: Expr, new: Expr) -> str | None:
+    was = Counter(_left(one) for one in old.within("binary") if one.op in _ASSIGNS)
+    now = Counter(_left(one) for one in new.within("binary") if one.op in _ASSIGNS)
+    if was.total() > now.total():
+        return "something is not written any more"
+    fresh = now - was
+    if fresh.total() > (was - now).total():
+        return f"`{next(iter(fresh))[0]}` is written to besides"
+    return None
+
+
+def _left(one: Expr) -> tuple[str, str]:
+    left = one.operands[0]
+    return (_words(left) if left is not None else "", one.op)
+
+
+def _branches(  # noqa: PLR0912 - one branch a kind of newness
+    old: Expr, new: Expr, returns: set[str]
+) -> str | None:
+    """Every new way out is the failing branch of a new test, and every new test has nothing else in it."""
+    known = Counter(_words(one) for one in old.within("return"))
+    tests = Counter(_test(one) for one in old.within("if"))
+    allowed: set[int] = set()
+    arms = Counter(_words(one) for one in old.within("match"))
+    for one in new.within("if"):
+        mark = _test(one)
+        if tests[mark]:
+            tests[mark] -= 1
+            continue
+        condition, then, other = one.branches
+        if other is not None or then is None or condition is None:
+            # `if let` and `match` that take the place of a promise are tests too: their text tells
+            return "a new `if` has two branches"
+        leave = _only_return(then)
+        if leave is None:
+            return f"the branch of `if {condition.text[:60]}` does more than fail"
+        wrong = _condition(condition, old)
+        if wrong is not None:
+            return wrong
+        allowed.add(leave.id)
+    lets = Counter(let.other.text for block in old.within("block") for let in block.lets if let.other is not None)
+    for block in new.within("block"):
+        for let in block.lets:
+            if let.other is None:
+                continue
+            if lets[let.other.text]:
+                lets[let.other.text] -= 1
+            leave = _only_return(let.other)
+            if leave is not None:
+                allowed.add(leave.id)
+    for one in new.within("return"):
+        text = _words(one)
+        if known[text] and one.id not in allowed:
+            known[text] -= 1
+            continue
+        if one.id in allowed:
+            said = _words(one.inner) if one.inner is not None else ""
+            if said not in {"".join(text.split()) for text in returns}:
+                return f"`{one.text}` is none of the function's other failures"
+            continue
+        if _in_arm(one, arms):
+            continue
+        return f"`{one.text}` is a new way out"
+    return None
+
+
+def _in_arm(leave: Expr, arms: Counter[str]) -> bool:
+    """`None => return ..` where a promise stood, or an arm of a test that is new as a whole."""
+    for outer in leave.ancestors():
+        if outer.kind == "match":
+            for pattern, _, result in outer.arms:
+                if result is not None and result.start <= leave.start < result.end:
+                    return pattern.strip().split("(")[0] in ("None", "Err", "_") and not arms[_words(outer)]
+            return False
+        if outer.kind not in ("block", "paren"):
+            return False
+    return False
+
+
+def _test(one: Expr) -> tuple[str, str]:
+    condition, then, _ = one.branches
+    return (_words(condition) if condition is not None else "", _words(then) if then is not None else "")
+
+
+def _only_return(block: Expr) -> Expr | None:
+    """The `return` that is all of a block (a discard before it apart)."""
+    at: Expr | None = block
+    while at is not None and at.kind == "block":
+        statements = at.statements
+        if len(statements) != 1 or not hasattr(statements[0], "kind"):
+            return None
+        at = statements[0]  # type: ignore[assignment]
+    return at if at is not None and at.kind == "return" else None
+
+
+def _condition(condition: Expr, old: Expr) -> str | None:
+    """A test must look at something the function works with, and compare it with a bound."""
+    names = {one.path for one in condition.within("path")}
+    if not names:
+        return f"`{condition.text[:60]}` tests nothing of the program's"
+    known = {one.path for one in old.within("path")}
+    bound = set()
+    for block in condition.file.of_kind("block"):
+        for let in block.lets:
+            bound.update(let.names)
+    params = {one.name for one in condition.item.params} if condition.item is not None else set()
+    if not any(name in known or name in bound or name in params for name in names):
+        return f"`{condition.text[:60]}` tests nothing the function works with"
+    return None if _is_check(condition) else f"`{condition.text[:60]}` is no check of a pointer, index or length"
+
+
+def _is_check(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
+    """`p.is_null()`, `x > end`, `i >= N`, `n == 0`, and such joined by `||`; `!(..)` of any."""
+    while condition.kind == "paren" and condition.inner is not None:
+        condition = condition.inner
+    if condition.kind == "binary" and condition.op == "||":
+        return all(one is not None and _is_check(one) for one in condition.operands)
+    if condition.kind == "unary" and condition.op == "!":
+        return True
+    if condition.kind == "method":
+        return condition.name in ("is_null", "is_none", "is_err", "is_empty")
+    if condition.kind != "binary":
+        return False
+    left, right = condition.operands
+    if left is None or right is None:
+        return False
+    if condition.op in (">=", ">"):
+        # `x >= 0` and `len > 0` hold nearly always: what they guard would be gone.
+        limit = right.integer
+        return limit is None or limit >= 1
+    if condition.op in ("<", "<="):
+        limit = right.integer
+        return limit is None or limit <= 1
+    if condition.op == "==":
+        return right.integer == 0 or right.text in ("0", "None") or right.kind == "path"
+    return condition.op == "!="
+
+
+# ------------------------------------------------------------ C
+
+_RETURN = re.compile(r"return|goto")
+_C_CALLS = frozenset(
+    {
+        "sizeof",
+        "if",
+        "return",
+        "__builtin_memset",
+        "memset",
+        "bpf_probe_read_kernel",
+        "bpf_probe_read_user",
+        "barrier_var",
+    }
+)
+_C_CALLS |= {
+    "bpf_probe_read",
+    "bpf_ringbuf_discard",
+    "bpf_sk_release",
+    "bpf_ringbuf_submit",
+    "bpf_probe_read_kernel_str",
+}
+
+
+def c(old: str, new: str) -> str | None:
+    """As `shape`, for one C file: nothing is taken out, and what is put in is a test that fails, or an initialiser."""
+    from difflib import SequenceMatcher
+
+    before = [one for one in _TOKEN.findall(old) if not one.startswith(("//", "/*"))]
+    after = [one for one in _TOKEN.findall(new) if not one.startswith(("//", "/*"))]
+    known = set(before)
+    returns = set(_after_return(before))
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        taken, put = before[i1:i2], _balanced(after, j1, j2)
+        lost = Counter(taken) - Counter(put)
+        if any(_identifier(one) or one in ("=", "+=", "-=") for one in lost):
+            return f"`{' '.join(taken)[:60]}` is gone"
+        if not put or (not taken and _initialiser(put)):
+            continue
+        calls = {put[at] for at in range(len(put) - 1) if put[at + 1] == "(" and _identifier(put[at])}
+        foreign = calls - _C_CALLS - set(taken)
+        if foreign:
+            return f"a call of `{min(foreign)}` is new"
+        wrong = _c_tests(put, known, returns)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def _balanced(tokens: list[str], start: int, end: int) -> list[str]:
+    """The inserted tokens, moved so that they begin with a statement: a difference may be cut one token off."""
+    while start > 0 and end > start and tokens[start - 1] == tokens[end - 1] and tokens[start] != "if":
+        start, end = start - 1, end - 1
+        if tokens[start] == "if":
+            break
+    return tokens[start:end]
+
+
+def _identifier(token: str) -> bool:
+    return token[:1].isalpha() or token[:1] == "_"
+
+
+def _initialiser(put: list[str]) -> bool:
+    return put in (["=", "{", "}"], ["=", "{", "0", "}"], ["=", "0"]) or put[0] in ("__builtin_memset", "memset")
+
+
+def _after_return(tokens: list[str]) -> Iterator[str]:
+    for at, one in enumerate(tokens):
+        if one in ("return", "goto"):
+            end = tokens.index(";", at) if ";" in tokens[at:] else at
+            yield " ".join(tokens[at + 1 : end])
+
+
+def _c_tests(  # noqa: PLR0911 - one return a kind of newness
+    put: list[str], known: set[str], returns: set[str]
+) -> str | None:
+    at = 0
+    while at < len(put):
+        if put[at] != "if":
+            if put[at] in ("return", "goto", "while", "for", "do", "switch", "break", "continue"):
+                return f"`{' '.join(put[at : at + 3])}` is new"
+            at += 1
+            continue
+        close = _closing(put, at + 1)
+        if close is None:
+            return "a test is not whole"
+        condition = put[at + 2 : close]
+        if not any(one in known and _identifier(one) for one in condition):
+            return f"`{' '.join(condition)[:60]}` tests nothing of the program's"
+        if any(one in ("=", "++", "--") for one in condition):
+            return f"`{' '.join(condition)[:60]}` changes something"
+        at = close + 1
+        braces = at < len(put) and put[at] == "{"
+        at += braces
+        if at >= len(put) or not _RETURN.fullmatch(put[at]):
+            return f"the branch of `if ({' '.join(condition)[:60]})` does more than fail"
+        end = put.index(";", at) if ";" in put[at:] else -1
+        said = " ".join(put[at + 1 : end])
+        if end < 0 or said not in returns:
+            return f"`{put[at]} {said}` is none of the function's other ways out"
+        at = end + 1 + braces
+    return None
+
+
+def _closing(tokens: list[str], at: int) -> int | None:
+    depth = 0
+    for number in range(at, len(tokens)):
+        depth += (tokens[number] == "(") - (tokens[number] == ")")
+        if depth == 0:
+            return number
+    return None
