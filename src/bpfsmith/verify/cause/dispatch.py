@@ -15,20 +15,35 @@ __all__ = ["MODULES", "explain_cause"]
 
 # Family -> modules of this package, asked in this order; the first that answers is believed. Each has
 # `find(trace, match) -> Cause | None`.
-MODULES: dict[str, tuple[str, ...]] = {}
+MODULES: dict[str, tuple[str, ...]] = {
+    "V03": ("memory",),
+    "V06": ("nulls",),
+    "V07": ("untyped",),
+    "V08": ("packet", "arithmetic"),
+    "V09": ("memory",),
+    "V10": ("memory",),
+    "V11": ("arithmetic",),
+    "V12": ("memory", "arithmetic"),
+    "V13": ("arithmetic",),
+    "V17": ("arithmetic",),
+    "V19": ("arithmetic",),
+}
 
 
 def explain_cause(trace: Trace, match: Match | None) -> Cause:
-    """Never fails: where no module knows, the cause is `unknown` with the best located facts there are."""
+    """Never fails: where no module knows, the class is the message's by convention (`unknown` where there is
+    none), at the place where the verifier stopped."""
     for module in MODULES.get(match.family, ()) if match is not None else ():
         found = _finder(module)(trace, match)
         if found is not None:
             if found.symptom is None:
                 found.symptom = trace.symptom
             return found
+    from bpfsmith.verify.cause.classes import conventional
+
     symptom = trace.symptom
     return Cause(
-        "unknown",
+        conventional(symptom.text, match.family if match is not None else ""),
         "low",
         symptom.text or "the log does not say why",
         place=symptom.place,

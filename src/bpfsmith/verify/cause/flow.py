@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Trace
 
-__all__ = ["copies", "defined", "origin", "root", "stack_slot", "tests"]
+__all__ = ["copies", "defined", "location", "origin", "root", "stack_slot", "tests", "variable"]
 
 AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
@@ -154,6 +154,17 @@ def root(trace: Trace, step: Step, where: str, narrow: bool = False) -> tuple[in
     return step.at, where
 
 
+def location(chain: list[Link], at: int, use: Step, where: str) -> tuple[int, str]:
+    """(frame, register or slot) where the value in `where` before `use` was at step number `at`, on its own way."""
+    frame = use.frame
+    for link in chain:
+        if link.step.at < at:
+            return frame, link.where
+        where = link.source or where
+        frame = link.step.frame
+    return frame, where
+
+
 def copies(trace: Trace, step: Step, where: str) -> list[str]:
     """As `Trace.copies`."""
     wanted = root(trace, step, where)
@@ -230,3 +241,15 @@ def later(trace: Trace, step: Step, where: str) -> list[Test]:
             left |= {f"r{insn.dst}"}
         waiting += [(after, left) for after in code.successors(insn)]
     return found
+
+
+def variable(chain: list[Link]) -> tuple[Step | None, str | None]:
+    """(the addition that gave an address its variable part, the register of the number); (None, None) without one."""
+    for link in chain:
+        insn = link.step.insn
+        if link.how in ("add", "sub") and code.by_register(insn):
+            number = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
+            value = link.step.value(number)
+            if value is None or value.known is None:
+                return link.step, number
+    return None, None

@@ -1,4 +1,4 @@
-"""What the source calls a value: read from the line that made it, only where it is certain."""
+"""What the source calls a value: read from the line that made it, or from the one that uses it, where it is certain."""
 
 from __future__ import annotations
 
@@ -6,36 +6,120 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["assigned", "name"]
+__all__ = ["assigned", "followed", "name", "words"]
+
+_MADE = ("call", "load", "add", "sub", "shift", "math", "and-mask", "narrow")
+# Words before a variable that are none.
+_KEYWORDS = frozenset((
+    "if", "else", "while", "for", "return", "match", "let", "mut", "unsafe", "struct", "const", "static", "sizeof",
+    "as", "in", "union", "enum", "unsigned", "signed", "int", "char", "short", "long", "void", "u8", "u16", "u32", "u64",
+    "i32", "i64", "usize", "isize", "bool", "true", "false", "fn", "ref", "volatile", "__u8", "__u16", "__u32", "__u64",
+))  # fmt: skip
 
 
 def name(trace: Trace, step: Step, where: str) -> str | None:
     """As `Trace.name`: the variable that the statement defining the value assigns to."""
+    here = trace.own_place(step)
     for link in trace.origin(step, where):
-        if link.how in ("call", "load", "return"):
-            place = trace.own_place(link.step)
-            return None if place is None or place.text is None else assigned(place.text)
+        if link.how not in _MADE:
+            continue
+        place = trace.own_place(link.step)
+        if place is None or place.text is None or place.same_line(here):
+            continue
+        insn = link.step.insn
+        found = assigned(place.text, insn.call if link.how == "call" else None)
+        if found is not None:
+            return found
+        if link.how in ("call", "load"):
+            return None
     return None
 
 
-def assigned(text: str) -> str | None:
-    """The variable a line of C or Rust gives a value: `value` of `let Some(value) = MAP.get(&key) else {`, `*v` gives
-    None. Comparisons, compound assignments and fields are none."""
+def assigned(text: str, call: str | None = None) -> str | None:
+    """The variable a line of C or Rust gives a value: `value` of `let Some(value) = MAP.get(&key) else {`. With several
+    assignments in the line the one of what `call` (a function named in it) gives; else None. Comparisons, compound
+    assignments and fields are none."""
     line = text.strip()
-    for start in ("if ", "while ", "} else if "):
+    for start in ("} else if ", "else if ", "if ", "while "):
         if line.startswith(start):
             line = line[len(start) :].lstrip("( ")
-    left, equals, right = line.partition("=")
-    if not equals or right.startswith("=") or left[-1:] in "!<>+-*/%&|^":
+    parts = _assignments(line)
+    if not parts:
         return None
-    rust = left.startswith("let ")
-    left = left.removeprefix("let ").removeprefix("mut ").strip() if rust else left.strip()
-    if rust:
-        left = left.partition(":")[0].strip()
+    if call and call in line:
+        before = [part for part in parts if len(part) <= line.find(call)]
+        left = before[-1] if before else ""
+    elif len(parts) == 1 or line.startswith("let "):
+        left = parts[0]
+    else:
+        return None
+    return _variable(left)
+
+
+def _assignments(line: str) -> list[str]:
+    """What stands before each `=` that assigns."""
+    found = []
+    for at, letter in enumerate(line):
+        if letter != "=":
+            continue
+        around = line[at - 1 : at] + line[at + 1 : at + 2]
+        if "=" in around or around[:1] in ("!", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^") or ">" in around[1:]:
+            continue
+        found.append(line[:at])
+    return found
+
+
+def _variable(left: str) -> str | None:
+    left = left.strip()
+    if left.startswith("let "):
+        left = left[4:].strip().removeprefix("mut ").partition(":")[0].strip()
         for wrapper in ("Some(", "Ok("):
             if left.startswith(wrapper) and left.endswith(")"):
-                left = left[len(wrapper) : -1].strip()
+                left = left[len(wrapper) : -1].strip().lstrip("&")
         left = left.removeprefix("mut ").strip()
     else:
-        left = left.rpartition(" ")[2].lstrip("*") if " " in left or "*" in left[1:] else left
-    return left if left.isidentifier() else None
+        left = left.rpartition(",")[2].rpartition("(")[2].strip()
+        pointer = left.rpartition(" ")
+        if left.startswith("*") and not pointer[1]:
+            return None  # `*p = ..` writes through it
+        left = pointer[2].lstrip("*")
+    return left if left.isidentifier() and left not in _KEYWORDS and left != "_" else None
+
+
+def words(text: str) -> list[str]:
+    """The identifiers of a line, in its order."""
+    word, found = "", []
+    for letter in f"{text} ":
+        if letter.isalnum() or letter == "_":
+            word += letter
+        else:
+            if word and not word[0].isdigit() and word not in found:
+                found.append(word)
+            word = ""
+    return found
+
+
+def followed(text: str) -> str | None:
+    """The one variable a line reads or writes through: `v` of `v->hits++`, `(*v).hits += 1`, `*v = 1`; None when there
+    are several."""
+    found = []
+    for word in words(text):
+        if word in _KEYWORDS:
+            continue
+        at = text.find(word)
+        while at >= 0:
+            end = at + len(word)
+            alone = not (text[at - 1 : at].isalnum() or text[at - 1 : at] == "_") and not (
+                text[end : end + 1].isalnum() or text[end : end + 1] == "_"
+            )
+            if alone and (text.startswith("->", end) or (text[at - 1 : at] == "*" and _unary(text, at - 1))):
+                found.append(word)
+                break
+            at = text.find(word, end)
+    return found[0] if len(found) == 1 else None
+
+
+def _unary(text: str, at: int) -> bool:
+    """The `*` at `at` is no multiplication, and no part of a type or of a declaration."""
+    before = text[:at].rstrip()
+    return not before or (before[-1] in "({=;!,&|+-<>" and not before.endswith("as"))

@@ -1,0 +1,180 @@
+"""Arithmetic that pointers do not take, and addresses that must be as they were given (V11, V12, V13, V17, V19)."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.words import came, kind, register, subject
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.cause.result import Fact
+    from bpfsmith.verify.cause.trace import Step, Trace
+    from bpfsmith.verify.messages import Match
+
+    Value = Any
+
+__all__ = ["find"]
+
+
+SHIFTS = (6, 7, 0xC)
+
+
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - one return a kind
+    """None where the log has no path."""
+    last = trace.last
+    message = trace.log.message
+    if last is None:
+        return None
+    if "null-check it first" in message or "_or_null prohibited" in message:
+        from bpfsmith.verify.cause.nulls import find as nulls
+
+        return nulls(trace, match)
+    if "32-bit pointer arithmetic" in message or "partial copy of pointer" in message or "sign-extension" in message:
+        return _narrowed(trace, last)
+    if "misaligned" in message:
+        return _misaligned(trace, last, message)
+    if "dereference of modified" in message or "must have zero offset" in message or "negative offset" in message:
+        return _modified(trace, last)
+    if "variable " in message and "access var_off" in message:
+        return _modified(trace, last)
+    if "unbounded" in message and "math between" in message:
+        from bpfsmith.verify.cause.memory import find as memory
+
+        found = memory(trace, match)
+        if found is not None:
+            return found
+    if _read_only(message):
+        return _written(trace, last, message)
+    return _forbidden(trace, last, message)
+
+
+def _read_only(message: str) -> bool:
+    return any(
+        part in message
+        for part in ("cannot write into", "write into map forbidden", "read from map forbidden", "change key",
+                     "read only", "may write into memory")
+    )  # fmt: skip
+
+
+def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
+    insn = last.insn
+    where = register(trace, message) or f"r{insn.dst}"
+    value = last.value(where)
+    if (
+        code.group(insn) == code.ALU64
+        and code.operation(insn) in SHIFTS
+        and insn.imm == 32
+        and not code.by_register(insn)
+    ):
+        return _narrowed(trace, last)  # a pair of shifts: how 32 bits of 64 are taken
+    what, name = subject(trace, last, where, kind(value))
+    facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
+    facts.append(trace.fact(last, f"`{_bare(insn.text)}`: not allowed with {kind(value)}" if value else message))
+    return Cause(
+        "pointer-arithmetic",
+        "high" if value is not None else "medium",
+        f"{what} takes no such arithmetic"
+        if value is None
+        else f"{what} is {kind(value)}, which takes no such arithmetic",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("use-offset", "compute with a number beside it, and leave the pointer as it is")],
+    )
+
+
+def _bare(text: str) -> str:
+    """An instruction's text without its operation code."""
+    return text.partition(") ")[2] if text.startswith("(") else text
+
+
+def _narrowed(trace: Trace, last: Step) -> Cause:
+    insn = last.insn
+    where = f"r{insn.src}" if code.operation(insn) == code.MOV else f"r{insn.dst}"
+    what, name = subject(trace, last, where, kind(last.value(where)))
+    facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
+    facts.append(trace.fact(last, f"32 bits of {what} are used here, and a pointer has 64"))
+    return Cause(
+        "pointer-to-scalar",
+        "high",
+        f"{what} is a pointer, and only 32 bits of it are used",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("keep-pointer", "no casts of pointers to 32-bit integers")],
+    )
+
+
+def _modified(trace: Trace, last: Step) -> Cause:
+    """A pointer that has to be used as it was given: the addition that changed it."""
+    where = register(trace)
+    if where is None:
+        insn = last.insn
+        where = f"r{insn.src}" if code.is_load(insn) else f"r{insn.dst}"
+    value = last.value(where)
+    what, name = subject(trace, last, where, kind(value))
+    change = next((link for link in trace.origin(last, where) if link.how in ("add", "sub", "math")), None)
+    facts: list[Fact] = []
+    at = last
+    if change is not None:
+        at = change.step
+        facts.append(trace.fact(at, f"{what} is moved here: `{_bare(at.insn.text)}`"))
+    facts.append(trace.fact(last, f"it is used here, and {kind(value)} may only be used from its start"))
+    return Cause(
+        "pointer-arithmetic",
+        "high" if change is not None else "medium",
+        f"{what} is {kind(value)} and was moved before its use"
+        if value is not None
+        else f"{what} was moved before its use",
+        place=trace.own_place(at),
+        slot=at.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("constant-offset", "use the base pointer with a constant offset")],
+    )
+
+
+def _misaligned(trace: Trace, last: Step, message: str) -> Cause:
+    insn = last.insn
+    where = f"r{insn.src}" if code.is_load(insn) else f"r{insn.dst}"
+    what, name = subject(trace, last, where, kind(last.value(where)))
+    size = message.rpartition("size ")[2].partition(" ")[0]
+    wide = size if size.isdigit() else str(code.width(insn))
+    facts: list[Fact] = [trace.fact(last, f"{wide} bytes are used here at an address that is not a multiple of {wide}")]
+    return Cause(
+        "pointer-arithmetic",
+        "high",
+        f"{wide} bytes of {what} are used at an address that is not a multiple of {wide}",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("align", "align the field, or copy it byte by byte", size=int(wide))],
+    )
+
+
+def _written(trace: Trace, last: Step, message: str) -> Cause:
+    insn = last.insn
+    where = register(trace, message) or f"r{insn.dst}"
+    value = last.value(where)
+    what, name = subject(trace, last, where, kind(value))
+    reading = "read from" in message
+    facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
+    verb = "read" if reading else "written"
+    by = f" by {insn.call}" if code.is_call(insn) and insn.call else ""
+    facts.append(trace.fact(last, f"{verb} here{by}, which is not allowed: {message}"))
+    return Cause(
+        "context-access",
+        "high",
+        f"{what} may not be {verb}" if value is not None and value.type != "scalar" else message,
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("copy", "write to a copy on the stack, or to a map that programs may write")],
+    )

@@ -1,0 +1,390 @@
+"""Accesses beyond what is known to be there: map values, memory of known size, the stack, lengths given to helpers
+(V03, V09, V10, V12); packets have a module of their own."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.flow import variable
+from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.scalars import Need, Story, why
+from bpfsmith.verify.cause.words import amount, came, kind, quoted, register, said, subject
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.cause.result import Fact
+    from bpfsmith.verify.cause.trace import Link, Step, Trace
+    from bpfsmith.verify.messages import Match
+
+    Value = Any
+
+__all__ = ["find", "told"]
+
+PACKET = ("pkt", "pkt_meta")
+STACK = 512
+
+
+def find(trace: Trace, match: Match | None) -> Cause | None:
+    """None where the log has no path or the register is not known."""
+    last = trace.last
+    where = register(trace)
+    if last is None or where is None:
+        return None
+    value = last.value(where)
+    lines = said(trace)
+    if value is not None and value.type in PACKET and not code.is_call(last.insn):
+        from bpfsmith.verify.cause.packet import find as packet
+
+        return packet(trace, match)
+    if code.is_call(last.insn):
+        return _call(trace, last, where, lines)
+    if value is not None and value.type == "scalar":
+        return None
+    return _access(trace, last, where, lines)
+
+
+def told(lines: list[str], word: str) -> int | None:
+    """The number behind `word=` (or `word `) in any of the lines."""
+    for line in lines:
+        for mark in (f"{word}=", f"{word} "):
+            rest = line.partition(mark)[2]
+            digits = rest[: 1 + len(rest[1:]) - len(rest[1:].lstrip("0123456789"))] if rest else ""
+            if digits and digits.lstrip("-").isdigit():
+                return int(digits)
+    return None
+
+
+# ---------------------------------------------------------------- loads and stores
+
+
+def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | None:
+    insn, value = last.insn, last.value(where)
+    message = lines[-1] if lines else ""
+    if code.group(insn) in (code.ALU, code.ALU64):
+        return _math(trace, last, message)
+    chain = trace.origin(last, where)
+    step, number = variable(chain)
+    low = "min value is negative" in message or "min value is outside" in message
+    if (value is not None and value.type == "fp") or where == "r10" or "stack" in message:
+        return _stack(trace, last, where, chain, step, number, lines)
+    if step is None or number is None or _constant(value):
+        return _beyond(trace, last, where, chain, lines)
+    if low and value is not None and value.smin is not None and value.smin >= 0 and value.off + insn.off >= 0:
+        low = False
+    need = Need(low=low, most=_most(value, insn, lines))
+    return _cause(trace, last, why(trace, step, number, need), where, lines)
+
+
+def _constant(value: Value | None) -> bool:
+    return value is not None and (value.var_off is None or value.var_off[1] == 0)
+
+
+def _most(value: Value | None, insn: code.Insn, lines: list[str]) -> int | None:
+    """The greatest offset that would do."""
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    if size is None and value is not None:
+        size = value.mem_size if value.mem_size is not None else (value.map[2] if value.map else None)
+    if size is None or value is None:
+        return None
+    return max(0, int(size) - int(value.off) - insn.off - code.width(insn))
+
+
+def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str], what: str = "") -> Cause:
+    """The story of a number as the cause of an access."""
+    value = last.value(where)
+    facts: list[Fact] = list(story.facts)
+    ends = what or f"{kind(value)} is used here at an offset the verifier cannot bound"
+    facts.append(trace.fact(last, ends))
+    at = story.step
+    place = trace.own_place(at if at is not None else last)
+    if story.slot is not None:
+        place = trace.own_place(story.slot)
+    variables = [word for word in (_named(story),) if word]
+    name = trace.name(last, where)
+    if name and name not in variables:
+        variables.append(name)
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    advice = _advice(story, variables, size, last)
+    return Cause(
+        story.cls,
+        "high" if story.sure else "medium",
+        story.headline,
+        place=place,
+        slot=at.slot if at is not None else last.slot,
+        because=_tidy(facts),
+        variables=variables,
+        advice=advice,
+    )
+
+
+def _named(story: Story) -> str | None:
+    """The source name a headline quotes first."""
+    name = story.headline.partition("`")[2].partition("`")[0]
+    return name if name.isidentifier() else None
+
+
+def _tidy(facts: list[Fact]) -> list[Fact]:
+    """In the order of the path; one sentence an instruction where two say the same."""
+    found: list[Fact] = []
+    for fact in facts:
+        if not any(fact.slot == one.slot and fact.text == one.text for one in found):
+            found.append(fact)
+    return found
+
+
+def _advice(story: Story, variables: list[str], size: int | None, last: Step) -> list[Advice]:
+    name = variables[0] if variables else "the index"
+    text = {
+        "check-wrong": f"correct the check: {quoted(variables[0] if variables else None, name)} has to stay in range",
+        "check-on-copy": "check the very value that is used, right before its use; or mask it there",
+        "check-lost": "check once more right before the use, or mask the value there",
+        "verifier-imprecision": "compare with a constant right before the use",
+    }.get(story.cls, f"compare {quoted(variables[0] if variables else None, name)} with the size before its use")
+    return [Advice("check-bounds", text, name=variables[0] if variables else None, size=size, slot=last.slot)]
+
+
+def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list[str]) -> Cause:
+    """A constant offset beyond the end."""
+    value, insn = last.value(where), last.insn
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    off, width = told(lines, "off"), told(lines, "size")
+    thing, name = subject(trace, last, where, kind(value))
+    facts = [one for one in (came(trace, chain, thing),) if one is not None]
+    first = (value.off if value is not None else 0) + insn.off if off is None else off
+    wide = width or code.width(insn)
+    known = f" of {size}" if size is not None else ""
+    facts.append(trace.fact(last, f"{wide} bytes at offset {first} are used here{known}"))
+    limit = _loop(trace, last, chain)
+    if limit is not None:
+        facts.insert(len(facts) - 1, trace.fact(limit, "the limit of the loop lets it come here once too often"))
+        return Cause(
+            "check-wrong",
+            "medium",
+            f"the loop goes on beyond the end of {thing}",
+            place=trace.own_place(limit),
+            slot=limit.slot,
+            because=facts,
+            variables=[name] if name else [],
+            advice=[Advice("limit-loop", "end the loop earlier", size=size)],
+        )
+    beyond = f"{kind(value)} has {size} bytes" if size is not None else f"the end of {kind(value)} lies before that"
+    return Cause(
+        "missing-bounds-check",
+        "high" if size is not None else "medium",
+        f"{wide} bytes at offset {first} are used, and {beyond}",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("fit-size", "use an offset and a width that lie inside, or make it larger", size=size)],
+    )
+
+
+def _loop(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
+    """The comparison that ends a loop whose counter made a constant offset."""
+    if trace.log.visits(last.slot) < 2:
+        return None
+    for link in chain:
+        if link.how in ("add", "sub"):
+            for test in reversed([one for one in trace.tests(last, link.where) if one.step is not None]):
+                return test.step
+    for step in trace.steps.back(last.at, 200):
+        if code.conditional(step.insn) and trace.log.visits(step.slot) >= trace.log.visits(last.slot) - 1 > 0:
+            return step
+    return None
+
+
+# ---------------------------------------------------------------- arithmetic with a number that has no bound
+
+
+def _math(trace: Trace, last: Step, message: str) -> Cause | None:
+    insn = last.insn
+    if not code.by_register(insn):
+        return None
+    left, right = f"r{insn.dst}", f"r{insn.src}"
+    one = last.value(left)
+    number = left if one is not None and one.type == "scalar" else right
+    pointer = right if number == left else left
+    low = "unbounded min value" in message
+    value = last.value(number)
+    if value is not None and value.known is not None:
+        return None
+    base, _ = subject(trace, last, pointer, kind(last.value(pointer)))
+    story = why(trace, last, number, Need(low=low))
+    return _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
+
+
+# ---------------------------------------------------------------- the stack
+
+
+def _stack(
+    trace: Trace, last: Step, where: str, chain: list[Link], step: Step | None, number: str | None, lines: list[str]
+) -> Cause | None:
+    message = lines[-1] if lines else ""
+    if step is not None and number is not None:
+        return _stack_index(trace, last, where, step, number, message)
+    off = told(lines, "off")
+    if off is not None and off < -STACK:
+        return Cause(
+            "stack-limit",
+            "high",
+            f"{-off} bytes of stack are used, and a function has {STACK}",
+            place=trace.own_place(last),
+            slot=last.slot,
+            because=[trace.fact(last, f"{-off} bytes below the top of the frame: there are {STACK}")],
+            advice=[Advice("map-scratch", "keep large values in a per-CPU array map", size=-off)],
+        )
+    if off is not None:
+        return _beyond_stack(trace, last, chain, off, lines)
+    return None
+
+
+def _stack_index(trace: Trace, last: Step, where: str, step: Step, number: str, message: str) -> Cause:
+    """An array on the stack at an offset that is not constant."""
+    value = step.value(number)
+    room = _room(last.value(where), last.insn)
+    fits = (
+        value is not None
+        and value.smin is not None
+        and value.smin >= 0
+        and value.umax is not None
+        and room is not None
+        and value.umax <= room
+    )
+    if fits and "variable" in message:
+        name = trace.name(step, number)
+        what = quoted(name, "the index")
+        facts = [trace.fact(step, f"{what} {amount(value)}: inside the array")]
+        facts.append(trace.fact(last, "this kernel takes constant offsets on the stack only"))
+        return Cause(
+            "environment",
+            "medium",
+            f"this kernel does not allow an array on the stack to be indexed by {what}, bounded or not",
+            place=trace.own_place(last),
+            slot=last.slot,
+            because=facts,
+            variables=[name] if name else [],
+            advice=[Advice("map-scratch", "keep the array in a per-CPU array map, or unroll the loop")],
+        )
+    low = value is not None and value.umax is not None and value.umax < 1 << 62
+    need = Need(low=bool(low and value is not None and value.smin is not None and value.smin < 0), most=room)
+    what = "an array on the stack is used here at an offset without bound"
+    return _cause(trace, last, why(trace, step, number, need), where, [message], what)
+
+
+def _room(value: Value | None, insn: code.Insn) -> int | None:
+    """How far an index may go from an address on the stack up to the frame's top."""
+    if value is None:
+        return None
+    return max(0, -(int(value.off) + insn.off) - code.width(insn))
+
+
+def _beyond_stack(trace: Trace, last: Step, chain: list[Link], off: int, lines: list[str]) -> Cause:
+    size = told(lines, "size") or code.width(last.insn)
+    end = off + size
+    facts = [trace.fact(last, f"bytes {off} to {end} of the frame are used here; it ends at 0")]
+    limit = _loop(trace, last, chain)
+    if limit is not None:
+        facts.insert(0, trace.fact(limit, "the limit of the loop lets it come here once too often"))
+    return Cause(
+        "check-wrong" if limit is not None else "missing-bounds-check",
+        "medium",
+        f"the access goes {end} bytes beyond the stack frame" if end > 0 else "the access lies outside the stack frame",
+        place=trace.own_place(limit if limit is not None else last),
+        slot=limit.slot if limit is not None else last.slot,
+        because=facts,
+        advice=[Advice("fit-size", "use an offset inside the array")],
+    )
+
+
+# ---------------------------------------------------------------- lengths given to helpers
+
+
+def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | None:
+    """A call whose memory argument is too short for its length, or whose length has no bound."""
+    message = lines[-1] if lines else ""
+    value = last.value(where)
+    length = where
+    if value is not None and value.type != "scalar":
+        length = f"r{int(where[1:]) + 1}"
+        given = last.value(length)
+        if given is None or given.type != "scalar" or length == "r6":
+            return _argument(trace, last, where, lines)
+    given = last.value(length)
+    pointer = f"r{int(length[1:]) - 1}"
+    base, base_name = subject(trace, last, pointer, kind(last.value(pointer)))
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    if given is not None and given.known is not None:
+        return _fixed_length(trace, last, pointer, given.known, lines)
+    zero = "zero-sized" in message or ("access_size=0" in message)
+    low = "min value is negative" in message
+    most = None
+    holder = last.value(pointer)
+    if size is not None and holder is not None:
+        most = max(0, size - int(holder.off))
+    elif holder is not None and holder.type == "fp":
+        most = -int(holder.off)
+    elif holder is not None and holder.type in PACKET and holder.range is not None:
+        most = max(0, int(holder.range) - int(holder.off))
+    story = why(trace, last, length, Need(low, zero, most))
+    verb = "may be negative" if low else "may be 0" if zero else "is not bounded by the size of what it is for"
+    cause = _cause(
+        trace, last, story, pointer, lines,
+        f"passed to {last.insn.call or 'the function'} here as the length of {base}: it {verb}",
+    )  # fmt: skip
+    if base_name and base_name not in cause.variables:
+        cause.variables.append(base_name)
+    return cause
+
+
+def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: list[str]) -> Cause | None:
+    value = last.value(pointer)
+    if value is not None and value.type in PACKET:
+        from bpfsmith.verify.cause.packet import examine
+
+        return examine(trace, last, pointer, 0, length)
+    chain = trace.origin(last, pointer)
+    step, number = variable(chain)
+    if step is not None and number is not None and not _constant(value):
+        size = told(lines, "value_size") or told(lines, "mem_size")
+        most = max(0, size - length - int(value.off)) if size is not None and value is not None else None
+        low = value is not None and value.smin is not None and value.smin < 0
+        return _cause(trace, last, why(trace, step, number, Need(low=low, most=most)), pointer, lines)
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    if size is None and value is not None and value.type == "fp":
+        size = -int(value.off)
+    base, name = subject(trace, last, pointer, kind(value))
+    has = f"; there are {size}" if size is not None else ""
+    call = last.insn.call or "the function"
+    if length <= 0:
+        headline = f"{call} is given a length of {length}"
+    else:
+        headline = f"{call} is given {length} bytes of {base}{has}"
+    facts = [one for one in (came(trace, chain, base),) if one is not None]
+    facts.append(trace.fact(last, headline))
+    return Cause(
+        "missing-bounds-check",
+        "medium",
+        headline,
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=[Advice("fit-size", "pass the size of the memory that is passed", size=size)],
+    )
+
+
+def _argument(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | None:
+    """Memory of a fixed size the callee wants, in another argument than a pair with a length."""
+    value = last.value(where)
+    if value is not None and value.type in PACKET:
+        from bpfsmith.verify.cause.packet import examine
+
+        return examine(trace, last, where, 0, told(lines, "size") or 1)
+    chain = trace.origin(last, where)
+    step, number = variable(chain)
+    if step is not None and number is not None and not _constant(value):
+        low = value is not None and value.smin is not None and value.smin < 0
+        return _cause(trace, last, why(trace, step, number, Need(low=low)), where, lines)
+    return _beyond(trace, last, where, chain, lines)

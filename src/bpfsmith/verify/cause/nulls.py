@@ -1,0 +1,247 @@
+"""Pointers that may be null where they are used (V06).
+
+A comparison with zero tells of every register and stack slot with the same id: copies of a pointer profit, results of
+another call do not, and neither does a comparison of the low half.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.flow import root
+from bpfsmith.verify.cause.names import followed, words
+from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.words import kind, quoted, register
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.cause.result import Fact
+    from bpfsmith.verify.cause.trace import Link, Step, Test, Trace
+    from bpfsmith.verify.messages import Match
+
+    Value = Any
+
+__all__ = ["find", "named", "origin_call"]
+
+EQ, NE = 1, 5
+FAR = 3000
+
+
+def find(trace: Trace, _match: Match | None) -> Cause | None:
+    """None where the log has no path or the register is not known."""
+    last, where = trace.last, register(trace)
+    if last is None or where is None:
+        return None
+    value = last.value(where)
+    chain = trace.origin(last, where)
+    giver = origin_call(chain)
+    name = named(trace, last, where)
+    what = quoted(name, "the pointer")
+    facts: list[Fact] = []
+    if giver is not None:
+        facts.append(trace.fact(giver, f"{what} is what {_giver(giver)} gave: it may be null"))
+    elif chain:
+        facts.append(_start(trace, chain[-1], what))
+    arg = next((link for link in chain if link.how == "arg"), None)
+    if arg is not None:
+        facts.append(trace.fact(arg.step, f"{what} is passed on here as it is"))
+    for find_one in (_half, _other, _late):
+        found = find_one(trace, last, where, what, facts, giver)
+        if found is not None:
+            found.variables = [name, *found.variables] if name else found.variables
+            return found
+    facts.append(trace.fact(last, f"{_use(last, what)}, and nothing on the way compared it with null"))
+    return Cause(
+        "missing-null-check",
+        "high" if giver is not None or (value is not None and value.maybe_null) else "medium",
+        f"{what} may be null and is used without a check",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[name] if name else [],
+        advice=_advice(name, last, giver),
+    )
+
+
+def named(trace: Trace, last: Step, where: str) -> str | None:
+    """The pointer's variable: as it was made, else the only one its use follows."""
+    name = trace.name(last, where)
+    if name is None and not code.is_call(last.insn):
+        place = trace.own_place(last)
+        if place is not None and place.text is not None:
+            name = followed(place.text)
+    return name
+
+
+def origin_call(chain: list[Link]) -> Step | None:
+    """The call that gave a pointer."""
+    for link in chain:
+        if link.how == "call":
+            return link.step
+        if link.how not in ("mov", "spill", "fill", "arg", "return", "add", "sub"):
+            return None
+    return None
+
+
+def _giver(step: Step) -> str:
+    call = step.insn.call or ""
+    return call if call and not call.startswith("pc") else "a function"
+
+
+def _start(trace: Trace, link: Link, what: str) -> Fact:
+    insn = link.step.insn
+    if link.how == "load":
+        base = link.step.value(f"r{insn.src}")
+        return trace.fact(link.step, f"{what} is read from {kind(base)}: it may be null")
+    return trace.fact(link.step, f"{what} comes from here: it may be null")
+
+
+def _use(last: Step, what: str) -> str:
+    insn = last.insn
+    if code.is_call(insn):
+        return f"{what} is passed to {insn.call or 'a function'} here"
+    if code.group(insn) in (code.ALU, code.ALU64):
+        return f"an offset is added to {what} here"
+    return f"{what} is {'read' if code.is_load(insn) else 'written'} through here"
+
+
+def _advice(name: str | None, last: Step, giver: Step | None) -> list[Advice]:
+    what = quoted(name, "the pointer")
+    return [
+        Advice(
+            "check-null",
+            f"compare {what} with null before this use, and leave when it is",
+            name=name,
+            slot=last.slot,
+            giver=giver.slot if giver is not None else None,
+        )
+    ]
+
+
+def _half(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """Compared, but its low half only, or something made of it."""
+    for test in _tests(trace, last, where):
+        if test.step is None or not test.narrow or code.operation(test.insn) not in (EQ, NE):
+            continue
+        facts.append(trace.fact(test.step, f"only the low 32 bits of {what} are compared here, which shows nothing"))
+        facts.append(trace.fact(last, _use(last, what)))
+        return Cause(
+            "check-wrong",
+            "high",
+            f"the null check of {what} looks at its low 32 bits only",
+            place=trace.own_place(test.step),
+            slot=test.step.slot,
+            because=facts,
+            advice=_advice(None, last, giver),
+        )
+    return None
+
+
+def _tests(trace: Trace, last: Step, where: str) -> list[Test]:
+    return trace.tests(last, where)
+
+
+def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """The answer of another call was compared with null: one for the same key, or one the variable held before."""
+    if giver is None or giver.insn.call is None:
+        return None
+    name = named(trace, last, where)
+    mine = giver.value("r1")
+    for step in trace.steps.back(last.at, FAR):
+        insn = step.insn
+        if not code.conditional(insn) or code.operation(insn) not in (EQ, NE) or code.by_register(insn) or insn.imm:
+            continue
+        on = f"r{insn.dst}"
+        other = origin_call(trace.origin(step, on))
+        if other is None or other.at == giver.at or other.insn.call != giver.insn.call:
+            continue
+        its, again = other.value("r1"), step.next
+        if again is None or _null(again.value(on)):
+            continue
+        same = mine is not None and its is not None and mine.text == its.text and _same_key(trace, giver, other)
+        place = trace.own_place(step)
+        before = step.at < giver.at and name is not None and place is not None and name in words(place.text or "")
+        if not same and not before:
+            continue
+        facts.insert(0, trace.fact(other, f"{other.insn.call} is called here too"))
+        facts.append(
+            trace.fact(step, f"the answer of {'the other' if same else 'that'} call is compared with null here")
+        )
+        facts.sort(key=lambda fact: -1 if fact.step is None else _order(trace, fact))
+        facts.append(trace.fact(last, _use(last, what)))
+        headline = f"the null check is on the answer of another call; {what} was not compared"
+        if before:
+            headline = f"{what} was compared with null before it got another value, and not after"
+        return Cause(
+            "check-wrong" if before else "check-on-copy",
+            "high",
+            headline,
+            place=place,
+            slot=step.slot,
+            because=facts,
+            advice=_advice(None, last, giver),
+        )
+    return None
+
+
+def _order(trace: Trace, fact: Fact) -> int:
+    """Where a fact stands on the path."""
+    for at in range(len(trace.steps) - 1, -1, -1):
+        if trace.steps[at].id == fact.step:
+            return at
+    return -1
+
+
+def _same_key(trace: Trace, one: Step, other: Step) -> bool:
+    """Both calls are given the same key: the same bytes on the stack, or the same pointer."""
+    mine, its = one.value("r2"), other.value("r2")
+    if mine is None or its is None:
+        return False
+    if mine.type == its.type == "fp":
+        if root(trace, one, f"fp{mine.off:+d}") == root(trace, other, f"fp{its.off:+d}"):
+            return True
+        here, there = _constant(trace, one, mine.off), _constant(trace, other, its.off)
+        return here is not None and here == there
+    return root(trace, one, "r2") == root(trace, other, "r2")
+
+
+def _constant(trace: Trace, step: Step, off: int) -> int | None:
+    """The number stored on the stack at `off`, when it is one."""
+    writer = trace.defined(step, f"fp{off:+d}")
+    if writer is None:
+        return None
+    insn = writer.insn
+    if code.group(insn) == code.ST:
+        return insn.imm
+    value = writer.value(f"r{insn.src}")
+    return None if value is None or value.known is None else int(value.known)
+
+
+def _null(value: Value | None) -> bool:
+    return value is not None and value.known == 0
+
+
+def _late(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """Compared only after the use."""
+    here = trace.own_place(last)
+    for test in _tests(trace, last, where):
+        if test.step is not None or code.operation(test.insn) not in (EQ, NE) or test.other != 0:
+            continue
+        place = trace.own_place(test.insn.slot)
+        if place is None or place.same_line(here):
+            continue
+        from bpfsmith.verify.cause.result import Fact
+
+        facts.append(trace.fact(last, _use(last, what)))
+        facts.append(Fact(test.insn.slot, place, "compared with null only here"))
+        return Cause(
+            "check-wrong",
+            "high",
+            f"{what} is used before it is compared with null",
+            place=place,
+            slot=test.insn.slot,
+            because=facts,
+            advice=_advice(None, last, giver),
+        )
+    return None

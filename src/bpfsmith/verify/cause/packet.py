@@ -1,0 +1,400 @@
+"""Packet accesses that no comparison with the packet's end covers (V08).
+
+A comparison of a packet pointer with the end gives every pointer of the same id a range: bytes from its base that are
+there. A pointer to which an unknown number was added has an id of its own; two additions of the same number have two.
+A comparison says nothing when the number added may be larger than 65535, and a call that may move the packet ends all
+ranges and all pointers.
+"""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.flow import root, variable
+from bpfsmith.verify.cause.result import Advice, Cause, Fact
+from bpfsmith.verify.cause.scalars import Need, why
+from bpfsmith.verify.cause.words import amount, came, quoted, register, said, subject
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.cause.trace import Step, Trace
+    from bpfsmith.verify.messages import Match
+
+    Value = Any
+
+__all__ = ["PACKET", "examine", "find", "moves"]
+
+PACKET = ("pkt", "pkt_meta")
+MOST = 0xFFFF
+FAR = 4000
+AHEAD = 32
+# Ends of headers people check for: link, VLAN, network and transport headers, alone and one after another.
+_HEADERS = frozenset((8, 14, 18, 20, 22, 26, 28, 34, 38, 40, 42, 44, 46, 48, 54, 58, 62, 74))
+# Words of helpers after which the packet may lie elsewhere.
+_MOVING = (
+    "adjust_head", "adjust_tail", "adjust_meta", "pull_data", "push_data", "pop_data", "change_head", "change_tail",
+    "change_proto", "store_bytes", "vlan_push", "vlan_pop", "adjust_room", "csum_replace", "clone_redirect",
+    "push_encap", "seg6_action", "seg6_adjust_srh", "csum_update",
+)  # fmt: skip
+
+
+def find(trace: Trace, match: Match | None) -> Cause | None:
+    """None where the log has no path, or the access is not one of a packet."""
+    last, where = trace.last, register(trace)
+    message = trace.log.message
+    if last is None:
+        return None
+    if "not allow" in message or "cannot write into packet" in message:
+        return Cause(
+            "environment",
+            "high",
+            "programs of this type may not do this with packet data",
+            place=trace.own_place(last),
+            slot=last.slot,
+            because=[trace.fact(last, message)],
+            advice=[Advice("describe", "use bpf_skb_load_bytes or bpf_skb_store_bytes, or another program type")],
+        )
+    if where is None:
+        return None
+    value = last.value(where)
+    if code.is_call(last.insn):
+        from bpfsmith.verify.cause.memory import find as memory
+
+        return memory(trace, match)
+    if value is None or value.type not in PACKET or code.group(last.insn) in (code.ALU, code.ALU64):
+        return None
+    low = any("min value is negative" in line for line in said(trace))
+    return examine(trace, last, where, last.insn.off, code.width(last.insn), low)
+
+
+def examine(trace: Trace, last: Step, where: str, off: int, size: int, low: bool = False) -> Cause | None:
+    """Why `size` bytes at `where + off` before `last` are not known to be in the packet."""
+    value = last.value(where)
+    return None if value is None else _Access(trace, last, where, off, size, value).cause(low)
+
+
+class Check:
+    """A comparison of a packet pointer with the end: `on` the pointer's register, `value` the pointer; `right`: with
+    the end that counts for it (metadata ends where the packet begins)."""
+
+    __slots__ = ("on", "right", "step", "value")
+
+    def __init__(self, step: Step, on: str, value: Value, right: bool) -> None:
+        self.step = step
+        self.on = on
+        self.value = value
+        self.right = right
+
+
+class _Access:
+    """Bytes that are used, and the comparisons before."""
+
+    __slots__ = (
+        "added", "chain", "checks", "facts", "last", "moved", "name", "need", "number", "same", "size", "trace",
+        "value", "what", "where",
+    )  # fmt: skip
+
+    def __init__(self, trace: Trace, last: Step, where: str, off: int, size: int, value: Value) -> None:
+        self.trace = trace
+        self.last = last
+        self.where = where
+        self.size = size
+        self.value = value
+        self.need = int(value.off) + off + size
+        self.chain = trace.origin(last, where)
+        self.what, self.name = subject(trace, last, where, "the packet pointer")
+        self.facts = [one for one in (came(trace, self.chain, self.what),) if one is not None]
+        self.checks, self.moved = _checks(trace, last, value.type)
+        self.added, self.number = variable(self.chain)
+        self.same = [one for one in self.checks if one.value.id == value.id and one.right]
+
+    def add(self, step: Step, text: str) -> None:
+        self.facts.append(self.trace.fact(step, text))
+
+    def cause(self, low: bool) -> Cause:
+        if low and self.added is not None and self.number is not None:
+            return self.negative(self.added, self.number)
+        for find_one in (self.unlimited, self.short, self.wrong_end, self.other, self.stale):
+            found = find_one()
+            if found is not None:
+                if self.name and self.name not in found.variables:
+                    found.variables.insert(0, self.name)
+                return found
+        return self.missing()
+
+    def negative(self, added: Step, number: str) -> Cause:
+        story = why(self.trace, added, number, Need(low=True))
+        at = story.step if story.step is not None else self.last
+        self.facts = story.facts
+        self.add(self.last, f"{self.size} bytes are used here, before the packet's start when it is negative")
+        name = self.trace.name(added, number)
+        return Cause(
+            story.cls,
+            "high" if story.sure else "medium",
+            story.headline,
+            place=self.trace.own_place(at if story.slot is None else story.slot),
+            slot=at.slot,
+            because=self.facts,
+            variables=[name] if name else [],
+            advice=[Advice("check-bounds", "check that it is not negative before it is added", name=name)],
+        )
+
+    def unlimited(self) -> Cause | None:
+        """Compared, but with a number inside that may be larger than any packet."""
+        if not self.same or not self.value.umax or self.value.umax <= MOST:
+            return None
+        added, number = self.added, self.number
+        if added is None or number is None:
+            return None
+        name = self.trace.name(added, number)
+        offset = quoted(name, "the offset")
+        story = why(self.trace, added, number, Need(most=MOST))
+        self.facts = story.facts
+        self.add(added, f"{offset} is added here and {amount(added.value(number)) or 'is not bounded'}")
+        self.add(self.same[-1].step, f"this check counts for nothing while {offset} may be larger than {MOST}")
+        self.add(self.last, f"{self.size} bytes are used here")
+        at = story.step if story.step is not None else added
+        return Cause(
+            story.cls,
+            "high" if story.sure else "medium",
+            f"{offset} may be larger than {MOST}: the verifier then ignores the check against the packet's end",
+            place=self.trace.own_place(at),
+            slot=at.slot,
+            because=self.facts,
+            variables=[name] if name else [],
+            advice=[Advice("mask-offset", f"limit {offset} before it is added", name=name, most=MOST)],
+        )
+
+    def short(self) -> Cause | None:
+        """Compared, but for fewer bytes, or on the way where it failed."""
+        if not self.same:
+            return None
+        one = self.same[-1]
+        have, start = max(0, int(self.value.range or 0)), self.need - self.size
+        if have <= 0:
+            if one.step.taken is None:
+                return None
+            if code.operation(one.step.insn) in (1, 5):
+                text = "compared for equality here, which says nothing of what lies between"
+                headline = f"the check of {self.what} asks for equality only"
+            elif int(one.value.off) <= 0 and one.value.off < self.need:
+                return self.begins(one)
+            else:
+                text = "the way on from here is the one on which the bytes are not there"
+                headline = f"the check of {self.what} goes on where it should leave"
+            self.add(one.step, text)
+            self.add(self.last, f"{self.size} bytes are used here all the same")
+            return self.wrong(one, headline)
+        if start < have or have not in _HEADERS or self.meant(one):
+            self.add(one.step, f"checked here: {have} bytes are there")
+            self.add(self.last, f"{self.size} bytes at offset {start} are used here: {self.need} are needed")
+            return self.wrong(one, f"the check covers {have} bytes of the packet, and {self.need} are used")
+        self.add(one.step, f"checked here: the first {have} bytes are there")
+        return None
+
+    def begins(self, one: Check) -> Cause:
+        self.add(one.step, "compared here: only the bytes before this address are shown to be there, which are none")
+        self.add(self.last, f"{self.size} bytes behind it are used here")
+        return self.wrong(one, f"the check compares where {self.what} begins, not where it ends")
+
+    def wrong(self, one: Check, headline: str) -> Cause:
+        return Cause(
+            "check-wrong",
+            "high",
+            headline,
+            place=self.trace.own_place(one.step),
+            slot=one.step.slot,
+            because=self.facts,
+            advice=[Advice("check-packet", f"compare with the end for {self.need} bytes", need=self.need)],
+        )
+
+    def meant(self, one: Check) -> bool:
+        """The line of the check is about the variable that is used: the check was meant for it."""
+        check, use = self.trace.own_place(one.step), self.trace.own_place(self.last)
+        if check is None or use is None or check.text is None or use.text is None or check.same_line(use):
+            return False
+        pointers = {word for word in _words(use.text) if _follows(use.text, word)}
+        return bool(pointers & _words(check.text))
+
+    def wrong_end(self) -> Cause | None:
+        """Metadata compared with the packet's end instead of its start, or the other way round."""
+        wrong = [one for one in self.checks if not one.right and one.value.id == self.value.id]
+        if self.same or not wrong:
+            return None
+        meta = self.value.type == "pkt_meta"
+        right = "`data`, where metadata ends" if meta else "`data_end`"
+        self.add(wrong[-1].step, f"compared here with {'the end of the packet' if meta else 'another address'}")
+        self.add(self.last, f"{self.size} bytes are used here")
+        return self.wrong(wrong[-1], f"the check of {self.what} has to compare with {right}")
+
+    def other(self) -> Cause | None:
+        """The comparison was about another pointer, made by adding the same number once more."""
+        added, number = self.added, self.number
+        if self.same or added is None or number is None:
+            return None
+        wanted = root(self.trace, added, number, narrow=True)
+        for one in reversed(self.checks):
+            there, its = variable(self.trace.origin(one.step, one.on))
+            if there is None or its is None or there.at == added.at or wanted[0] < 0:
+                continue
+            if root(self.trace, there, its, narrow=True) != wanted:
+                continue
+            name = self.trace.name(added, number)
+            offset = quoted(name, "the same number")
+            self.add(there, f"{offset} is added to the packet's start: the pointer that is checked")
+            self.add(one.step, "this pointer is compared with the end")
+            self.add(added, f"{offset} is added once more: another pointer to the verifier, not checked")
+            self.add(self.last, f"{self.size} bytes are used here through the one that was not checked")
+            return Cause(
+                "check-on-copy",
+                "high",
+                "the check is on one pointer, the access goes through another that was computed anew",
+                place=self.trace.own_place(one.step),
+                slot=one.step.slot,
+                because=self.facts,
+                variables=[name] if name else [],
+                advice=[Advice("check-packet", "use the very pointer that was compared", need=self.need)],
+            )
+        return None
+
+    def stale(self) -> Cause | None:
+        """Compared only before a call that may move the packet."""
+        moved = self.moved
+        if moved is None or self.checks:
+            return None
+        call = moved.insn.call or "the call"
+        self.add(moved, f"{call} may move the packet: what was checked before it counts no longer")
+        self.add(self.last, f"{self.size} bytes are used here without a new check")
+        self.facts.sort(key=lambda fact: fact.step if fact.step is not None else 1 << 60)
+        return Cause(
+            "stale-pointer",
+            "high",
+            f"the check was made before {call}, which may move the packet, and not again after it",
+            place=self.trace.own_place(moved),
+            slot=moved.slot,
+            because=self.facts,
+            advice=[Advice("check-again", f"read data and data_end again after {call} and compare again")],
+        )
+
+    def missing(self) -> Cause:
+        late = _late(self.trace, self.last)
+        unknown = bool(self.value.var_off and self.value.var_off[1])
+        at = "at a variable offset" if unknown else f"at offset {self.need - self.size}"
+        names = [self.name] if self.name else []
+        advice = Advice("check-packet", f"compare with the end for {self.need} bytes before", need=self.need)
+        if late is not None:
+            self.add(self.last, f"{self.size} bytes {at} are used here")
+            place = self.trace.own_place(late.slot)
+            self.facts.append(Fact(late.slot, place, "compared with the packet's end only here"))
+            headline = f"{self.what} is used before it is compared with the packet's end"
+            return Cause("check-wrong", "high", headline, place=place, slot=late.slot, because=self.facts,
+                         variables=names, advice=[advice])  # fmt: skip
+        covered = (
+            "no check against the packet's end covers them" if self.checks else "nothing was compared with its end"
+        )
+        self.add(self.last, f"{self.size} bytes {at} are used here, and {covered}")
+        return Cause(
+            "missing-bounds-check",
+            "high",
+            f"{self.size} bytes of the packet {at} are used without a check that the packet has them",
+            place=self.trace.own_place(self.last),
+            slot=self.last.slot,
+            because=self.facts,
+            variables=names,
+            advice=[advice],
+        )
+
+
+def _checks(trace: Trace, last: Step, kind: str) -> tuple[list[Check], Step | None]:
+    """(comparisons with an end that still count, in the order of the path; the last call that moved the packet, when
+    there were comparisons before it)."""
+    found: list[Check] = []
+    moved: Step | None = None
+    before = False
+    ends = ("pkt_end",) if kind == "pkt" else ("pkt", "pkt_end")
+    for step in trace.steps.back(last.at, FAR):
+        insn = step.insn
+        if code.is_call(insn) and moved is None and moves(step):
+            moved = step
+        if not code.conditional(insn) or not code.by_register(insn):
+            continue
+        pair = ((f"r{insn.dst}", f"r{insn.src}"), (f"r{insn.src}", f"r{insn.dst}"))
+        for on, end in pair:
+            value, limit = step.value(on), step.value(end)
+            if value is None or limit is None or value.type != kind or limit.type not in ends:
+                continue
+            if moved is not None:
+                before = True
+                break
+            found.append(Check(step, on, value, limit.type == ends[0]))
+            break
+        if before:
+            break
+    found.reverse()
+    return found, moved if before else None
+
+
+def moves(step: Step) -> bool:
+    """A call after which packet pointers are gone: as the states show, else by the name of the helper."""
+    insn, after = step.insn, step.next
+    here = step.before
+    while after is not None and after.frame > step.frame:
+        after = after.next
+    if here is not None and here.frames and after is not None and after.frame == step.frame:
+        for name, value in here.frames[-1].regs.items():
+            if value.type in PACKET and name not in code.CLOBBERED:
+                later = after.value(name)
+                return later is None or later.type not in PACKET
+    return code.is_helper_call(insn) and insn.call is not None and any(word in insn.call for word in _MOVING)
+
+
+def _words(text: str) -> set[str]:
+    """The identifiers in a line."""
+    word, found = "", set()
+    for letter in f"{text} ":
+        if letter.isalnum() or letter == "_":
+            word += letter
+        else:
+            if word and not word[0].isdigit():
+                found.add(word)
+            word = ""
+    return found
+
+
+def _follows(text: str, word: str) -> bool:
+    """The line reads through the variable: `word->`, `*word`, `word[`."""
+    return f"{word}->" in text or f"*{word}" in text or f"{word}[" in text
+
+
+def _late(trace: Trace, last: Step) -> code.Insn | None:
+    """A comparison with the packet's end after the use, on a line of its own."""
+    state = last.before
+    if state is None or not state.frames:
+        return None
+    regs = state.frames[-1].regs
+    ends = frozenset(name for name, value in regs.items() if value.type == "pkt_end")
+    starts = frozenset(name for name, value in regs.items() if value.type in PACKET)
+    waiting = [(slot, ends, starts - set(code.writes(last.insn))) for slot in trace.successors(last.slot)]
+    seen = {last.slot}
+    while waiting and len(seen) < AHEAD:
+        slot, ends, starts = waiting.pop(0)
+        insn = trace.insn(slot)
+        if slot in seen or insn is None:
+            continue
+        seen.add(slot)
+        if code.conditional(insn) and code.by_register(insn):
+            named = code.reads(insn)
+            if any(name in ends for name in named) and any(name in starts for name in named):
+                place = trace.own_place(slot)
+                return insn if place is None or not place.same_line(trace.own_place(last)) else None
+        written = set(code.writes(insn))
+        source = f"r{insn.src}" if code.is_mov(insn) else ""
+        kept = code.group(insn) == code.ALU64 and code.operation(insn) == code.ADD
+        target = {f"r{insn.dst}"}
+        ends, starts = (
+            (ends - written) | (target if source in ends else set()),
+            (starts - (set() if kept else written)) | (target if source in starts else set()),
+        )
+        waiting += [(after, ends, starts) for after in code.successors(insn)]
+    return None

@@ -1,0 +1,326 @@
+"""Numbers that are used as pointers (V07): what turned the pointer into a number, or loaded it as one."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.words import kind, quoted, register
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bpfsmith.verify.cause.result import Fact
+    from bpfsmith.verify.cause.trace import Link, Step, Trace
+    from bpfsmith.verify.messages import Match
+
+    Value = Any
+
+__all__ = ["find"]
+
+PACKET = ("pkt", "pkt_meta", "pkt_end")
+FAR = 4000
+EQ, NE = 1, 5
+
+
+def find(trace: Trace, _match: Match | None) -> Cause | None:
+    """None where the log has no path, or the register holds a number that never was a pointer."""
+    last, where = trace.last, register(trace)
+    if last is None or where is None:
+        return None
+    chain = trace.origin(last, where)
+    name = trace.name(last, where)
+    what = quoted(name, "the address")
+    for find_one in (_null, _stale, _turned, _loaded, _given):
+        found = find_one(trace, last, where, chain, what)
+        if found is not None:
+            if name and name not in found.variables:
+                found.variables.insert(0, name)
+            return found
+    return None
+
+
+def _use(trace: Trace, last: Step, what: str) -> Fact:
+    insn = last.insn
+    if code.is_call(insn):
+        return trace.fact(last, f"{what} is passed to {insn.call or 'a function'} here, which wants a pointer")
+    if code.is_load(insn):
+        return trace.fact(last, f"{what} is read through here: to the verifier it is a number")
+    return trace.fact(last, f"{what} is used here as an address: to the verifier it is a number")
+
+
+def _pointer(value: Value | None) -> bool:
+    return value is not None and value.type not in ("scalar", "", None)
+
+
+# ---------------------------------------------------------------- null on this path
+
+
+def _null(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
+    """The number is 0: the path on which a null check failed goes on to the use."""
+    value = last.value(where)
+    insn = last.insn
+    if value is None or value.known is None or not 0 <= value.known < 4096:
+        return None
+    for step in trace.steps.back(last.at, FAR):
+        test = step.insn
+        if not code.conditional(test) or code.operation(test) not in (EQ, NE) or code.by_register(test) or test.imm:
+            continue
+        before = step.value(f"r{test.dst}")
+        after = step.next.value(f"r{test.dst}") if step.next is not None else None
+        if before is None or not before.maybe_null or after is None or after.known != 0:
+            continue
+        from bpfsmith.verify.cause.flow import root
+
+        if not _comes(trace, chain, last, where, root(trace, step, f"r{test.dst}")):
+            continue
+        from bpfsmith.verify.cause.nulls import origin_call
+
+        giver = origin_call(trace.origin(step, f"r{test.dst}"))
+        name = trace.name(step, f"r{test.dst}")
+        what = quoted(name, "the pointer")
+        facts: list[Fact] = []
+        if giver is not None:
+            facts.append(trace.fact(giver, f"{what} is what {giver.insn.call or 'a function'} gave: it may be null"))
+        facts.append(trace.fact(step, f"{what} is compared with null here; the path goes on where it is null"))
+        facts.append(trace.fact(last, f"{what} is used here on that path too"))
+        return Cause(
+            "check-wrong",
+            "high",
+            f"the path on which {what} is null does not leave and comes to its use",
+            place=trace.own_place(step),
+            slot=step.slot,
+            because=facts,
+            variables=[name] if name else [],
+            advice=[Advice("leave-on-null", f"return where {what} is null", name=name, slot=insn.slot)],
+        )
+    return None
+
+
+def _comes(trace: Trace, chain: list[Link], last: Step, where: str, wanted: tuple[int, str]) -> bool:
+    """The value's way leads over the one with root `wanted`."""
+    from bpfsmith.verify.cause.flow import root
+
+    if root(trace, last, where) == wanted:
+        return True
+    return any(link.source is not None and root(trace, link.step, link.source) == wanted for link in chain)
+
+
+# ---------------------------------------------------------------- invalidated by a call
+
+
+def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
+    """A pointer that a call took away: packets that moved, references that were released."""
+    location, until = where, last
+    for link in (*chain, None):
+        first = link.step.at if link is not None else -1
+        call = _taken(trace, location, first, until)
+        if call is not None:
+            return _stale_cause(trace, last, chain, call, location, what)
+        if link is None or link.source is None:
+            return None
+        if link.how not in ("mov", "spill", "fill", "add", "sub", "arg", "return"):
+            return None
+        location, until = link.source, link.step
+    return None
+
+
+def _taken(trace: Trace, location: str, first: int, until: Step) -> Step | None:
+    """The call between two steps after which `location` holds a pointer no longer, although nothing wrote it."""
+    for step in trace.steps.back(until.at, FAR):
+        if step.at <= first:
+            return None
+        if step.frame != until.frame or not code.is_call(step.insn):
+            continue
+        after = step.next
+        while after is not None and after.frame > step.frame:
+            after = after.next
+        if after is None:
+            continue
+        if _pointer(step.value(location)) and not _pointer(after.value(location)):
+            return step
+    return None
+
+
+def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, location: str, what: str) -> Cause:
+    value = call.value(location)
+    name = call.insn.call or "the call"
+    if name.startswith("pc"):
+        name = "the function called"
+    packet = value is not None and value.type in PACKET
+    facts: list[Fact] = []
+    if chain:
+        facts.append(trace.fact(chain[-1].step, f"{what} is {kind(value)} since here"))
+    if packet:
+        facts.append(trace.fact(call, f"{name} may move the packet: all packet pointers end here"))
+        headline = f"{what} points into the packet as it was before {name}"
+        advice = Advice("read-again", f"read data and data_end again after {name} and compare again", call=call.slot)
+    else:
+        facts.append(trace.fact(call, f"{name} gives {kind(value)} back: pointers to it end here"))
+        headline = f"{what} is used after {name} ended it"
+        advice = Advice("use-before", f"use it before {name}", call=call.slot)
+    facts.append(_use(trace, last, what))
+    return Cause(
+        "stale-pointer",
+        "high",
+        headline,
+        place=trace.own_place(call),
+        slot=call.slot,
+        because=facts,
+        advice=[advice],
+    )
+
+
+# ---------------------------------------------------------------- turned into a number
+
+
+def _turned(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
+    """An instruction on the way had a pointer and gave a number."""
+    for link in chain:
+        if link.source is None:
+            continue
+        before = link.step.value(link.source)
+        after = link.step.result(link.where)
+        if not _pointer(before) or (_pointer(after) and link.how not in ("narrow", "fill")) or link.how == "arg":
+            continue
+        insn = link.step.insn
+        how = {
+            "narrow": "only its low 32 bits are kept here: what is left is a number",
+            "fill": f"{code.width(insn)} bytes of it are read back from the stack here: what is left is a number",
+            "spill": "only a part of it is saved here",
+            "and-mask": "a mask is applied to it here: the result is a number",
+            "shift": "it is shifted here: the result is a number",
+            "sub": "another pointer is subtracted from it here: the result is a number",
+        }.get(link.how, "it is computed with here: the result is a number")
+        facts = [trace.fact(link.step, f"{what} was {kind(before)}; {how}"), _use(trace, last, what)]
+        return Cause(
+            "pointer-to-scalar",
+            "high",
+            f"{what} was {kind(before)} and became a number",
+            place=trace.own_place(link.step),
+            slot=link.step.slot,
+            because=facts,
+            advice=[Advice("keep-pointer", "keep it as a pointer: no casts through integers", how=link.how)],
+        )
+    return None
+
+
+# ---------------------------------------------------------------- loaded as a number
+
+
+def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
+    """Read from memory: the verifier does not know that a pointer lies there."""
+    link = _last_plain(chain)
+    if link is None or link.how not in ("load", "fill", "spill"):
+        return None
+    insn = link.step.insn
+    if link.how == "load" and code.is_load(insn):
+        base = link.step.value(f"r{insn.src}")
+        source = kind(base)
+        typed = base.type if base is not None else ""
+    elif link.how == "spill":
+        return None
+    else:
+        source, typed = "the stack", "fp"
+    facts: list[Fact] = []
+    if typed == "ctx":
+        text = "is read from the context as a number: kernel memory, to the verifier"
+        advice = Advice("probe-read", "read through it with bpf_probe_read_kernel (or _user), or use a typed program")
+    elif typed == "fp":
+        filler = _filler(trace, link)
+        if filler is not None:
+            facts.append(trace.fact(filler, f"{filler.insn.call} copies bytes to the stack here, without types"))
+        text = "is read from the stack, where bytes without a type lie"
+        advice = Advice("probe-read", "read through it with bpf_probe_read_kernel (or _user)")
+    elif typed in ("map_value", "mem", "ringbuf_mem", "alloc_mem", "pkt", "buf"):
+        text = f"is read from {source}: pointers that are kept there become numbers"
+        advice = Advice("store-value", "keep what it points to there, not the pointer; look it up again")
+    elif typed.startswith("ptr_") or "untrusted" in typed:
+        text = f"is read from {source}: a field the verifier follows no further"
+        advice = Advice("probe-read", "read through it with bpf_probe_read_kernel, or a CO-RE read")
+    else:
+        text = "is read from memory as a number"
+        advice = Advice("probe-read", "read through it with bpf_probe_read_kernel (or _user)")
+    facts.append(trace.fact(link.step, f"{what} {text}"))
+    facts.append(_use(trace, last, what))
+    return Cause(
+        "pointer-to-scalar",
+        "high" if typed else "medium",
+        f"{what} {text.partition(':')[0]}, and is used as a pointer",
+        place=trace.own_place(link.step),
+        slot=link.step.slot,
+        because=facts,
+        advice=[advice],
+    )
+
+
+def _last_plain(chain: list[Link]) -> Link | None:
+    """The station a value comes from over copies and additions."""
+    for link in chain:
+        if link.how not in ("mov", "add", "sub", "arg", "return", "narrow", "and-mask", "shift", "math"):
+            if link.how == "fill" and link is not chain[-1]:
+                continue
+            if link.how == "spill" and link.source is not None:
+                continue
+            return link
+    return None
+
+
+def _filler(trace: Trace, link: Link) -> Step | None:
+    """The call that was given the place on the stack that is read."""
+    insn = link.step.insn
+    for step in trace.steps.back(link.step.at, 600):
+        if step.frame != link.step.frame or not code.is_call(step.insn):
+            continue
+        for name in code.CLOBBERED[1:]:
+            value = step.value(name)
+            if value is not None and value.type == "fp" and insn.src == 10 and value.off == insn.off:
+                return step
+    return None
+
+
+# ---------------------------------------------------------------- given as a number
+
+
+def _given(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
+    """A call's answer, or a constant."""
+    if not chain:
+        return None
+    link = chain[-1]
+    insn = link.step.insn
+    if link.how == "call" and link.where == "r0":
+        call = insn.call or "a function"
+        facts = [trace.fact(link.step, f"{call} gives {what} as a number"), _use(trace, last, what)]
+        return Cause(
+            "pointer-to-scalar",
+            "high",
+            f"{call} gives an address as a number; what it points to is read with bpf_probe_read_kernel",
+            place=trace.own_place(link.step),
+            slot=link.step.slot,
+            because=facts,
+            advice=[
+                Advice("probe-read", "read through it with bpf_probe_read_kernel, or use its typed variant", call=call)
+            ],
+        )
+    if link.how == "call":
+        facts = [trace.fact(link.step, "registers r1 to r5 do not survive this call"), _use(trace, last, what)]
+        return Cause(
+            "stale-pointer",
+            "medium",
+            f"{what} did not survive the call",
+            place=trace.own_place(link.step),
+            slot=link.step.slot,
+            because=facts,
+        )
+    if link.how == "const":
+        facts = [trace.fact(link.step, f"{what} starts as the number {insn.imm}"), _use(trace, last, what)]
+        null = insn.imm == 0
+        return Cause(
+            "missing-null-check" if null else "pointer-to-scalar",
+            "medium",
+            f"{what} is null on this path" if null else f"{what} is made of a number",
+            place=trace.own_place(last if null else link.step),
+            slot=last.slot if null else link.step.slot,
+            because=facts,
+        )
+    return None
