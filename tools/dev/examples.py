@@ -41,6 +41,7 @@ TOOLBOX = ("cgroup-traffic", "local-redirect", "syscall-latency", "tc-mark", "tc
 OBJECTS = (
     *(KernelSide(name, f"{PROGRAM}-ebpf", PROGRAM) for name in NAMES),
     *(KernelSide("toolbox", name, name) for name in TOOLBOX),
+    KernelSide("rejected", "dns-guard", "dns-guard"),
 )
 
 
