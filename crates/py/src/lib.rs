@@ -17,6 +17,7 @@ mod source;
 mod sys;
 mod types;
 mod unpack;
+mod vlog;
 
 create_exception!(
     bpfsmith._native,
@@ -49,5 +50,6 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     ring::register(m)?;
     batch::register(m)?;
     unpack::register(m)?;
+    vlog::register(m)?;
     Ok(())
 }

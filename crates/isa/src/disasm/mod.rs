@@ -75,7 +75,8 @@ const fn signed(code: u8) -> &'static str {
 }
 
 /// Arithmetic operator with its `=`, or None where the operation has no operator.
-const fn alu_operator(code: u8) -> Option<&'static str> {
+#[must_use]
+pub const fn alu_operator(code: u8) -> Option<&'static str> {
     Some(match code >> 4 {
         0x0 => "+=",
         0x1 => "-=",
@@ -93,8 +94,9 @@ const fn alu_operator(code: u8) -> Option<&'static str> {
     })
 }
 
-/// Comparison of a conditional jump.
-const fn comparison(code: u8) -> Option<&'static str> {
+/// Comparison of a conditional jump, None for jumps without.
+#[must_use]
+pub const fn comparison(code: u8) -> Option<&'static str> {
     Some(match code >> 4 {
         0x1 => "==",
         0x2 => ">",
