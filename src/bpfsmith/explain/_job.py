@@ -80,6 +80,9 @@ def kind_of(what: str, *, path: bool = False) -> str:
 
 
 def _head(path: str) -> bytes:
+    """The first bytes of a file; nothing of what can be read once only."""
+    if not os.path.isfile(path):
+        return b""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

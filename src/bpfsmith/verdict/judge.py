@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith._rejection import Cause, Explained
     from bpfsmith.model.kernel import Kernel
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
@@ -48,10 +49,12 @@ class Judged:
     `why`: what a person should know besides (which field is missing, what the loader did); `instruction`: slot in the
     program as loaded; `path`, `line`: its source line; `processed` instructions, `states`, `stack` bytes by subprogram,
     `ns` of verification: the kernel's own figures; `log`: its text; `whole`: all of it, compressed (zlib), where `log`
-    is only its end; `told`: the log taken apart. What is not known is None or ""."""
+    is only its end; `told`: the log taken apart; `program`, `kernel`: who was judged, and by whom. What is not known
+    is None or ""."""
 
     __slots__ = (
-        "errno", "instruction", "line", "log", "message", "notes", "path", "reason", "told", "verdict", "whole", "why",
+        "_explained", "errno", "instruction", "kernel", "line", "log", "message", "notes", "path", "program", "reason",
+        "told", "verdict", "whole", "why",
     )  # fmt: skip
 
     def __init__(self, verdict: str, reason: str = "", message: str = "", why: str = "") -> None:
@@ -67,6 +70,24 @@ class Judged:
         self.errno = 0
         self.told: Log = parse("")
         self.notes: tuple[str, ...] = ()
+        self.program: Program | None = None
+        self.kernel = ""
+        self._explained: Explained | None = None
+
+    @property
+    def explained(self) -> Explained | None:
+        """Why it is rejected, worked out on first use: `str()` of it is what `bpfsmith explain` prints."""
+        if self._explained is None and self.verdict == "rejected":
+            from bpfsmith._rejection import explained
+
+            name = self.program.name if self.program is not None else ""
+            self._explained = explained(self.log, self.program, name, self.kernel or None)
+        return self._explained
+
+    @property
+    def cause(self) -> Cause | None:
+        """Where the proof was lost: class, place, headline, chain; None for other verdicts."""
+        return self.explained.cause if self.explained is not None else None
 
     @property
     def accepted(self) -> bool:
@@ -104,7 +125,9 @@ def judge(obj: Object, program: Program, request: Request | None = None) -> Judg
         target = "bpfel" if byteorder == "little" else "bpfeb"
         said = f"the object is {obj.endianness}-endian, the kernel {byteorder}-endian"
         return Judged("cannot", "loader", said, f"build it for `{target}`")
-    return _Judge(obj, program, request).done()
+    made = _Judge(obj, program, request).done()
+    made.program, made.kernel = program, door_of.live().name
+    return made
 
 
 class _Judge:
