@@ -2,8 +2,8 @@
 
     for kernel, path, said in judge(["filter.o"], ["5.10", "6.12"]): print(kernel, said["verdict"], said["message"])
 
-Maps and types are made by root, as most kernels let nobody else load types; then the effective capabilities are put
-away, and the program is loaded. The file runs itself inside the guest: `unprivileged.py inside ANSWER OBJECT...`.
+What such a user may not make (types, some kinds of maps) is made by root; the program is loaded without capabilities.
+The file runs itself inside the guest: `unprivileged.py inside ANSWER OBJECT...`.
 """
 
 from __future__ import annotations
@@ -61,12 +61,21 @@ def _inside(answer: str, names: Sequence[str]) -> None:
         self: Door, steps: Sequence[Any], slots: int, given: Sequence[tuple[int, int]] = (), log_level: int = 0,
         log_limit: int = 1 << 30,
     ) -> Any:  # fmt: skip
-        """All but the last step as root."""
-        before, last = list(steps[:-1]), len(steps) - 1
-        made, failure, logs = self.replay(before, slots, given, log_level) if before else ([], None, [])
-        if failure is not None:
-            return failure, logs, []
-        known = [*given, *((slot, fd.fileno()) for slot, fd in enumerate(made) if fd is not None)]
+        """Every step as nobody; those before the last as root where nobody else may."""
+        kept, known, last = [], list(given), len(steps) - 1
+        for at, step in enumerate(steps[:-1]):
+            for user in (NOBODY, 0):
+                os.seteuid(user)
+                try:
+                    made, failure, logs = self.replay([step], slots, known, log_level)
+                finally:
+                    os.seteuid(0)
+                if failure is None:
+                    break
+            else:
+                return (at, *failure[1:]), [(at, log) for _, log in logs], []
+            kept.append(made)
+            known += [(slot, fd.fileno()) for slot, fd in enumerate(made) if fd is not None]
         os.seteuid(NOBODY)
         try:
             failure, logs, infos = whole(self, [steps[last]], slots, known, log_level, log_limit)
