@@ -83,6 +83,16 @@ class Ground:
             seen.add((path, place.line))
             yield path, place.line
 
+    def callers(self) -> Iterator[tuple[str, int]]:
+        """(file, line) of the calls that the symptom's instruction was inlined through, innermost first."""
+        symptom = self.cause.symptom
+        if symptom is None or symptom.slot is None:
+            return
+        for _, file, line, _ in self.program.inline_frames(symptom.slot):
+            path = self.find(file)
+            if path is not None and line:
+                yield path, line
+
     def operand(self, *names: str) -> object:
         """The first of these that an advice of the cause knows."""
         for advice in self.cause.advice:

@@ -17,7 +17,15 @@ MOST = 8  # changes that are tried for one cause
 MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
     "rust": {
         "missing-null-check": ("null",),
-        "check-on-copy": ("null", "packet", "index"),
+        "missing-bounds-check": ("packet", "index", "length"),
+        "check-wrong": ("packet", "index", "length", "null"),
+        "check-lost": ("index", "length", "packet", "stale"),
+        "stale-pointer": ("stale",),
+        "pointer-to-scalar": ("scalar", "stale"),
+        "panic-or-unreachable": ("panic",),
+        "verifier-imprecision": ("index", "length"),
+        "pointer-arithmetic": ("index", "packet"),
+        "check-on-copy": ("null", "packet", "index", "length"),
     },
     "c": {},
 }

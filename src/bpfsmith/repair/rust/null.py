@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
-from bpfsmith.repair.rust.spot import Spot, edit, failing, guard, spots, statement
+from bpfsmith.repair.rust.common import at_use, checked, fresh, pointers, pure, replaced, stripped
+from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
 from bpfsmith.source.rust import Let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bpfsmith.model.finding import Edit
     from bpfsmith.repair.ground import Ground
-    from bpfsmith.repair.rust.spot import Failing
+    from bpfsmith.repair.report import Candidate
+    from bpfsmith.repair.rust.spot import Failing, Spot
     from bpfsmith.source.rust import Expr
 
-__all__ = ["candidates", "pure"]
-
-_ACCESS = frozenset({"read", "read_unaligned", "read_volatile", "write", "write_unaligned", "write_volatile", "as_ref"})
-_ACCESS |= {
-    "as_mut",
-    "cast",
-    "add",
-    "offset",
-    "byte_add",
-    "wrapping_add",
-    "cast_mut",
-    "cast_const",
-    "copy_to",
-    "copy_from",
-}
+__all__ = ["candidates", "promises", "unwrapped"]
 
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
@@ -38,32 +24,14 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     for spot in spots(ground):
         if spot.item.id not in seen:
             seen.add(spot.item.id)
-            yield from _promises(ground, spot)
+            yield from promises(ground, spot)
         yield from _pointers(ground, spot)
-
-
-def candidate(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candidate:
-    """A check whose failing branch does what `fails` says."""
-    return Candidate(kind, edits, message, FAILING_BRANCH, fails.text, fails.why)
-
-
-def pure(expr: Expr | None) -> bool:
-    """Whether evaluating it twice is the same as once: names, fields, numbers, arithmetic of such."""
-    if expr is None:
-        return False
-    return all(
-        one.kind in ("path", "field", "lit", "paren", "cast", "binary", "unary") and one.op not in _ASSIGNS
-        for one in expr.within()
-    )
-
-
-_ASSIGNS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="})
 
 
 # ------------------------------------------------------------ promises to the compiler
 
 
-def _promises(ground: Ground, spot: Spot) -> Iterator[Candidate]:
+def promises(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     """`unwrap_unchecked`, `unreachable_unchecked`, `assert_unchecked`: the test that was promised to be needless."""
     body = spot.item.expr
     if body is None:
@@ -72,74 +40,48 @@ def _promises(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     found.sort(key=lambda one: abs(spot.file.position(one.start)[0] - spot.line))
     for call in found:
         fails = failing(spot.item, ground, call)
-        if fails is None or call.receiver is None:
-            continue
-        yield from unwrapped(call, call.receiver.text, fails)
+        if fails is not None and call.receiver is not None:
+            yield from unwrapped(call, call.receiver.text, fails)
     for call in body.within("call"):
         last = call.callee.path.rpartition("::")[2] if call.callee is not None else ""
-        fails = failing(spot.item, ground, call)
+        fails = failing(spot.item, ground, call) if last in ("unreachable_unchecked", "assert_unchecked") else None
         if fails is None:
             continue
         if last == "unreachable_unchecked" and not call.args:
             text = fails.statement.removesuffix(";")
-            yield candidate(
-                "null-check", [edit(spot.file, call.start, call.end, text)], f"`{text}` there instead", fails
-            )
-        elif last == "assert_unchecked" and len(call.args) == 1:
+            yield checked("null-check", [replaced(call, text)], f"`{text}` there instead of a promise", fails)
+        elif len(call.args) == 1:
             place = statement(call)
-            text = f"if !({call.args[0].text}) {{ {fails.statement} }}"
             if not isinstance(place, Let):
-                edits = [edit(spot.file, place.start, _with_semicolon(spot, place.end), text)]
-                yield candidate("null-check", edits, f"test `{call.args[0].text}` instead of promising it", fails)
-
-
-def _with_semicolon(spot: Spot, end: int) -> int:
-    return end + 1 if spot.file.text[end : end + 1] == ";" else end
+                end = place.end + (spot.file.text[place.end : place.end + 1] == ";")
+                space = indent(spot.file, place.start)
+                text = f"if !({call.args[0].text}) {{\n{space}    {fails.statement}\n{space}}}"
+                said = f"test `{call.args[0].text}` instead of promising it"
+                yield checked("null-check", [edit(spot.file, place.start, end, text)], said, fails)
 
 
 def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> Iterator[Candidate]:
-    """Instead of taking what is in an `Option` for granted: a test."""
+    """Instead of taking what is in an `Option` (or `Result`) for granted: a test."""
     file = call.file
     place = statement(call)
-    said = f"test `{tested.strip()[:60]}` before its use"
-    if (
-        isinstance(place, Let)
-        and place.name is not None
-        and place.init is not None
-        and not place.type
-        and _whole(place, call)
-    ):
-        name = place.pattern
-        text = f"let {some}({name}) = {_bare(tested)} else {{ {fails.statement} }};"
-        yield candidate(
-            "null-check", [edit(file, place.start, place.end, _wide(file, place.start, text, fails))], said, fails
-        )
-    elif fails.kind == "option" and some == "Some":
-        yield candidate("null-check", [edit(file, call.start, call.end, f"{tested}?")], said, fails)
+    said = f"test `{' '.join(tested.split())[:60]}` before its use"
+    risky = _needs_unsafe(call)
+    if isinstance(place, Let) and place.name is not None and not place.type and _whole(place, call):
+        space = indent(file, place.start)
+        what = f"(unsafe {{ {tested} }})" if risky and place.init != call else tested
+        text = f"let {some}({place.pattern}) = {what} else {{\n{space}    {fails.statement}\n{space}}};"
+        yield checked("null-check", [edit(file, place.start, place.end, text)], said, fails)
+        return
+    if fails.kind == "option" and some == "Some":
+        yield checked("null-check", [replaced(call, f"{tested}?")], said, fails)
     elif fails.kind == "result" and fails.error and some == "Some":
-        yield candidate(
-            "null-check", [edit(file, call.start, call.end, f"{tested}.ok_or({fails.error})?")], said, fails
-        )
-    if not (isinstance(place, Let) and place.init is None):
-        name = fresh(call, "found")
-        from bpfsmith.repair.rust.spot import before
-
-        lines = [f"let {some}({name}) = {_bare(tested)} else {{", f"    {fails.statement}", "};"]
-        yield candidate("null-check", [before(file, place, lines), edit(file, call.start, call.end, name)], said, fails)
-
-
-def _wide(file: object, start: int, text: str, fails: Failing) -> str:
-    """One line where it fits, else three."""
-    from bpfsmith.repair.rust.spot import indent
-
-    space = indent(file, start)  # type: ignore[arg-type]
-    head = text.partition(" else { ")[0]
-    return f"{head} else {{\n{space}    {fails.statement}\n{space}}};"
-
-
-def _bare(text: str) -> str:
-    """An `unsafe` block stays one; everything else as it stands."""
-    return text.strip()
+        yield checked("null-check", [replaced(call, f"{tested}.ok_or({fails.error})?")], said, fails)
+    elif fails.kind == "result" and some == "Ok" and fails.error:
+        yield checked("null-check", [replaced(call, f"{tested}.map_err(|_| {fails.error})?")], said, fails)
+    name = fresh(call, "found")
+    what = f"(unsafe {{ {tested} }})" if risky and not tested.lstrip("(").startswith("unsafe") else tested
+    lines = [f"let {some}({name}) = {what} else {{", f"    {fails.statement}", "};"]
+    yield checked("null-check", [before(file, place, lines), replaced(call, name)], said, fails)
 
 
 def _whole(let: Let, call: Expr) -> bool:
@@ -152,27 +94,26 @@ def _whole(let: Let, call: Expr) -> bool:
             at = at.tail
         else:
             return False
-    return at is not None and (let.init == call or not _needs_unsafe(call))
+    return at is not None
 
 
 def _needs_unsafe(call: Expr) -> bool:
-    """Whether what is tested must stay in its `unsafe` block: aya's lookups of values, functions of one's own."""
+    """Whether what is tested must stay in its `unsafe` block: aya's lookups of values, functions, derefs."""
+    inside = False
+    for outer in call.ancestors():
+        if outer.kind == "block" and outer.is_unsafe:
+            inside = True
+            break
+        if outer.kind == "block":
+            break
     receiver = call.receiver
-    if receiver is None:
-        return True
+    if not inside or receiver is None:
+        return False
     return any(
-        one.kind == "call" or (one.kind == "method" and one.name in ("get", "get_value")) for one in receiver.within()
-    ) or (any(one.kind == "unary" and one.op == "*" for one in receiver.within()))
-
-
-def fresh(at: Expr, name: str) -> str:
-    """A name that the function does not use yet."""
-    item = at.item
-    text = item.file.text[item.start : item.end] if item is not None else ""
-    made, number = name, 2
-    while made in text:
-        made, number = f"{name}{number}", number + 1
-    return made
+        one.kind == "call" or (one.kind == "method" and one.name in ("get", "read_at", "as_ref", "as_mut"))
+        or (one.kind == "unary" and one.op == "*")
+        for one in receiver.within()
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------ raw pointers
@@ -182,64 +123,28 @@ def _pointers(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     """`if p.is_null()` before the first use of a raw pointer on the line."""
     wanted = ground.cause.variables
     done: set[str] = set()
-    found = [one for one in _used(spot) if one.text not in done]
-    found.sort(key=lambda one: (one.text not in wanted, one.start))
-    for pointer in found:
-        fails = failing(spot.item, ground, pointer)
+    found = []
+    for access, target in pointers(spot):
+        inner = stripped(target)
+        found.append((access, inner if inner.kind in ("path", "field") else target))
+    found.sort(key=lambda one: (one[1].text not in wanted, one[1].kind not in ("path", "field"), one[1].start))
+    for access, pointer in found:
+        fails = failing(spot.item, ground, access)
         if fails is None or pointer.text in done:
             continue
         done.add(pointer.text)
-        place = statement(pointer)
-        if pure(pointer) and pointer.kind in ("path", "field"):
-            edits = [guard(spot.file, place, f"{pointer.text}.is_null()", fails)]
-            yield candidate("null-check", edits, f"return when `{pointer.text}` is null", fails)
+        if pointer.kind in ("path", "field") and pure(pointer):
+            said = f"return when `{pointer.text}` is null"
+            yield from at_use("null-check", spot, access, f"{pointer.text}.is_null()", fails, said)
         elif pointer.kind != "path":
             yield from _named(spot, pointer, fails)
 
 
 def _named(spot: Spot, pointer: Expr, fails: Failing) -> Iterator[Candidate]:
     """A pointer that is computed and used at once gets a name first."""
-    from bpfsmith.repair.rust.spot import before
-
-    place = statement(pointer)
     name = fresh(pointer, "pointer")
     text = pointer.text
-    while text.startswith("(") and text.endswith(")") and pointer.kind == "paren" and pointer.inner is not None:
-        pointer_inner = pointer.inner
-        text = pointer_inner.text
-        break
     init = text if text.startswith("unsafe") else f"unsafe {{ {text} }}"
     lines = [f"let {name} = {init};", f"if {name}.is_null() {{", f"    {fails.statement}", "}"]
-    edits = [before(spot.file, place, lines), edit(spot.file, pointer.start, pointer.end, name)]
-    yield candidate("null-check", edits, "return when the pointer is null", fails)
-
-
-def _used(spot: Spot) -> Iterator[Expr]:
-    """Expressions of the line that are used as pointers."""
-    for one in spot.around():
-        target: Expr | None = None
-        if one.kind == "unary" and one.op == "*":
-            target = one.inner
-        elif one.kind == "method" and one.name in _ACCESS:
-            target = one.receiver
-        elif one.kind == "call":
-            for given in one.args:
-                inner = _stripped(given)
-                if inner.kind == "path" and "::" not in inner.path and inner.path.islower():
-                    yield inner
-        if target is None:
-            continue
-        inner = _stripped(target)
-        yield inner if inner.kind in ("path", "field") else target
-
-
-def _stripped(expr: Expr) -> Expr:
-    while expr.kind in ("paren", "cast") and expr.inner is not None:
-        expr = expr.inner
-    if (
-        expr.kind == "method"
-        and expr.name in ("cast", "cast_mut", "cast_const", "add", "offset")
-        and expr.receiver is not None
-    ):
-        return _stripped(expr.receiver)
-    return expr
+    edits = [before(spot.file, statement(pointer), lines), replaced(pointer, name)]
+    yield checked("null-check", edits, "return when the pointer is null", fails)

@@ -71,8 +71,12 @@ class Spot:
 
 
 def spots(ground: Ground) -> Iterator[Spot]:
-    """The lines that matter, the cause's first."""
-    for path, line in ground.places():
+    """The lines that matter, the cause's first, at last those that the symptom's function was inlined into."""
+    seen: set[tuple[str, int]] = set()
+    for path, line in [*ground.places(), *ground.callers()]:
+        if (path, line) in seen:
+            continue
+        seen.add((path, line))
         file = ground.source(path)
         if file is None or not 1 <= line <= len(file.native.lines()):
             continue
@@ -271,6 +275,7 @@ def _of_value(item: Item, body: Expr, ground: Ground | None) -> Failing | None:
 
 
 def type_is_number(item: Item) -> bool:
+    """Whether a function returns an integer."""
     return item.type.strip() in _NUMBERS
 
 

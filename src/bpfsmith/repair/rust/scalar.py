@@ -1,0 +1,97 @@
+"""A pointer that the verifier knows only as a number is read directly: kernel and user memory is read by helpers."""
+
+from __future__ import annotations
+
+from bpfsmith.repair.rust.common import checked, fresh, pure, replaced, stripped
+from bpfsmith.repair.rust.null import _whole
+from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
+from bpfsmith.source.rust import Let
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
+    from bpfsmith.repair.rust.spot import Failing, Spot
+    from bpfsmith.source.rust import Expr
+
+__all__ = ["candidates"]
+
+_KERNEL, _USER = "aya_ebpf::helpers::bpf_probe_read_kernel", "aya_ebpf::helpers::bpf_probe_read_user"
+_NUMBERS = ("i32", "i64", "c_long", "isize")
+_NONE = frozenset({"xdp", "sched_cls", "sched_act", "socket_filter", "cgroup_skb", "sk_msg", "sk_skb"})
+
+
+def candidates(ground: Ground) -> Iterator[Candidate]:
+    """`bpf_probe_read_kernel` (or `_user`) instead of a deref."""
+    if (ground.program.type or "") in _NONE:
+        return
+    helpers = (_KERNEL, _USER)
+    section = ground.program.section
+    if "uprobe" in section or "uretprobe" in section or "usdt" in section:
+        helpers = (_USER, _KERNEL)
+    for spot in spots(ground):
+        for whole, pointer in _reads(spot):
+            fails = failing(spot.item, ground, whole)
+            if fails is not None:
+                for helper in helpers:
+                    yield from _helped(spot, whole, pointer, helper, fails)
+
+
+def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
+    """(what is read, a pointer to it) for derefs of the line that are only read."""
+    for one in spot.around("unary", "method"):
+        if one.kind == "method":
+            if one.name in ("read", "read_unaligned", "read_volatile") and not one.args and pure(one.receiver):
+                yield one, one.receiver.text if one.receiver is not None else ""
+            continue
+        if one.op != "*" or one.inner is None or not pure(stripped(one.inner)):
+            continue
+        whole: Expr = one
+        while whole.parent is not None:
+            outer = whole.parent
+            if (
+                outer.kind in {"paren", "field"} or (outer.kind == "index" and outer.operands[0] == whole)
+            ):
+                whole = outer
+            else:
+                break
+        while whole.kind == "paren" and whole.inner is not None:
+            whole = whole.inner
+        parent = whole.parent
+        if parent is not None and parent.kind == "ref":
+            continue
+        if parent is not None and parent.kind == "binary" and parent.op.endswith("=") and parent.operands[0] == whole:
+            if parent.op not in ("==", "!=", "<=", ">="):
+                continue
+        if (
+            parent is not None
+            and parent.kind == "method"
+            and parent.receiver == whole
+            and parent.name in ("as_ptr", "as_mut_ptr")
+        ):
+            continue
+        yield whole, one.inner.text if whole == one else f"&raw const {whole.text}"
+
+
+def _helped(spot: Spot, whole: Expr, pointer: str, helper: str, fails: Failing) -> Iterator[Candidate]:
+    call = f"{helper}({pointer})"
+    said = f"read `{whole.text[:50]}` by `{helper.rpartition('::')[2]}`"
+    place = statement(whole)
+    if isinstance(place, Let) and place.name is not None and not place.type and _whole(place, whole):
+        space = indent(spot.file, place.start)
+        text = f"let Ok({place.pattern}) = (unsafe {{ {call} }}) else {{\n{space}    {fails.statement}\n{space}}};"
+        yield checked("probe-read", [edit(spot.file, place.start, place.end, text)], said, fails)
+        return
+    type_ = "".join(spot.item.type.split())
+    if fails.kind == "result" and type_.endswith(tuple(f",{one}>" for one in _NUMBERS)) and _in_unsafe(whole):
+        yield checked("probe-read", [replaced(whole, f"{call}?")], said, fails)
+        return
+    name = fresh(whole, "read")
+    lines = [f"let Ok({name}) = (unsafe {{ {call} }}) else {{", f"    {fails.statement}", "};"]
+    yield checked("probe-read", [before(spot.file, place, lines), replaced(whole, name)], said, fails)
+
+
+def _in_unsafe(expr: Expr) -> bool:
+    return any(one.kind == "block" and one.is_unsafe for one in expr.ancestors())
