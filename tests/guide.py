@@ -5,6 +5,7 @@ A line before a block says what happens to it:
     <!-- run -->                  Python: run, in the order of the page, all blocks of a page in one namespace.
                                   Console: each line after `$ ` is run; other lines are what it must print.
     <!-- run, needs numpy -->     the same, where this module is installed
+    <!-- run, exits 1 -->         console: each line ends with that exit code
     <!-- not run: REASON -->      shown only
     <!-- prints -->               text: exactly what the Python block before it printed
 
@@ -87,7 +88,7 @@ def _run(page: Path, names: dict[str, Any], replaced: dict[str, str], env: dict[
             continue
         ran += block.language != "hidden"
         if block.language == "console":
-            _console(code, where, env)
+            _console(code, where, env, int(block.mark.partition("exits ")[2] or 0))
             continue
         out = io.StringIO()
         # Empty lines before it, so that a traceback shows the line of the page.
@@ -99,13 +100,13 @@ def _run(page: Path, names: dict[str, Any], replaced: dict[str, str], env: dict[
     return ran
 
 
-def _console(code: str, where: str, env: dict[str, str]) -> None:
+def _console(code: str, where: str, env: dict[str, str], exits: int = 0) -> None:
     for part in re.split(r"^\$ ", code, flags=re.MULTILINE)[1:]:
         command, _, wanted = part.partition("\n")
         words = shlex.split(command)
         if words[0] == "bpfsmith":  # also where only the sources are on the path
             words = [sys.executable, "-m", *words]
         done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{where}: `{command}` ended with {done.returncode}\n{done.stderr}"
+        assert done.returncode == exits, f"{where}: `{command}` ended with {done.returncode}\n{done.stderr}"
         if wanted.strip():
             assert done.stdout == wanted, f"{where}: `{command}` printed\n{done.stdout}"

@@ -202,7 +202,7 @@ def _marked(each: Any) -> dict[int, _Mark]:
         registers: list[str] = []
         for one in insn.writes if insn is not None else ():
             registers.append(f"r{one}")
-        if fact.slot == each.instruction and insn is not None:
+        if insn is not None and (fact.slot == each.instruction or insn.kind == "branch"):
             registers += [f"r{one}" for one in insn.reads]
         mark = _Mark([*found.get(fact.slot, ()), *registers])
         former = found.get(fact.slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.model.finding import Evidence, Finding, Label, Span
-from bpfsmith.rules._sources import Sources, token_end
+from bpfsmith.rules._sources import Sources, expression_end, token_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def _places(one: Explained, sources: LogSources) -> tuple[Span | None, list[Labe
     span = found.span(cause.place, cause.slot)
     labels: list[Label] = []
     for fact in facts:
+        if fact.place is not None and not fact.place.own and not fact.place.text:
+            continue  # a line of a library that nobody can show
         at = found.span(fact.place, fact.slot)
         if at is not None:
             labels.append(Label(at, fact.text))
@@ -178,7 +180,8 @@ class _Found:
             # Compilers count bytes, and columns of a line that the log quotes lack its indentation.
             start = len(text.encode("utf-8", "replace")[: column - 1].decode("utf-8", "ignore"))
             if start < len(text) and (path, line) not in self.sources._quoted:
-                return Span(path, line, start + 1, line, token_end(text, start) + 1)
+                word = text[start].isalnum() or text[start] == "_"
+                return Span(path, line, start + 1, line, (token_end if word else expression_end)(text, start) + 1)
         for name in self.names:
             at = _word(text, name)
             if at is not None:

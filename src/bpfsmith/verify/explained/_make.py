@@ -61,7 +61,16 @@ def explained(
         made.family = match.family
         made.title = _title(match.family)
     _cause(made, match, kernel, sources)
+    if not log.message and made.cause is not None and not log.told:
+        errno = _errno(log.errno)
+        made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
     return made
+
+
+def _errno(number: int | None) -> str:
+    from errno import errorcode
+
+    return "" if number is None else f" ({errorcode.get(number, number)})"
 
 
 def of_verdict(judged: Judged, program: Program | None, kernel: str | None) -> Explained:
