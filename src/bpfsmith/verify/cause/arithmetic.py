@@ -40,15 +40,49 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - 
         return _modified(trace, last)
     if "variable " in message and "access var_off" in message:
         return _modified(trace, last)
-    if "unbounded" in message and "math between" in message:
-        from bpfsmith.verify.cause.memory import find as memory
-
-        found = memory(trace, match)
+    if "math between" in message or "makes" in message or "pointer offset" in message:
+        found = _far(trace, last, match, message)
         if found is not None:
             return found
     if _read_only(message):
         return _written(trace, last, message)
     return _forbidden(trace, last, message)
+
+
+# Memory with bounds: an offset beyond them is a matter of bounds, not of arithmetic.
+_BOUNDED = ("map_value", "pkt", "pkt_meta", "mem", "rdonly_mem", "ringbuf_mem", "alloc_mem", "buf", "fp", "map_key")
+
+
+def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause | None:
+    """An offset that leads too far from where a pointer starts."""
+    insn = last.insn
+    if code.group(insn) == code.ALU64 and code.operation(insn) not in (code.ADD, code.SUB):
+        return None
+    if "unbounded" in message or "pointer be out of bounds" in message:
+        from bpfsmith.verify.cause.memory import find as memory
+
+        found = memory(trace, match)
+        if found is not None:
+            return found
+    where = f"r{insn.dst}"
+    value = last.value(where)
+    word = (
+        message.partition("math between ")[2].partition(" ")[0] or message.partition(" pointer")[0].rpartition(" ")[2]
+    )
+    if (value.type if value is not None and value.type != "scalar" else word) not in _BOUNDED:
+        return None
+    what, name = subject(trace, last, where, kind(value))
+    offset = next((part for part in message.split() if part.lstrip("-").isdigit()), "such an offset")
+    return Cause(
+        "missing-bounds-check",
+        "medium",
+        f"{offset} is too far from where {what} starts for any memory there is",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=[trace.fact(last, f"{offset} is added to {what} here")],
+        variables=[name] if name else [],
+        advice=[Advice("fit-size", "keep the offset inside what the pointer points to")],
+    )
 
 
 def _read_only(message: str) -> bool:
@@ -73,12 +107,11 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
     what, name = subject(trace, last, where, kind(value))
     facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
     facts.append(trace.fact(last, f"`{_bare(insn.text)}`: not allowed with {kind(value)}" if value else message))
+    named = f", {kind(value)}," if name else ""
     return Cause(
         "pointer-arithmetic",
         "high" if value is not None else "medium",
-        f"{what} takes no such arithmetic"
-        if value is None
-        else f"{what} is {kind(value)}, which takes no such arithmetic",
+        f"{what}{named} takes no such arithmetic",
         place=trace.own_place(last),
         slot=last.slot,
         because=facts,

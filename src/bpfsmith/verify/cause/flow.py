@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Trace
 
-__all__ = ["copies", "defined", "location", "origin", "root", "stack_slot", "tests", "variable"]
+__all__ = ["address", "copies", "defined", "location", "origin", "root", "stack_slot", "tests", "type_of", "variable"]
 
 AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
@@ -36,7 +36,7 @@ def _varies(value: object) -> bool:
 
 def defined(trace: Trace, step: Step, where: str) -> Step | None:
     """As `Trace.defined`."""
-    slot = int(where[2:]) if where.startswith("fp") else None
+    slot, size = place_on_stack(where) if where.startswith("fp") else (None, 0)
     for former in trace.steps.back(step.at, FAR):
         if former.frame > step.frame:
             continue
@@ -46,17 +46,60 @@ def defined(trace: Trace, step: Step, where: str) -> Step | None:
         if slot is None:
             if where in code.writes(insn):
                 return former
-        elif _stores(former, insn, slot):
+        elif _stores(former, insn, slot, size):
             return former
     return None
 
 
-def _stores(step: Step, insn: code.Insn, slot: int) -> bool:
-    """Writes any of the 8 bytes at `slot`."""
+def place_on_stack(where: str) -> tuple[int, int]:
+    """(offset, bytes) of `fp-12:4`; 8 bytes where none are told."""
+    offset, _, size = where[2:].partition(":")
+    return int(offset), int(size or 8)
+
+
+def on_stack(offset: int, size: int) -> str:
+    """A place on the stack as links name it."""
+    return f"fp{offset:+d}" if size == 8 else f"fp{offset:+d}:{size}"
+
+
+def address(trace: Trace, step: Step, where: str) -> int | None:
+    """The offset in the frame that a register points to, as states or instructions show it."""
+    if where == "r10":
+        return 0
+    value = step.value(where)
+    if value is not None and value.type == "fp":
+        return None if _varies(value) else int(value.off)
+    offset = 0
+    for link in origin(trace, step, where):
+        insn = link.step.insn
+        if link.how in ("add", "sub") and not code.by_register(insn):
+            offset += insn.imm if link.how == "add" else -insn.imm
+        elif link.how != "mov":
+            return None
+        if link.source == "r10":
+            return offset
+    return None
+
+
+def type_of(trace: Trace, step: Step, where: str) -> str:
+    """The type of a value, "" when it is not known: as the states say, else `ctx` for what the program was given."""
+    value = step.value(where)
+    if value is not None:
+        return str(value.type)
+    for link in origin(trace, step, where):
+        if link.how == "ctx":
+            return "ctx"
+        if link.how not in ("mov", "spill", "fill", "arg"):
+            break
+    return "fp" if where == "r10" else ""
+
+
+def _stores(step: Step, insn: code.Insn, slot: int, size: int) -> bool:
+    """Writes any of the bytes at `slot`."""
     if not code.is_store(insn) and not code.is_atomic(insn):
         return False
     at = stack_slot(step, insn.dst, insn.off)
-    return at is not None and at < slot + 8 and slot < at + code.width(insn)
+    return at is not None and at < slot + size and slot < at + code.width(insn)
 
 
 def origin(trace: Trace, step: Step, where: str) -> list[Link]:
@@ -87,9 +130,11 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
     if writer.frame < step.frame:  # what a function was called with
         return Link(writer, where, "arg", where)
     if where.startswith("fp"):
+        slot, size = place_on_stack(where)
         at = stack_slot(writer, insn.dst, insn.off)
-        whole = code.group(insn) == code.STX and not code.is_atomic(insn) and at == int(where[2:])
-        return Link(writer, where, "spill", f"r{insn.src}" if whole else None)
+        whole = code.group(insn) == code.STX and not code.is_atomic(insn) and at == slot and code.width(insn) >= size
+        how = "spill" if code.width(insn) == size else "narrow"
+        return Link(writer, where, how if whole else "spill", f"r{insn.src}" if whole else None)
     if code.is_call(insn):
         if where == "r0" and code.is_subprogram_call(insn):
             leaving = _exit_of(trace, writer, step)
@@ -99,7 +144,7 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
     if code.is_load(insn):
         at = stack_slot(writer, insn.src, insn.off)
         if at is not None:
-            return Link(writer, where, "fill", f"fp{at:+d}")
+            return Link(writer, where, "fill", on_stack(at, code.width(insn)))
         return Link(writer, where, "load")
     if code.is_atomic(insn) or code.group(insn) == code.LD:
         return Link(writer, where, "const" if insn.code == 0x18 else "load")
@@ -179,7 +224,7 @@ def copies(trace: Trace, step: Step, where: str) -> list[str]:
         insn = former.insn
         if former.frame == step.frame and code.is_store(insn):
             at = stack_slot(former, insn.dst, insn.off)
-            name = f"fp{at:+d}"
+            name = on_stack(at or 0, code.width(insn))
             if at is not None and name not in found and name != where and root(trace, step, name) == wanted:
                 found.append(name)
     return found

@@ -33,7 +33,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         return None
     value = last.value(where)
     lines = said(trace)
-    if value is not None and value.type in PACKET and not code.is_call(last.insn):
+    if value is not None and value.type in PACKET and code.group(last.insn) in (code.LDX, code.ST, code.STX):
         from bpfsmith.verify.cause.packet import find as packet
 
         return packet(trace, match)
@@ -47,7 +47,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
 def told(lines: list[str], word: str) -> int | None:
     """The number behind `word=` (or `word `) in any of the lines."""
     for line in lines:
-        for mark in (f"{word}=", f"{word} "):
+        for mark in (f" {word}=", f",{word}=", f" {word} "):
             rest = line.partition(mark)[2]
             digits = rest[: 1 + len(rest[1:]) - len(rest[1:].lstrip("0123456789"))] if rest else ""
             if digits and digits.lstrip("-").isdigit():
@@ -68,7 +68,7 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
     low = "min value is negative" in message or "min value is outside" in message
     if (value is not None and value.type == "fp") or where == "r10" or "stack" in message:
         return _stack(trace, last, where, chain, step, number, lines)
-    if step is None or number is None or _constant(value):
+    if step is None or number is None or (_constant(value) and "max value" not in message):
         return _beyond(trace, last, where, chain, lines)
     if low and value is not None and value.smin is not None and value.smin >= 0 and value.off + insn.off >= 0:
         low = False
@@ -77,7 +77,10 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
 
 
 def _constant(value: Value | None) -> bool:
-    return value is not None and (value.var_off is None or value.var_off[1] == 0)
+    """The address has no variable part, as printed."""
+    if value is None or value.line_no is None:
+        return False
+    return value.var_off is None or value.var_off[1] == 0
 
 
 def _most(value: Value | None, insn: code.Insn, lines: list[str]) -> int | None:
@@ -303,6 +306,8 @@ def _beyond_stack(trace: Trace, last: Step, chain: list[Link], off: int, lines: 
 
 def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | None:
     """A call whose memory argument is too short for its length, or whose length has no bound."""
+    if last.insn.call == "bpf_ringbuf_reserve" and where == "r2":
+        return _constant_size(trace, last)
     message = lines[-1] if lines else ""
     value = last.value(where)
     length = where
@@ -317,7 +322,7 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     size = told(lines, "value_size") or told(lines, "mem_size")
     if given is not None and given.known is not None:
         return _fixed_length(trace, last, pointer, given.known, lines)
-    zero = "zero-sized" in message or ("access_size=0" in message)
+    zero = "zero-sized" in message or "access_size=0" in message or told(lines[:-1], "size") == 0
     low = "min value is negative" in message
     most = None
     holder = last.value(pointer)
@@ -336,6 +341,21 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     if base_name and base_name not in cause.variables:
         cause.variables.append(base_name)
     return cause
+
+
+def _constant_size(trace: Trace, last: Step) -> Cause:
+    name = trace.name(last, "r2")
+    what = quoted(name, "the size")
+    return Cause(
+        "argument-type",
+        "high",
+        f"{what} has to be a constant: so many bytes are reserved on every path",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=[trace.fact(last, f"bpf_ringbuf_reserve is given {what}, which is not the same on every path")],
+        variables=[name] if name else [],
+        advice=[Advice("constant-size", "reserve a constant size, or use bpf_ringbuf_output", name=name)],
+    )
 
 
 def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: list[str]) -> Cause | None:

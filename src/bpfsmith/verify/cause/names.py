@@ -12,8 +12,9 @@ _MADE = ("call", "load", "add", "sub", "shift", "math", "and-mask", "narrow")
 # Words before a variable that are none.
 _KEYWORDS = frozenset((
     "if", "else", "while", "for", "return", "match", "let", "mut", "unsafe", "struct", "const", "static", "sizeof",
-    "as", "in", "union", "enum", "unsigned", "signed", "int", "char", "short", "long", "void", "u8", "u16", "u32", "u64",
-    "i32", "i64", "usize", "isize", "bool", "true", "false", "fn", "ref", "volatile", "__u8", "__u16", "__u32", "__u64",
+    "as", "in", "union", "enum", "unsigned", "signed", "int", "char", "short", "long", "void", "u8", "u16", "u32",
+    "u64", "i32", "i64", "usize", "isize", "bool", "true", "false", "fn", "ref", "volatile",
+    "__u8", "__u16", "__u32", "__u64",
 ))  # fmt: skip
 
 

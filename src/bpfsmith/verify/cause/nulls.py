@@ -7,7 +7,7 @@ another call do not, and neither does a comparison of the low half.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import root
+from bpfsmith.verify.cause.flow import address, root
 from bpfsmith.verify.cause.names import followed, words
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import kind, quoted, register
@@ -147,7 +147,6 @@ def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], g
     if giver is None or giver.insn.call is None:
         return None
     name = named(trace, last, where)
-    mine = giver.value("r1")
     for step in trace.steps.back(last.at, FAR):
         insn = step.insn
         if not code.conditional(insn) or code.operation(insn) not in (EQ, NE) or code.by_register(insn) or insn.imm:
@@ -156,10 +155,10 @@ def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], g
         other = origin_call(trace.origin(step, on))
         if other is None or other.at == giver.at or other.insn.call != giver.insn.call:
             continue
-        its, again = other.value("r1"), step.next
+        again = step.next
         if again is None or _null(again.value(on)):
             continue
-        same = mine is not None and its is not None and mine.text == its.text and _same_key(trace, giver, other)
+        same = _same_map(trace, giver, other) and _same_key(trace, giver, other)
         place = trace.own_place(step)
         before = step.at < giver.at and name is not None and place is not None and name in words(place.text or "")
         if not same and not before:
@@ -193,22 +192,30 @@ def _order(trace: Trace, fact: Fact) -> int:
     return -1
 
 
+def _same_map(trace: Trace, one: Step, other: Step) -> bool:
+    """Both calls are about the same map: by the state, or by the number that was loaded."""
+    mine, its = one.value("r1"), other.value("r1")
+    if mine is not None and its is not None:
+        return bool(mine.text == its.text)
+    loaded = [trace.origin(step, "r1")[-1:] for step in (one, other)]
+    numbers = [links[0].step.insn.imm if links and links[0].how == "const" else None for links in loaded]
+    return numbers[0] is not None and numbers[0] == numbers[1]
+
+
 def _same_key(trace: Trace, one: Step, other: Step) -> bool:
     """Both calls are given the same key: the same bytes on the stack, or the same pointer."""
-    mine, its = one.value("r2"), other.value("r2")
+    mine, its = address(trace, one, "r2"), address(trace, other, "r2")
     if mine is None or its is None:
-        return False
-    if mine.type == its.type == "fp":
-        if root(trace, one, f"fp{mine.off:+d}") == root(trace, other, f"fp{its.off:+d}"):
-            return True
-        here, there = _constant(trace, one, mine.off), _constant(trace, other, its.off)
-        return here is not None and here == there
-    return root(trace, one, "r2") == root(trace, other, "r2")
+        return root(trace, one, "r2") == root(trace, other, "r2")
+    if root(trace, one, f"fp{mine:+d}:4") == root(trace, other, f"fp{its:+d}:4"):
+        return True
+    here, there = _constant(trace, one, mine), _constant(trace, other, its)
+    return here is not None and here == there
 
 
 def _constant(trace: Trace, step: Step, off: int) -> int | None:
     """The number stored on the stack at `off`, when it is one."""
-    writer = trace.defined(step, f"fp{off:+d}")
+    writer = trace.defined(step, f"fp{off:+d}:4")
     if writer is None:
         return None
     insn = writer.insn

@@ -9,7 +9,7 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import root, variable
+from bpfsmith.verify.cause.flow import root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import Need, why
 from bpfsmith.verify.cause.words import amount, came, quoted, register, said, subject
@@ -45,7 +45,11 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     message = trace.log.message
     if last is None:
         return None
-    if "not allow" in message or "cannot write into packet" in message:
+    if (
+        "not allow writes" in message
+        or "access to the packet is not allowed" in message
+        or "cannot write into packet" in message
+    ):
         return Cause(
             "environment",
             "high",
@@ -74,16 +78,74 @@ def examine(trace: Trace, last: Step, where: str, off: int, size: int, low: bool
     return None if value is None else _Access(trace, last, where, off, size, value).cause(low)
 
 
+# Where contexts keep the packet's start, end and metadata: (offset, bytes), by kind of context. Kernels that print few
+# states do not tell that what was read there is a packet pointer.
+_FIELDS = (
+    {(0, 4): "pkt", (4, 4): "pkt_end", (8, 4): "pkt_meta"},
+    {(76, 4): "pkt", (80, 4): "pkt_end", (140, 4): "pkt_meta"},
+    {(0, 8): "pkt", (8, 8): "pkt_end"},
+)
+
+
+class _Fields:
+    """Types of packet pointers that no state tells of, by the field of the context they were read from."""
+
+    __slots__ = ("row", "trace")
+
+    def __init__(self, trace: Trace, last: Step, where: str) -> None:
+        self.trace = trace
+        self.row: dict[tuple[int, int], str] = {}
+        field = self.field(last, where)
+        value = last.value(where)
+        for row in _FIELDS:
+            if field is not None and value is not None and row.get(field) == value.type:
+                self.row = row
+
+    def field(self, step: Step, where: str) -> tuple[int, int] | None:
+        for link in self.trace.origin(step, where):
+            if link.how == "load":
+                insn = link.step.insn
+                at = code.is_load(insn) and type_of(self.trace, link.step, f"r{insn.src}") == "ctx"
+                return (insn.off, code.width(insn)) if at else None
+        return None
+
+    def type(self, step: Step, where: str) -> str:
+        value = step.value(where)
+        if value is not None and (value.type != "scalar" or value.line_no is not None):
+            return str(value.type)
+        field = self.field(step, where) if self.row else None
+        return self.row.get(field, "") if field is not None else ""
+
+    def offset(self, step: Step, where: str) -> int:
+        """The constant part of a packet pointer."""
+        value = step.value(where)
+        if value is not None and value.type in PACKET:
+            return int(value.off)
+        total = 0
+        for link in self.trace.origin(step, where):
+            insn = link.step.insn
+            if link.how in ("add", "sub") and not code.by_register(insn):
+                total += insn.imm if link.how == "add" else -insn.imm
+        return total
+
+    def base(self, step: Step, where: str) -> tuple[object, ...]:
+        """What pointers of one range have in common: the last addition of an unknown number, else the field."""
+        added, _ = variable(self.trace.origin(step, where))
+        return ("add", added.at) if added is not None else ("field", self.field(step, where))
+
+
 class Check:
-    """A comparison of a packet pointer with the end: `on` the pointer's register, `value` the pointer; `right`: with
-    the end that counts for it (metadata ends where the packet begins)."""
+    """A comparison of a packet pointer with the end: `on` the pointer's register, `off` its constant part; `same`: of
+    the base of the pointer that is used; `right`: with the end that counts for it (metadata ends where the packet
+    begins)."""
 
-    __slots__ = ("on", "right", "step", "value")
+    __slots__ = ("off", "on", "right", "same", "step")
 
-    def __init__(self, step: Step, on: str, value: Value, right: bool) -> None:
+    def __init__(self, step: Step, on: str, off: int, same: bool, right: bool) -> None:
         self.step = step
         self.on = on
-        self.value = value
+        self.off = off
+        self.same = same
         self.right = right
 
 
@@ -105,9 +167,9 @@ class _Access:
         self.chain = trace.origin(last, where)
         self.what, self.name = subject(trace, last, where, "the packet pointer")
         self.facts = [one for one in (came(trace, self.chain, self.what),) if one is not None]
-        self.checks, self.moved = _checks(trace, last, value.type)
+        self.checks, self.moved = _checks(trace, last, where, value)
         self.added, self.number = variable(self.chain)
-        self.same = [one for one in self.checks if one.value.id == value.id and one.right]
+        self.same = [one for one in self.checks if one.same and one.right]
 
     def add(self, step: Step, text: str) -> None:
         self.facts.append(self.trace.fact(step, text))
@@ -171,14 +233,14 @@ class _Access:
         if not self.same:
             return None
         one = self.same[-1]
-        have, start = max(0, int(self.value.range or 0)), self.need - self.size
+        have, start = _range(self.value), self.need - self.size
         if have <= 0:
             if one.step.taken is None:
                 return None
             if code.operation(one.step.insn) in (1, 5):
                 text = "compared for equality here, which says nothing of what lies between"
                 headline = f"the check of {self.what} asks for equality only"
-            elif int(one.value.off) <= 0 and one.value.off < self.need:
+            elif one.off <= 0 and one.off < self.need:
                 return self.begins(one)
             else:
                 text = "the way on from here is the one on which the bytes are not there"
@@ -186,7 +248,7 @@ class _Access:
             self.add(one.step, text)
             self.add(self.last, f"{self.size} bytes are used here all the same")
             return self.wrong(one, headline)
-        if start < have or have not in _HEADERS or self.meant(one):
+        if start < have or have not in _HEADERS or self.meant(one) or self.bare(one):
             self.add(one.step, f"checked here: {have} bytes are there")
             self.add(self.last, f"{self.size} bytes at offset {start} are used here: {self.need} are needed")
             return self.wrong(one, f"the check covers {have} bytes of the packet, and {self.need} are used")
@@ -217,9 +279,17 @@ class _Access:
         pointers = {word for word in _words(use.text) if _follows(use.text, word)}
         return bool(pointers & _words(check.text))
 
+    def bare(self, one: Check) -> bool:
+        """The line of the check names an address and no size: it compares where something begins."""
+        place = self.trace.own_place(one.step)
+        if place is None or not place.text or not any(sign in place.text for sign in "<>"):
+            return False
+        sizes = any(word in place.text.lower() for word in ("size", "len", "+ 1", "hdr", "add("))
+        return not sizes and not any(word[0].isdigit() for word in place.text.replace("(", " ").split())
+
     def wrong_end(self) -> Cause | None:
         """Metadata compared with the packet's end instead of its start, or the other way round."""
-        wrong = [one for one in self.checks if not one.right and one.value.id == self.value.id]
+        wrong = [one for one in self.checks if not one.right and one.same]
         if self.same or not wrong:
             return None
         meta = self.value.type == "pkt_meta"
@@ -306,28 +376,38 @@ class _Access:
         )
 
 
-def _checks(trace: Trace, last: Step, kind: str) -> tuple[list[Check], Step | None]:
+def _range(value: Value) -> int:
+    """Bytes that are known to be there; kernels print marks for "beyond the end" as huge numbers."""
+    told = int(value.range or 0)
+    return told if 0 < told <= MOST else 0
+
+
+def _checks(trace: Trace, last: Step, where: str, value: Value) -> tuple[list[Check], Step | None]:
     """(comparisons with an end that still count, in the order of the path; the last call that moved the packet, when
     there were comparisons before it)."""
     found: list[Check] = []
     moved: Step | None = None
     before = False
-    ends = ("pkt_end",) if kind == "pkt" else ("pkt", "pkt_end")
+    ends = ("pkt_end",) if value.type == "pkt" else ("pkt", "pkt_end")
+    fields = _Fields(trace, last, where)
+    base = fields.base(last, where)
     for step in trace.steps.back(last.at, FAR):
         insn = step.insn
-        if code.is_call(insn) and moved is None and moves(step):
+        if code.is_call(insn) and moved is None and step.frame <= last.frame and moves(step):
             moved = step
         if not code.conditional(insn) or not code.by_register(insn):
             continue
         pair = ((f"r{insn.dst}", f"r{insn.src}"), (f"r{insn.src}", f"r{insn.dst}"))
         for on, end in pair:
-            value, limit = step.value(on), step.value(end)
-            if value is None or limit is None or value.type != kind or limit.type not in ends:
+            limit = fields.type(step, end)
+            if limit not in ends or fields.type(step, on) != value.type:
                 continue
             if moved is not None:
                 before = True
                 break
-            found.append(Check(step, on, value, limit.type == ends[0]))
+            one = step.value(on)
+            same = one.id == value.id if one is not None and one.type == value.type else fields.base(step, on) == base
+            found.append(Check(step, on, fields.offset(step, on), same, limit == ends[0]))
             break
         if before:
             break
@@ -336,17 +416,19 @@ def _checks(trace: Trace, last: Step, kind: str) -> tuple[list[Check], Step | No
 
 
 def moves(step: Step) -> bool:
-    """A call after which packet pointers are gone: as the states show, else by the name of the helper."""
-    insn, after = step.insn, step.next
-    here = step.before
+    """A call after which packet pointers are gone: a helper by its name, a function that calls one."""
+    insn = step.insn
+    if code.is_helper_call(insn):
+        return insn.call is not None and any(word in insn.call for word in _MOVING)
+    if not code.is_subprogram_call(insn):
+        return False
+    after = step.next
     while after is not None and after.frame > step.frame:
+        inner = after.insn
+        if code.is_helper_call(inner) and inner.call is not None and any(word in inner.call for word in _MOVING):
+            return True
         after = after.next
-    if here is not None and here.frames and after is not None and after.frame == step.frame:
-        for name, value in here.frames[-1].regs.items():
-            if value.type in PACKET and name not in code.CLOBBERED:
-                later = after.value(name)
-                return later is None or later.type not in PACKET
-    return code.is_helper_call(insn) and insn.call is not None and any(word in insn.call for word in _MOVING)
+    return False
 
 
 def _words(text: str) -> set[str]:

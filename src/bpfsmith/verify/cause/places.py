@@ -1,4 +1,10 @@
-"""Source lines of instructions: what the object knows, else what the log prints beside them."""
+"""Source lines of instructions: what the object knows, else what the log prints beside them.
+
+Rust is inlined: the line the compiler notes for an instruction is often one of `core` or `aya-ebpf`. The object's debug
+information tells where it was inlined; a log alone does not, and kernels print a file's last part only. Then a line is
+taken for a library's by its file (the file a program begins in is the user's) and by its words, and the user's own line
+is the nearest one, before or after, that can be what called it.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +17,101 @@ if TYPE_CHECKING:
 __all__ = ["library", "of", "own"]
 
 NEAR = 400  # steps looked back for a line of the user's own
+AROUND = 40  # slots looked at on both sides of an instruction
 
-# What paths of libraries contain; the kernel prints a file's last part only, so that a log alone tells less.
+# What paths of libraries contain.
 _FOREIGN = (
     "/registry/src/", "/rustc/", "/library/core/", "/rustlib/", "/.cargo/git/", "/usr/include/", "/usr/lib/",
     "bpf_helper_defs.h", "bpf_helpers.h", "bpf_tracing.h", "bpf_core_read.h", "bpf_endian.h", "vmlinux.h",
 )  # fmt: skip
+# Files of `core` and `aya-ebpf`, where the log has their last parts only.
+_FILES = frozenset((
+    "mut_ptr.rs", "const_ptr.rs", "non_null.rs", "uint_macros.rs", "int_macros.rs", "range.rs", "index.rs", "num.rs",
+    "intrinsics.rs", "option.rs", "result.rs", "cmp.rs", "hint.rs", "ops.rs", "mem.rs", "ptr.rs", "slice.rs",
+    "iter.rs", "function.rs", "maybe_uninit.rs", "unsafe_cell.rs", "cell.rs", "clone.rs", "convert.rs",
+    "panicking.rs", "atomic.rs", "hash_map.rs", "array.rs", "per_cpu_array.rs", "ring_buf.rs", "perf_event_array.rs",
+    "perf_event_byte_array.rs", "lpm_trie.rs", "prog_array.rs", "stack_trace.rs", "sock_hash.rs", "sock_map.rs",
+    "dev_map.rs", "cpu_map.rs", "xsk_map.rs", "bloom_filter.rs", "sk_buff.rs", "tp_btf.rs", "fentry.rs", "fexit.rs",
+    "raw_tracepoint.rs", "tracepoint.rs", "probe.rs", "retprobe.rs", "args.rs", "btf_array.rs", "traits.rs",
+    "macros.rs", "bpf_helper_defs.h", "bpf_helpers.h", "bpf_tracing.h", "bpf_core_read.h", "bpf_endian.h",
+))  # fmt: skip
+# What lines of `aya-ebpf` look like, for kernels that print no file.
+_WORDS = (
+    "(*self.", "self.skb", "self.ctx", "self.regs", "self.def", "self.lookup(", "self.inner", "self.map.", "self.arg",
+    "assume_init", "*s.add(i)", "; TASK_COMM_LEN]", "Ok(comm)", "btf_arg(", "(self,", "if ret == 0", "Err(ret",
+    "NonNull::", "addr_of_mut!(", "lookup(self", "(value_ptr as", "as_mut_ptr() as *mut c_void",
+)  # fmt: skip
+_PLAIN = ("}", "{", "});", "};", ")", ");", "})")
+# Whole lines of `aya-ebpf` that a user might write as part of others.
+_LINES = frozenset(
+    (
+        "(bpf_get_current_pid_tgid() >> 32) as u32",
+        "bpf_get_current_pid_tgid() as u32",
+        "bpf_get_current_uid_gid() as u32",
+        "(bpf_get_current_uid_gid() >> 32) as u32",
+        "unsafe { bpf_get_current_pid_tgid() >> 32 }",
+    )
+)
+# Files of libraries whose names users give their own files too: theirs when the program begins in another one.
+_SHARED = frozenset(
+    (
+        "lib.rs",
+        "helpers.rs",
+        "mod.rs",
+        "xdp.rs",
+        "tc.rs",
+        "lsm.rs",
+        "fmod_ret.rs",
+        "sk_msg.rs",
+        "sock_ops.rs",
+        "sk_skb.rs",
+        "sysctl.rs",
+        "sockopt.rs",
+        "sock_addr.rs",
+        "device.rs",
+        "perf_event.rs",
+        "sk_lookup.rs",
+        "flow_dissector.rs",
+        "bpf.rs",
+        "queue.rs",
+        "stack.rs",
+    )
+)
 
 
 def library(path: str | None) -> bool:
-    """Whether a path is of a library and not the user's own."""
+    """Whether a whole path is of a library and not the user's own."""
     return path is not None and any(part in path for part in _FOREIGN)
+
+
+def _alone(trace: Trace, path: str | None, text: str) -> bool:
+    """The same of a line that only the log tells of."""
+    if not text or text.startswith("fun(") or text in _LINES or library(path):
+        return True
+    if path is None:
+        return any(word in text for word in _WORDS)
+    base = path.rpartition("/")[2]
+    if base in _FILES:
+        return True
+    return base in _SHARED and base.endswith(".rs") and base not in _main(trace)
+
+
+def _main(trace: Trace) -> tuple[str, ...]:
+    """The user's own files among those whose names libraries use too: where attributes and functions of programs are,
+    or, when no other file occurs, all."""
+    found: tuple[str, ...] | None = trace.kept.get("files")
+    if found is None:
+        told = [trace.log.source(slot) for slot in trace.log.insns]
+        names = {(row[0] or "").rpartition("/")[2]: row for row in told if row is not None}
+        own = {name for name in names if name not in _FILES and name not in _SHARED}
+        begins = {
+            (row[0] or "").rpartition("/")[2]
+            for row in told
+            if row is not None and (row[2].lstrip().startswith(("#[", "pub fn ")) or "ctx: " in row[2])
+        }
+        found = tuple(begins | (set() if own or begins else set(names)))
+        trace.kept["files"] = found
+    return found
 
 
 def of(trace: Trace, slot: int) -> Place | None:
@@ -35,14 +125,15 @@ def of(trace: Trace, slot: int) -> Place | None:
     if told is None:
         return None
     path, line, text = told
-    return Place(path, line, 0, _strip(text), own=not library(path))
+    text = text.strip()
+    return Place(path, line, 0, text, own=not _alone(trace, path, text))
 
 
 def own(trace: Trace, step: Step | int) -> Place | None:
     """As `Trace.own_place`."""
     slot = step if isinstance(step, int) else step.slot
     here = trace.place(slot)
-    if here is not None and here.own:
+    if here is not None and here.own and not _weak(here):
         return here
     if trace.program is not None and here is not None:
         from bpfsmith.verify.places import own as inlined
@@ -51,14 +142,69 @@ def own(trace: Trace, step: Step | int) -> Place | None:
         path, line = inlined(trace.program, slot, here.path or "", here.line or 0)
         if not library(path):
             return Place(path, line, 0, text(trace.program, slot, path, line) or None)
-    if isinstance(step, int):
-        return here
-    for former in trace.steps.back(step.at, NEAR):
-        if former.frame == step.frame:
-            found = trace.place(former.slot)
-            if found is not None and found.own:
-                return found
-    return here
+    return _nearest(trace, step, slot) or here
+
+
+def _nearest(trace: Trace, step: Step | int, slot: int) -> Place | None:
+    """The line before on the path, unless the one after names what the instruction calls."""
+    before = None
+    if not isinstance(step, int):
+        for former in trace.steps.back(step.at, NEAR):
+            if former.frame == step.frame:
+                found = trace.place(former.slot)
+                if found is not None and found.own and not _weak(found):
+                    before = found
+                    break
+    else:
+        before = next((one for at in range(slot - 1, max(-1, slot - AROUND), -1) if (one := _named(trace, at))), None)
+    insn = trace.insn(slot)
+    call = insn.call if insn is not None else None
+    if call is None and before is not None:
+        return before
+    after = next((one for at in range(slot + 1, slot + AROUND) if (one := _named(trace, at))), None)
+    if before is None or (after is not None and call is not None and _calls(after, call) > _calls(before, call)):
+        return after
+    return before
+
+
+def _named(trace: Trace, slot: int) -> Place | None:
+    found = trace.place(slot) if trace.insn(slot) is not None else None
+    return found if found is not None and found.own and not _weak(found) else None
+
+
+def _weak(place: Place) -> bool:
+    """A line that says nothing: brackets, an attribute whose macro made the instruction."""
+    text = place.text or ""
+    return text in _PLAIN or text.startswith("#[")
+
+
+# What Rust code writes for a helper.
+_METHODS = {
+    "bpf_map_lookup_elem": (".get(", ".get_ptr", "lookup", "get_ptr_mut("),
+    "bpf_map_update_elem": (".insert(", ".set(", "update"),
+    "bpf_map_delete_elem": (".remove(", "delete"),
+    "bpf_ringbuf_reserve": (".reserve",),
+    "bpf_ringbuf_submit": (".submit(",),
+    "bpf_ringbuf_output": (".output(",),
+    "bpf_perf_event_output": (".output(",),
+    "bpf_get_current_pid_tgid": (".pid()", ".tgid()"),
+    "bpf_get_current_uid_gid": (".uid()", ".gid()"),
+    "bpf_probe_read_kernel": ("read_kernel", ".arg(", "read_at"),
+    "bpf_probe_read": ("probe_read", "read_at"),
+    "bpf_skb_load_bytes": (".load", "load_bytes"),
+    "bpf_skb_store_bytes": (".store", "store_bytes"),
+    "bpf_skb_pull_data": ("pull_data",),
+    "bpf_xdp_adjust_head": ("adjust_head",),
+}
+
+
+def _calls(place: Place, call: str) -> int:
+    """How well a line fits a call."""
+    text = place.text or ""
+    if call in text:
+        return 2
+    words = _METHODS.get(call, (call.removeprefix("bpf_"),))
+    return 1 if any(word in text for word in words) else 0
 
 
 def _strip(text: str | None) -> str | None:

@@ -224,11 +224,12 @@ class _Search:
         """The bound was known on the value's own way, and an instruction lost it."""
         if self.value is None or self.need.met(self.value):
             return None
+        need = Need(self.need.low, self.need.zero)  # some limit: offsets grow by factors on their way
         for at, link in enumerate(self.chain):
-            if link.source is None or link.how not in ("fill", "spill", "narrow", "mov", "shift"):
+            if link.source is None or link.how not in ("fill", "narrow", "mov"):
                 continue
             before, after = self.before(at), link.step.result(link.where)
-            if not self.need.met(before) or after is None or self.need.met(after):
+            if not need.met(before) or after is None or need.met(after):
                 continue
             tests = [one for one in self.seen if one.step.at < link.step.at and one.chain]
             if not tests and link.how != "fill":
@@ -403,7 +404,8 @@ class _Search:
     def removed(self) -> Story | None:
         """Rust checks every index: where no check is left, the compiler proved that it is not needed."""
         place = self.trace.own_place(self.use)
-        if place is None or self.need.zero or not rust(place) or not _indexes(place.text or ""):
+        computed = any(link.how in ("math", "and-mask") for link in self.chain)
+        if place is None or self.need.zero or not computed or not rust(place) or not _indexes(place.text or ""):
             return None
         self.add(self.use, "the compiler left the bounds check out here: it could prove what the verifier cannot")
         headline = (

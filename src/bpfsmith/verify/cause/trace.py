@@ -164,7 +164,7 @@ class Test:
 class Trace:
     """`log`: one load's `_native.VerifierLog`; `program`: the program it is the log of, when there is an object."""
 
-    __slots__ = ("_code", "_places", "_steps", "_symptom", "kernel", "log", "program", "sources")
+    __slots__ = ("_code", "_places", "_steps", "_symptom", "kept", "kernel", "log", "program", "sources")
 
     def __init__(self, log: Log, program: Program | None = None, kernel: Any = None, sources: Any = None) -> None:
         self.log = log
@@ -175,6 +175,7 @@ class Trace:
         self._code: dict[int, code.Insn] | None = None
         self._places: dict[int, Place | None] = {}
         self._symptom: Fact | None = None
+        self.kept: dict[str, Any] = {}  # what modules found out once
 
     # ------------------------------------------------------------ the path
 
@@ -288,6 +289,6 @@ def _value(state: State | None, where: str) -> Value | None:
         return None
     frame = state.frames[-1]
     if where.startswith("fp"):
-        slot = frame.stack.get(int(where[2:]))
-        return None if slot is None else getattr(slot, "value", slot)
+        slot = frame.stack.get(int(where[2:])) if ":" not in where else None
+        return None if slot is None else slot.value
     return frame.regs.get(where)

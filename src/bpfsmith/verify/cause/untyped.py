@@ -20,6 +20,7 @@ __all__ = ["find"]
 
 PACKET = ("pkt", "pkt_meta", "pkt_end")
 FAR = 4000
+PLAIN = ("mov", "spill", "fill", "add", "sub", "arg", "return")
 EQ, NE = 1, 5
 
 
@@ -109,45 +110,53 @@ def _comes(trace: Trace, chain: list[Link], last: Step, where: str, wanted: tupl
 # ---------------------------------------------------------------- invalidated by a call
 
 
+# Words of functions that end what they are given.
+_ENDING = ("_release", "_submit", "_discard", "_drop", "_put", "_destroy", "rcu_read_unlock")
+
+
 def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
-    """A pointer that a call took away: packets that moved, references that were released."""
+    """A pointer that a call took away: packets that moved, references that were released. Kernels do not print what a
+    call invalidates: a register that was a pointer when it was last told of is a number in the message."""
     location, until = where, last
     for link in (*chain, None):
-        first = link.step.at if link is not None else -1
-        call = _taken(trace, location, first, until)
-        if call is not None:
-            return _stale_cause(trace, last, chain, call, location, what)
-        if link is None or link.source is None:
-            return None
-        if link.how not in ("mov", "spill", "fill", "add", "sub", "arg", "return"):
+        value = link.step.result(link.where) if link is not None else until.value(location)
+        if value is None:
+            value = until.value(location)
+        if link is not None and _pointer(value):
+            call = _taken(trace, value, link.step.at, until)
+            if call is not None:
+                return _stale_cause(trace, last, chain, call, value, what)
+        if link is None or link.source is None or link.how not in PLAIN:
             return None
         location, until = link.source, link.step
     return None
 
 
-def _taken(trace: Trace, location: str, first: int, until: Step) -> Step | None:
-    """The call between two steps after which `location` holds a pointer no longer, although nothing wrote it."""
+def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
+    """The first call between two steps that ends a pointer like `value`."""
+    from bpfsmith.verify.cause.packet import moves
+
+    found = None
     for step in trace.steps.back(until.at, FAR):
         if step.at <= first:
-            return None
-        if step.frame != until.frame or not code.is_call(step.insn):
+            break
+        insn = step.insn
+        if step.frame != until.frame or not code.is_call(insn):
             continue
-        after = step.next
-        while after is not None and after.frame > step.frame:
-            after = after.next
-        if after is None:
-            continue
-        if _pointer(step.value(location)) and not _pointer(after.value(location)):
-            return step
-    return None
+        if value.type in PACKET:
+            ends = moves(step)
+        else:
+            ends = insn.call is not None and any(word in insn.call for word in _ENDING)
+        if ends:
+            found = step
+    return found
 
 
-def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, location: str, what: str) -> Cause:
-    value = call.value(location)
+def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, value: Value, what: str) -> Cause:
     name = call.insn.call or "the call"
     if name.startswith("pc"):
         name = "the function called"
-    packet = value is not None and value.type in PACKET
+    packet = value.type in PACKET
     facts: list[Fact] = []
     if chain:
         facts.append(trace.fact(chain[-1].step, f"{what} is {kind(value)} since here"))
