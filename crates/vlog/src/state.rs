@@ -400,6 +400,8 @@ impl Paste {
                     }
                     aside = false;
                 }
+                // A walk of old kernels shows the states it comes to, each with a line of its own behind it.
+                Some(Kind::State) if self.is_walked(line) => {}
                 Some(Kind::State) if !aside => {
                     if let Some(at) = state_at(&self.text, line, None) {
                         let full = switched && load.old && !any;
@@ -415,6 +417,12 @@ impl Paste {
             }
         }
         any
+    }
+
+    /// Whether the state in a line is one that a precision walk came to, not the current one.
+    fn is_walked(&self, line: u32) -> bool {
+        let next = line + 1;
+        self.text.kind(next) == Some(Kind::Walk) && self.text.line(next).starts_with("parent ")
     }
 
     /// The first line between a step and the next in the log that is the next one's alone.
