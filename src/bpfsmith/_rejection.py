@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["Cause", "Explained", "explained"]
 
 
-def explained(log: str, program: Program | None, name: str, kernel: str | None) -> Explained | None:
-    """The cause a verifier's log leads to; None for a log that says nothing. Never fails: an error is being told."""
+def explained(log: str, program: Program | None, name: str, kernel: str | None, said: str = "") -> Explained | None:
+    """The cause a verifier's log leads to; None for a log that says nothing. `said`: what the loader knows of the
+    message (which field or function is missing), "" for nothing. Never fails: an error is being told."""
     from bpfsmith.verify.explained import explained as made
     from bpfsmith.verify.explained import parsed
 
     try:
-        one = made(parsed(log).loads[-1], program=program, release=kernel, name=name)
+        one = made(parsed(log).loads[-1], program=program, release=kernel, name=name, said=said)
     except Exception:  # the rejection itself is what the caller must hear of
         return None
     return one if one.cause is not None else None

@@ -77,7 +77,7 @@ def test_json(lab: Lab) -> None:
     cell = document["programs"][0]["results"][0]
     assert list(cell) == [
         "kernel", "verdict", "reason", "message", "instruction", "path", "line", "processed", "states", "stack", "ns",
-        "log",
+        "log", "cause",
     ]  # fmt: skip
     assert document["kernels"][0] == {"name": "6.1", "release": "6.1.1-cloud"}
     assert document["notes"]
@@ -94,7 +94,7 @@ def test_findings(lab: Lab) -> None:
     told = Report(report.findings())
     for name in ("sarif", "github"):
         assert "verdicts.bpf.c" in renderer(name).render(told)
-    assert '"uri": "verdicts.bpf.c"' in renderer("sarif").render(told)
+    assert '"uri": "tests/fixtures/verdicts.bpf.c"' in renderer("sarif").render(told), "the file as it is here"
 
 
 @pytest.mark.parametrize("form", ["text", "json", "markdown", "sarif", "github"])

@@ -192,7 +192,7 @@ class VerifierRejected(KernelError):
             if self.log:
                 from bpfsmith._rejection import explained
 
-                self._explained = explained(self.log, self.source, self.program, self.kernel)
+                self._explained = explained(self.log, self.source, self.program, self.kernel, self.reason)
         return self._explained
 
     @property

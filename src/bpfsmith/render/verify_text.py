@@ -142,7 +142,7 @@ def _said(report: Any, paint: Paint, width: int, logs: bool) -> list[str]:
             out.append(paint(f"  --> {place}{where}", "dim"))
             if one_source := lines.get(place):
                 out.append(f"      {printable(one_source)}"[:width])
-        if first.why:
+        if first.why and not _said_already(first):
             out += _wrapped(f"= {printable(first.why)}", width, "  ")
         if logs:
             out += [f"  | {printable(line)}" for line in (first.log or "").splitlines()]
@@ -154,20 +154,31 @@ def _why(group: list[Any], paint: Paint, width: int) -> list[str]:
     told: dict[tuple[Any, ...], tuple[Any, list[str]]] = {}
     for result in group:
         one = result.explained() if result.verdict == "rejected" else None
-        if one is not None and one.cause is not None and one.cause.cls != "unknown":
+        if one is None or one.cause is None or one.cause.cls == "unknown":
+            continue
+        if one.headline not in result.why:  # else a loader knew it, and it stands there
             told.setdefault((one.cls, one.line, one.headline), (one, []))[1].append(result.kernel)
     out = []
     for one, kernels in told.values():
         where = f" ({', '.join(kernels)})" if len(told) > 1 else ""
+        result = next(each for each in group if each.kernel == kernels[0])
         head, *rest = _wrapped(f"= {one.cls}: {printable(one.headline)}{where}", width, "  ")
         out += [head.replace(one.cls, paint(one.cls, "bold"), 1), *rest]
         path, line = one.line
-        if path and line:
+        if path and line and (path, line) != (result.path, result.line):  # else it stands below
             place = one.cause.place
             out.append(paint(f"    --> {printable(path)}:{line}", "dim"))
             if place.text:
                 out.append(f"        {printable(place.text.strip())}"[:width])
     return out
+
+
+def _said_already(result: Any) -> bool:
+    """Whether the cause says what the loader, or the kernel in its own report, has to say of it."""
+    one = result.explained() if result.verdict == "rejected" else None
+    if one is None or one.cause is None or one.cause.cls == "unknown":
+        return False
+    return bool(one.log.report is not None and result.why.startswith(one.log.report.reason[:20] or " "))
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

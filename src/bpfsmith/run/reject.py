@@ -164,7 +164,7 @@ def rejected(program: Program, log: str, errno: int, kernel: Kernel) -> Bpfsmith
         line,
         hint,
     )
-    error.source, error.kernel = program, kernel.name
+    error.source, error.kernel = program, kernel.version if kernel.name == "host" else kernel.name
     return error
 
 

@@ -81,7 +81,7 @@ class Judged:
             from bpfsmith._rejection import explained
 
             name = self.program.name if self.program is not None else ""
-            self._explained = explained(self.log, self.program, name, self.kernel or None)
+            self._explained = explained(self.log, self.program, name, self.kernel or None, self.why)
         return self._explained
 
     @property

@@ -42,9 +42,11 @@ def explained(
     release: str | None = None,
     name: str | None = None,
     sources: Any = None,
+    said: str = "",
 ) -> Explained:
     """`log`: one load's `VerifierLog`. `kernel`: what it was asked of (`release`: its name); `program`: whose log it
-    is. Never fails: where the engine cannot follow, the symptom is what is known."""
+    is; `said`: what the loader knows of the message (which field or function a kernel lacks). Never fails: where the
+    engine cannot follow, the symptom is what is known."""
     made = Explained(log, log.verdict, name or (program.name if program is not None else log.program), release)
     made.source = program
     if program is not None:
@@ -61,10 +63,21 @@ def explained(
         made.family = match.family
         made.title = _title(match.family)
     _cause(made, match, kernel, sources)
+    if said.startswith(_LOADERS) and made.cause is not None:
+        made.cause.headline, made.cause.cls, made.cause.confidence = _sentence(said), "environment", "high"
     if not log.message and made.cause is not None and not log.told:
         errno = _errno(log.errno)
         made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
     return made
+
+
+# How sentences of `run.reject.explained` begin: of calls that stand where something could not be resolved.
+_LOADERS = ("needs ", "calls kernel function ")
+
+
+def _sentence(said: str) -> str:
+    """Without what to do, which comes in parentheses at its end."""
+    return said.partition(" (ask ")[0]
 
 
 def _errno(number: int | None) -> str:
@@ -80,7 +93,7 @@ def of_verdict(judged: Judged, program: Program | None, kernel: str | None) -> E
         from zlib import decompress
 
         text = decompress(judged.whole).decode("utf-8", "replace")
-    one = explained(parsed(text or judged.message), program=program, release=kernel)
+    one = explained(parsed(text or judged.message), program=program, release=kernel, said=judged.why)
     if judged.verdict == "accepted":
         one.verdict, one.cause, one.message, one.family = "accepted", None, "", None
     elif judged.verdict == "rejected":
