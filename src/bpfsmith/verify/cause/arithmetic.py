@@ -129,14 +129,18 @@ def _narrowed(trace: Trace, last: Step) -> Cause:
     insn = last.insn
     where = f"r{insn.src}" if code.operation(insn) == code.MOV else f"r{insn.dst}"
     what, name = subject(trace, last, where, kind(last.value(where)))
-    facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
+    chain = trace.origin(last, where)
+    facts = [one for one in (came(trace, chain, what),) if one is not None]
+    at = chain[0].step if chain and chain[0].how == "add" else last
+    if at is not last:
+        facts.append(trace.fact(at, f"{what} is computed here, as a number of 32 bits"))
     facts.append(trace.fact(last, f"32 bits of {what} are used here, and a pointer has 64"))
     return Cause(
         "pointer-to-scalar",
         "high",
         f"{what} is a pointer, and only 32 bits of it are used",
-        place=trace.own_place(last),
-        slot=last.slot,
+        place=trace.own_place(at),
+        slot=at.slot,
         because=facts,
         variables=[name] if name else [],
         advice=[Advice("keep-pointer", "no casts of pointers to 32-bit integers")],

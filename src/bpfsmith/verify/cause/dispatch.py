@@ -32,10 +32,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "V14": ("fields",),
     "V15": ("fields",),
     "V16": ("available", "fields"),
-    "V17": ("arithmetic",),
+    "V17": ("arithmetic", "fields", "arguments"),
     "V18": ("available",),
     "V19": ("arithmetic",),
-    "V20": ("nulls", "arguments"),
+    "V20": ("arguments", "nulls"),
     "V21": ("arguments",),
     "V22": ("available", "arguments"),
     "V23": ("available", "arguments", "shape"),
@@ -51,8 +51,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "V33": ("objects", "arguments"),
     "V34": ("objects", "arguments"),
     "V35": ("available", "shape"),
-    "V36": ("nulls", "pairs", "arguments"),
-    "V37": ("nulls", "returns", "arguments"),
+    "V36": ("pairs", "arguments", "nulls"),
+    "V37": ("returns", "arguments", "nulls"),
     "V38": ("returns", "arguments", "available"),
     "V39": ("objects",),
     "V40": ("returns", "available"),
@@ -64,6 +64,16 @@ MODULES: dict[str, tuple[str, ...]] = {
     "V46": ("available", "arguments", "shape"),
     "V47": ("available", "shape"),
     "V48": ("outside",),
+    "V60": ("outside",),
+    "V61": ("outside",),
+    "V62": ("outside",),
+    "V63": ("outside",),
+    "V64": ("outside",),
+    "V65": ("outside",),
+    "V66": ("outside",),
+    "V67": ("outside",),
+    "V68": ("outside",),
+    "V69": ("outside",),
 }
 
 
@@ -75,6 +85,8 @@ def explain_cause(trace: Trace, match: Match | None) -> Cause:
         if found is not None:
             if found.symptom is None:
                 found.symptom = trace.symptom
+            if found.confidence == "high" and (found.place is None or not found.place.exact or not found.place.own):
+                found.confidence = "medium"
             return found
     from bpfsmith.verify.cause.classes import conventional
 

@@ -263,6 +263,7 @@ def _test(trace: Trace, step: Step, where: str, wanted: tuple[int, str], loose: 
 def later(trace: Trace, step: Step, where: str) -> list[Test]:
     """Comparisons of the value after `step`, on any way the instructions lead."""
     holding = {where, *(name for name in copies(trace, step, where) if not name.startswith("fp"))}
+    holding -= set(code.writes(step.insn)) if code.is_call(step.insn) else set()
     found: list[Test] = []
     waiting = [(slot, frozenset(holding)) for slot in trace.successors(step.slot)]
     seen: set[int] = {step.slot}

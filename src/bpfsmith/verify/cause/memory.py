@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import variable
-from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.names import argument, index
+from bpfsmith.verify.cause.places import check_line
+from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.scalars import Need, Story, why
 from bpfsmith.verify.cause.words import amount, came, kind, quoted, register, said, subject
 
@@ -13,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith.verify.cause.result import Fact
     from bpfsmith.verify.cause.trace import Link, Step, Trace
     from bpfsmith.verify.messages import Match
 
@@ -73,7 +74,17 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
     if low and value is not None and value.smin is not None and value.smin >= 0 and value.off + insn.off >= 0:
         low = False
     need = Need(low=low, most=_most(value, insn, lines))
-    return _cause(trace, last, why(trace, step, number, need), where, lines)
+    return _cause(trace, last, why(trace, step, number, need, _index(trace, last, step, number)), where, lines)
+
+
+def _index(trace: Trace, last: Step, step: Step, number: str) -> str | None:
+    """The variable of an index: as it was made, else as the line that uses it says."""
+    name = trace.name(step, number)
+    for each in (step, last):
+        place = trace.own_place(each)
+        if name is None and place is not None and place.text:
+            name = index(place.text)
+    return name
 
 
 def _constant(value: Value | None) -> bool:
@@ -100,7 +111,11 @@ def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str],
     ends = what or f"{kind(value)} is used here at an offset the verifier cannot bound"
     facts.append(trace.fact(last, ends))
     at = story.step
+    use = trace.own_place(last)
     place = trace.own_place(at if at is not None else last)
+    if at is not None and story.cls in ("check-wrong", "check-on-copy") and code.conditional(at.insn):
+        place = check_line(trace, at, _named(story), use)
+        facts = [_moved(fact, at, place) for fact in facts]
     if story.slot is not None:
         place = trace.own_place(story.slot)
     variables = [word for word in (_named(story),) if word]
@@ -119,6 +134,11 @@ def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str],
         variables=variables,
         advice=advice,
     )
+
+
+def _moved(fact: Fact, at: Step, place: Place | None) -> Fact:
+    """A fact about step `at` at the line that was found for it."""
+    return Fact(fact.slot, place, fact.text, fact.step) if fact.step == at.id else fact
 
 
 def _named(story: Story) -> str | None:
@@ -214,7 +234,7 @@ def _math(trace: Trace, last: Step, message: str) -> Cause | None:
     if value is not None and value.known is not None:
         return None
     base, _ = subject(trace, last, pointer, kind(last.value(pointer)))
-    story = why(trace, last, number, Need(low=low))
+    story = why(trace, last, number, Need(low=low), _index(trace, last, last, number))
     return _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
 
 
@@ -332,7 +352,11 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
         most = -int(holder.off)
     elif holder is not None and holder.type in PACKET and holder.range is not None:
         most = max(0, int(holder.range) - int(holder.off))
-    story = why(trace, last, length, Need(low, zero, most))
+    name = trace.name(last, length)
+    here = trace.own_place(last)
+    if name is None and here is not None and here.text and last.insn.call:
+        name = argument(here.text, last.insn.call, int(length[1:]) - 1)
+    story = why(trace, last, length, Need(low, zero, most), name)
     verb = "may be negative" if low else "may be 0" if zero else "is not bounded by the size of what it is for"
     cause = _cause(
         trace, last, story, pointer, lines,

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["assigned", "followed", "name", "words"]
+__all__ = ["argument", "assigned", "compares", "followed", "index", "name", "words"]
 
 _MADE = ("call", "load", "add", "sub", "shift", "math", "and-mask", "narrow")
 # Words before a variable that are none.
@@ -124,3 +124,62 @@ def _unary(text: str, at: int) -> bool:
     """The `*` at `at` is no multiplication, and no part of a type or of a declaration."""
     before = text[:at].rstrip()
     return not before or (before[-1] in "({=;!,&|+-<>" and not before.endswith("as"))
+
+
+def index(text: str) -> str | None:
+    """The one variable a line indexes with: `cpu` of `hits->slots[cpu]++`, `id` of `p.add(id as usize)`."""
+    found: list[str] = []
+    for opening in ("[", ".add(", ".offset(", "get_unchecked(", "get_unchecked_mut("):
+        at = text.find(opening)
+        while at >= 0:
+            start = at + len(opening)
+            if opening != "[" or (at > 0 and (text[at - 1].isalnum() or text[at - 1] in ")]_")):
+                one = _single(_inside(text, start))
+                if one is not None and one not in found:
+                    found.append(one)
+            at = text.find(opening, start)
+    return found[0] if len(found) == 1 else None
+
+
+def argument(text: str, call: str, number: int) -> str | None:
+    """The variable a line passes as argument `number` (from 0) of `call`, when it is one alone."""
+    at = text.find(f"{call}(")
+    if at < 0:
+        return None
+    parts, depth, start = [], 0, at + len(call) + 1
+    inside = _inside(text, start)
+    last = 0
+    for place, letter in enumerate(inside):
+        depth += (letter in "([{<") - (letter in ")]}>")
+        if letter == "," and depth == 0:
+            parts.append(inside[last:place])
+            last = place + 1
+    parts.append(inside[last:])
+    return _single(parts[number]) if number < len(parts) else None
+
+
+def _inside(text: str, start: int) -> str:
+    """From behind an opening bracket up to the closing one."""
+    depth = 1
+    for at in range(start, len(text)):
+        depth += (text[at] in "([{") - (text[at] in ")]}")
+        if depth == 0:
+            return text[start:at]
+    return text[start:]
+
+
+def _single(text: str) -> str | None:
+    """The only variable of an expression without calls; constants in capitals do not count."""
+    if "(" in text.replace("(int)", "").replace("(long)", ""):
+        return None
+    found = [word for word in words(text) if word not in _KEYWORDS and not word.isupper() and word[0] != "_"]
+    return found[0] if len(found) == 1 else None
+
+
+def compares(text: str, variable: str) -> bool:
+    """The line compares something with the variable in it."""
+    if variable not in words(text):
+        return False
+    plain = text.replace("->", "").replace("=>", "").replace("::<", "").replace("<<", "").replace(">>", "")
+    signs = ("<", ">", "==", "!=", "contains(", ".min(", "min(", "is_null", "clamp(", "is_some", "is_none")
+    return any(sign in plain for sign in signs)

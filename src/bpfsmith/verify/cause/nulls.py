@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith.verify.cause.result import Fact
+    from bpfsmith.verify.cause.result import Fact, Place
     from bpfsmith.verify.cause.trace import Link, Step, Test, Trace
     from bpfsmith.verify.messages import Match
 
@@ -160,7 +160,8 @@ def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], g
             continue
         same = _same_map(trace, giver, other) and _same_key(trace, giver, other)
         place = trace.own_place(step)
-        before = step.at < giver.at and name is not None and place is not None and name in words(place.text or "")
+        exact = place is not None and place.exact and not place.same_line(trace.own_place(last))
+        before = not same and exact and step.at < giver.at and name is not None and name in words(_text(place))
         if not same and not before:
             continue
         facts.insert(0, trace.fact(other, f"{other.insn.call} is called here too"))
@@ -182,6 +183,10 @@ def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], g
             advice=_advice(None, last, giver),
         )
     return None
+
+
+def _text(place: Place | None) -> str:
+    return "" if place is None else place.text or ""
 
 
 def _order(trace: Trace, fact: Fact) -> int:

@@ -39,7 +39,7 @@ _MOVING = (
 )  # fmt: skip
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - one return a kind
     """None where the log has no path, or the access is not one of a packet."""
     last, where = trace.last, register(trace)
     message = trace.log.message
@@ -66,7 +66,9 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         from bpfsmith.verify.cause.memory import find as memory
 
         return memory(trace, match)
-    if value is None or value.type not in PACKET or code.group(last.insn) in (code.ALU, code.ALU64):
+    if code.group(last.insn) in (code.ALU, code.ALU64):
+        return None
+    if (value is None or value.type not in PACKET) and _told(said(trace)) is None:
         return None
     low = any("min value is negative" in line for line in said(trace))
     return examine(trace, last, where, last.insn.off, code.width(last.insn), low)
@@ -75,6 +77,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
 def examine(trace: Trace, last: Step, where: str, off: int, size: int, low: bool = False) -> Cause | None:
     """Why `size` bytes at `where + off` before `last` are not known to be in the packet."""
     value = last.value(where)
+    if value is None or value.type not in PACKET:
+        value = _told(said(trace))
     return None if value is None else _Access(trace, last, where, off, size, value).cause(low)
 
 
@@ -87,18 +91,45 @@ _FIELDS = (
 )
 
 
+class _Told:
+    """A packet pointer as the message itself tells of it, where no state does."""
+
+    __slots__ = ("id", "line_no", "off", "range", "type", "umax", "var_off")
+
+    def __init__(self, identity: int | None, off: int, there: int) -> None:
+        self.type = "pkt"
+        self.id = identity
+        self.off = off
+        self.range = there
+        self.umax = None
+        self.var_off = None if identity in (0, None) else (0, MOST)
+        self.line_no = None
+
+
+def _told(lines: list[str]) -> _Told | None:
+    """`invalid access to packet, off=21 size=1, R1(id=0,off=21,r=0)`."""
+    for line in lines:
+        if line.startswith("invalid access to packet"):
+            found = {}
+            for part in line.partition("(")[2].rstrip(")").split(","):
+                name, _, number = part.partition("=")
+                if number.lstrip("-").isdigit():
+                    found[name.strip()] = int(number)
+            return _Told(found.get("id"), found.get("off", 0), found.get("r", 0))
+    return None
+
+
 class _Fields:
     """Types of packet pointers that no state tells of, by the field of the context they were read from."""
 
     __slots__ = ("row", "trace")
 
-    def __init__(self, trace: Trace, last: Step, where: str) -> None:
+    def __init__(self, trace: Trace, last: Step, where: str, kind: str) -> None:
         self.trace = trace
         self.row: dict[tuple[int, int], str] = {}
         field = self.field(last, where)
-        value = last.value(where)
         for row in _FIELDS:
-            if field is not None and value is not None and row.get(field) == value.type:
+            if field is not None and row.get(field) == kind:
                 self.row = row
 
     def field(self, step: Step, where: str) -> tuple[int, int] | None:
@@ -389,7 +420,7 @@ def _checks(trace: Trace, last: Step, where: str, value: Value) -> tuple[list[Ch
     moved: Step | None = None
     before = False
     ends = ("pkt_end",) if value.type == "pkt" else ("pkt", "pkt_end")
-    fields = _Fields(trace, last, where)
+    fields = _Fields(trace, last, where, value.type)
     base = fields.base(last, where)
     for step in trace.steps.back(last.at, FAR):
         insn = step.insn
@@ -406,13 +437,27 @@ def _checks(trace: Trace, last: Step, where: str, value: Value) -> tuple[list[Ch
                 before = True
                 break
             one = step.value(on)
-            same = one.id == value.id if one is not None and one.type == value.type else fields.base(step, on) == base
+            typed = one is not None and one.type == value.type
+            same = one.id == value.id if typed and one is not None else fields.base(step, on) == base
             found.append(Check(step, on, fields.offset(step, on), same, limit == ends[0]))
             break
         if before:
             break
     found.reverse()
     return found, moved if before else None
+
+
+def read_from_context(trace: Trace, step: Step, where: str, call: str) -> bool:
+    """The value was read from where the context of programs that may call `call` keeps the packet."""
+    field = _Fields(trace, step, where, "").field(step, where)
+    rows = (
+        (0,)
+        if call.startswith("bpf_xdp")
+        else (1,)
+        if call.startswith(("bpf_skb", "bpf_l", "bpf_csum", "bpf_clone"))
+        else (0, 1)
+    )
+    return any(_FIELDS[row].get(field) is not None for row in rows) if field is not None else False
 
 
 def moves(step: Step) -> bool:

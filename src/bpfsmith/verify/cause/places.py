@@ -8,13 +8,14 @@ is the nearest one, before or after, that can be what called it.
 
 from __future__ import annotations
 
+from bpfsmith.verify.cause.names import compares
 from bpfsmith.verify.cause.result import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["library", "of", "own"]
+__all__ = ["check_line", "library", "of", "own"]
 
 NEAR = 400  # steps looked back for a line of the user's own
 AROUND = 40  # slots looked at on both sides of an instruction
@@ -140,9 +141,55 @@ def own(trace: Trace, step: Step | int) -> Place | None:
         from bpfsmith.verify.places import text
 
         path, line = inlined(trace.program, slot, here.path or "", here.line or 0)
-        if not library(path):
+        if not library(path) and not _weak(here):
             return Place(path, line, 0, text(trace.program, slot, path, line) or None)
-    return _nearest(trace, step, slot) or here
+    near = _nearest(trace, step, slot)
+    if near is None:
+        return here
+    return Place(near.path, near.line, near.column, near.text, near.function, exact=False)
+
+
+def lines(trace: Trace, path: str) -> dict[int, str]:
+    """The lines of a file that are known: of the log, of the object, and all when the file is on this machine and is
+    the one that was compiled."""
+    kept: dict[str, dict[int, str]] = trace.kept.setdefault("lines", {})
+    if path in kept:
+        return kept[path]
+    found: dict[int, str] = {}
+    for slot in trace.cfg:
+        place = trace.place(slot)
+        if place is not None and place.path == path and place.line and place.text:
+            found[place.line] = place.text
+    if trace.program is not None:
+        from bpfsmith.rules._sources import Sources
+
+        known = Sources()
+        file = known.find(path, trace.program.owner.path)
+        if file is not None and all((known.line(file, line) or "").strip() == text for line, text in found.items()):
+            line, limit = 1, 100_000
+            while line < limit and (text := known.line(file, line)) is not None:
+                found[line] = text.strip()
+                line += 1
+    kept[path] = found
+    return found
+
+
+def check_line(trace: Trace, step: Step, variable: str | None, use: Place | None) -> Place | None:
+    """The line of a comparison: its instruction's, or, where that does not compare `variable`, the nearest line before
+    the use that does: compilers put comparisons together and leave their lines out."""
+    here = own(trace, step)
+    if variable is None or use is None or use.path is None or use.line is None:
+        return here
+    if here is not None and here.text and compares(here.text, variable):
+        return here
+    if here is not None and here.path != use.path:
+        return here
+    known = lines(trace, use.path)
+    for line in range(use.line - 1, max(0, use.line - 60), -1):
+        text = known.get(line)
+        if text and compares(text, variable):
+            return Place(use.path, line, 0, text, use.function)
+    return here
 
 
 def _nearest(trace: Trace, step: Step | int, slot: int) -> Place | None:

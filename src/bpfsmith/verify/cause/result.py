@@ -19,9 +19,10 @@ CLASSES = (
 class Place:
     """A place in the source: `path` as the log or the object has it (None when neither does), `line` and `column` from
     1 (None and 0 when not known), `text` the source line as it stands there, `function` as a person would call it.
-    `own` is False for a line of a library (inlined from `core`, `aya-ebpf`, a header of the toolchain)."""
+    `own` is False for a line of a library (inlined from `core`, `aya-ebpf`, a header of the toolchain); `exact` is
+    False for the nearest line of the user's own, where the log does not tell from which one a library's was called."""
 
-    __slots__ = ("column", "function", "line", "own", "path", "text")
+    __slots__ = ("column", "exact", "function", "line", "own", "path", "text")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Place:
         text: str | None = None,
         function: str | None = None,
         own: bool = True,
+        exact: bool = True,
     ) -> None:
         self.path = path
         self.line = line
@@ -38,6 +40,7 @@ class Place:
         self.text = text
         self.function = function
         self.own = own
+        self.exact = exact
 
     def same_line(self, other: Place | None) -> bool:
         """Both name the same source line (by text where the numbers are not known)."""

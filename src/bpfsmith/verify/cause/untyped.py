@@ -126,10 +126,27 @@ def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -
             call = _taken(trace, value, link.step.at, until)
             if call is not None:
                 return _stale_cause(trace, last, chain, call, value, what)
+        if link is not None and not _pointer(value) and link.how == "load":
+            return _stale_unprinted(trace, last, chain, link, until, what)
         if link is None or link.source is None or link.how not in PLAIN:
             return None
         location, until = link.source, link.step
     return None
+
+
+def _stale_unprinted(trace: Trace, last: Step, chain: list[Link], link: Link, until: Step, what: str) -> Cause | None:
+    """Kernels that print few states do not tell that what was read from the context was a packet pointer."""
+    from bpfsmith.verify.cause.packet import moves, read_from_context
+
+    found = None
+    for step in trace.steps.back(last.at, FAR):
+        if step.at <= link.step.at:
+            break
+        if step.frame == until.frame and code.is_call(step.insn) and moves(step):
+            found = step
+    if found is None or not read_from_context(trace, until, link.where, found.insn.call or ""):
+        return None
+    return _stale_cause(trace, last, chain, found, None, what)
 
 
 def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
@@ -152,14 +169,16 @@ def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
     return found
 
 
-def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, value: Value, what: str) -> Cause:
+def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, value: Value | None, what: str) -> Cause:
     name = call.insn.call or "the call"
     if name.startswith("pc"):
         name = "the function called"
-    packet = value.type in PACKET
+    packet = value is None or value.type in PACKET
     facts: list[Fact] = []
     if chain:
-        facts.append(trace.fact(chain[-1].step, f"{what} is {kind(value)} since here"))
+        facts.append(
+            trace.fact(chain[-1].step, f"{what} is {'packet data' if value is None else kind(value)} since here")
+        )
     if packet:
         facts.append(trace.fact(call, f"{name} may move the packet: all packet pointers end here"))
         headline = f"{what} points into the packet as it was before {name}"
