@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.places import called_from, made_at
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import came, kind, register, subject
 
@@ -74,7 +75,7 @@ def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause |
     what, name = subject(trace, last, where, kind(value))
     offset = next((part for part in message.split() if part.lstrip("-").isdigit()), "such an offset")
     return Cause(
-        "missing-bounds-check",
+        "pointer-arithmetic",
         "medium",
         f"{offset} is too far from where {what} starts for any memory there is",
         place=trace.own_place(last),
@@ -139,7 +140,7 @@ def _narrowed(trace: Trace, last: Step) -> Cause:
         "pointer-to-scalar",
         "high",
         f"{what} is a pointer, and only 32 bits of it are used",
-        place=trace.own_place(at),
+        place=made_at(trace, at, name),
         slot=at.slot,
         because=facts,
         variables=[name] if name else [],
@@ -182,12 +183,22 @@ def _misaligned(trace: Trace, last: Step, message: str) -> Cause:
     what, name = subject(trace, last, where, kind(last.value(where)))
     size = message.rpartition("size ")[2].partition(" ")[0]
     wide = size if size.isdigit() else str(code.width(insn))
-    facts: list[Fact] = [trace.fact(last, f"{wide} bytes are used here at an address that is not a multiple of {wide}")]
+    facts: list[Fact] = []
+    place = trace.own_place(last)
+    for link in trace.origin(last, where):
+        moved = link.step.insn
+        if link.how in ("add", "sub") and not code.by_register(moved) and moved.imm % int(wide):
+            facts.append(trace.fact(link.step, f"{what} is moved by {moved.imm} here"))
+            place = trace.own_place(link.step)
+            break
+    else:
+        place = called_from(trace, last) or place
+    facts.append(trace.fact(last, f"{wide} bytes are used here at an address that is not a multiple of {wide}"))
     return Cause(
         "pointer-arithmetic",
         "high",
         f"{wide} bytes of {what} are used at an address that is not a multiple of {wide}",
-        place=trace.own_place(last),
+        place=place,
         slot=last.slot,
         because=facts,
         variables=[name] if name else [],

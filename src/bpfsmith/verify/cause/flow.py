@@ -68,7 +68,7 @@ def address(trace: Trace, step: Step, where: str) -> int | None:
         return 0
     value = step.value(where)
     if value is not None and value.type == "fp":
-        return None if _varies(value) else int(value.off)
+        return None if _varies(value) else int(value.off or 0)
     offset = 0
     for link in origin(trace, step, where):
         insn = link.step.insn
@@ -260,9 +260,9 @@ def _test(trace: Trace, step: Step, where: str, wanted: tuple[int, str], loose: 
     return None
 
 
-def later(trace: Trace, step: Step, where: str) -> list[Test]:
-    """Comparisons of the value after `step`, on any way the instructions lead."""
-    holding = {where, *(name for name in copies(trace, step, where) if not name.startswith("fp"))}
+def later(trace: Trace, step: Step, where: str, also: frozenset[str] = frozenset()) -> list[Test]:
+    """Comparisons of the value after `step`, on any way the instructions lead; `also`: registers that count too."""
+    holding = also | {where, *(name for name in copies(trace, step, where) if not name.startswith("fp"))}
     holding -= set(code.writes(step.insn)) if code.is_call(step.insn) else set()
     found: list[Test] = []
     waiting = [(slot, frozenset(holding)) for slot in trace.successors(step.slot)]
@@ -282,7 +282,8 @@ def later(trace: Trace, step: Step, where: str) -> list[Test]:
                 if len(read) == 2:
                     other = read[1] if named[0] == read[0] else read[0]
                 found.append(Test(None, insn, named[0], other, named[0] != where, half, None))
-        left = names - set(code.writes(insn))
+        constant = code.group(insn) in (code.ALU, code.ALU64) and code.operation(insn) in (code.ADD, code.SUB)
+        left = names if constant and not code.by_register(insn) else names - set(code.writes(insn))
         if code.is_mov(insn) and f"r{insn.src}" in names:
             left |= {f"r{insn.dst}"}
         waiting += [(after, left) for after in code.successors(insn)]

@@ -71,7 +71,7 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
         return _stack(trace, last, where, chain, step, number, lines)
     if step is None or number is None or (_constant(value) and "max value" not in message):
         return _beyond(trace, last, where, chain, lines)
-    if low and value is not None and value.smin is not None and value.smin >= 0 and value.off + insn.off >= 0:
+    if low and value is not None and value.smin is not None and value.smin >= 0 and (value.off or 0) + insn.off >= 0:
         low = False
     need = Need(low=low, most=_most(value, insn, lines))
     return _cause(trace, last, why(trace, step, number, need, _index(trace, last, step, number)), where, lines)
@@ -101,7 +101,7 @@ def _most(value: Value | None, insn: code.Insn, lines: list[str]) -> int | None:
         size = value.mem_size if value.mem_size is not None else (value.map[2] if value.map else None)
     if size is None or value is None:
         return None
-    return max(0, int(size) - int(value.off) - insn.off - code.width(insn))
+    return max(0, int(size) - int(value.off or 0) - insn.off - code.width(insn))
 
 
 def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str], what: str = "") -> Cause:
@@ -174,7 +174,7 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     off, width = told(lines, "off"), told(lines, "size")
     thing, name = subject(trace, last, where, kind(value))
     facts = [one for one in (came(trace, chain, thing),) if one is not None]
-    first = (value.off if value is not None else 0) + insn.off if off is None else off
+    first = ((value.off or 0) if value is not None else 0) + insn.off if off is None else off
     wide = width or code.width(insn)
     known = f" of {size}" if size is not None else ""
     facts.append(trace.fact(last, f"{wide} bytes at offset {first} are used here{known}"))
@@ -300,7 +300,7 @@ def _room(value: Value | None, insn: code.Insn) -> int | None:
     """How far an index may go from an address on the stack up to the frame's top."""
     if value is None:
         return None
-    return max(0, -(int(value.off) + insn.off) - code.width(insn))
+    return max(0, -(int(value.off or 0) + insn.off) - code.width(insn))
 
 
 def _beyond_stack(trace: Trace, last: Step, chain: list[Link], off: int, lines: list[str]) -> Cause:
@@ -347,11 +347,11 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     most = None
     holder = last.value(pointer)
     if size is not None and holder is not None:
-        most = max(0, size - int(holder.off))
+        most = max(0, size - int(holder.off or 0))
     elif holder is not None and holder.type == "fp":
-        most = -int(holder.off)
+        most = -int(holder.off or 0)
     elif holder is not None and holder.type in PACKET and holder.range is not None:
-        most = max(0, int(holder.range) - int(holder.off))
+        most = max(0, int(holder.range) - int(holder.off or 0))
     name = trace.name(last, length)
     here = trace.own_place(last)
     if name is None and here is not None and here.text and last.insn.call:
@@ -392,12 +392,12 @@ def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: li
     step, number = variable(chain)
     if step is not None and number is not None and not _constant(value):
         size = told(lines, "value_size") or told(lines, "mem_size")
-        most = max(0, size - length - int(value.off)) if size is not None and value is not None else None
+        most = max(0, size - length - int(value.off or 0)) if size is not None and value is not None else None
         low = value is not None and value.smin is not None and value.smin < 0
         return _cause(trace, last, why(trace, step, number, Need(low=low, most=most)), pointer, lines)
     size = told(lines, "value_size") or told(lines, "mem_size")
     if size is None and value is not None and value.type == "fp":
-        size = -int(value.off)
+        size = -int(value.off or 0)
     base, name = subject(trace, last, pointer, kind(value))
     has = f"; there are {size}" if size is not None else ""
     call = last.insn.call or "the function"

@@ -9,14 +9,14 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import address, root
 from bpfsmith.verify.cause.names import followed, words
-from bpfsmith.verify.cause.result import Advice, Cause
+from bpfsmith.verify.cause.places import lines
+from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.words import kind, quoted, register
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith.verify.cause.result import Fact, Place
     from bpfsmith.verify.cause.trace import Link, Step, Test, Trace
     from bpfsmith.verify.messages import Match
 
@@ -46,7 +46,7 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
     arg = next((link for link in chain if link.how == "arg"), None)
     if arg is not None:
         facts.append(trace.fact(arg.step, f"{what} is passed on here as it is"))
-    for find_one in (_half, _other, _late):
+    for find_one in (_half, _other, _late, _meant):
         found = find_one(trace, last, where, what, facts, giver)
         if found is not None:
             found.variables = [name, *found.variables] if name else found.variables
@@ -185,6 +185,53 @@ def _other(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], g
     return None
 
 
+def _meant(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """Between the call and the use stands a null check of another variable, which was checked before already. The
+    compiler leaves the second one out: only the source tells of it."""
+    name = named(trace, last, where)
+    use = trace.own_place(last)
+    made = trace.own_place(giver) if giver is not None else None
+    if name is None or use is None or made is None or use.path is None or made.path != use.path:
+        return None
+    if use.line is None or made.line is None or not made.line < use.line <= made.line + 40:
+        return None
+    known = lines(trace, use.path)
+    for line in range(made.line + 1, use.line):
+        other = _null_check(known.get(line, ""))
+        if other is None:
+            continue
+        if other == name:
+            return None
+        if any(_null_check(known.get(before, "")) == other for before in range(max(1, made.line - 40), made.line)):
+            place = Place(use.path, line, 0, known[line], use.function)
+            facts.append(Fact(None, place, f"`{other}` is compared with null here once more, not {what}"))
+            facts.append(trace.fact(last, _use(last, what)))
+            return Cause(
+                "check-wrong",
+                "medium",
+                f"the null check before the use looks at `{other}`, not at {what}",
+                place=place,
+                because=facts,
+                variables=[name, other],
+                advice=_advice(name, last, giver),
+            )
+    return None
+
+
+def _null_check(text: str) -> str | None:
+    """The variable a line compares with null and nothing else: `if (!v)`, `if (v == NULL)`, `if v.is_null() {`."""
+    line = text.strip()
+    if not line.startswith("if"):
+        return None
+    inside = line[2:].strip().removesuffix("{").strip()
+    if inside.startswith("(") and ")" in inside:
+        inside = inside[1 : inside.rfind(")")] if inside.endswith(")") else inside[1 : inside.find(")")]
+    for part in (" == NULL", ".is_null()", ".is_none()", " == 0"):
+        inside = inside.removesuffix(part)
+    inside = inside.lstrip("!").strip()
+    return inside if inside.isidentifier() else None
+
+
 def _text(place: Place | None) -> str:
     return "" if place is None else place.text or ""
 
@@ -243,7 +290,6 @@ def _late(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], gi
         place = trace.own_place(test.insn.slot)
         if place is None or place.same_line(here):
             continue
-        from bpfsmith.verify.cause.result import Fact
 
         facts.append(trace.fact(last, _use(last, what)))
         facts.append(Fact(test.insn.slot, place, "compared with null only here"))

@@ -151,7 +151,7 @@ class _Fields:
         """The constant part of a packet pointer."""
         value = step.value(where)
         if value is not None and value.type in PACKET:
-            return int(value.off)
+            return int(value.off or 0)
         total = 0
         for link in self.trace.origin(step, where):
             insn = link.step.insn
@@ -194,7 +194,7 @@ class _Access:
         self.where = where
         self.size = size
         self.value = value
-        self.need = int(value.off) + off + size
+        self.need = int(value.off or 0) + off + size
         self.chain = trace.origin(last, where)
         self.what, self.name = subject(trace, last, where, "the packet pointer")
         self.facts = [one for one in (came(trace, self.chain, self.what),) if one is not None]

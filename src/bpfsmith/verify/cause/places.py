@@ -8,14 +8,14 @@ is the nearest one, before or after, that can be what called it.
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause.names import compares
+from bpfsmith.verify.cause.names import assigned, compares
 from bpfsmith.verify.cause.result import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["check_line", "library", "of", "own"]
+__all__ = ["called_from", "check_line", "library", "lines", "made_at", "of", "own"]
 
 NEAR = 400  # steps looked back for a line of the user's own
 AROUND = 40  # slots looked at on both sides of an instruction
@@ -172,6 +172,32 @@ def lines(trace: Trace, path: str) -> dict[int, str]:
                 line += 1
     kept[path] = found
     return found
+
+
+def made_at(trace: Trace, step: Step, variable: str | None) -> Place | None:
+    """The line of a step, or, where it does not, the nearest one before that assigns `variable`."""
+    here = own(trace, step)
+    if variable is None or here is None or here.path is None or here.line is None:
+        return here
+    known = lines(trace, here.path)
+    for line in range(here.line, max(0, here.line - 60), -1):
+        text = known.get(line)
+        if text and assigned(text) == variable:
+            return Place(here.path, line, 0, text, here.function)
+    return here
+
+
+def called_from(trace: Trace, step: Step) -> Place | None:
+    """The line of the user's own that called the inlined function an instruction is of; None when it is not inlined."""
+    if trace.program is None:
+        return None
+    from bpfsmith.verify.places import text
+
+    frames = [row for row in trace.program.inline_frames(step.slot) if not library(row[1]) and row[2]]
+    if len(frames) < 2:
+        return None
+    function, path, line, column = frames[1]
+    return Place(path, line, column, text(trace.program, step.slot, path, line) or None, function)
 
 
 def check_line(trace: Trace, step: Step, variable: str | None, use: Place | None) -> Place | None:

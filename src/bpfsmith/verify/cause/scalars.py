@@ -9,7 +9,7 @@ where the result cannot overflow; 32-bit comparisons tell of the low half only. 
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import location, root
+from bpfsmith.verify.cause.flow import later, location, root
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
 
@@ -133,7 +133,7 @@ def why(trace: Trace, use: Step, where: str, need: Need, name: str | None = None
 class _Search:
     """One number's way to its use."""
 
-    __slots__ = ("chain", "facts", "need", "seen", "trace", "use", "value", "what", "where")
+    __slots__ = ("chain", "facts", "need", "seen", "trace", "use", "value", "versions", "what", "where")
 
     def __init__(self, trace: Trace, use: Step, where: str, need: Need, name: str | None) -> None:
         self.trace = trace
@@ -147,6 +147,11 @@ class _Search:
         origin = came(trace, self.chain, self.what)
         if origin is not None:
             self.facts.append(origin)
+        # Roots of the value as it is used (first), and as it was before each change.
+        self.versions = [root(trace, use, where)]
+        for link in self.chain:
+            if link.source is not None and link.how not in SAME:
+                self.versions.append(root(trace, link.step, link.source))
         self.seen = self.comparisons()
 
     def story(self) -> Story:
@@ -166,10 +171,7 @@ class _Search:
 
     def comparisons(self) -> list[Seen]:
         """Those about the value, in the order of the path."""
-        versions = [root(self.trace, self.use, self.where)]
-        for link in self.chain:
-            if link.source is not None and link.how not in SAME:
-                versions.append(root(self.trace, link.step, link.source))
+        versions = self.versions
         loose = root(self.trace, self.use, self.where, narrow=True)
         first = self.chain[-1].step.at if self.chain else self.use.at - FAR
         found: list[Seen] = []
@@ -389,8 +391,11 @@ class _Search:
     def late(self) -> Story | None:
         """Compared after the use, on another line."""
         here = self.trace.own_place(self.use)
-        for one in self.trace.tests(self.use, self.where):
-            if one.step is not None or code.operation(one.insn) in (EQ, NE, SET):
+        # The value may be scaled for its use, and compared as it was.
+        numbers = [f"r{number}" for number in range(10)]
+        also = frozenset(name for name in numbers if root(self.trace, self.use, name) in self.versions)
+        for one in later(self.trace, self.use, self.where, also):
+            if code.operation(one.insn) in (EQ, NE, SET):
                 continue
             place = self.trace.own_place(one.insn.slot)
             if place is None or place.same_line(here):
