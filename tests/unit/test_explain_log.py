@@ -108,13 +108,11 @@ def test_the_example_of_the_repository() -> None:
     helped = report((EXAMPLE / "aya.log").read_bytes(), object=OBJECT).programs[0]
     for one in (alone, helped):
         assert (one.family, one.verdict) == ("V08", "rejected")
-        assert one.cls in ("check-wrong", "missing-bounds-check")
-        assert one.to_json()["cause"]["text"] in (CHECK, READ)
+        assert one.cls == "check-wrong"
+        assert one.to_json()["cause"]["text"] == CHECK
         assert one.to_json()["symptom"]["text"] == READ
-    lines = (line_of(CHECK), line_of(READ))
-    assert alone.line[0] == "main.rs"
-    assert helped.line[0] == "src/main.rs"
-    assert {alone.line[1], helped.line[1]} <= set(lines)
+    assert alone.line == ("main.rs", line_of(CHECK))
+    assert helped.line == ("src/main.rs", line_of(CHECK))
     assert helped.program == "dns_guard"
 
 
@@ -185,7 +183,7 @@ def test_a_log_and_its_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     log = (EXAMPLE / "aya.log").read_bytes()
     monkeypatch.chdir(EXAMPLE)
     here = str(report(log, object=OBJECT))
-    assert f"src/main.rs:{line_of(CHECK)}:" in here or f"src/main.rs:{line_of(READ)}:" in here
+    assert f"src/main.rs:{line_of(CHECK)}:" in here
     assert f"    {READ}" in here, "with its indentation"
     monkeypatch.chdir(tmp_path)
     shutil.copy(OBJECT, tmp_path)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/guide/explain.md")
 BLOCK = re.compile(
     r"(?P<head><!-- output(?:\[(?P<first>\d+):(?P<last>\d+)\])?(?: (?P<kind>live|lab))?(?: in (?P<folder>\S+))?: "
     r"(?P<command>.+?) -->\n+```[a-z]*\n)"

@@ -48,7 +48,7 @@ class ExplainText(Text):
     def __init__(self, *, color: bool = False) -> None:
         super().__init__(color=color)
         self._numbers: dict[int, str] | None = None
-        self._where = ""
+        self._where = self._column = ""
         self._tail: list[str] = []
         self._advice: list[str] = []
 
@@ -66,6 +66,7 @@ class ExplainText(Text):
         if finding.span is not None and finding.span.path == sources.quotes:
             self._numbers = sources.numbers
         self._tail = _kernels(each)
+        self._column = _column(each, finding, sources)
         self._advice = [fix.message for fix in finding.fixes if fix.applicability == "display"]
         shown = finding.replace(kernels=(), fixes=tuple(fix for fix in finding.fixes if fix.applicability != "display"))
         text = self._finding(shown, sources, learn and each.family is not None)
@@ -96,7 +97,7 @@ class ExplainText(Text):
 
     def _place(self, finding: Finding) -> str:  # type: ignore[override]
         if finding.span is not None and self._numbers is None:
-            place = clean(str(finding.span))
+            place = clean(f"{finding.span.path}:{finding.span.line}{self._column}")
             return f"{place}, {self._where}" if self._where and not finding.object else place
         return self._where or super()._place(finding)
 
@@ -244,6 +245,17 @@ def _inside(each: Any) -> str:
         slot = each.instruction if slot is None else slot
         words.append(f"instruction {slot}" if slot is not None else "")
     return ", ".join(filter(None, words))
+
+
+def _column(each: Any, finding: Finding, sources: Any) -> str:
+    """Of a line that only the log or the object quotes the one that they say."""
+    span = finding.span
+    if span is None:
+        return ""
+    place = each.cause.place if each.cause is not None else None
+    if not sources.quoted(span.path, span.line):
+        return f":{span.column}"
+    return f":{place.column}" if place is not None and place.column and place.line == span.line else ""
 
 
 def _kernels(each: Any) -> list[str]:

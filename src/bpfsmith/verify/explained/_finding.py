@@ -45,6 +45,10 @@ class LogSources(Sources):
             self._quoted.setdefault((path, line), text.strip())
         return path, line
 
+    def quoted(self, path: str, line: int) -> bool:
+        """Whether a line is as log or object quote it: without its indentation, so that columns mean little."""
+        return (path, line) in self._quoted
+
     def line(self, path: str, number: int) -> str | None:
         quoted = self._quoted.get((path, number))
         return quoted if quoted is not None else super().line(path, number)
@@ -179,7 +183,7 @@ class _Found:
         if column > 0:
             # Compilers count bytes, and columns of a line that the log quotes lack its indentation.
             start = len(text.encode("utf-8", "replace")[: column - 1].decode("utf-8", "ignore"))
-            if start < len(text) and (path, line) not in self.sources._quoted:
+            if start < len(text) and not self.sources.quoted(path, line):
                 word = text[start].isalnum() or text[start] == "_"
                 return Span(path, line, start + 1, line, (token_end if word else expression_end)(text, start) + 1)
         for name in self.names:
