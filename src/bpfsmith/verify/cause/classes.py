@@ -25,8 +25,9 @@ Where one family has several classes: a helper is unknown, or refused for the pr
 `!root` (V45) are `environment`: the same program loads with CAP_PERFMON. Opcodes of a newer instruction set:
 `environment`; encodings of no instruction set: `loader-or-metadata`. A pointer that became a number on the way to an
 argument is `pointer-to-scalar`, one that never was a pointer `argument-type`. A pointer to the stack that is returned or
-stored where it outlives its frame, and a reference that is used after its release, are `stale-pointer`. A loop without progress inside a panic handler is `panic-or-unreachable`, at the line that can panic. Two
-kinds of pointers in one instruction are `check-lost`: each path knows the kind, the join does not.
+stored where it outlives its frame, and a reference that is used after its release, are `stale-pointer`. A loop without
+progress inside a panic handler is `panic-or-unreachable`, at the line that can panic. Two kinds of pointers in one
+instruction are `check-lost`: each path knows the kind, the join does not.
 """  # noqa: E501 - a table
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""What is not in the program's lines: the kernel's own mistakes, and what loaders say before the verifier is asked."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import parts
+from bpfsmith.verify.cause.result import Advice, Cause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bpfsmith.verify.cause.trace import Trace
+    from bpfsmith.verify.messages import Match
+
+__all__ = ["find"]
+
+
+def find(trace: Trace, match: Match | None) -> Cause | None:
+    """`kernel-bug` of V48; `environment`, `attach-target` or `loader-or-metadata` of V60 to V69."""
+    if match is None:
+        return None
+    message = trace.log.message or match.message
+    if match.family == "V48":
+        return _kernel(trace, message)
+    row = _ROWS.get(match.family)
+    if row is None:
+        return None
+    cls, confidence, headline, tip = row
+    if match.family == "V60" and parts.number(message, "#") is not None and "func" in message:
+        from bpfsmith.verify.cause import available
+
+        return available.find(trace, match)
+    place = None
+    if match.family == "V64":
+        from bpfsmith.verify.cause.attach import program_place
+
+        place = program_place(trace)
+    name = parts.quoted(message)
+    said = message.strip()
+    return parts.cause(
+        trace, cls, confidence, f"{headline}: {said}" if said else headline, step=trace.last, place=place,
+        variables=[name if name.isidentifier() else None], advice=[Advice(*tip)],
+    )  # fmt: skip
+
+
+def _kernel(trace: Trace, message: str) -> Cause:
+    running = parts.series(trace)
+    step = trace.last
+    because = []
+    if "misconfigured" in message:
+        headline = (
+            "this kernel contradicts itself about what the program may do; another version of it may take the program"
+        )
+        known = "see whether a newer release of the same kernel loads it"
+    elif "INVARIANTS" in message:
+        headline = (
+            "the verifier's bounds of a value contradict one another after this comparison: a mistake of the kernel, "
+            "not of "
+            "the program"
+        )
+        known = (
+            "kernels from 6.8 on check these bounds, and releases up to 6.19 are known to contradict themselves after "
+            "comparisons that cannot be true; write the comparison another way, or leave BPF_F_TEST_REG_INVARIANTS out"
+        )
+    else:
+        headline = "the verifier found a mistake of its own, not one of the program"
+        known = "load it on a newer release of the kernel, or write the expression at this line another way"
+    if step is not None:
+        because.append(trace.fact(step, "the verifier was here when it noticed"))
+    on = f" (Linux {running})" if running else ""
+    return parts.cause(
+        trace, "kernel-bug", "high", f"{headline}{on}", step=step, because=because,
+        advice=[Advice("report", f"{known}; report it with this log to bpf@vger.kernel.org")],
+    )  # fmt: skip
+
+
+_ROWS: dict[str, tuple[str, str, str, tuple[str, str]]] = {
+    "V60": (
+        "environment", "high", "this kernel lacks a field, type or value that the program was built for",
+        ("guard-existence", "ask with `bpf_core_field_exists()` (or `bpf_core_type_exists()`) before using it, or "
+                            "load it on "
+         "a kernel that has it"),
+    ),
+    "V61": (
+        "environment", "high", "this kernel does not tell its types (BTF)",
+        ("config", "use a kernel with `CONFIG_DEBUG_INFO_BTF=y` (`ls /sys/kernel/btf/vmlinux`), or give the loader a "
+                   "BTF file"),
+    ),
+    "V62": (
+        "loader-or-metadata", "medium", "a map could not be created",
+        ("map", "look at its type, sizes and flags; `bpfsmith verify` says which of them the kernel refuses"),
+    ),
+    "V63": (
+        "environment", "high", "the kernel refuses the caller, not the program",
+        ("capability", "load it as root, or `sudo setcap cap_bpf,cap_perfmon,cap_net_admin+ep LOADER`; `bpfsmith "
+                       "doctor` says "
+         "what else stands in the way (lockdown, containers)"),
+    ),
+    "V64": (
+        "attach-target", "high", "the loader did not find what to attach to",
+        ("attach-target", "look at what this kernel has: /sys/kernel/tracing/available_filter_functions, "
+                          "available_events, its BTF"),
+    ),
+    "V65": (
+        "loader-or-metadata", "high", "the loader does not understand the object",
+        ("rebuild", "build it again with a current compiler and linker, and load it with a current loader"),
+    ),
+    "V66": (
+        "loader-or-metadata", "medium", "the verifier's log did not fit into the loader's buffer, so that the load "
+                                        "failed",
+        ("log-buffer", "give it a bigger buffer (16 MiB), or ask for less (log level 1 or 0)"),
+    ),
+    "V67": (
+        "unknown", "low", "the kernel refused without a word",
+        ("ask-log", "load it again with the verifier's log on (`bpfsmith explain OBJECT` does)"),
+    ),
+    "V68": (
+        "loader-or-metadata", "medium", "what is loaded is not covered by the program's signature",
+        ("rebuild", "sign it again after the last change, with what it uses"),
+    ),
+    "V69": (
+        "environment", "high", "the limit of locked memory is too low for maps and programs (kernels before 5.11 "
+                               "count so)",
+        ("memlock", "raise it before loading: `ulimit -l unlimited`, or `setrlimit(RLIMIT_MEMLOCK)` in the loader"),
+    ),
+}  # fmt: skip
