@@ -67,6 +67,9 @@ def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause |
             return found
     where = f"r{insn.dst}"
     value = last.value(where)
+    if value is not None and value.type == "scalar" and code.by_register(insn):
+        where = f"r{insn.src}"
+        value = last.value(where)
     word = (
         message.partition("math between ")[2].partition(" ")[0] or message.partition(" pointer")[0].rpartition(" ")[2]
     )

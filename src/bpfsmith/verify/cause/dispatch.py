@@ -85,6 +85,9 @@ def explain_cause(trace: Trace, match: Match | None) -> Cause:
         if found is not None:
             if found.symptom is None:
                 found.symptom = trace.symptom
+            part = "head" in trace.log.cut or "middle" in trace.log.cut
+            if found.confidence == "high" and part and found.cls.startswith("missing-"):
+                found.confidence = "medium"  # what is missing may stand in what was cut off
             if found.confidence == "high" and (found.place is None or not found.place.exact or not found.place.own):
                 found.confidence = "medium"
             return found

@@ -40,7 +40,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         return packet(trace, match)
     if code.is_call(last.insn):
         return _call(trace, last, where, lines)
-    if value is not None and value.type == "scalar":
+    if value is not None and value.type == "scalar" and code.group(last.insn) not in (code.ALU, code.ALU64):
         return None
     return _access(trace, last, where, lines)
 
@@ -334,7 +334,8 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     if value is not None and value.type != "scalar":
         length = f"r{int(where[1:]) + 1}"
         given = last.value(length)
-        if given is None or given.type != "scalar" or length == "r6":
+        none = (last.insn.call or "").startswith("bpf_map_")  # keys and values: the map knows their sizes
+        if given is None or given.type != "scalar" or length == "r6" or none:
             return _argument(trace, last, where, lines)
     given = last.value(length)
     pointer = f"r{int(length[1:]) - 1}"
@@ -384,13 +385,13 @@ def _constant_size(trace: Trace, last: Step) -> Cause:
 
 def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: list[str]) -> Cause | None:
     value = last.value(pointer)
-    if value is not None and value.type in PACKET:
+    if value is not None and value.type in PACKET and length > 0:
         from bpfsmith.verify.cause.packet import examine
 
         return examine(trace, last, pointer, 0, length)
     chain = trace.origin(last, pointer)
     step, number = variable(chain)
-    if step is not None and number is not None and not _constant(value):
+    if step is not None and number is not None and (not _constant(value) or "variable-offset" in lines[-1]):
         size = told(lines, "value_size") or told(lines, "mem_size")
         most = max(0, size - length - int(value.off or 0)) if size is not None and value is not None else None
         low = value is not None and value.smin is not None and value.smin < 0
@@ -428,7 +429,7 @@ def _argument(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause |
         return examine(trace, last, where, 0, told(lines, "size") or 1)
     chain = trace.origin(last, where)
     step, number = variable(chain)
-    if step is not None and number is not None and not _constant(value):
+    if step is not None and number is not None and (not _constant(value) or "variable" in lines[-1]):
         low = value is not None and value.smin is not None and value.smin < 0
         return _cause(trace, last, why(trace, step, number, Need(low=low)), where, lines)
     return _beyond(trace, last, where, chain, lines)

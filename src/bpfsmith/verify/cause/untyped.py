@@ -111,7 +111,9 @@ def _comes(trace: Trace, chain: list[Link], last: Step, where: str, wanted: tupl
 
 
 # Words of functions that end what they are given.
-_ENDING = ("_release", "_submit", "_discard", "_drop", "_put", "_destroy", "rcu_read_unlock")
+_ENDING = (
+    "_release", "_submit", "_discard", "_drop", "_put", "_destroy", "rcu_read_unlock", "spin_unlock", "dynptr_write",
+)  # fmt: skip
 
 
 def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
@@ -150,22 +152,26 @@ def _stale_unprinted(trace: Trace, last: Step, chain: list[Link], link: Link, un
 
 
 def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
-    """The first call between two steps that ends a pointer like `value`."""
+    """The first call between two steps that ends a pointer like `value`; the only one there is, where none is known
+    to."""
     from bpfsmith.verify.cause.packet import moves
 
-    found = None
+    found, calls = None, []
     for step in trace.steps.back(until.at, FAR):
         if step.at <= first:
             break
         insn = step.insn
         if step.frame != until.frame or not code.is_call(insn):
             continue
-        if value.type in PACKET:
-            ends = moves(step)
-        else:
+        calls.append(step)
+        ends = moves(step) if value.type in (*PACKET, "mem") else False
+        if not ends and value.type not in PACKET:
             ends = insn.call is not None and any(word in insn.call for word in _ENDING)
         if ends:
             found = step
+    if found is None:
+        likely = [step for step in calls if code.is_subprogram_call(step.insn)] if value.type in PACKET else calls
+        found = likely[0] if len(likely) == 1 else None
     return found
 
 
@@ -241,13 +247,13 @@ def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
     link = _last_plain(chain)
     if link is None or link.how not in ("load", "fill", "spill"):
         return None
+    if link.how == "spill":
+        return _overwritten(trace, last, link, what)
     insn = link.step.insn
     if link.how == "load" and code.is_load(insn):
         base = link.step.value(f"r{insn.src}")
         source = kind(base)
         typed = base.type if base is not None else ""
-    elif link.how == "spill":
-        return None
     else:
         source, typed = "the stack", "fp"
     facts: list[Fact] = []
@@ -282,6 +288,20 @@ def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
     )
 
 
+def _overwritten(trace: Trace, last: Step, link: Link, what: str) -> Cause:
+    facts = [trace.fact(link.step, "this write changes only a part of what is read back: no pointer is left")]
+    facts.append(_use(trace, last, what))
+    return Cause(
+        "pointer-to-scalar",
+        "medium",
+        f"{what} was saved on the stack, and something else was written over it",
+        place=trace.own_place(link.step),
+        slot=link.step.slot,
+        because=facts,
+        advice=[Advice("keep-pointer", "keep pointers apart from other data on the stack")],
+    )
+
+
 def _last_plain(chain: list[Link]) -> Link | None:
     """The station a value comes from over copies and additions."""
     for link in chain:
@@ -310,12 +330,28 @@ def _filler(trace: Trace, link: Link) -> Step | None:
 # ---------------------------------------------------------------- given as a number
 
 
-def _given(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
+def _given(  # noqa: PLR0911 - one return a kind
+    trace: Trace, last: Step, _where: str, chain: list[Link], what: str
+) -> Cause | None:
     """A call's answer, or a constant."""
     if not chain:
         return None
     link = chain[-1]
     insn = link.step.insn
+    value = link.step.result(link.where)
+    if _pointer(value):
+        return None
+    if code.is_call(last.insn) and link.how in ("call", "const") and "current_task" not in (insn.call or ""):
+        call = last.insn.call or "a function"
+        facts = [trace.fact(link.step, f"{what} is a number from here on"), _use(trace, last, what)]
+        return Cause(
+            "argument-type",
+            "medium",
+            f"{what} is a number, and {call} wants a pointer",
+            place=trace.own_place(last),
+            slot=last.slot,
+            because=facts,
+        )
     if link.how == "call" and link.where == "r0":
         call = insn.call or "a function"
         facts = [trace.fact(link.step, f"{call} gives {what} as a number"), _use(trace, last, what)]

@@ -147,6 +147,9 @@ def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:
             source = f" from {kind(base)}" if base is not None and base.type else ""
             return trace.fact(link.step, f"{what} is read{source}, {code.width(insn)} bytes")
         if link.how == "const" and link is chain[-1]:
+            value = link.step.result(link.where)
+            if value is not None and value.type != "scalar":
+                return trace.fact(link.step, f"{what} is the address of {kind(value)}")
             return trace.fact(link.step, f"{what} starts as {insn.imm}")
         if link.how == "ctx":
             return trace.fact(link.step, f"{what} is the program's context")
