@@ -32,6 +32,9 @@ def pages(word: str) -> list[Page]:
     entry = rules.find(word)
     if entry is not None:
         return [rule_page(entry)]
+    page = _family_page(word)
+    if page is not None:
+        return [page]
     found = []
     topic = _topics.get(word)
     if topic is not None:
@@ -42,6 +45,23 @@ def pages(word: str) -> list[Page]:
         if topic is not None:
             found.append(topic)
     return found
+
+
+def _family_page(word: str) -> Page | None:
+    """Of a family of the verifier's messages: `V06`, or its name."""
+    code = word.upper()
+    if not (code[:1] == "V" and code[1:].isdecimal()) and "-" not in word:
+        return None
+    from bpfsmith.verify.messages import FAMILIES
+
+    row = next((one for one in FAMILIES if word.lower() in (one.code.lower(), one.name)), None)
+    if row is None:
+        return None
+    try:
+        text = row.page
+    except OSError:  # an installation without its pages still names families
+        text = f"# {row.code} {row.name}\n\n{row.title}"
+    return Page("family", row.code, text)
 
 
 def rule_page(entry: Entry) -> Page:

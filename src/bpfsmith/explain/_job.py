@@ -9,7 +9,7 @@ from bpfsmith.model.errors import InputError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from bpfsmith.explain._page import Explanation
     from bpfsmith.model.object import Object
@@ -127,12 +127,15 @@ def _path(what: str, kind: str, of: Any, programs: Any, judged: dict[str, Any], 
         from bpfsmith.explain._logs import read
 
         name = PASTE if what == "-" else what
-        data = read(what)
+        data, more = read(what)
+        if more is not None and what != "-":
+            with more:
+                return _log(data, name, of, programs, judged, more)
         if data[:4] == b"\x7fELF":  # a paste of an object
             from bpfsmith.read import read_bytes
 
             return _objects([read_bytes(data, name)], programs, judged, progress, [])
-        return _log(data, name, of, programs, judged)
+        return _log(data, name, of, programs, judged, more)
     if of is not None:
         raise InputError(f"`object=` (`--object`) belongs to a log, and `{what}` is none", what, "leave it out")
     if kind == "object":
@@ -143,7 +146,9 @@ def _path(what: str, kind: str, of: Any, programs: Any, judged: dict[str, Any], 
     return _objects(objects, programs, judged, progress, notes)
 
 
-def _log(data: bytes | str, name: str, of: Any, programs: Any, judged: dict[str, Any]) -> Explanation:
+def _log(
+    data: bytes | str, name: str, of: Any, programs: Any, judged: dict[str, Any], more: BinaryIO | None = None
+) -> Explanation:
     from bpfsmith.explain._logs import of_bytes
     from bpfsmith.explain.report import ExplainReport
 
@@ -153,7 +158,7 @@ def _log(data: bytes | str, name: str, of: Any, programs: Any, judged: dict[str,
                 f"`{option}=` (`--{_option(option)}`) asks kernels, and `{name}` is a log",
                 hint="give the object for that; of a log it is not needed",
             )
-    made, notes = of_bytes(data, name, objects=_opened(of), programs=programs)
+    made, notes = of_bytes(data, name, more=more, objects=_opened(of), programs=programs)
     return ExplainReport(made, word=name, notes=notes)
 
 

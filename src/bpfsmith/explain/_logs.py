@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bpfsmith.model.errors import InputError
-from bpfsmith.verify.explained import explained, parsed
+from bpfsmith.verify.explained import WHOLE, explained, parsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from bpfsmith.model.object import Object
     from bpfsmith.model.program import Program
@@ -22,30 +22,44 @@ GIVE = (
 )
 
 
-def read(path: str) -> bytes:
-    """A file's bytes, or standard input for `-`. `InputError` for what cannot be read."""
-    if path == "-":
-        import sys
-
-        return sys.stdin.buffer.read()
+def read(path: str) -> tuple[bytes, BinaryIO | None]:
+    """The first bytes of a file, or of standard input for `-`, and what holds more where there is more than is read at
+    once. `InputError` for what cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        if path == "-":
+            import sys
+
+            stream: BinaryIO = sys.stdin.buffer
+        else:
+            stream = open(path, "rb")  # noqa: SIM115 - closed below, or by whoever reads on
+        data = stream.read(WHOLE)
+        if len(data) < WHOLE:
+            if path != "-":
+                stream.close()
+            return data, None
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise InputError(
             f"cannot read `{path}`: {why}", path, "give a verifier's log, an object or a workspace"
         ) from None
+    return data, stream
 
 
 def of_bytes(
-    data: bytes | str, name: str, *, objects: Sequence[Object] = (), programs: Any = None, sources: Any = None
+    data: bytes | str,
+    name: str,
+    *,
+    more: BinaryIO | None = None,
+    objects: Sequence[Object] = (),
+    programs: Any = None,
+    sources: Any = None,
 ) -> tuple[list[Explained], list[str]]:
-    """(each load of it, notes). `objects`: where the program may be; `programs`: its name or pattern.
+    """(each load of it, notes). `more`: where the log goes on; `objects`: where the program may be; `programs`: its
+    name or pattern.
 
     `InputError` for what is no verifier's log; it says what it is instead."""
-    _refuse(data, name)
-    log = parsed(data)
+    data = _refuse(data, name)
+    log = parsed(data, more)
     loads = list(log.loads)
     if not any(_tells(one) for one in loads):
         raise InputError(f"no verifier's log in `{name}`: {_instead(log)}", name, GIVE)
@@ -67,17 +81,17 @@ def _tells(log: Any) -> bool:
     return log.verdict != "unknown" or bool(log.steps) or bool(log.message)
 
 
-def _refuse(data: bytes | str, name: str) -> None:
-    """What needs no parser to be known as no log."""
+def _refuse(data: bytes | str, name: str) -> bytes | str:
+    """Its text; an error for what needs no parser to be known as no log."""
     if not data.strip():
         raise InputError(f"`{name}` is empty", name, GIVE)
     head = data[:4096]
     if isinstance(head, bytes) and b"\0" in head:
-        # Pastes and redirections of some shells are UTF-16: that is text.
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise InputError(f"`{name}` is text in UTF-16", name, "write it as UTF-8: `iconv -f utf-16 -t utf-8`")
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as some shells redirect
+            return bytes(data).decode("utf-16", "replace") if isinstance(data, bytes) else data
         kind = _KINDS.get(bytes(head[:4]), "binary data")
         raise InputError(f"`{name}` is {kind}, no verifier's log", name, GIVE)
+    return data
 
 
 _KINDS = {

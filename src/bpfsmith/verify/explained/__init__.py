@@ -7,7 +7,7 @@ one.finding()                                      # labels along the chain, for
 
 from __future__ import annotations
 
-from bpfsmith.verify.explained._make import explained, of_verdict, parsed
+from bpfsmith.verify.explained._make import WHOLE, explained, of_verdict, parsed
 from bpfsmith.verify.explained._one import Explained
 
-__all__ = ["Explained", "explained", "of_verdict", "parsed"]
+__all__ = ["WHOLE", "Explained", "explained", "of_verdict", "parsed"]

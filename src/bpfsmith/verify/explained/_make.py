@@ -7,30 +7,31 @@ from bpfsmith.verify.explained._one import Explained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from bpfsmith.model.program import Program
     from bpfsmith.verdict import Judged
 
-__all__ = ["explained", "of_verdict", "parsed"]
+__all__ = ["WHOLE", "explained", "of_verdict", "parsed"]
 
 
-def parsed(data: bytes | str) -> Any:
-    """The log, read. Of more than the reader keeps only what is on the failing path stays."""
+def parsed(data: bytes | str, more: BinaryIO | None = None) -> Any:
+    """The log, read; `more`: what holds its rest. Of more than `WHOLE` bytes only what is on the failing path stays."""
     from bpfsmith._native import VerifierLog
 
-    if len(data) <= WHOLE:
+    if more is None and len(data) <= WHOLE:
         return VerifierLog(data)
-    reader = VerifierLog.reader()
-    if isinstance(data, str):
-        data = data.encode("utf-8", "replace")
-    view = memoryview(data)
+    reader = VerifierLog.reader(WHOLE)
+    view = memoryview(data.encode("utf-8", "replace") if isinstance(data, str) else data)
     for at in range(0, len(view), PIECE):
         reader.feed(bytes(view[at : at + PIECE]))
+    while more is not None and (piece := more.read(PIECE)):
+        reader.feed(piece)
     return reader.finish()
 
 
 WHOLE = 32 << 20
+"""Bytes of a log that are read at once, and kept."""
 PIECE = 4 << 20
 
 
@@ -161,5 +162,7 @@ def missing(log: Any) -> list[str]:
     if "head" in cut and log.steps:
         said.append("the log does not begin with the first instruction: what was known before is not in it")
     if log.verdict == "rejected" and not log.steps:
-        said.append("the log has no instructions: asked for with `log_level=1` (libbpf prints it) it would say where")
+        said.append(
+            "the log has no instructions: the verifier followed none, or was not asked to print them (`log_level=1`)"
+        )
     return said
