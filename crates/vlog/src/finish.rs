@@ -137,7 +137,7 @@ pub(crate) fn function(load: &mut Load, line: &str) {
 
 /// Words a verifier says in passing, also when it accepts.
 fn is_note(line: &str) -> bool {
-    line.starts_with("Global function ")
+    (line.starts_with("Global function ") && line.contains("doesn't return scalar"))
         || line.starts_with("Unrecognized arg#")
         || (line.starts_with("arg#")
             && (line.contains("reference type(") || line.contains("is not a struct")))
@@ -177,7 +177,9 @@ fn one(text: &Text, load: &mut Load) {
     let processed = load.counts.get("processed").copied();
     let only_note = message.is_some_and(|line| is_note(text.line(line)));
     let followed = !load.steps.is_empty() || processed.is_some_and(|n| n > 0);
-    if only_note && followed && !load.failed {
+    // Behind what was followed it is no note.
+    let behind = last_sure.is_some() && message > last_sure;
+    if only_note && followed && !behind && !load.failed {
         message = None;
     }
     if !sure && !load.failed && message.is_some_and(|line| !looks_said(text.line(line))) {
@@ -187,7 +189,9 @@ fn one(text: &Text, load: &mut Load) {
         .steps
         .last()
         .is_some_and(|one| one.kind == InsnKind::Exit && one.frame == 0)
-        || last_sure.is_some_and(|line| text.kind(line) == Some(Kind::Safe));
+        || last_sure.is_some_and(|line| {
+            text.kind(line) == Some(Kind::Safe) || text.line(line).ends_with(": safe")
+        });
     load.verdict = if message.is_some() || load.failed || load.report.is_some() {
         Verdict::Rejected
     } else if counted && (load.steps.is_empty() || ends || load.cut_middle) {
@@ -290,12 +294,12 @@ fn level(text: &Text, load: &mut Load) {
 fn cuts(text: &Text, load: &mut Load) {
     let begins = (load.first..load.end).find_map(|line| match text.kind(line) {
         Some(Kind::Insn | Kind::State) => text.lines.get(line as usize).map(|one| one.slot),
-        Some(Kind::Live) => Some(0),
+        Some(Kind::Live | Kind::Func) => Some(0),
         Some(Kind::From) => Some(NONE),
         _ => None,
     });
     let first = load.steps.first().map(|one| one.slot);
-    load.cut_head = match (begins, first) {
+    load.cut_head |= match (begins, first) {
         (Some(slot), Some(first)) => slot != 0 && first != 0,
         _ => false,
     };

@@ -179,8 +179,8 @@ pub(crate) fn classify(line: &[u8]) -> (Kind, Option<u32>) {
         b'r' if line == b"returning from callee:" => (Kind::Frame, None),
         b'r' if starts_state(line) => (Kind::State, None),
         b'c' if line == b"caller:" || line == b"callee:" => (Kind::Frame, None),
-        b'c' if line == b"cur state:" => (Kind::Walk, None),
-        b'o' if line == b"old state:" => (Kind::Walk, None),
+        b'c' if line.starts_with(b"cur state:") => (Kind::Walk, None),
+        b'o' if line.starts_with(b"old state:") => (Kind::Walk, None),
         b't' if line.starts_with(b"to caller at ") => (Kind::Frame, None),
         b't' if line.starts_with(b"topo_order[") => (Kind::Func, None),
         b'v' if is_time(line) => (Kind::Count, None),
@@ -189,9 +189,12 @@ pub(crate) fn classify(line: &[u8]) -> (Kind, Option<u32>) {
             (Kind::Func, None)
         }
         b'V' if line.starts_with(b"Verification failed") => (Kind::Report, None),
-        b'F' if line.starts_with(b"Func#") && contains(line, b"is global and ") => {
+        b'F' if line.starts_with(b"Func#")
+            && (contains(line, b"is global and ") || contains(line, b"is safe for any args")) =>
+        {
             (Kind::Func, None)
         }
+        b'a' if line.starts_with(b"arg JOIN insn ") => (Kind::Live, None),
         b'S' if line.starts_with(b"SCC ") => (Kind::Walk, None),
         b'(' if contains(line, b" frame ") || contains(line, b") live stack update") => {
             (Kind::Live, None)

@@ -141,6 +141,8 @@ pub struct Load {
     pub steps: Vec<Step>,
     /// States are printed in full, in the words of 5.17 and older.
     pub(crate) old: bool,
+    /// Only a loader's one line of it was met.
+    pub(crate) brief: bool,
     pub(crate) states: States,
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Walk {
     start: bool,
     /// The frame a state printed last was of.
     frame: Option<u32>,
+    /// `to caller at 5:` was told.
+    returned: Option<u32>,
     /// Steps were left out because none was found to come from.
     pub(crate) lost: bool,
 }
@@ -34,6 +36,10 @@ impl Walk {
         self.start = true;
     }
 
+    pub(crate) fn returned(&mut self, slot: u32) {
+        self.returned = Some(slot);
+    }
+
     pub(crate) fn frame(&mut self, frame: u32) {
         self.frame = Some(frame);
     }
@@ -45,6 +51,22 @@ impl Walk {
 
     pub(crate) fn tip(&self) -> Option<u32> {
         self.tip
+    }
+
+    /// A branch was come back to and found to be known already: `from 9 to 11: safe`.
+    pub(crate) fn pruned(&mut self, steps: &mut [Step], insns: &HashMap<u32, LogInsn>) {
+        let from = self.from.take();
+        self.frame = None;
+        self.ended = true;
+        let (Some((_, slot)), Some(tip)) = (from, self.tip) else {
+            return;
+        };
+        if let Some((parent, _)) = resumed(steps, insns, tip, from, slot, None) {
+            if let Some(one) = steps.get_mut(parent as usize) {
+                one.resumed = true;
+            }
+            self.tip = Some(parent);
+        }
     }
 
     /// Adds the next instruction followed.
@@ -73,6 +95,7 @@ impl Walk {
         let ended = std::mem::take(&mut self.ended);
         let start = std::mem::take(&mut self.start);
         let mut found = None;
+        let returned = self.returned.take() == Some(slot);
         if let Some(tip) = self.tip.filter(|_| !start) {
             // `from A to B` may also stand where nothing is switched: at returns from subprograms.
             let same = from.is_none_or(|(a, b)| {
@@ -81,7 +104,10 @@ impl Walk {
                         .get(tip as usize)
                         .is_some_and(|one| one.slot == a && one.first_next == NONE)
             });
-            if same && !ended {
+            if same && returned && found.is_none() {
+                found = returning(steps, tip).map(|how| (tip, how));
+            }
+            if same && !ended && found.is_none() {
                 found = follows(steps, insns, tip, slot, told_frame).map(|how| (tip, how));
                 if let (Some((_, how)), true) = (&mut found, from.is_some()) {
                     if matches!(how, (How::Next | How::Jump, _, _)) {
@@ -124,6 +150,13 @@ impl Walk {
 }
 
 type Found = (How, u16, u32);
+
+/// Back to the caller of a step, as told.
+fn returning(steps: &[Step], tip: u32) -> Option<Found> {
+    let one = steps.get(tip as usize).filter(|one| one.frame > 0)?;
+    let call = steps.get(one.caller as usize)?;
+    Some((How::Return, call.frame, call.caller))
+}
 
 /// Whether `slot` can come right behind a step, and how: (how, frame, caller).
 fn follows(
@@ -190,7 +223,10 @@ fn resumed(
             || from.is_some();
         if fits && can {
             let is_branch = one.kind == InsnKind::Branch;
-            let open = !(is_branch && (one.resumed || one.first_next == slot));
+            let both = insns
+                .get(&one.slot)
+                .is_some_and(|insn| insn.target == Some(insn.next()));
+            let open = !(is_branch && (one.resumed || one.first_next == slot && !both));
             let found = follows(steps, insns, at, slot, told_frame).or_else(|| {
                 // Told, so it is; if only the function of a callback was not known to be one.
                 from.map(|_| (How::Next, one.frame, one.caller))

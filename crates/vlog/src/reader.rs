@@ -146,7 +146,7 @@ impl Taker {
                 Kind::Live | Kind::Empty => {}
                 _ => self.table = Table::None,
             }
-        } else if kind == Kind::Insn && line.starts_with([' ', '\t']) && self.is_row(line) {
+        } else if kind == Kind::Insn && line.contains('\t') && is_row(line) {
             kind = Kind::Live;
         }
         if kind.is_sure()
@@ -169,8 +169,13 @@ impl Taker {
                 self.sure = true;
                 if let Some((from, to, at)) = from_line(line.as_bytes()) {
                     self.walk.from(from, to);
-                    self.frame_of(line.get(at..).unwrap_or(""));
-                    self.old_style(line);
+                    let rest = line.get(at..).unwrap_or("").trim();
+                    if rest == "safe" {
+                        self.walk.pruned(&mut self.load.steps, &self.load.insns);
+                    } else {
+                        self.frame_of(rest);
+                        self.old_style(line);
+                    }
                 }
                 self.push(line, kind, NONE);
             }
@@ -201,6 +206,10 @@ impl Taker {
             }
             Kind::Walk | Kind::Frame => {
                 self.sure = true;
+                let caller = line.strip_prefix("to caller at ");
+                if let Some((slot, _)) = caller.and_then(|rest| leading(rest.as_bytes())) {
+                    self.walk.returned(slot);
+                }
                 self.push(line, kind, NONE);
             }
             Kind::Empty => {
@@ -212,12 +221,6 @@ impl Taker {
         if kind.is_sure() {
             self.gap = false;
         }
-    }
-
-    /// An indented instruction is of a table when no such one was followed: tables come before.
-    fn is_row(&self, line: &str) -> bool {
-        let trimmed = line.trim_start();
-        self.load.steps.is_empty() && trimmed.len() < line.len() && self.table == Table::Listing
     }
 
     // ------------------------------------------------------------ loads
@@ -408,11 +411,7 @@ impl Taker {
             return;
         }
         if line.starts_with("subprog#") || line.starts_with("stack use/def") {
-            self.table = if line.ends_with(':') {
-                Table::Listing
-            } else {
-                Table::None
-            };
+            self.table = Table::Listing;
         }
         crate::finish::function(&mut self.load, line);
     }
@@ -443,7 +442,11 @@ impl Taker {
             return;
         }
         let at = self.push(line, Kind::Told, NONE);
-        if self.closed || self.counted || self.gap {
+        let fence = line.trim_start();
+        let fence = ["```", "~~~", "$ ", "[root@", "root@"]
+            .iter()
+            .any(|stem| fence.starts_with(stem));
+        if self.closed || self.counted || self.gap || fence {
             self.beside(at);
             return;
         }
@@ -463,7 +466,20 @@ impl Taker {
     }
 
     fn loader(&mut self, line: &str, said: &words::Said) {
-        if said.begins && (self.counted || self.sure) {
+        let same = said.program.is_none() || said.program == self.load.program;
+        if said.begins && self.load.brief && same {
+            // The same load again, now with its whole log.
+            let old = std::mem::take(&mut self.load);
+            self.load.first = old.first;
+            self.load.program = old.program;
+            self.load.loader = old.loader;
+            self.load.errno = old.errno;
+            self.walk = Walk::default();
+            (self.sure, self.closed, self.counted, self.source) = (false, false, false, NONE);
+            for at in old.first..self.text.len() {
+                self.beside(at);
+            }
+        } else if said.begins && (self.counted || self.sure) {
             self.next_load();
         }
         if said.begins || !self.sure {
@@ -490,6 +506,12 @@ impl Taker {
         }
         if let Some(rest) = said.rest.and_then(|at| line.get(at..)) {
             self.take(rest.trim_start());
+        }
+        if let (Some("cilium"), Some((lines, omitted))) = (said.loader, words::one_line(line)) {
+            lines.iter().for_each(|line| self.take(line));
+            self.load.cut_head |= omitted;
+            self.load.brief = true;
+            self.closed = true;
         }
     }
 
@@ -638,4 +660,11 @@ impl Taker {
 /// Whether a text ends behind so many bytes: a blank, or nothing.
 fn boundary(rest: &str, length: usize) -> bool {
     matches!(rest.as_bytes().get(length), None | Some(b' ' | b'\t'))
+}
+
+/// A row of a table of 7.3 and newer: what it does to frame pointers stands behind a tab.
+fn is_row(line: &str) -> bool {
+    line.split_once("\tr").is_some_and(|(_, rest)| {
+        rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains(": ")
+    })
 }

@@ -22,6 +22,7 @@ enum Section {
     At,
     Path,
     Suggestion,
+    Other,
 }
 
 const HEADING: &str = "Verification failed";
@@ -37,8 +38,17 @@ fn heading(line: &str) -> Section {
         Some("At") => Section::At,
         Some("Causal path") => Section::Path,
         Some("Suggestion") => Section::Suggestion,
+        // `Active lock:`, and what later kernels may add.
+        Some(word) if is_heading(line, word) => Section::Other,
         _ => Section::None,
     }
+}
+
+fn is_heading(line: &str, word: &str) -> bool {
+    line.len() == word.len() + 1
+        && word.len() < 40
+        && word.starts_with(|c: char| c.is_ascii_uppercase())
+        && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b' ')
 }
 
 impl Report {
@@ -61,7 +71,7 @@ impl Report {
         };
         let trimmed = text.trim();
         match self.section {
-            Section::None => {}
+            Section::None | Section::Other => {}
             Section::Reason => join(&mut self.reason, trimmed),
             Section::Suggestion => join(&mut self.suggestion, trimmed),
             Section::At => {

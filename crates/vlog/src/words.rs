@@ -98,6 +98,9 @@ fn after<'a>(text: &'a str, stem: &str) -> Option<&'a str> {
 /// None for a line that is of no loader known.
 pub(crate) fn said(line: &str) -> Option<Said> {
     let text = line.trim();
+    if text == "libbpf:" {
+        return Some(Said::of("libbpf"));
+    }
     if let Some(rest) = after(text, "libbpf: ") {
         let before = text.len() - rest.len();
         if before < 64 {
@@ -120,8 +123,8 @@ pub(crate) fn said(line: &str) -> Option<Said> {
             ..Said::of("libbpf")
         });
     }
-    aya(line, text)
-        .or_else(|| cilium(text))
+    cilium(text)
+        .or_else(|| aya(line, text))
         .or_else(|| others(text))
 }
 
@@ -149,7 +152,7 @@ fn aya(line: &str, text: &str) -> Option<Said> {
     let stem = ["BPF_PROG_LOAD` syscall", "BPF_PROG_LOAD syscall"]
         .into_iter()
         .find(|stem| text.contains(stem));
-    let debug = text.contains("verifier_log: VerifierLog(") || text.contains("verifier_log: \"");
+    let debug = text.contains("verifier_log: ");
     let alone = [
         "Verifier output:",
         "Verifier output :",
@@ -169,6 +172,7 @@ fn aya(line: &str, text: &str) -> Option<Said> {
         "Verifier output :",
         "verifier_log: VerifierLog(\"",
         "verifier_log: \"",
+        "verifier_log: ",
         "verifier log: ",
         "Verifier log:",
     ];
@@ -207,6 +211,47 @@ fn cilium(text: &str) -> Option<Said> {
     Some(made)
 }
 
+/// cilium/ebpf's one line: what it has of the log behind the error's words, and how many lines it left out.
+pub(crate) fn one_line(line: &str) -> Option<(Vec<String>, bool)> {
+    let rest = after(line, "load program: ")?;
+    let rest = match rest.split_once(": ") {
+        Some((words, rest)) if errno(words).is_some() => rest,
+        _ => return None,
+    };
+    let mut rest = rest.trim();
+    let mut omitted = false;
+    if let Some(at) = rest
+        .rfind(" (")
+        .filter(|_| rest.contains("omitted)") || rest.ends_with("(truncated)"))
+    {
+        if rest
+            .get(at..)
+            .is_some_and(|tail| tail.contains("omitted)") || tail == " (truncated)")
+        {
+            rest = rest.get(..at)?;
+            omitted = true;
+        }
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    // The last line, and the one before it where it says more.
+    let bytes = rest.as_bytes();
+    let mut cut = None;
+    for (at, _) in rest.match_indices(": ") {
+        let tail = bytes.get(at + 2..)?;
+        let register = matches!(tail, [b'R', digit, ..] if digit.is_ascii_digit());
+        if register || tail.starts_with(b"invalid bpf_context access") {
+            cut = Some(at);
+        }
+    }
+    let lines = match cut {
+        Some(at) => vec![rest.get(..at)?.to_owned(), rest.get(at + 2..)?.to_owned()],
+        None => vec![rest.to_owned()],
+    };
+    Some((lines, omitted))
+}
+
 fn others(text: &str) -> Option<Said> {
     let lower = text.to_ascii_lowercase();
     if lower.starts_with("bpf: failed to load program")
@@ -241,6 +286,13 @@ fn others(text: &str) -> Option<Said> {
         return Some(Said {
             failed: text.starts_with("Error"),
             ..Said::of("bpftool")
+        });
+    }
+    if text.contains("(os error ") && text.len() < 200 {
+        return Some(Said {
+            errno: errno(text),
+            failed: true,
+            ..Said::default()
         });
     }
     if text.contains("load_program() failed") || text.starts_with("bpf_load_program() err") {
