@@ -360,6 +360,14 @@ def test_cut_with_its_object() -> None:
         assert made.to_json()
 
 
+def test_noise_is_no_log() -> None:
+    rng = random.Random(11)
+    for size in (100, 5000, 300_000):
+        with pytest.raises(InputError, match="no verifier's log"):
+            bpfsmith.explain(rng.randbytes(size).replace(b"\0", b"x"))
+    assert bpfsmith.explain("\nR0 invalid mem access 'map_value_or_null'\n").programs[0].family == "V06"
+
+
 def test_nothing_of_a_log_drives_a_terminal() -> None:
     made = report(NULL.replace("*value += 1;", "*value\x1b]0;owned\x07 += 1;\u202e").replace("'map", "'\x1b[31mmap"))
     assert "\x1b" not in str(made)

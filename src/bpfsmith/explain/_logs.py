@@ -78,7 +78,15 @@ def of_bytes(
 
 
 def _tells(log: Any) -> bool:
-    return log.verdict != "unknown" or bool(log.steps) or bool(log.message)
+    """Whether it is a log at all. A message alone, without instructions, counts or a loader's error, must be one that
+    verifiers say: noise has last lines too."""
+    if log.steps or log.counts or log.errno is not None or log.verdict == "accepted":
+        return True
+    if not log.message and log.verdict == "unknown":
+        return False
+    from bpfsmith.verify.messages import classify
+
+    return classify(log) is not None
 
 
 def _refuse(data: bytes | str, name: str) -> bytes | str:
