@@ -8,7 +8,7 @@ from bpfsmith.check.report import Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from bpfsmith.model.kernels import KernelSet
@@ -36,6 +36,7 @@ def check(
     diff: bool = False,
     preview: bool = False,
     cache: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
@@ -48,7 +49,9 @@ def check(
 
     `fix`: makes the safe fixes (with `unsafe_fixes` those too that change what a program does), in files of the project
     only; the report is about what is left, and `Report.mended` says what was done. `diff` says what would be done, as
-    `Report.mended.diff`, and writes nothing.
+    `Report.mended.diff`, and writes nothing. With `prove` too: programs that kernels reject are repaired; candidates
+    are built in a copy by the project's own build, verified, and shown to do no more than fail where the program was
+    refused (see `bpfsmith.repair`). `say` is told what is done meanwhile.
 
     `cache`: what an earlier call in another process found is taken when nothing it looked at has changed since; it must
     be the first check of this process.
@@ -93,14 +96,23 @@ def check(
 
     if fix or diff:
         from bpfsmith.check.fix import SAFE, UNSAFE, mend
+        from bpfsmith.check.repairs import Repairs
+
+        repairs = Repairs(listed, kernels, say) if prove else None
+        rounds = iter(range(1 << 30))
 
         def a_round() -> Report:
-            # The project's own build runs once; kernels are asked about what the rounds end with.
+            # The project's own build runs once; kernels are asked about what the rounds end with, and by `repairs`
+            # before the first one.
             report = work(prove=False)
             asked["build"] = False
-            return report
+            return repairs.into(report) if repairs is not None and not next(rounds) else report
 
-        return mend(a_round, UNSAFE if unsafe_fixes else SAFE, write=not diff, last=work if prove else None)
+        accept = UNSAFE if unsafe_fixes else SAFE
+        report = mend(a_round, accept, write=not diff, last=work if prove else None)
+        if repairs is not None and report.mended is not None:
+            report = repairs.left(report, report.mended.mended)
+        return report
     if cache and not build and not prove and (kernels is None or isinstance(kernels, str)):
         from bpfsmith.check.cache import through
 

@@ -53,10 +53,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--baseline", metavar="FILE", help="report only what this earlier `--format json` output does not hold"
     )
     parser.add_argument(
-        "--prove", action="store_true", help="have real kernels judge the programs, and hold the report against them"
+        "--prove",
+        action="store_true",
+        help="have real kernels judge the programs, and hold the report against them; with --fix or --diff also "
+        "repair what they reject (builds a copy of the project)",
     )
     parser.add_argument("--no-cache", action="store_true", help="neither take nor keep what an earlier check found")
     add_color(parser)
+
+
+def _told(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _ends_here() -> None:
@@ -98,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         diff=args.diff,
         preview=args.preview,
         cache=not args.no_cache,
+        say=_told if args.prove and (args.fix or args.diff) else lambda _: None,
     )
     chosen = renderer(args.format, color=args.format == "text" and use_color(args.color))
     if chosen.machine:

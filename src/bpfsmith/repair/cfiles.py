@@ -34,7 +34,7 @@ class CProject:
         path = os.path.realpath(path)
         self._file = path if os.path.isfile(path) else None
         self.root = os.path.dirname(path) if self._file else path
-        self._command = list(command) if command else None
+        self._command = [str(one) for one in command] if command else None
         self._makefile = ""
         self._entries: list[tuple[str, str, list[str]]] = []  # (source, folder, words without output)
         self.built_with = ""

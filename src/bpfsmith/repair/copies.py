@@ -171,7 +171,8 @@ class Copy:
                     where=self.original,
                     hint="name the folder of the Cargo workspace itself",
                 )
-            shutil.copy2(path, there)
+            # With the time of now: what was built of an earlier change must not pass for a build of this text.
+            shutil.copy(path, there)
         except OSError as error:
             raise InputError(f"cannot be copied: {error.strerror}", where=path) from None
 

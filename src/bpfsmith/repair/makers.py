@@ -27,7 +27,35 @@ MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
         "pointer-arithmetic": ("index", "packet"),
         "check-on-copy": ("null", "packet", "index", "length"),
     },
-    "c": {},
+    "c": {
+        "missing-null-check": ("pointer",),
+        "missing-bounds-check": ("pointer", "number"),
+        "check-on-copy": ("pointer", "number"),
+        "check-wrong": ("pointer", "number"),
+        "check-lost": ("number", "pointer"),
+        "verifier-imprecision": ("number",),
+        "pointer-arithmetic": ("number",),
+        "uninitialised": ("fill",),
+        "unreleased-reference": ("release",),
+        "panic-or-unreachable": ("fill",),
+    },
+}
+
+
+# Where the class is not known, what the family of the message usually is.
+_USUAL = {
+    "V01": "uninitialised",
+    "V02": "uninitialised",
+    "V03": "missing-bounds-check",
+    "V06": "missing-null-check",
+    "V07": "pointer-to-scalar",
+    "V08": "missing-bounds-check",
+    "V09": "missing-bounds-check",
+    "V10": "missing-bounds-check",
+    "V12": "missing-bounds-check",
+    "V25": "panic-or-unreachable",
+    "V29": "unreleased-reference",
+    "V40": "return-range",
 }
 
 
@@ -37,7 +65,9 @@ def candidates(ground: Ground) -> list[Candidate]:
     from bpfsmith.repair.report import REWRITE
 
     found: list[Candidate] = []
-    for module in MAKERS[ground.language].get(ground.cause.cls, ()):
+    known = MAKERS[ground.language]
+    modules = known.get(ground.cause.cls, ()) or known.get(_USUAL.get(ground.why.family, ""), ())
+    for module in modules:
         made = import_module(f"bpfsmith.repair.{ground.language}.{module}")
         for one in made.candidates(ground):
             if one.edits and all(one.edits != other.edits for other in found):

@@ -61,9 +61,14 @@ class Proof:
     `shown`: `same-output` (a kernel that accepts the original ran both and they agreed), `only-failing-branch` (no
     kernel does, and the only new path is the failing branch of an added check), or None; `kernels`: those that accept
     the changed program; `ran`: those both were run on; `why`: what was shown, or what was not, in a sentence; `diff`:
-    the change as `patch -p1` reads it; `cls`: the class of the cause; `tried`: how many changes were built."""
+    the change as `patch -p1` reads it; `cls`: the class of the cause; `tried`: how many changes were built; `refused`:
+    the kernels that reject the original, `message` what the newest of them says, `headline` the cause in a sentence,
+    `place` (path, line) of it where it is known."""
 
-    __slots__ = ("cls", "diff", "fix", "kernels", "object", "program", "ran", "shown", "tried", "why")
+    __slots__ = (
+        "cls", "diff", "fix", "headline", "kernels", "message", "object", "place", "program", "ran", "refused", "shown",
+        "tried", "why",
+    )  # fmt: skip
 
     def __init__(
         self, obj: str, program: str, fix: Fix, *, cls: str = "unknown", shown: str | None = None,
@@ -79,6 +84,10 @@ class Proof:
         self.why = why
         self.diff = diff
         self.tried = tried
+        self.refused: tuple[str, ...] = ()
+        self.message = ""
+        self.headline = ""
+        self.place: tuple[str, int] | None = None
 
     @property
     def proved(self) -> bool:

@@ -106,11 +106,21 @@ class Search:
             and any(one.verdict == "rejected" for one in self.first.results(key).values())
         ]  # fmt: skip
 
-    def repair(self, key: Key) -> Proof:  # noqa: PLR0915 - the search in one piece
+    def repair(self, key: Key) -> Proof:
         """What can be done for one program."""
-        started, builds = monotonic(), self._builds
         first = self._asked(self.first, key)
         whys = self._whys(self.first, key, first)
+        proof = self._searched(key, first, whys)
+        proof.refused = tuple(one.kernel for one in first.values() if one.verdict == "rejected")
+        if whys:
+            cause = whys[0].cause
+            proof.message, proof.headline = whys[0].message, cause.headline
+            if cause.place is not None and cause.place.path and cause.place.line:
+                proof.place = _shown(self.copy.outside(cause.place.path)), cause.place.line
+        return proof
+
+    def _searched(self, key: Key, first: dict[str, Result], whys: list[Why]) -> Proof:
+        started, builds = monotonic(), self._builds
         cls = whys[0].cause.cls if whys else "unknown"
         wanted = [one.kernel for one in first.values() if one.verdict == "rejected"]
         wanted = [name for name in wanted if not any(one.kernel == name and one.outside for one in whys)]
@@ -173,6 +183,8 @@ class Search:
 
     def _asked(self, built: Built, key: Key) -> dict[str, Result]:
         """What the kernels say of one program, with the log."""
+        if any(_endless(one.message or "") for one in built.results(key).values()):
+            return built.results(key)  # a million instructions, each with its states, would tell no more
         built.ask(self.settings.kernels, [key[1]], log=True, timeout=self.settings.timeout)
         return built.results(key)
 
@@ -297,6 +309,11 @@ class Search:
         text = advice or (cause.headline if cause is not None else "") or said
         cls = cause.cls if cause is not None else "unknown"
         return Proof(key[0], key[1], Fix("display", text), cls=cls, why=said, tried=tried)
+
+
+def _endless(message: str) -> bool:
+    """Whether the verifier gave up on the program's size."""
+    return "program is too large" in message or "is too complex" in message or "too many iterations" in message
 
 
 def _marks(results: dict[str, Result]) -> list[Any]:

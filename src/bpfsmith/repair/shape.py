@@ -200,6 +200,7 @@ def _branches(  # noqa: PLR0912 - one branch a kind of newness
                 continue
             if lets[let.other.text]:
                 lets[let.other.text] -= 1
+                continue
             leave = _only_return(let.other)
             if leave is not None:
                 allowed.add(leave.id)
@@ -232,9 +233,9 @@ def _in_arm(leave: Expr, arms: Counter[str]) -> bool:
     return False
 
 
-def _test(one: Expr) -> tuple[str, str]:
-    condition, then, _ = one.branches
-    return (_words(condition) if condition is not None else "", _words(then) if then is not None else "")
+def _test(one: Expr) -> str:
+    condition = one.branches[0]
+    return _words(condition) if condition is not None else ""
 
 
 def _only_return(block: Expr) -> Expr | None:
@@ -332,6 +333,14 @@ def c(old: str, new: str) -> str | None:
             return f"`{' '.join(taken)[:60]}` is gone"
         if not put or (not taken and _initialiser(put)):
             continue
+        if (
+            not taken
+            and put[0] == "return"
+            and put.count(";") == 1
+            and after[j2 : j2 + 1] == ["}"]
+            and before[i1 - 1] in ";}"
+        ):
+            continue  # a way out where the function had none: it ran off its end
         calls = {put[at] for at in range(len(put) - 1) if put[at + 1] == "(" and _identifier(put[at])}
         foreign = calls - _C_CALLS - set(taken)
         if foreign:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Let
 
 __all__ = [
-    "ACCESS", "ASSIGNS", "at_use", "checked", "fresh", "let_of", "pointers", "pure", "replaced", "stripped", "type_text",
+    "ACCESS", "ASSIGNS", "at_use", "checked", "fresh", "let_of", "pointers", "pure", "replaced", "stripped",
+    "type_text",
 ]  # fmt: skip
 
 ACCESS = frozenset({"read", "read_unaligned", "read_volatile", "write", "write_unaligned", "write_volatile", "as_ref"})

@@ -119,7 +119,7 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
     if expr.kind == "macro" and expr.path.rpartition("::")[2] in ("addr_of", "addr_of_mut") and expr.args:
         return _array(expr.args[0], depth + 1)
     if expr.kind == "field" and expr.receiver is not None:
-        owner_text = _struct(expr.receiver, depth + 1)
+        owner_text = _struct(expr.receiver)
         found = layout(expr.file, owner_text, expr.item) if owner_text else None
         field = next((one for one in found.fields if one.name == expr.name), None) if found is not None else None
         return _of_type(expr, field.type) if field is not None else None
@@ -153,7 +153,7 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
 _BITS = {"u8": 8, "i8": 8, "u16": 16, "i16": 16, "u32": 32, "i32": 32, "u64": 64, "i64": 64}
 
 
-def _struct(expr: Expr, depth: int) -> str:
+def _struct(expr: Expr) -> str:
     """The type of what a pointer or reference leads to, as text."""
     while expr.kind in ("paren", "ref") or (expr.kind == "unary" and expr.op == "*"):
         if expr.inner is None:

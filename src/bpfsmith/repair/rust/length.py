@@ -19,7 +19,7 @@ __all__ = ["candidates"]
 
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
-    """`if len > N` before the call, where the last evaluation is the one that counts; zero too where that is refused."""
+    """`if len > N` before the call, on what the call is given; zero too where that is refused."""
     for spot in spots(ground):
         for call, length in _lengths(ground, spot):
             fails = failing(spot.item, ground, call)
@@ -68,9 +68,10 @@ def _limits(ground: Ground, spot: Spot, call: Expr) -> list[str]:
     body = spot.item.expr
     for one in body.within("binary") if body is not None else ():
         left, right = one.operands
-        if one.op in (">", ">=", "<", "<=") and right is not None and right.integer and left is not None:
-            if stripped(left).text in {stripped(given).text for given in call.args}:
-                out.append(right.text)
+        if one.op not in (">", ">=", "<", "<=") or right is None or not right.integer or left is None:
+            continue
+        if stripped(left).text in {stripped(given).text for given in call.args}:
+            out.append(right.text)
     return list(dict.fromkeys(out))[:2]
 
 

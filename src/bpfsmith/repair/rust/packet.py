@@ -100,7 +100,7 @@ def end_of(  # noqa: PLR0911, PLR0912 - one return a place it may be kept in
                 parts = [let.file.exprs[one] for one in let.init.fields[0] if one >= 0]
                 for name, part in zip(names, parts, strict=False):
                     if _ends_with(part, wanted) and _visible(name, at):
-                        return name
+                        return str(name)
     for param in item.params:
         if param.name and any(one in param.type for one in _CONTEXTS):
             return f"{param.name}.{wanted}()"
@@ -136,9 +136,9 @@ def _from_meta(target: Expr, depth: int = 0) -> bool:
             return True
         if one.kind == "path" and "::" not in one.path and depth < 6:
             found = bound(one.path, one)
-            if found is not None and found.let is not None and found.let.init is not None:
-                if _from_meta(found.let.init, depth + 1):
-                    return True
+            init = found.let.init if found is not None and found.let is not None else None
+            if init is not None and _from_meta(init, depth + 1):
+                return True
     return False
 
 

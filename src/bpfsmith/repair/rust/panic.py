@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.repair.rust.common import at_use, checked, pure, replaced
 from bpfsmith.repair.rust.null import promises, unwrapped
-from bpfsmith.repair.rust.spot import Spot, edit, failing, spots, statement
+from bpfsmith.repair.rust.spot import Spot, edit, everywhere, failing, spots, statement
 from bpfsmith.source.rust import Let
 from bpfsmith.source.types import type_of
 
@@ -36,13 +36,16 @@ _RESULTS = (
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """The panic's reason tested beforehand: `unwrap`, division, indices, `panic!` itself."""
     seen: set[int] = set()
+    whole: set[int] = set()
     for spot in spots(ground):
         yield from _line(ground, spot)
         if spot.item.id not in seen:
             seen.add(spot.item.id)
             yield from promises(ground, spot)
-    for spot in spots(ground):
-        yield from _whole_function(ground, spot)
+    for spot in [*spots(ground), *everywhere(ground)]:
+        if spot.item.id not in whole:
+            whole.add(spot.item.id)
+            yield from _whole_function(ground, spot)
 
 
 def _line(ground: Ground, spot: Spot) -> Iterator[Candidate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.rust.common import checked, fresh, pure, replaced, stripped
+from bpfsmith.repair.rust.common import ASSIGNS, checked, fresh, pure, replaced, stripped
 from bpfsmith.repair.rust.null import _whole
 from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
 from bpfsmith.source.rust import Let
@@ -27,16 +27,15 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     """`bpf_probe_read_kernel` (or `_user`) instead of a deref."""
     if (ground.program.type or "") in _NONE:
         return
-    helpers = (_KERNEL, _USER)
+    # Which memory it is, the program's hook tells; the other helper would load too, and read something else.
     section = ground.program.section
-    if "uprobe" in section or "uretprobe" in section or "usdt" in section:
-        helpers = (_USER, _KERNEL)
+    user = any(word in section for word in ("uprobe", "uretprobe", "usdt", "syscalls/sys_enter"))
+    helper = _USER if user else _KERNEL
     for spot in spots(ground):
         for whole, pointer in _reads(spot):
             fails = failing(spot.item, ground, whole)
             if fails is not None:
-                for helper in helpers:
-                    yield from _helped(spot, whole, pointer, helper, fails)
+                yield from _helped(spot, whole, pointer, helper, fails)
 
 
 def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
@@ -51,9 +50,7 @@ def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
         whole: Expr = one
         while whole.parent is not None:
             outer = whole.parent
-            if (
-                outer.kind in {"paren", "field"} or (outer.kind == "index" and outer.operands[0] == whole)
-            ):
+            if outer.kind in {"paren", "field"} or (outer.kind == "index" and outer.operands[0] == whole):
                 whole = outer
             else:
                 break
@@ -62,9 +59,8 @@ def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
         parent = whole.parent
         if parent is not None and parent.kind == "ref":
             continue
-        if parent is not None and parent.kind == "binary" and parent.op.endswith("=") and parent.operands[0] == whole:
-            if parent.op not in ("==", "!=", "<=", ">="):
-                continue
+        if parent is not None and parent.kind == "binary" and parent.op in ASSIGNS and parent.operands[0] == whole:
+            continue
         if (
             parent is not None
             and parent.kind == "method"

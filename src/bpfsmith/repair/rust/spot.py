@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from bpfsmith.repair.ground import Ground
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["Failing", "Spot", "before", "edit", "failing", "guard", "indent", "spots", "statement", "type_is_number"]
+__all__ = [
+    "Failing",
+    "Spot",
+    "before",
+    "edit",
+    "everywhere",
+    "failing",
+    "guard",
+    "indent",
+    "spots",
+    "statement",
+    "type_is_number",
+]
 
 # What a program does that takes no part: nothing is dropped, denied or changed.
 NEUTRAL = {
@@ -81,8 +93,27 @@ def spots(ground: Ground) -> Iterator[Spot]:
         if file is None or not 1 <= line <= len(file.native.lines()):
             continue
         item = _function(file, line)
-        if item is not None and not any(attr.path == "panic_handler" for attr in item.attrs):
+        if item is not None and not _handler(item):
             yield Spot(file, line, item)
+
+
+def everywhere(ground: Ground) -> Iterator[Spot]:
+    """The first line of each function of the user's, where no line is known: the program's own first."""
+    found = []
+    for path in ground.files:
+        file = ground.source(path)
+        if file is None or (file.crate is not None and file.crate.role not in ("kernel", "common")):
+            continue
+        for item in file.items_of_kind("fn"):
+            if item.expr is not None and not _handler(item):
+                found.append((item.name != ground.program.name, Spot(file, file.position(item.expr.start)[0], item)))
+    found.sort(key=lambda one: one[0])
+    for _, spot in found:
+        yield spot
+
+
+def _handler(item: Item) -> bool:
+    return any(attr.path == "panic_handler" for attr in item.attrs)
 
 
 def _function(file: SourceFile, line: int) -> Item | None:

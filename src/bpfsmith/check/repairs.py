@@ -1,0 +1,125 @@
+"""`check --fix --prove`: what kernels reject is repaired, and the repair becomes the fix of a finding."""
+
+from __future__ import annotations
+
+import os
+
+from bpfsmith.model.errors import BpfsmithError
+from bpfsmith.model.finding import Evidence, Finding, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from bpfsmith.check.report import Report
+    from bpfsmith.repair.report import Proof
+
+__all__ = ["Repairs"]
+
+
+class Repairs:
+    """The repairs of what `paths` stand for, searched for once. `kernels`: as for `verify`."""
+
+    def __init__(self, paths: Iterable[str], kernels: Any, say: Callable[[str], None] = lambda _: None) -> None:
+        self._paths = list(paths)
+        self._kernels = kernels
+        self._say = say
+        self.repaired: set[str] = set()  # programs with a fix that has been made
+        self.roots: list[str] = []
+
+    def into(self, report: Report) -> Report:
+        """The report with a finding for each program that is rejected, and its fix."""
+        findings: list[Finding] = []
+        errors: list[BpfsmithError] = []
+        for path in self._sources():
+            try:
+                from bpfsmith.repair import repair
+
+                proofs = repair(path, self._kernels, say=self._say)
+            except BpfsmithError as error:
+                errors.append(error)
+                continue
+            self.roots.append(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
+            findings += [_finding(one) for one in proofs]
+        if report.sources is not None:
+            for root in self.roots:
+                report.sources.add_root(root)
+        report.findings = tuple(sorted([*report.findings, *findings], key=lambda one: one.sort_key()))
+        report.errors = (*report.errors, *errors)
+        return report
+
+    def left(self, report: Report, mended: Iterable[Finding]) -> Report:
+        """The last report without the verdicts on builds from before the repair."""
+        done = {one.program for one in mended if one.code == "CHK006"}
+        report.findings = tuple(one for one in report.findings if one.code != "CHK006" or one.program not in done)
+        if done:
+            names = ", ".join(f"`{one}`" for one in sorted(name for name in done if name))
+            report.notes = (*report.notes, f"repaired: {names}; what is built is older: build again")
+        return report
+
+    def _sources(self) -> list[str]:
+        """The projects and C files behind the paths, each once."""
+        out: dict[str, None] = {}
+        for path in self._paths:
+            if os.path.isdir(path):
+                from bpfsmith.check.inputs import resolve
+
+                try:
+                    inputs = resolve(path)
+                except BpfsmithError:
+                    out[path] = None  # a folder of C sources, or said by the check itself
+                    continue
+                for one in inputs:
+                    if one.project is not None:
+                        out[one.project.root] = None
+                    for name in one.objects:
+                        out.update(dict.fromkeys(_behind(name)))
+            else:
+                out.update(dict.fromkeys(_behind(path)))
+        return list(out)
+
+
+def _behind(path: str) -> list[str]:
+    """What an object was built from: its Cargo project, else its C file, where they are on this machine."""
+    from bpfsmith.read import is_object, read
+
+    if not is_object(path):
+        return []
+    from bpfsmith.rules._sources import Sources
+
+    known = Sources()
+    obj = read(path)
+    files = {file for program in obj.programs for file in program.files() if not known.foreign(file)}
+    found = [one for one in (known.find(file, path) for file in sorted(files)) if one is not None]
+    rust = next((one for one in found if one.endswith(".rs")), None)
+    if rust is not None:
+        from bpfsmith.source.project import find_project
+
+        project = find_project(rust)
+        return [project.root] if project is not None else []
+    return [one for one in found if one.endswith(".c")]
+
+
+def _finding(proof: Proof) -> Finding:
+    """One rejected program: CHK006 with what repair made of it."""
+    kernels = ", ".join(proof.refused)
+    place = Span(proof.place[0], proof.place[1]) if proof.place is not None else None
+    if place is None and proof.fix.edits:
+        place = proof.fix.edits[0].span
+    evidence = [Evidence("kernel", f"{kernels}: {proof.message}")]
+    if proof.kernels:
+        evidence.append(Evidence("kernel", f"{', '.join(proof.kernels)} accept it with the fix"))
+    evidence.append(Evidence("repair", proof.why))
+    return Finding(
+        "CHK006",
+        "rejected-by-kernel",
+        "error",
+        f"{kernels}: the verifier rejects `{proof.program}`: {proof.headline or proof.message}",
+        place,
+        object=proof.object,
+        program=proof.program,
+        evidence=evidence,
+        fixes=[proof.fix],
+        kernels=[one for one in proof.refused if one[:1].isdigit() and "-" not in one],
+    )

@@ -1,0 +1,155 @@
+"""Indices and lengths in C that are not limited before they are used, or in another copy."""
+
+from __future__ import annotations
+
+import re
+
+from bpfsmith.repair.c.text import checked, closing, functions, guarded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.repair.c.text import Failing, Function
+    from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
+
+__all__ = ["candidates"]
+
+_NAME = r"[A-Za-z_]\w*(?:(?:->|\.)\w+)*"
+_FAR = 0x7FFF
+
+
+def candidates(ground: Ground) -> Iterator[Candidate]:
+    """`if (index >= N)` before the use, on the copy that is used."""
+    for function in functions(ground):
+        fails = function.failing()
+        if fails is None:
+            continue
+        yield from _indices(ground, function, fails)
+        yield from _lengths(ground, function, fails)
+        yield from _steps(ground, function, fails)
+
+
+def _simple(text: str) -> bool:
+    return re.fullmatch(_NAME, text.strip()) is not None and not text.strip().isupper()
+
+
+def _indices(ground: Ground, function: Function, fails: Failing) -> Iterator[Candidate]:
+    """`a[i]`: N is what the array says of itself."""
+    text = function.shown
+    first = function.lines[function.line - 1]
+    at = function.statement()
+    for one in re.finditer(rf"({_NAME})\s*\[", text):
+        close = closing(function.plain, first + one.end() - 1)
+        index = function.text[first + one.end() : close].strip()
+        base = one[1]
+        if re.fullmatch(r"\d+|[A-Z_0-9]+", index) or "++" in index or "(" in index:
+            continue
+        limits = [f"sizeof({base}) / sizeof({base}[0])"]
+        told = ground.operand("count", "limit", "elements")
+        if isinstance(told, int):
+            limits.insert(0, str(told))
+        said = f"go on only when `{index}` is below the number of `{base}`"
+        for limit in limits:
+            condition = f"(unsigned long)({index}) >= {limit}" if not _simple(index) else f"{index} >= {limit}"
+            yield checked("bounds-check", [guarded(function, at, [condition], fails)], said, fails)
+            if _simple(index):
+                signed = f"(unsigned long){index} >= {limit}"
+                yield checked("bounds-check", [guarded(function, at, [signed], fails)], said, fails)
+                if "." not in index and "->" not in index:
+                    edit = guarded(function, at, [condition], fails, [_barrier(index)])
+                    yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+
+
+def _barrier(name: str) -> str:
+    return f'asm volatile("" : "+r"({name}));'
+
+
+def _lengths(ground: Ground, function: Function, fails: Failing) -> Iterator[Candidate]:
+    """Arguments of the helper calls of a line that are numbers."""
+    text = function.shown
+    first = function.lines[function.line - 1]
+    at = function.statement()
+    zero = "zero" in f"{ground.why.message} {ground.cause.headline}".lower()
+    for one in re.finditer(r"\b(bpf_\w+)\s*\(", text):
+        close = closing(function.plain, first + one.end() - 1)
+        given = _split(function.text[first + one.end() : close])
+        numbers = [word for word in given if _simple(word) and not _pointer(function, word)]
+        buffers = [word for word in given if word not in numbers]
+        wanted = ground.cause.variables
+        numbers.sort(key=lambda word: word not in wanted)
+        for name in numbers[:2]:
+            for limit in _sizes(ground, function, buffers):
+                said = f"call `{one[1]}` only with a length of at most {limit}"
+                upper = f"{name} > {limit}"
+                unsigned = f"(unsigned long){name} > {limit}"
+                empty = f"{name} == 0"
+                if zero:
+                    yield checked("bounds-check", [guarded(function, at, [empty], fails)], f"{said}, above 0", fails)
+                yield checked("bounds-check", [guarded(function, at, [unsigned], fails)], said, fails)
+                yield checked(
+                    "bounds-check",
+                    [guarded(function, at, [f"{name} <= 0 || {upper}"], fails)],
+                    f"{said}, above 0",
+                    fails,
+                )
+                edit = guarded(function, at, [unsigned], fails, [_barrier(name)])
+                yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+
+
+def _sizes(ground: Ground, function: Function, buffers: list[str]) -> list[str]:
+    out: list[str] = []
+    told = ground.operand("limit", "size", "value_size", "mem_size", "max")
+    if isinstance(told, int) and 0 < told < 1 << 29:
+        out.append(str(told))
+    for one in buffers:
+        plain = one.strip()
+        if re.fullmatch(_NAME, plain):
+            last = re.escape(re.split(r"->|\.", plain)[-1])
+            array = re.search(rf"\b\w+[ \t]+{last}\s*\[", function.plain)
+            pointed = re.search(rf"\bstruct\s+\w+\s*\*\s*{re.escape(plain)}\b", function.body)
+            if array:
+                out.append(f"sizeof({plain})")
+            elif pointed:
+                out.append(f"sizeof(*{plain})")
+    return list(dict.fromkeys(out))[:2]
+
+
+def _steps(ground: Ground, function: Function, fails: Failing) -> Iterator[Candidate]:
+    """A number that is added to a pointer: not huge, and not negative."""
+    if ground.why.family not in ("V08", "V09", "V12", "V03"):
+        return
+    at = function.statement()
+    told = ground.operand("limit", "count", "value_size", "size")
+    limit = told if isinstance(told, int) and 0 < told < 1 << 29 else _FAR
+    names = [one for one in re.findall(rf"[+]=?\s*({_NAME})\b(?!\s*[(\[])", function.shown) if _simple(one)]
+    names += [one for one in ground.cause.variables if _simple(one) and not _pointer(function, one)]
+    for name in dict.fromkeys(names):
+        if _pointer(function, name):
+            continue
+        said = f"go on only while `{name}` is below {limit}"
+        condition = f"(unsigned long){name} >= {limit}"
+        yield checked("bounds-check", [guarded(function, at, [condition], fails)], said, fails)
+        if "." not in name and "->" not in name:
+            edit = guarded(function, at, [condition], fails, [_barrier(name)])
+            yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+
+
+def _pointer(function: Function, name: str) -> bool:
+    """Whether a name is declared as a pointer or array, in the function or as its parameter."""
+    last = re.escape(re.split(r"->|\.", name)[-1])
+    return re.search(rf"\*\s*{last}\b|\b{last}\s*\[", function.head + function.body) is not None or name in (
+        "ctx",
+        "skb",
+    )
+
+
+def _split(text: str) -> list[str]:
+    out, depth, start = [], 0, 0
+    for at, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            out.append(text[start:at].strip())
+            start = at + 1
+    return [*out, text[start:].strip()]
