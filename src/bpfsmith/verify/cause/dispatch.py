@@ -77,11 +77,16 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
-def explain_cause(trace: Trace, match: Match | None) -> Cause:
+def explain_cause(trace: Trace, match: Match | None, *, strict: bool = False) -> Cause:
     """Never fails: where no module knows, the class is the message's by convention (`unknown` where there is
     none), at the place where the verifier stopped."""
     for module in MODULES.get(match.family, ()) if match is not None else ():
-        found = _finder(module)(trace, match)
+        try:
+            found = _finder(module)(trace, match)
+        except Exception:  # a log is what somebody pasted: one module's surprise is no reason to say nothing
+            if strict:
+                raise
+            found = None
         if found is not None:
             if found.symptom is None:
                 found.symptom = trace.symptom

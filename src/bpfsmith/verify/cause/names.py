@@ -180,6 +180,9 @@ def compares(text: str, variable: str) -> bool:
     """The line compares something with the variable in it."""
     if variable not in words(text):
         return False
-    plain = text.replace("->", "").replace("=>", "").replace("::<", "").replace("<<", "").replace(">>", "")
+    plain = text.replace("->", "").replace("=>", "").replace("<<", "").replace(">>", "")
+    while "::<" in plain:  # generic arguments
+        before, _, rest = plain.partition("::<")
+        plain = before + rest.partition(">")[2]
     signs = ("<", ">", "==", "!=", "contains(", ".min(", "min(", "is_null", "clamp(", "is_some", "is_none")
     return any(sign in plain for sign in signs)
