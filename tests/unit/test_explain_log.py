@@ -213,6 +213,22 @@ def test_a_log_and_its_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert READ in away
 
 
+def test_a_log_and_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log names files by their last part: the one that has these lines is meant, and none where two have them."""
+    log = (EXAMPLE / "aya.log").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert report(log).programs[0].line == ("main.rs", line_of(CHECK))
+    given = report(log, sources=EXAMPLE)
+    assert given.programs[0].line[0] == str(SOURCE)
+    assert f"     {CHECK}" in str(given), "with its indentation"
+    monkeypatch.chdir(EXAMPLE)
+    assert report(log).programs[0].line[0] == "src/main.rs"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(SOURCE, tmp_path / name)
+    assert report(log, sources=tmp_path).programs[0].line[0] == "main.rs"
+
+
 # ------------------------------------------------------------ what is no rejection
 
 

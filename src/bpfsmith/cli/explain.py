@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("words", nargs="*", metavar="WHAT", help="a log, `-`, an object, a workspace; or a word: code, helper, map, ..")
     add("--object", metavar="X.o", help="the object the log's program is in: names, lines and columns")
     add("--program", action="append", metavar="NAME", help="the program (names or patterns)")
+    add("--sources", metavar="DIR", help="where the log's source files are (default: the Cargo project here)")
     add("--kernels", "--kernel", metavar="SET", help="who judges an object: kernels of the lab, `host`")
     add("--attach-to", action="append", default=[], metavar="PROGRAM=TARGET", help="as for `verify`, with an object")
     depth = parser.add_mutually_exclusive_group()
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _explained(args: argparse.Namespace) -> Explanation:
     from bpfsmith.explain import explain
 
-    if not args.object and not args.program and not args.kernels and not args.attach_to:
+    if not any((args.object, args.program, args.kernels, args.attach_to, args.sources)):
         return explain(" ".join(args.words))
     from bpfsmith.run.words import pairs
 
@@ -79,6 +80,7 @@ def _explained(args: argparse.Namespace) -> Explanation:
         object=args.object,
         programs=_one(args.program),
         kernels=args.kernels,
+        sources=args.sources,
         attach_to=pairs(args.attach_to, "--attach-to") or None,
     )
 

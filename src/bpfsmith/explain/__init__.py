@@ -32,6 +32,7 @@ def explain(
     attach_to: Mapping[str, Any] | None = None,
     globals: Mapping[str, Any] | None = None,  # noqa: A002
     map_sizes: Mapping[str, int] | None = None,
+    sources: str | PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Explains why the verifier refused a program, or what a word means.
@@ -45,12 +46,14 @@ def explain(
     programs: name of the program (`fnmatch` patterns, several).
     kernels: of the lab, or `host`, as for `verify`, for objects and workspaces (default: the running kernel where this
         process may load, else the newest prepared one). attach_to, globals, map_sizes: as for `verify`.
+    sources: a folder with the sources of a log's program: logs name files by their last part only (default: the current
+        folder where it is a Cargo project).
 
     For a word the answer has `pages`, else it is an `ExplainReport` with `programs`. Raises `InputError` for what is
     neither word, log, object nor workspace, with near matches; `EnvironmentMissing` when there is no kernel to ask."""
     from bpfsmith.explain._job import run
 
-    return run(what, object, programs, kernels, attach_to, globals, map_sizes, progress)
+    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress)
 
 
 make_callable(__name__)

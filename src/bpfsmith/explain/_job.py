@@ -20,10 +20,25 @@ PASTE = "standard input"
 
 
 def run(
-    what: Any, of: Any, programs: Any, kernels: Any, attach_to: Any, values: Any, map_sizes: Any, progress: Any
-) -> Explanation:
+    what: Any, of: Any, programs: Any, kernels: Any, attach_to: Any, values: Any, map_sizes: Any, sources: Any,
+    progress: Any,
+) -> Explanation:  # fmt: skip
     """See `explain`."""
-    judged = {"kernels": kernels, "attach_to": attach_to, "globals": values, "map_sizes": map_sizes}
+    found = _run(
+        what, of, programs, {"kernels": kernels, "attach_to": attach_to, "globals": values, "map_sizes": map_sizes},
+        progress,
+    )  # fmt: skip
+    if found.programs:
+        from bpfsmith.explain._nearby import QUICKLY, around, place
+
+        if sources is not None:
+            place(found.programs, os.fspath(sources))
+        elif (folder := around()) is not None:
+            place(found.programs, folder, QUICKLY)
+    return found
+
+
+def _run(what: Any, of: Any, programs: Any, judged: dict[str, Any], progress: Any) -> Explanation:
     if isinstance(what, str) and "\n" not in what:
         word = what.strip()
         kind = kind_of(word)

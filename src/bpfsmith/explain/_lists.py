@@ -109,6 +109,19 @@ def _topic_list() -> Page:
     return _table(f"{len(rows)} topics", "topics", ("topic", "answers"), rows, "One of them: `bpfsmith explain TOPIC`.")
 
 
+def _families() -> Page:
+    from bpfsmith.verify.messages import FAMILIES
+
+    rows = [(one.code, one.name, one.title, ", ".join(one.classes)) for one in FAMILIES]
+    return _table(
+        f"{len(rows)} families of verifier messages",
+        "verifier-messages",
+        ("family", "name", "says", "classes of causes"),
+        rows,
+        "One of them: `bpfsmith explain V06`. A log: `bpfsmith explain FILE`, or `-` to paste it.",
+    )
+
+
 LISTS: dict[str, Callable[[], Page]] = {
     "attach": _attach,
     "contexts": _contexts,
@@ -120,6 +133,7 @@ LISTS: dict[str, Callable[[], Page]] = {
     "programs": _program_types,
     "rules": _rules,
     "topics": _topic_list,
+    "verifier-messages": _families,
 }
 
 

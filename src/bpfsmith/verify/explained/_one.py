@@ -57,7 +57,10 @@ class Explained:
         """The cause in one sentence; the kernel's message, or what is known of the log, without one."""
         if self.cause is not None:
             return self.cause.headline
-        return self.message or (self.notes[0] if self.notes else "")
+        if self.verdict == "accepted":
+            counted = self.log.counts.get("processed")
+            return "it is accepted" if counted is None else f"it is accepted: {counted} instructions processed"
+        return self.message or (self.notes[0] if self.notes else "no verdict in this log")
 
     @property
     def line(self) -> tuple[str | None, int | None]:
