@@ -273,6 +273,16 @@ def test_the_loaders_words_alone() -> None:
     assert any("no instructions" in note for note in one.notes)
 
 
+def test_a_log_that_is_printed_twice() -> None:
+    """As `anyhow` does: the error, and below it what caused it, with the log once more."""
+    said = f"the BPF_PROG_LOAD syscall failed. Verifier output: {NULL}"
+    indented = "".join(f"       {line}\n" for line in said.splitlines()).strip()
+    twice = f"Error: {said}\n\nCaused by:\n    0: {indented}\n       \n    1: Invalid argument (os error 22)\n"
+    assert [one.cls for one in report(twice).programs] == ["missing-null-check"]
+    other = NULL.replace("r0 +0", "r0 +4")
+    assert len(report(NULL + other.replace("R0 invalid mem access", "R0 !read_ok")).programs) == 2
+
+
 def test_cut(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lines = NULL.splitlines(keepends=True)
     tail = tmp_path / "tail.log"

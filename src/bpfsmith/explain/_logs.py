@@ -63,7 +63,7 @@ def of_bytes(
     loads = list(log.loads)
     if not any(_tells(one) for one in loads):
         raise InputError(f"no verifier's log in `{name}`: {_instead(log)}", name, GIVE)
-    loads = [one for one in loads if _tells(one)]
+    loads = _once([one for one in loads if _tells(one)])
     notes = []
     if len(loads) > 1:
         notes.append(f"{len(loads)} loads in one paste, each explained alone")
@@ -75,6 +75,21 @@ def of_bytes(
             each.notes.insert(0, said)
         made.append(each)
     return made, notes
+
+
+def _once(loads: list[Any]) -> list[Any]:
+    """Without repetitions: errors of Rust print their cause once more, with the whole log in it."""
+    kept: list[Any] = []
+    for one in loads:
+        if not any(_again(one, former) for former in kept):
+            kept.append(one)
+    return kept
+
+
+def _again(one: Any, former: Any) -> bool:
+    if one.steps != former.steps or not former.message:
+        return False
+    return one.message == former.message or former.message in one.text
 
 
 def _tells(log: Any) -> bool:

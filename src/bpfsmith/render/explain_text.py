@@ -99,7 +99,9 @@ class ExplainText(Text):
         if finding.span is not None and self._numbers is None:
             place = clean(f"{finding.span.path}:{finding.span.line}{self._column}")
             return f"{place}, {self._where}" if self._where and not finding.object else place
-        return self._where or super()._place(finding)
+        if self._where:
+            return self._where
+        return super()._place(finding) if finding.object else "no place is named in the log"
 
     def _numbered(self, number: int, text: str, gutter: int) -> str:
         if self._numbers is None:

@@ -15,6 +15,8 @@ __all__ = ["LOG", "LogSources", "finding"]
 
 LOG = "the verifier's log"
 """The path of lines whose file nobody tells: numbers are then positions, not lines."""
+WHOLE = 72  # characters of a line that are marked when nothing in it is known to be meant; of a longer one the first
+PART = 3
 LABELS = 5  # of the chain that are shown; `--full` has all
 
 
@@ -191,7 +193,8 @@ class _Found:
             if at is not None:
                 return Span(path, line, at + 1, line, at + len(name) + 1)
         start = len(text) - len(text.lstrip())
-        return Span(path, line, start + 1, line, max(len(text.rstrip()), start + 1) + 1)
+        end = max(len(text.rstrip()), start + 1)
+        return Span(path, line, start + 1, line, (end if end - start <= WHOLE else start + PART) + 1)
 
     def ordered(self, span: Span | None, labels: list[Label]) -> tuple[Span | None, list[Label]]:
         """Numbers in the order of the instructions, which is nearly that of the source."""
