@@ -89,8 +89,11 @@ class Text(Renderer):
 
     def _excerpts(self, finding: Finding, sources: Sources, gutter: int, bar: str) -> list[str]:
         assert finding.span is not None
-        marks: dict[str, list[tuple[Span, str, str]]] = {finding.span.path: [(finding.span, "^", "")]}
+        own = "; ".join(label.message for label in finding.labels if label.span == finding.span)
+        marks: dict[str, list[tuple[Span, str, str]]] = {finding.span.path: [(finding.span, "^", own)]}
         for label in finding.labels:
+            if label.span == finding.span:
+                continue  # said at the place itself
             marks.setdefault(label.span.path, []).append((label.span, "-", label.message))
         out = []
         for path, marked in marks.items():
