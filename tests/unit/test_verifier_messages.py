@@ -91,3 +91,17 @@ def test_families_are_found_by_code_and_by_name() -> None:
     assert [one.code for one in FAMILIES[:48]] == [f"V{number:02}" for number in range(1, 49)]
     with pytest.raises(LookupError):
         family("V99")
+
+
+@pytest.mark.parametrize("code", [one.code for one in FAMILIES])
+def test_every_family_has_a_whole_page(code: str) -> None:
+    from bpfsmith.explain import explain
+    from bpfsmith.verify.cause import CLASSES
+
+    row = family(code)
+    assert row.page.startswith(f"# {row.code} {row.name}: {row.title}\n")
+    assert row.meaning and row.fixes and row.kernels and row.causes["rust"] and row.causes["c"]
+    assert row.classes and set(row.classes) <= set(CLASSES)
+    assert all(len(line) <= 120 for line in row.page.partition("## Messages")[0].splitlines())
+    assert explain(code).markdown in explain(row.name).markdown
+    assert row.title in explain("verifier-messages").markdown

@@ -40,6 +40,9 @@ def pages(word: str) -> list[Page]:
     if topic is not None:
         found.append(topic)
     found.extend(_fact_page(kind, row) for kind, row in facts.lookup(word))
+    family = _family_page(word, single=True)
+    if family is not None:
+        found.append(family)
     if not found:
         topic = _topics.about(word)
         if topic is not None:
@@ -47,10 +50,11 @@ def pages(word: str) -> list[Page]:
     return found
 
 
-def _family_page(word: str) -> Page | None:
-    """Of a family of the verifier's messages: `V06`, or its name."""
+def _family_page(word: str, single: bool = False) -> Page | None:
+    """Of a family of the verifier's messages: `V06`, or its name; names of one word, which other things have too, only
+    where asked for (`single`)."""
     code = word.upper()
-    if not (code[:1] == "V" and code[1:].isdecimal()) and "-" not in word:
+    if not single and not (code[:1] == "V" and code[1:].isdecimal()) and "-" not in word:
         return None
     from bpfsmith.verify.messages import FAMILIES
 

@@ -27,7 +27,10 @@ class Family:
 
     @property
     def page(self) -> str:
-        """The whole page, Markdown."""
+        """The whole page, Markdown: what is written about it, and the kernel's formats by version."""
+        return f"{self._text()}\n## Messages\n\n{_formats(self.code)}"
+
+    def _text(self) -> str:
         with open(os.path.join(folder(), f"{self.code}.md"), encoding="utf-8") as file:
             return file.read()
 
@@ -59,7 +62,7 @@ class Family:
     def _part(self, name: str) -> str:
         if self._parts is None:
             try:
-                self._parts = _read(self.page)
+                self._parts = _read(self._text())
             except OSError:  # an installation without its pages still names families
                 self._parts = {}
         return self._parts.get(name, "")
@@ -77,6 +80,19 @@ def _read(page: str) -> dict[str, str]:
         elif heading:
             out[heading] = f"{out.get(heading, '')}\n{line}".strip("\n")
     return out
+
+
+def _formats(code: str) -> str:
+    """`* `R%d !read_ok` (4.18 .. 7.3)` for each format; whole lines, no pieces."""
+    from bpfsmith.verify.messages._rows import rows
+
+    out = []
+    for row in rows():
+        if row.family == code and row.kind != "part":
+            seen = row.first if row.first == row.last else f"{row.first} .. {row.last}"
+            often = ", also before other messages" if row.kind == "weak" else ""
+            out.append(f"* `{row.format}` ({seen}{often})\n")
+    return "".join(out)
 
 
 def _points(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["Row", "best", "rows", "similar"]
 
 _PIECE = 8  # literal characters that a piece of a line is known by
-_SUBJECT = 2  # spaces in what stands before a message: `stack arg#1`, `kernel function x`
+_SUBJECT = 4  # spaces in what stands before a message: `BPF_EXIT instruction in main prog`
 _DIGITS = "0123456789"
 _HEX = "0123456789abcdefABCDEFx#"
 
