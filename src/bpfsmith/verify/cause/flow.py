@@ -19,14 +19,20 @@ AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
 
 
-def stack_slot(step: Step, register: int, off: int) -> int | None:
-    """The offset from the frame's top that `register + off` is, when it is certain."""
+def frame_slot(step: Step, register: int, off: int) -> tuple[int, int] | None:
+    """(frame, offset from its top) of the address `register + off`, when it certainly is on the stack."""
     if register == 10:
-        return off
+        return step.frame, off
     value = step.value(f"r{register}")
     if value is not None and value.type == "fp" and value.off is not None and not _varies(value):
-        return int(value.off) + off
+        return step.frame if value.frame is None else int(value.frame), int(value.off) + off
     return None
+
+
+def stack_slot(step: Step, register: int, off: int) -> int | None:
+    """The offset in the function's own frame that `register + off` is, when it is certain."""
+    found = frame_slot(step, register, off)
+    return found[1] if found is not None and found[0] == step.frame else None
 
 
 def _varies(value: object) -> bool:
@@ -36,30 +42,45 @@ def _varies(value: object) -> bool:
 
 def defined(trace: Trace, step: Step, where: str) -> Step | None:
     """As `Trace.defined`."""
-    slot, size = place_on_stack(where) if where.startswith("fp") else (None, 0)
+    if where.startswith("fp"):
+        return _stored(trace, step, where)
     for former in trace.steps.back(step.at, FAR):
         if former.frame > step.frame:
             continue
-        if former.frame < step.frame:
-            return former if slot is None else None
-        insn = former.insn
-        if slot is None:
-            if where in code.writes(insn):
-                return former
-        elif _stores(former, insn, slot, size):
+        if former.frame < step.frame or where in code.writes(former.insn):
             return former
     return None
 
 
-def place_on_stack(where: str) -> tuple[int, int]:
-    """(offset, bytes) of `fp-12:4`; 8 bytes where none are told."""
-    offset, _, size = where[2:].partition(":")
-    return int(offset), int(size or 8)
+def _stored(trace: Trace, step: Step, where: str) -> Step | None:
+    """The last store to a place on the stack, by its own function or by one that was given its address."""
+    told, slot, size = place_on_stack(where)
+    frame = step.frame if told is None else told
+    for former in trace.steps.back(step.at, FAR):
+        if former.frame < frame:
+            return None
+        insn = former.insn
+        if code.is_store(insn) or code.is_atomic(insn):
+            at = frame_slot(former, insn.dst, insn.off)
+            if at is not None and at[0] == frame and at[1] < slot + size and slot < at[1] + code.width(insn):
+                return former
+    return None
 
 
-def on_stack(offset: int, size: int) -> str:
+def place_on_stack(where: str) -> tuple[int | None, int, int]:
+    """(frame, offset, bytes) of `fp[0]-12:4`; None for the function's own frame, 8 bytes where none are told."""
+    rest, frame = where[2:], None
+    if rest.startswith("["):
+        number, _, rest = rest[1:].partition("]")
+        frame = int(number)
+    offset, _, size = rest.partition(":")
+    return frame, int(offset), int(size or 8)
+
+
+def on_stack(offset: int, size: int, frame: int | None = None) -> str:
     """A place on the stack as links name it."""
-    return f"fp{offset:+d}" if size == 8 else f"fp{offset:+d}:{size}"
+    told = "" if frame is None else f"[{frame}]"
+    return f"fp{told}{offset:+d}" if size == 8 else f"fp{told}{offset:+d}:{size}"
 
 
 def address(trace: Trace, step: Step, where: str) -> int | None:
@@ -68,7 +89,8 @@ def address(trace: Trace, step: Step, where: str) -> int | None:
         return 0
     value = step.value(where)
     if value is not None and value.type == "fp":
-        return None if _varies(value) else int(value.off or 0)
+        other = value.frame is not None and value.frame != step.frame
+        return None if other or _varies(value) else int(value.off or 0)
     offset = 0
     for link in origin(trace, step, where):
         insn = link.step.insn
@@ -92,14 +114,6 @@ def type_of(trace: Trace, step: Step, where: str) -> str:
         if link.how not in ("mov", "spill", "fill", "arg"):
             break
     return "fp" if where == "r10" else ""
-
-
-def _stores(step: Step, insn: code.Insn, slot: int, size: int) -> bool:
-    """Writes any of the bytes at `slot`."""
-    if not code.is_store(insn) and not code.is_atomic(insn):
-        return False
-    at = stack_slot(step, insn.dst, insn.off)
-    return at is not None and at < slot + size and slot < at + code.width(insn)
 
 
 def origin(trace: Trace, step: Step, where: str) -> list[Link]:
@@ -127,14 +141,15 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
             return Link(trace.steps[0], where, "ctx")
         return None
     insn = writer.insn
-    if writer.frame < step.frame:  # what a function was called with
-        return Link(writer, where, "arg", where)
     if where.startswith("fp"):
-        slot, size = place_on_stack(where)
-        at = stack_slot(writer, insn.dst, insn.off)
-        whole = code.group(insn) == code.STX and not code.is_atomic(insn) and at == slot and code.width(insn) >= size
+        _, slot, size = place_on_stack(where)
+        at = frame_slot(writer, insn.dst, insn.off)
+        fits = at is not None and at[1] == slot and code.width(insn) >= size
+        whole = code.group(insn) == code.STX and not code.is_atomic(insn) and fits
         how = "spill" if code.width(insn) == size else "narrow"
         return Link(writer, where, how if whole else "spill", f"r{insn.src}" if whole else None)
+    if writer.frame < step.frame:  # what a function was called with
+        return Link(writer, where, "arg", where)
     if code.is_call(insn):
         if where == "r0" and code.is_subprogram_call(insn):
             leaving = _exit_of(trace, writer, step)
@@ -142,9 +157,10 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
                 return Link(leaving, where, "return", "r0")
         return Link(writer, where, "call")
     if code.is_load(insn):
-        at = stack_slot(writer, insn.src, insn.off)
+        at = frame_slot(writer, insn.src, insn.off)
         if at is not None:
-            return Link(writer, where, "fill", on_stack(at, code.width(insn)))
+            frame = None if at[0] == writer.frame else at[0]
+            return Link(writer, where, "fill", on_stack(at[1], code.width(insn), frame))
         return Link(writer, where, "load")
     if code.is_atomic(insn) or code.group(insn) == code.LD:
         return Link(writer, where, "const" if insn.code == 0x18 else "load")
@@ -223,9 +239,15 @@ def copies(trace: Trace, step: Step, where: str) -> list[str]:
             break
         insn = former.insn
         if former.frame == step.frame and code.is_store(insn):
-            at = stack_slot(former, insn.dst, insn.off)
-            name = on_stack(at or 0, code.width(insn))
-            if at is not None and name not in found and name != where and root(trace, step, name) == wanted:
+            at = frame_slot(former, insn.dst, insn.off)
+            name = on_stack(at[1], code.width(insn)) if at is not None else ""
+            if (
+                at is not None
+                and at[0] == step.frame
+                and name not in found
+                and name != where
+                and root(trace, step, name) == wanted
+            ):
                 found.append(name)
     return found
 

@@ -73,8 +73,30 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
         return _beyond(trace, last, where, chain, lines)
     if low and value is not None and value.smin is not None and value.smin >= 0 and (value.off or 0) + insn.off >= 0:
         low = False
+    if _inside(value, insn, lines):
+        return _imprecise(trace, last, step, number, where)
     need = Need(low=low, most=_most(value, insn, lines))
     return _cause(trace, last, why(trace, step, number, need, _index(trace, last, step, number)), where, lines)
+
+
+def _imprecise(trace: Trace, last: Step, step: Step, number: str, where: str) -> Cause:
+    name = _index(trace, last, step, number)
+    what = quoted(name, "the number")
+    base, base_name = subject(trace, last, where, kind(last.value(where)))
+    facts = [trace.fact(step, f"{what} {amount(step.value(number))} and is added to {base} here")]
+    facts.append(
+        trace.fact(last, "all of these addresses lie inside: the verifier adds up unsigned limits and loses it")
+    )
+    return Cause(
+        "verifier-imprecision",
+        "high",
+        f"{what} keeps the access inside {base}, which the verifier loses where it may be negative",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        variables=[one for one in (name, base_name) if one],
+        advice=[Advice("unsigned-index", "use an unsigned index from the start of the memory", name=name)],
+    )
 
 
 def _index(trace: Trace, last: Step, step: Step, number: str) -> str | None:
@@ -91,7 +113,20 @@ def _constant(value: Value | None) -> bool:
     """The address has no variable part, as printed."""
     if value is None or value.line_no is None:
         return False
+    if value.smin is not None and value.smin != value.smax:
+        return False
     return value.var_off is None or value.var_off[1] == 0
+
+
+def _inside(value: Value | None, insn: code.Insn, lines: list[str]) -> bool:
+    """Every offset the signed bounds allow lies inside: the verifier knows it and does not put it together."""
+    size = told(lines, "value_size") or told(lines, "mem_size")
+    if size is None and value is not None:
+        size = value.mem_size if value.mem_size is not None else (value.map[2] if value.map else None)
+    if value is None or size is None or value.smin is None or value.smax is None or value.smin == value.smax:
+        return False
+    first = int(value.off or 0) + insn.off
+    return bool(first + value.smin >= 0 and first + value.smax + code.width(insn) <= size)
 
 
 def _most(value: Value | None, insn: code.Insn, lines: list[str]) -> int | None:
@@ -213,8 +248,15 @@ def _loop(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
             for test in reversed([one for one in trace.tests(last, link.where) if one.step is not None]):
                 return test.step
     for step in trace.steps.back(last.at, 200):
-        if code.conditional(step.insn) and trace.log.visits(step.slot) >= trace.log.visits(last.slot) - 1 > 0:
-            return step
+        insn = step.insn
+        if (
+            step.frame == last.frame
+            and code.conditional(insn)
+            and trace.log.visits(step.slot) >= trace.log.visits(last.slot) - 1
+        ):
+            limit = step.value(f"r{insn.src}") if code.by_register(insn) else None
+            # A limit that is no constant is no mistake in the comparison: the limit itself lacks a bound.
+            return step if not code.by_register(insn) or (limit is not None and limit.known is not None) else None
     return None
 
 
@@ -331,7 +373,8 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     message = lines[-1] if lines else ""
     value = last.value(where)
     length = where
-    if value is not None and value.type != "scalar":
+    named = "'var &= const'" in message or "zero-sized" in message or "use unsigned or" in message
+    if value is not None and value.type != "scalar" and not named:
         length = f"r{int(where[1:]) + 1}"
         given = last.value(length)
         none = (last.insn.call or "").startswith("bpf_map_")  # keys and values: the map knows their sizes

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
-from bpfsmith.verify.cause.scalars import Need, why
+from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
 from bpfsmith.verify.cause.words import amount, came, quoted, register, said, subject
 
 TYPE_CHECKING = False
@@ -259,7 +259,7 @@ class _Access:
             advice=[Advice("mask-offset", f"limit {offset} before it is added", name=name, most=MOST)],
         )
 
-    def short(self) -> Cause | None:
+    def short(self) -> Cause | None:  # noqa: PLR0911 - one return a mistake
         """Compared, but for fewer bytes, or on the way where it failed."""
         if not self.same:
             return None
@@ -268,6 +268,15 @@ class _Access:
         if have <= 0:
             if one.step.taken is None:
                 return None
+            if one.off + 1 >= self.need and _strictly_below(one):
+                self.add(one.step, "on the way from here the end lies behind this address: one byte is there")
+                self.add(
+                    self.last, f"{self.size} byte is used here: from a comparison without an addition nothing is learnt"
+                )
+                headline = "the check is right, and the compiler wrote it in a form the verifier learns nothing from"
+                found = self.wrong(one, headline)
+                found.cls = "verifier-imprecision"
+                return found
             if code.operation(one.step.insn) in (1, 5):
                 text = "compared for equality here, which says nothing of what lies between"
                 headline = f"the check of {self.what} asks for equality only"
@@ -474,6 +483,15 @@ def moves(step: Step) -> bool:
             return True
         after = after.next
     return False
+
+
+def _strictly_below(one: Check) -> bool:
+    """On the path, the pointer is below the end."""
+    insn = one.step.insn
+    what = code.operation(insn)
+    if one.on == f"r{insn.src}":
+        what = TURNED.get(what, what)
+    return (what if one.step.taken else NOT.get(what, what)) == LT
 
 
 def _words(text: str) -> set[str]:

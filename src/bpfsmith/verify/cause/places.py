@@ -39,8 +39,8 @@ _FILES = frozenset((
 # What lines of `aya-ebpf` look like, for kernels that print no file.
 _WORDS = (
     "(*self.", "self.skb", "self.ctx", "self.regs", "self.def", "self.lookup(", "self.inner", "self.map.", "self.arg",
-    "assume_init", "*s.add(i)", "; TASK_COMM_LEN]", "Ok(comm)", "btf_arg(", "(self,", "if ret == 0", "Err(ret",
-    "NonNull::", "addr_of_mut!(", "lookup(self", "(value_ptr as", "as_mut_ptr() as *mut c_void",
+    "assume_init", "*s.add(i)", "*dest.add(i)", "; TASK_COMM_LEN]", "Ok(comm)", "btf_arg(", "(self", "if ret == 0",
+    "Err(ret", "NonNull::", "addr_of_mut!(", "lookup(self", "(value_ptr as", "as_mut_ptr() as *mut c_void",
 )  # fmt: skip
 _PLAIN = ("}", "{", "});", "};", ")", ");", "})")
 # Whole lines of `aya-ebpf` that a user might write as part of others.
@@ -223,6 +223,10 @@ def _nearest(trace: Trace, step: Step | int, slot: int) -> Place | None:
     before = None
     if not isinstance(step, int):
         for former in trace.steps.back(step.at, NEAR):
+            if former.frame < step.frame:
+                # Nothing of the user's own in this function: a library's, called from here.
+                outer = own(trace, former)
+                return outer if outer is not None and outer.own else None
             if former.frame == step.frame:
                 found = trace.place(former.slot)
                 if found is not None and found.own and not _weak(found):

@@ -30,8 +30,8 @@ EQ, GT, GE, SET, NE, SGT, SGE, LT, LE, SLT, SLE = 1, 2, 3, 4, 5, 6, 7, 0xA, 0xB,
 SIGNED = (SGT, SGE, SLT, SLE)
 UPPER = (LT, LE, SLT, SLE)
 LOWER = (GT, GE, SGT, SGE)
-_NOT = {EQ: NE, NE: EQ, GT: LE, GE: LT, LT: GE, LE: GT, SGT: SLE, SGE: SLT, SLT: SGE, SLE: SGT}
-_TURNED = {GT: LT, GE: LE, LT: GT, LE: GE, SGT: SLT, SGE: SLE, SLT: SGT, SLE: SGE}
+NOT = {EQ: NE, NE: EQ, GT: LE, GE: LT, LT: GE, LE: GT, SGT: SLE, SGE: SLT, SLT: SGE, SLE: SGT}
+TURNED = {GT: LT, GE: LE, LT: GT, LE: GE, SGT: SLT, SGE: SLE, SLT: SGT, SLE: SGE}
 SAME = ("mov", "spill", "fill", "arg", "return")
 LINEAR = (*SAME, "add", "sub", "narrow", "shift", "and-mask", "math")
 
@@ -108,8 +108,8 @@ class Seen:
         """The condition that is true on the path, as an operation (`LT` where `GE` was not taken)."""
         what = code.operation(self.insn)
         if code.by_register(self.insn) and self.on == f"r{self.insn.src}" and self.insn.src != self.insn.dst:
-            what = _TURNED.get(what, what)
-        return what if self.taken else _NOT.get(what, what)
+            what = TURNED.get(what, what)
+        return what if self.taken else NOT.get(what, what)
 
     @property
     def other(self) -> str | None:
@@ -224,14 +224,15 @@ class _Search:
 
     def lost(self) -> Story | None:
         """The bound was known on the value's own way, and an instruction lost it."""
-        if self.value is None or self.need.met(self.value):
+        if self.need.met(self.value):
             return None
         need = Need(self.need.low, self.need.zero)  # some limit: offsets grow by factors on their way
         for at, link in enumerate(self.chain):
             if link.source is None or link.how not in ("fill", "narrow", "mov"):
                 continue
             before, after = self.before(at), link.step.result(link.where)
-            if not need.met(before) or after is None or need.met(after):
+            blind = before is None and after is None and link.how == "fill" and self.cut_by(at)
+            if not blind and (not need.met(before) or after is None or need.met(after)):
                 continue
             tests = [one for one in self.seen if one.step.at < link.step.at and one.chain]
             if not tests and link.how != "fill":
@@ -249,6 +250,15 @@ class _Search:
                 "check-lost", link.step, f"the range of {self.what} is lost between its check and its use", self.facts
             )
         return None
+
+    def cut_by(self, at: int) -> bool:
+        """What is read back was checked before it was saved, and fewer than 8 bytes of it were kept: kernels that print
+        no states here lose its range then."""
+        link = self.chain[at]
+        if code.width(link.step.insn) == 8 or at + 1 >= len(self.chain):
+            return False
+        saved = self.chain[at + 1].step.at
+        return any(one.chain and one.step.at < saved and one.holds in UPPER for one in self.seen)
 
     def before(self, at: int) -> Value | None:
         """What was known of the value before a station; of one read back, when it was saved."""
@@ -363,7 +373,8 @@ class _Search:
                              f"the check of {self.what} does not exclude negative numbers")  # fmt: skip
         frame, there = location(self.chain, one.step.at, self.use, self.where)
         whole = one.step.value(there) if frame == one.step.frame else None
-        if one.narrow and whole is not None and (whole.umax is None or whole.umax > U32):
+        halved = any(link.how == "narrow" or (link.how == "shift" and link.step.insn.imm == 32) for link in self.chain)
+        if one.narrow and not halved and whole is not None and (whole.umax is None or whole.umax > U32):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
         place = "in another function" if one.step.frame > self.use.frame else f"in {one.on}"

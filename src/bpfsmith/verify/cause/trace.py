@@ -289,6 +289,6 @@ def _value(state: State | None, where: str) -> Value | None:
         return None
     frame = state.frames[-1]
     if where.startswith("fp"):
-        slot = frame.stack.get(int(where[2:])) if ":" not in where else None
+        slot = frame.stack.get(int(where[2:])) if ":" not in where and "[" not in where else None
         return None if slot is None else slot.value
     return frame.regs.get(where)

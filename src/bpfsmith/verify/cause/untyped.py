@@ -32,7 +32,7 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
     chain = trace.origin(last, where)
     name = trace.name(last, where)
     what = quoted(name, "the address")
-    for find_one in (_null, _stale, _turned, _loaded, _given):
+    for find_one in (_null, _stale, _turned, _passed, _loaded, _given):
         found = find_one(trace, last, where, chain, what)
         if found is not None:
             if name and name not in found.variables:
@@ -239,6 +239,32 @@ def _turned(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
     return None
 
 
+def _passed(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
+    """A number that never was a pointer, passed where a pointer is wanted."""
+    if not code.is_call(last.insn):
+        return None
+    call = last.insn.call or "a function"
+    link = _last_plain(chain)
+    facts = []
+    if link is not None:
+        giver = link.step.insn.call if link.how == "call" else None
+        text = f"{giver} gives {what} as a number" if giver else f"{what} is a number from here on"
+        facts.append(trace.fact(link.step, text))
+    wanted = trace.log.message.partition("expected=")[2].partition(",")[0].strip()
+    facts.append(
+        trace.fact(last, f"passed to {call} here as argument {where[1:]}, which wants {wanted or 'a pointer'}")
+    )
+    return Cause(
+        "argument-type",
+        "high" if wanted == "map_ptr" else "medium",
+        f"{what} is a number, and {call} wants a pointer",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=facts,
+        advice=[Advice("typed-pointer", "pass the pointer itself, of the type that is asked for", wanted=wanted)],
+    )
+
+
 # ---------------------------------------------------------------- loaded as a number
 
 
@@ -330,9 +356,7 @@ def _filler(trace: Trace, link: Link) -> Step | None:
 # ---------------------------------------------------------------- given as a number
 
 
-def _given(  # noqa: PLR0911 - one return a kind
-    trace: Trace, last: Step, _where: str, chain: list[Link], what: str
-) -> Cause | None:
+def _given(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
     """A call's answer, or a constant."""
     if not chain:
         return None
@@ -341,17 +365,6 @@ def _given(  # noqa: PLR0911 - one return a kind
     value = link.step.result(link.where)
     if _pointer(value):
         return None
-    if code.is_call(last.insn) and link.how in ("call", "const") and "current_task" not in (insn.call or ""):
-        call = last.insn.call or "a function"
-        facts = [trace.fact(link.step, f"{what} is a number from here on"), _use(trace, last, what)]
-        return Cause(
-            "argument-type",
-            "medium",
-            f"{what} is a number, and {call} wants a pointer",
-            place=trace.own_place(last),
-            slot=last.slot,
-            because=facts,
-        )
     if link.how == "call" and link.where == "r0":
         call = insn.call or "a function"
         facts = [trace.fact(link.step, f"{call} gives {what} as a number"), _use(trace, last, what)]
