@@ -112,23 +112,31 @@ class ExplainText(Text):
     def _excerpts(self, finding: Finding, sources: Sources, gutter: int, bar: str) -> list[str]:
         assert finding.span is not None
         first = finding.span
-        own = [label.message for label in finding.labels if _same(label.span, first)]
-        marks: dict[str, list[tuple[Span, str, str]]] = {first.path: [(first, "^", "; ".join(own))]}
+        said: dict[Span, list[str]] = {first: []}
         for label in finding.labels:
-            if not _same(label.span, first):
-                marks.setdefault(label.span.path, []).append((label.span, "-", label.message))
+            at = next((span for span in said if _same(span, label.span)), label.span)
+            said.setdefault(at, []).append(label.message)
+        marks: dict[str, list[tuple[Span, str, str]]] = {}
+        for span, messages in said.items():
+            marks.setdefault(span.path, []).append((span, "^" if span is first else "-", "\n".join(messages)))
         out = []
         for path, marked in marks.items():
             body = self._excerpt(path, marked, finding.severity, sources, gutter, bar)
+            body = [line for each in body for line in _below(each, bar)]
             if path != first.path:
                 out.append(" " * gutter + self._paint("gutter", ":::") + f" {clean(str(marked[0][0]))}")
                 if not body:  # a file that is not here, and that no log quotes
-                    out += [f"{bar} {self._paint('second', clean(message))}" for _, _, message in marked if message]
+                    out += self._bare(marked, bar)
             if body:
                 out.extend([bar, *body, bar])
             elif path == first.path:
-                out += [f"{bar} {self._paint('second', clean(message))}" for _, _, message in marked if message]
+                out += self._bare(marked, bar)
         return [line for at, line in enumerate(out) if line != bar or at == 0 or out[at - 1] != bar]
+
+    def _bare(self, marked: list[tuple[Span, str, str]], bar: str) -> list[str]:
+        """What is said of lines that nobody can show."""
+        said = [line for _, _, message in marked for line in message.split("\n") if line]
+        return [f"{bar} {self._paint('second', clean(line))}" for line in said]
 
     def _finding(self, finding: Finding, sources: Sources | None, explain: bool) -> str:
         text = super()._finding(finding, sources, False)
@@ -233,6 +241,32 @@ def _source(each: Any, step: Any) -> tuple[Any, ...] | None:
     if each.trace is not None:
         place = each.trace.place(step.slot)
     return None if place is None else (place.path, place.line, place.text)
+
+
+def _below(line: str, bar: str) -> list[str]:
+    """A row whose label has several sentences as rows: the others stand below the first."""
+    if "\n" not in line:
+        return [line]
+    first, *rest = line.split("\n")
+    start = min((at for sign in ("^ ", "- ") if (at := first.find(sign)) >= 0), default=0)
+    shown = _plain(first[: start + 2])
+    space = " " * (len(shown) - len(_plain(bar)))
+    color = first[len(bar) :].lstrip(" ")
+    paint = color[: color.find("m") + 1] if color.startswith("\x1b[") else ""
+    out = [first + ("\x1b[0m" if paint else "")]
+    for at, one in enumerate(rest):
+        end = "\x1b[0m" if paint and at < len(rest) - 1 else ""
+        out.append(f"{bar}{space}{paint}{one}{end}")
+    return out
+
+
+def _plain(text: str) -> str:
+    """Without colour."""
+    out, at = "", 0
+    while (start := text.find("\x1b[", at)) >= 0:
+        out += text[at:start]
+        at = text.find("m", start) + 1 or len(text)
+    return out + text[at:]
 
 
 def _same(one: Span, other: Span) -> bool:

@@ -118,7 +118,7 @@ def _places(one: Explained, sources: LogSources) -> tuple[Span | None, list[Labe
         span = labels[-1].span
     if found.pseudo:
         span, labels = found.ordered(span, labels)
-    return span, _merged(labels)
+    return span, _once(labels)
 
 
 def _stations(cause: Any) -> list[Any]:
@@ -136,14 +136,9 @@ def _stations(cause: Any) -> list[Any]:
     return [fact for at, fact in enumerate(facts) if at in kept]
 
 
-def _merged(labels: list[Label]) -> list[Label]:
-    """Labels of one place say it in one line, each thing once."""
-    told: dict[Span, list[str]] = {}
-    for label in labels:
-        words = told.setdefault(label.span, [])
-        if label.message and label.message not in words:
-            words.append(label.message)
-    return [Label(span, "; ".join(words)) for span, words in told.items()]
+def _once(labels: list[Label]) -> list[Label]:
+    """Each thing once at its place."""
+    return list(dict.fromkeys(label for label in labels if label.message))
 
 
 class _Found:
