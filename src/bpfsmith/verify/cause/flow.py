@@ -17,6 +17,7 @@ __all__ = ["address", "copies", "defined", "location", "origin", "root", "stack_
 
 AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
+HOPS = 12  # stations of an address on the stack
 
 
 def frame_slot(step: Step, register: int, off: int) -> tuple[int, int] | None:
@@ -26,7 +27,35 @@ def frame_slot(step: Step, register: int, off: int) -> tuple[int, int] | None:
     value = step.value(f"r{register}")
     if value is not None and value.type == "fp" and value.off is not None and not _varies(value):
         return step.frame if value.frame is None else int(value.frame), int(value.off) + off
-    return None
+    if value is not None and value.line_no is not None:
+        return None
+    found = _pointed(step, f"r{register}")
+    return None if found is None else (found[0], found[1] + off)
+
+
+def _pointed(step: Step, where: str) -> tuple[int, int] | None:
+    """The same of a register that no state tells of: a frame's top, copied, moved by constants, or passed on."""
+    trace = step.trace
+    kept: dict[tuple[int, str], tuple[int, int] | None] = trace.kept.setdefault("pointed", {})
+    key = (step.at, where)
+    if key in kept:
+        return kept[key]
+    kept[key] = None
+    offset = 0
+    for _ in range(HOPS):
+        if where == "r10":
+            kept[key] = (step.frame, offset)
+            break
+        link = _link(trace, step, where)
+        if link is None or link.source is None or link.how not in ("mov", "add", "sub", "arg"):
+            break
+        insn = link.step.insn
+        if link.how in ("add", "sub"):
+            if code.by_register(insn):
+                break
+            offset += insn.imm if link.how == "add" else -insn.imm
+        step, where = link.step, link.source
+    return kept[key]
 
 
 def stack_slot(step: Step, register: int, off: int) -> int | None:

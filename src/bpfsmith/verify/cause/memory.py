@@ -254,6 +254,9 @@ def _loop(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
             and code.conditional(insn)
             and trace.log.visits(step.slot) >= trace.log.visits(last.slot) - 1
         ):
+            place = trace.place(step.slot)
+            if place is not None and not place.own:
+                return None  # a copy of a library: its length is what is wrong
             limit = step.value(f"r{insn.src}") if code.by_register(insn) else None
             # A limit that is no constant is no mistake in the comparison: the limit itself lacks a bound.
             return step if not code.by_register(insn) or (limit is not None and limit.known is not None) else None

@@ -280,8 +280,8 @@ class _Search:
                 for one in self.seen
                 if saved.step.at < one.step.at < link.step.at
                 and not one.chain
-                and not one.equality
-                and self.need.met(one.known)
+                and one.holds in UPPER
+                and self.constant(one)
             ]
             if between:
                 one = between[-1]

@@ -43,6 +43,10 @@ class Step:
         self.frame: int = native.frame
 
     @property
+    def trace(self) -> Trace:
+        return self._trace
+
+    @property
     def insn(self) -> code.Insn:
         found = self._trace.insn(self.slot)
         return found if found is not None else code.NOTHING
