@@ -178,6 +178,20 @@ class Program:
     def inline_frames(self, slot: int) -> list[tuple[str, str, int, int]]:
         """(function, file, line, column), innermost first, from DWARF; empty without it. Parsed on first use only."""
 
+    def variables(
+        self,
+    ) -> list[
+        tuple[
+            str,
+            str,
+            tuple[str, int],
+            bool,
+            tuple[str, int, list[tuple[str, int, int]]],
+            list[tuple[int, int, str, int]],
+        ]
+    ]:
+        """Local variables and parameters, from DWARF: (function, name, (file, line) of the declaration, is a parameter, (type, bytes,
+        [(field, first byte, bytes)]), [(first slot, past the last, "reg" or "frame", register or bytes above the frame's lowest)])."""
     def image(self, targets: Sequence[Btf] = ()) -> Image:
         """The program as BPF_PROG_LOAD wants it but for descriptors and addresses; CO-RE applied against `targets`."""
 

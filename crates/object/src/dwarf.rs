@@ -28,7 +28,7 @@ pub struct Frame {
 /// More frames than any compiler nests; a bound for hostile files.
 const MAX_FRAMES: usize = 128;
 
-type Reader = EndianArcSlice<RunTimeEndian>;
+pub(crate) type Reader = EndianArcSlice<RunTimeEndian>;
 
 /// The DWARF of one object, indexed.
 pub struct Inlined {
@@ -46,23 +46,7 @@ impl Inlined {
     /// Reads the object's DWARF; `None` when there is none or nothing can be read from it.
     #[must_use]
     pub fn new(object: &Object) -> Option<Self> {
-        if !object.has_dwarf {
-            return None;
-        }
-        let elf = &object.elf;
-        let endian = if elf.big {
-            RunTimeEndian::Big
-        } else {
-            RunTimeEndian::Little
-        };
-        let load = |id: SectionId| -> std::result::Result<Reader, gimli::Error> {
-            let bytes = elf
-                .find_section(id.name())
-                .map(|index| relocated(elf, index))
-                .unwrap_or_default();
-            Ok(EndianArcSlice::new(Arc::from(&*bytes), endian))
-        };
-        let dwarf = gimli::Dwarf::load(load).ok()?;
+        let dwarf = sections(object)?;
         let context = Mutex::new(Context::from_dwarf(dwarf).ok()?);
         Some(Self { context })
     }
@@ -106,8 +90,29 @@ impl Inlined {
     }
 }
 
+/// The object's debug sections, relocated; `None` when there are none.
+pub(crate) fn sections(object: &Object) -> Option<gimli::Dwarf<Reader>> {
+    if !object.has_dwarf {
+        return None;
+    }
+    let elf = &object.elf;
+    let endian = if elf.big {
+        RunTimeEndian::Big
+    } else {
+        RunTimeEndian::Little
+    };
+    let load = |id: SectionId| -> std::result::Result<Reader, gimli::Error> {
+        let bytes = elf
+            .find_section(id.name())
+            .map(|index| relocated(elf, index))
+            .unwrap_or_default();
+        Ok(EndianArcSlice::new(Arc::from(&*bytes), endian))
+    };
+    gimli::Dwarf::load(load).ok()
+}
+
 /// Where the code section `index` is taken to stand.
-fn base(index: u32) -> u64 {
+pub(crate) fn base(index: u32) -> u64 {
     u64::from(index) << 32
 }
 

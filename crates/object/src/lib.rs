@@ -23,6 +23,7 @@ mod notes;
 mod object;
 mod relocs;
 mod sections;
+mod variables;
 
 pub use dwarf::{Frame, Inlined};
 pub use error::{Error, Result};
@@ -31,3 +32,4 @@ pub use kernel::Against;
 pub use linked::{CoreSlot, Line, Linked, LinkedFunction, SlotRef, Target};
 pub use model::{Extern, ExternKind, Function, Global, Map, Note, Origin, Program};
 pub use object::Object;
+pub use variables::{Kept, Place, Variable};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bpfsmith_btf::{Bytes, Lacking};
-use bpfsmith_object::{Error, ExternKind, Frame, Inlined, Object};
+use bpfsmith_object::{Error, ExternKind, Frame, Inlined, Object, Variable};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -44,6 +44,11 @@ impl Shared {
                 None => Ok(Vec::new()),
             }
         })
+    }
+
+    /// Variables of program `index`; DWARF is read each time.
+    pub(crate) fn variables(&self, index: usize) -> Result<Vec<Variable>, Error> {
+        guarded(|| self.object.variables(index))
     }
 
     /// The analysis of program `index`, computed on first use.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bpfsmith_btf::Btf;
 use bpfsmith_btf::core::ReloKind;
 use bpfsmith_isa::{Arg, CallKind, MapUseKind};
-use bpfsmith_object::{Error, ExternKind, Line, Linked, Target};
+use bpfsmith_object::{Error, ExternKind, Kept, Line, Linked, Target, Variable};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -494,6 +494,15 @@ impl PyProgram {
             .collect())
     }
 
+    fn variables(&self, py: Python<'_>) -> PyResult<Vec<VariableRow>> {
+        let found = py.detach(|| self.shared.variables(self.index));
+        Ok(found
+            .map_err(raise)?
+            .into_iter()
+            .map(variable_row)
+            .collect())
+    }
+
     fn line_text(&self, py: Python<'_>, slot: usize) -> PyResult<Option<String>> {
         let lines = self.line_records(py)?;
         let after = lines.partition_point(|line| line.slot <= slot);
@@ -505,6 +514,35 @@ impl PyProgram {
         }
         Ok(self.shared.object.string(line.text_off))
     }
+}
+
+type VariableRow = (
+    String,
+    String,
+    (String, u32),
+    bool,
+    (String, u64, Vec<(String, u64, u64)>),
+    Vec<(usize, usize, String, i64)>,
+);
+
+fn variable_row(one: Variable) -> VariableRow {
+    let places = one.places.iter().map(|place| {
+        let (kind, number) = match place.kept {
+            Kept::Register(number) => ("reg", i64::from(number)),
+            Kept::Frame(offset) => ("frame", offset),
+        };
+        (place.start, place.end, kind.to_owned(), number)
+    });
+    let places = places.collect();
+    let typed = (one.type_name, one.size, one.fields);
+    (
+        one.function,
+        one.name,
+        (one.file, one.line),
+        one.parameter,
+        typed,
+        places,
+    )
 }
 
 type Targets<'py> = Vec<PyRef<'py, PyBtf>>;
