@@ -26,6 +26,10 @@ def frame_slot(step: Step, register: int, off: int) -> tuple[int, int] | None:
         return step.frame, off
     value = step.value(f"r{register}")
     if value is not None and value.type == "fp" and value.off is not None and not _varies(value):
+        if step.frame and value.frame is None:  # older kernels do not print whose frame it is
+            passed = _pointed(step, f"r{register}")
+            if passed is not None:
+                return passed[0], passed[1] + off
         return step.frame if value.frame is None else int(value.frame), int(value.off) + off
     if value is not None and value.line_no is not None:
         return None
@@ -234,10 +238,13 @@ def root(trace: Trace, step: Step, where: str, narrow: bool = False) -> tuple[in
     """The place where the value in `where` began, through copies, spills, fills and arguments only: two with the same
     root hold the same value. With `narrow`, 32-bit copies count too."""
     hows = ("mov", "spill", "fill", "arg", "return", "narrow") if narrow else ("mov", "spill", "fill", "arg", "return")
+    former: Link | None = None
     for _ in range(LINKS):
         link = _link(trace, step, where)
         if link is None:
-            return -1 - step.frame, where
+            # Bytes that a helper wrote, or none that is known: what was read of them is where the value begins.
+            return (-1 - step.frame, where) if former is None else (former.step.at, former.where)
+        former = link if link.how == "fill" else None
         if link.source is None or link.how not in hows or (narrow and link.how == "narrow" and link.source == where):
             return link.step.at, link.where
         step, where = link.step, link.source
