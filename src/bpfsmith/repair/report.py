@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Edit
 
-__all__ = ["FAILING_BRANCH", "NO_NEW_PATH", "REWRITE", "Candidate", "Proof"]
+__all__ = ["FAILING_BRANCH", "NO_NEW_PATH", "REWRITE", "UNSURE_BRANCH", "Candidate", "Proof"]
 
 FAILING_BRANCH = "failing-branch"
 """The edit adds a check (or makes an operation one that can fail); its only new path is the branch that fails."""
+UNSURE_BRANCH = "unsure-branch"
+"""The same where the function has no other failure branch: what the new one returns had to be chosen."""
 NO_NEW_PATH = "no-new-path"
 """The edit adds no path: bytes are initialised, a reference is given back on a way out that was there."""
 REWRITE = "rewrite"
@@ -23,7 +25,7 @@ REWRITE = "rewrite"
 
 class Candidate(Value):
     """A change that may mend a rejection. `kind`: one word for what it does (`null-check`, `bounds-check`, ..);
-    `edits`: all of them or none; `shape`: one of the three above, as the generator means it (`shape.py` looks for
+    `edits`: all of them or none; `shape`: one of the four above, as the generator means it (`shape.py` looks for
     itself); `message`: an imperative sentence for a person; `returns`: what the failing branch returns, as text, ""
     when there is none; `why`: how that was chosen."""
 

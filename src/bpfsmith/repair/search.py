@@ -355,6 +355,8 @@ def edits_of(texts: dict[str, tuple[str, str]]) -> list[Edit]:
                 text = "\n" + text.removesuffix("\n")
             elif i2 < len(before):
                 span = Span(_shown(path), i1 + 1, 1, i2 + 1, 1)
+            elif j1 == j2 and i1:  # the end is taken away, and the line end before it
+                span, text = Span(_shown(path), i1, len(before[i1 - 1]) + 1, len(before), len(before[-1]) + 1), ""
             else:  # up to the end, which has no line end of its own
                 text = text.removesuffix("\n")
                 span = Span(_shown(path), i1 + 1, 1, len(before), len(before[-1]) + 1)

@@ -29,6 +29,8 @@ _TOKEN = re.compile(
 
 def shape(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> str | None:
     """None when it is so; else what is new besides, as a sentence."""
+    if any(one.shape == "unsure-branch" for one in done):
+        return "the function has no failure branch that the new one could agree with"
     if any(one.shape == "rewrite" for one in done):
         return "the change is more than an added check, and no kernel of the lab runs both"
     for path, (old, new) in sorted(texts.items()):
@@ -75,7 +77,9 @@ _UNCHECKED = frozenset(
 _ASSIGNS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="})
 _LOOPS = ("loop", "while", "for", "break", "continue")
 # Given back on a way out that was there: what was reserved.
-_RELEASES = frozenset({"submit", "discard", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_submit"})
+_RELEASES = frozenset(
+    {"submit", "discard", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_submit", "bpf_spin_unlock", "into"}
+)
 
 
 def rust(old: str, new: str, done: Sequence[Candidate]) -> str | None:
@@ -147,18 +151,21 @@ def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | Non
         return f"a call of `{name}` is new"
     if Counter(one.kind for one in new.within(*_LOOPS)) != Counter(one.kind for one in old.within(*_LOOPS)):
         return "a loop is new or gone"
-    wrong = _assignments(old, new)
+    wrong = _assignments(old, new, filled={one.kind for one in done} >= {"initialise"})
     if wrong is not None:
         return wrong
     return _branches(old, new, {one.returns for one in done})
 
 
-def _assignments(old: Expr, new: Expr) -> str | None:
+def _assignments(old: Expr, new: Expr, *, filled: bool) -> str | None:
+    """`filled`: fields of a value that was made whole before may be set one by one."""
     was = Counter(_left(one) for one in old.within("binary") if one.op in _ASSIGNS)
     now = Counter(_left(one) for one in new.within("binary") if one.op in _ASSIGNS)
     if was.total() > now.total():
         return "something is not written any more"
     fresh = now - was
+    if filled:
+        fresh = Counter({left: count for left, count in fresh.items() if "." not in left[0] or "*" in left[0]})
     if fresh.total() > (was - now).total():
         return f"`{next(iter(fresh))[0]}` is written to besides"
     return None

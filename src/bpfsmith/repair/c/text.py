@@ -9,7 +9,8 @@ import re
 from collections import Counter
 
 from bpfsmith.model.finding import Edit, Span
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
+from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
+from bpfsmith.repair.rust.spot import TRACING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def blanked(text: str) -> str:
 class Failing:
     """What a function returns when it fails: `statement`; `why` that was chosen."""
 
-    __slots__ = ("statement", "text", "why")
+    __slots__ = ("certain", "statement", "text", "why")
 
-    def __init__(self, text: str, why: str, statement: str = "") -> None:
+    def __init__(self, text: str, why: str, statement: str = "", *, certain: bool = True) -> None:
+        self.certain = certain
         self.text = text
         self.why = why
         self.statement = statement or (f"return {text};" if text else "return;")
@@ -152,7 +154,9 @@ class Function:
         said = next((one for one in word if one in every), None)
         if said is None and self.ground.program.type == "xdp" and self.name == self.ground.program.name:
             said = "XDP_PASS" if "XDP_PASS" in self.plain else None
-        return Failing(said or neutral, "it takes no part, and the function has no other failure branch")
+        sure = said is not None or (self.ground.program.type or "") in TRACING
+        why = "it takes no part, and the function has no other failure branch"
+        return Failing(said or neutral, why, certain=sure)
 
 
 def closing(text: str, at: int) -> int:
@@ -208,7 +212,7 @@ def guarded(
 def checked(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candidate:
     """A check whose failing branch does what `fails` says."""
     returns = fails.text or fails.statement.removesuffix(";")
-    return Candidate(kind, edits, message, FAILING_BRANCH, returns, fails.why)
+    return Candidate(kind, edits, message, FAILING_BRANCH if fails.certain else UNSURE_BRANCH, returns, fails.why)
 
 
 def after(function: Function, offset: int, lines: list[str]) -> Edit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
+from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.rust.spot import before, edit, guard, statement
 from bpfsmith.source.types import bound
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr, Let
 
 __all__ = [
-    "ACCESS", "ASSIGNS", "at_use", "checked", "fresh", "let_of", "pointers", "pure", "replaced", "stripped",
+    "ACCESS", "ASSIGNS", "at_use", "branch", "checked", "fresh", "let_of", "pointers", "pure", "replaced", "stripped",
     "type_text",
 ]  # fmt: skip
 
@@ -28,7 +28,12 @@ _LOOKS = frozenset({"data", "data_end", "len", "metadata", "metadata_end", "cast
 
 def checked(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candidate:
     """A check whose failing branch does what `fails` says."""
-    return Candidate(kind, edits, message, FAILING_BRANCH, fails.text, fails.why)
+    return Candidate(kind, edits, message, branch(fails), fails.text, fails.why)
+
+
+def branch(fails: Failing) -> str:
+    """The shape of a check that fails so."""
+    return FAILING_BRANCH if fails.certain else UNSURE_BRANCH
 
 
 def pure(expr: Expr | None) -> bool:

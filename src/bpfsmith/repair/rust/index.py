@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
-from bpfsmith.repair.rust.common import at_use, fresh, pure, replaced, stripped, type_text
+from bpfsmith.repair.report import Candidate
+from bpfsmith.repair.rust.common import at_use, branch, fresh, pure, replaced, stripped, type_text
 from bpfsmith.repair.rust.spot import before, failing, spots, statement
 from bpfsmith.source.layout import constant, layout
 from bpfsmith.source.types import bound, type_of
@@ -217,7 +217,7 @@ def _checks(spot: Spot, use: Expr, index: Expr, limit: str, fails: Failing) -> I
     ]
     if inner.kind != "path" or "::" in inner.path:
         edits.append(replaced(index, name))
-    yield Candidate("bounds-check", edits, f"{said}, in the copy that is used", FAILING_BRANCH, fails.text, fails.why)
+    yield Candidate("bounds-check", edits, f"{said}, in the copy that is used", branch(fails), fails.text, fails.why)
 
 
 def _signed(index: Expr) -> bool:

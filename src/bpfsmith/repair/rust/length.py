@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
-from bpfsmith.repair.rust.common import at_use, let_of, pure, stripped, type_text
+from bpfsmith.repair.report import Candidate
+from bpfsmith.repair.rust.common import at_use, branch, let_of, pure, stripped, type_text
 from bpfsmith.repair.rust.index import _array
 from bpfsmith.repair.rust.spot import before, failing, spots, statement
 
@@ -100,7 +100,7 @@ def _checks(ground: Ground, spot: Spot, call: Expr, length: Expr, limit: str, fa
         ]
         edits = [before(spot.file, statement(call), lines)]
         yield Candidate(
-            "bounds-check", edits, f"{said}, in the copy that is used", FAILING_BRANCH, fails.text, fails.why
+            "bounds-check", edits, f"{said}, in the copy that is used", branch(fails), fails.text, fails.why
         )
 
 

@@ -106,7 +106,7 @@ def end_of(  # noqa: PLR0911, PLR0912 - one return a place it may be kept in
             return f"{param.name}.{wanted}()"
     for param in item.params:
         if param.name in ("end", "data_end") and "usize" in param.type and not meta:
-            return param.name
+            return str(param.name)
         if param.name in ("end", "data_end") and "*" in param.type and not meta:
             return f"{param.name} as usize"
     for one in body.within("field"):

@@ -48,6 +48,10 @@ NEUTRAL = {
 }
 
 
+# What these return says nothing to the kernel that a person would miss.
+TRACING = frozenset({"kprobe", "tracepoint", "raw_tracepoint", "perf_event", "tracing", "raw_tracepoint_writable"})
+
+
 class Spot:
     """`line` of `file`, in the function `item`."""
 
@@ -298,7 +302,7 @@ def _of_value(item: Item, body: Expr, ground: Ground | None) -> Failing | None:
         said = next((text for text in texts if text == word or text.endswith(f"::{word}")), None)
         return Failing(
             said or neutral, "value", f"{word} takes no part, and the function has no other failure branch",
-            certain=said is not None,
+            certain=said is not None or kind in TRACING,
         )  # fmt: skip
     if type_is_number(item):
         return Failing("0", "value", "the function has no other failure branch", certain="0" in texts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import FAILING_BRANCH, Candidate
-from bpfsmith.repair.rust.common import pointers, stripped
+from bpfsmith.repair.report import Candidate
+from bpfsmith.repair.rust.common import branch, pointers, stripped
 from bpfsmith.repair.rust.packet import _beyond, end_of
 from bpfsmith.repair.rust.spot import Spot, before, failing, spots, statement
 from bpfsmith.source.rust import Expr, Let
@@ -45,7 +45,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 said = f"make `{inner.text[:40]}` and its check anew after the packet may have moved"
                 for place in _places(access, listed, spot):
                     edits = [before(spot.file, place, text)]
-                    yield Candidate("re-derive", edits, said, FAILING_BRANCH, fails.text, fails.why)
+                    yield Candidate("re-derive", edits, said, branch(fails), fails.text, fails.why)
 
 
 def _made_of(target: Expr, at: Expr, depth: int = 0) -> Iterator[Let]:
