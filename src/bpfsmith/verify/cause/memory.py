@@ -274,7 +274,7 @@ def _math(trace: Trace, last: Step, message: str) -> Cause | None:
     one = last.value(left)
     number = left if one is not None and one.type == "scalar" else right
     pointer = right if number == left else left
-    low = "unbounded min value" in message
+    low = "unbounded min value" in message or "value -" in message
     value = last.value(number)
     if value is not None and value.known is not None:
         return None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from bpfsmith.verify.cause.result import Place
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["argument", "assigned", "compares", "followed", "index", "name", "words"]
+__all__ = ["argument", "assigned", "compares", "followed", "index", "located", "name", "words"]
 
+# Names that say nothing of what they hold.
+_NOBODY = frozenset(("self", "args", "_", "this"))
 _MADE = ("call", "load", "add", "sub", "shift", "math", "and-mask", "narrow")
 # Words before a variable that are none.
 _KEYWORDS = frozenset((
@@ -19,9 +22,17 @@ _KEYWORDS = frozenset((
 
 
 def name(trace: Trace, step: Step, where: str) -> str | None:
-    """As `Trace.name`: the variable that the statement defining the value assigns to."""
+    """As `Trace.name`: the variable that debug information has there, else the one that the statement which made the
+    value assigns to."""
     here = trace.own_place(step)
+    told = located(trace, step.slot, where, here)
+    if told is not None:
+        return told
     for link in trace.origin(step, where):
+        if link.how in _MADE and link.step.next is not None and link.step.frame == step.frame:
+            told = located(trace, link.step.next.slot, link.where, trace.own_place(link.step))
+            if told is not None:
+                return told
         if link.how not in _MADE:
             continue
         place = trace.own_place(link.step)
@@ -34,6 +45,32 @@ def name(trace: Trace, step: Step, where: str) -> str | None:
         if link.how in ("call", "load"):
             return None
     return None
+
+
+def located(trace: Trace, slot: int, where: str, here: Place | None) -> str | None:
+    """The user's own variable that debug information says is in a register before an instruction; of several the one
+    that is declared nearest before the line."""
+    if trace.program is None or not where.startswith("r"):
+        return None
+    rows = trace.kept.get("variables")
+    if rows is None:
+        from bpfsmith.verify.cause.places import library
+
+        rows = {}
+        for _, word, (path, line), _, _, spans in getattr(trace.program.native, "variables", list)():
+            if library(path) or not word.isidentifier() or word in _NOBODY:
+                continue
+            for first, end, kind, register in spans:
+                if kind == "reg":
+                    rows.setdefault(register, []).append((first, end, path, line, word))
+        trace.kept["variables"] = rows
+    found = [row for row in rows.get(int(where[1:]), ()) if row[0] <= slot < row[1]]
+    if not found:
+        return None
+    line = here.line if here is not None and here.line is not None else 0
+    known = [row for row in found if here is not None and row[2] == here.path and row[3] <= line] or found
+    best: tuple[int, int, str, int, str] = max(known, key=lambda row: row[3])
+    return best[4]
 
 
 def assigned(text: str, call: str | None = None) -> str | None:

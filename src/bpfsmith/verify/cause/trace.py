@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Link", "Step", "Steps", "Test", "Trace"]
 
 FAR = 20_000  # steps walked back for one question
+MOST = 400_000  # and for all of them
 
 
 class Step:
@@ -91,9 +92,10 @@ class Step:
 class Steps:
     """`Trace.steps`: a sequence that makes a `Step` when it is asked for."""
 
-    __slots__ = ("_ids", "_made", "_trace")
+    __slots__ = ("_ids", "_made", "_trace", "walked")
 
     def __init__(self, trace: Trace, ids: Sequence[int]) -> None:
+        self.walked = 0
         self._trace = trace
         self._ids = ids
         self._made: dict[int, Step] = {}
@@ -114,8 +116,12 @@ class Steps:
             yield self[at]
 
     def back(self, before: int, far: int = FAR) -> Iterator[Step]:
-        """The steps before number `before`, the nearest first."""
+        """The steps before number `before`, the nearest first. Of very long paths only so much is walked in all, that
+        an explanation never takes long: then questions stay without an answer."""
         for at in range(before - 1, max(-1, before - 1 - far), -1):
+            self.walked += 1
+            if self.walked > MOST:
+                return
             yield self[at]
 
 

@@ -29,6 +29,11 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
     last, where = trace.last, register(trace)
     if last is None or where is None:
         return None
+    message = trace.log.message
+    if "32-bit pointer" in message or "partial copy" in message or "sign-extension" in message:
+        from bpfsmith.verify.cause.arithmetic import find as arithmetic
+
+        return arithmetic(trace, _match)
     chain = trace.origin(last, where)
     name = trace.name(last, where)
     what = quoted(name, "the address")
