@@ -38,9 +38,9 @@ _HOW = {
 _TURNS = ("narrow", "and-mask", "shift", "math")
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`argument-type`, `pointer-to-scalar` where it was a pointer once; None for what may be null."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "_or_null" in message.partition("expected=")[0] or "NULL" in message:
         return None
     if "type=" in message and "expected=" in message:
@@ -233,10 +233,12 @@ def _subprogram(trace: Trace, message: str) -> Cause:
 
 def _function_place(trace: Trace, name: str):  # type: ignore[no-untyped-def]
     """The first line of a function of the program."""
+    from bpfsmith.verify.cause.locals import function_line
+
     if trace.program is not None:
         for told, first, _, _ in trace.program.functions():
             if name in (told, parts.readable(told)):
-                place = trace.own_place(first)
+                place = function_line(trace, told) or trace.own_place(first)
                 return (
                     parts.upward(trace, place, (f"fn {name.rpartition('::')[2]}", f" {name}(", f"*{name}("), 60)
                     or place
@@ -254,7 +256,7 @@ def _constant(trace: Trace, message: str) -> Cause | None:
     step = trace.last
     reg = parts.register(message)
     if step is None:
-        return None
+        return _either_map(trace) if "abusing map_ptr" in message else None
     name = parts.called(step)
     reg = reg or "r2"
     expression, variable = _expression(trace, step, name, reg)
@@ -282,6 +284,21 @@ def _constant(trace: Trace, message: str) -> Cause | None:
         trace, "argument-type", "high", headline, step=step,
         because=[*_story(trace, trace.origin(step, reg)), trace.fact(step, f"{shown} is not a constant here{span}")],
         variables=[variable, name], advice=[Advice("constant", tip, function=name, position=int(reg[1:]))],
+    )  # fmt: skip
+
+
+def _either_map(trace: Trace) -> Cause:
+    slot = parts.call_of(trace, "bpf_tail_call")
+    place = trace.own_place(slot) if slot is not None else None
+    because = (
+        [Fact(slot, place, "the paths that meet here bring different program arrays")] if place is not None else []
+    )
+    return parts.cause(
+        trace, "argument-type", "high" if place is not None else "medium",
+        "which program array the tail call uses is decided when it runs, and it has to be one that is known",
+        slot=slot, place=place, because=because, variables=["bpf_tail_call"],
+        advice=[Advice("split-paths", "make a tail call on each path, with its own array; or load it with CAP_BPF and "
+                       "CAP_PERFMON", function="bpf_tail_call")],
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ _SEE = (
 
 def find(trace: Trace, match: Match | None) -> Cause | None:
     """`attach-target`; `environment` for licences and the JIT."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "GPL" in message or "JIT" in message:
         from bpfsmith.verify.cause import available
 
@@ -53,7 +53,9 @@ def program_place(trace: Trace) -> Place | None:
         return above
     attributes = [f"#[{name}" for name in ("fentry", "fexit", "lsm", "tracepoint", "btf_tracepoint", "raw_tracepoint",
                                            "kprobe", "kretprobe", "extension", "fmod_ret", "uprobe")]  # fmt: skip
-    return parts.upward(trace, first, attributes, 60) or first
+    from bpfsmith.verify.cause.locals import function_line
+
+    return parts.upward(trace, first, attributes, 60) or function_line(trace, program.name) or first
 
 
 def _named(message: str) -> str:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["find", "loop", "loops", "ranked"]
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`no-progress-loop`, `complexity`, or `panic-or-unreachable` for a panic handler's own loop."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "infinite loop" in message or "back-edge" in message:
         return _endless(trace, message)
     if any(word in message for word in ("too large. Processed", "jumps is too complex", "iteration")):
@@ -277,6 +277,9 @@ def _complex(trace: Trace, message: str) -> Cause:
             slot, place = branches[0][1], trace.own_place(branches[0][1])
         elif rows:
             slot, place = rows[0][2][0], rows[0][1]
+        else:
+            slot = next((at for at, insn in sorted(trace.cfg.items()) if code.conditional(insn)), None)
+            place = trace.own_place(slot) if slot is not None else None
     number = (
         parts.number(message, "Processed ")
         or parts.number(message, "sequence of ")
@@ -323,6 +326,8 @@ def _heaviest(trace: Trace) -> set[int]:
         count = sum(trace.log.visits(slot) for slot in body)
         if count > most:
             best, most = body, count
+    if not total and best == set():
+        return max(loops(trace), key=len, default=set())  # a log without instructions: the object's longest loop
     return best if most * 3 >= total else set()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
-from bpfsmith.verify.cause.result import Advice, Cause, Fact
+from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`unreleased-reference`, and its neighbours."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     leak = parts.told(trace, "Unreleased reference") or message
     if "Unreleased reference" in leak or ("reference leak" in message and "lock" not in message):
         return _leak(trace, leak, message)
@@ -133,6 +133,18 @@ def leaving(trace: Trace, start: Step | None, goals: Iterable[int]) -> Step | No
     return None
 
 
+def _returning(trace: Trace, branch: Step | None) -> Place | None:
+    """The `return` that a branch leads to, where it stands in the branch's line or is the next statement: there the
+    release is missing."""
+    place = trace.own_place(branch) if branch is not None else None
+    if place is None or place.text is None:
+        return None
+    if place.text.startswith("return") or place.text.endswith("?;") or "return" in place.text:
+        return place
+    found = parts.downward(trace, place, "return", "", 1)
+    return found if found is not None and found.text is not None and found.text.startswith("return") else None
+
+
 def _calls(trace: Trace, names: Iterable[str]) -> list[int]:
     wanted = tuple(names)
     return [
@@ -176,14 +188,15 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
     tip = f"call {closing} on every way out" + (" before this return" if branch is not None else "")
     if name.startswith("bpf_ringbuf_reserve") and parts.rust(trace):
         tip = "call `submit()` or `discard()` on every way out: also where `?` or an early `return` leaves"
-    at = branch if branch is not None else taken if taken is not None else last
+    at = taken if taken is not None else last
+    place = _returning(trace, branch)
     where = (
         "on the way that this branch takes" if branch is not None else "on no way" if not _calls(trace, ends) else ""
     )
     return parts.cause(
         trace, "unreleased-reference", "high" if taken is not None else "medium",
         f"{shown} of `{name or 'the acquiring call'}` is not released {where}".rstrip(),
-        step=at, slot=slot if at is None else None, because=because, variables=[variable, name],
+        step=at, slot=slot if at is None else None, place=place, because=because, variables=[variable, name],
         advice=[Advice("release", tip, acquire=name, release=ends, variable=variable,
                        acquired_at=taken.slot if taken is not None else slot)],
     )  # fmt: skip
@@ -298,7 +311,7 @@ def _section(  # noqa: PLR0911
         because.append(trace.fact(step, f"{how} while {what} is open"))
         return parts.cause(
             trace, "unreleased-reference", "high", f"{what} is not closed on this way out",
-            step=branch if branch is not None else opened if opened is not None else step, because=because,
+            step=opened if opened is not None else step, place=_returning(trace, branch), because=because,
             variables=[parts.called(opened)],
             advice=[Advice("release", f"call {closing} on every way out", acquire=opens[0], release=closes)],
         )  # fmt: skip

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
     from bpfsmith.facts.program_types import ProgramType
     from bpfsmith.verify.cause.trace import Step, Trace
+    from bpfsmith.verify.messages import Match
 
 __all__ = [
     "after",
     "argument",
     "arguments",
+    "call_of",
     "called",
     "cause",
     "function",
@@ -26,6 +28,7 @@ __all__ = [
     "reaches",
     "register",
     "rust",
+    "said",
     "series",
     "sources",
     "told",
@@ -81,6 +84,11 @@ def register(text: str) -> str | None:
         if part[:1] == "R" and part[1:3].rstrip("'").isdigit() and len(part.rstrip("'!:")) <= 3:
             return f"r{part[1:3].rstrip(chr(39))}"
     return None
+
+
+def said(trace: Trace, match: Match | None) -> str:
+    """The message: as it was classified, else the log's last."""
+    return str((match.message if match is not None else "") or trace.log.message)
 
 
 def told(trace: Trace, stem: str) -> str:
@@ -186,6 +194,16 @@ def reaches(trace: Trace, start: int, goals: Iterable[int], avoid: Iterable[int]
     return False
 
 
+def call_of(trace: Trace, name: str) -> int | None:
+    """The slot of the only call of a helper or kernel function; None where there are several, or none."""
+    found = [
+        slot
+        for slot, insn in trace.cfg.items()
+        if code.is_call(insn) and insn.call and insn.call.partition("#")[0] == name
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def called(step: Step | None) -> str:
     """The helper or kernel function that a step calls, "" for everything else."""
     insn = step.insn if step is not None else None
@@ -217,6 +235,18 @@ def _lines(trace: Trace, path: str | None) -> tuple[str, ...] | None:
         return None
 
 
+def text_of(trace: Trace, path: str, line: int) -> str | None:
+    """A line of a source file: read from the file, else as the object carries it."""
+    lines = _lines(trace, path)
+    if lines is not None and 0 < line <= len(lines):
+        return lines[line - 1].strip()
+    for slot in trace.cfg:
+        here = trace.place(slot)
+        if here is not None and here.line == line and here.path == path:
+            return here.text
+    return None
+
+
 def upward(trace: Trace, place: Place | None, words: Iterable[str], far: int = 120) -> Place | None:
     """The nearest line at or above `place` that has one of `words`, read from the source file; None without one."""
     if place is None or place.line is None:
@@ -232,13 +262,33 @@ def upward(trace: Trace, place: Place | None, words: Iterable[str], far: int = 1
     return None
 
 
+def downward(trace: Trace, place: Place, word: str, also: str = "", far: int = 8) -> Place | None:
+    """The only line below `place` that has `word`, or of several the only one that has `also` too; None else."""
+    lines = _lines(trace, place.path)
+    if lines is None or place.line is None:
+        return None
+    found = [
+        Place(place.path, at, 0, lines[at - 1].strip(), place.function, place.own)
+        for at in range(place.line + 1, min(place.line + far, len(lines)) + 1)
+        if word in lines[at - 1]
+    ]
+    exact = [one for one in found if one.text is not None and also and _has_word(one.text, also)]
+    return exact[0] if len(exact) == 1 else found[0] if len(found) == 1 else None
+
+
+def _has_word(text: str, word: str) -> bool:
+    at = text.find(word)
+    before, behind = text[max(0, at - 1) : at], text[at + len(word) : at + len(word) + 1]
+    return at >= 0 and not before.isalnum() and not behind.isalnum()
+
+
 def declaration(trace: Trace, place: Place | None, name: str) -> Place | None:
     """The line that declares a local variable, at or above `place`."""
     if place is None or place.line is None or not name.isidentifier():
         return None
     lines = _lines(trace, place.path)
     if lines is None:
-        return None
+        return _known(trace, place, name)
     for at in range(min(place.line, len(lines)), max(0, place.line - 200), -1):
         text = lines[at - 1]
         if _declares(text, name):
@@ -246,6 +296,22 @@ def declaration(trace: Trace, place: Place | None, name: str) -> Place | None:
         if text.startswith(("fn ", "pub fn ", "}")) and at < place.line:
             return None
     return None
+
+
+def _known(trace: Trace, place: Place, name: str) -> Place | None:
+    """The same from DWARF."""
+    from bpfsmith.verify.cause import locals as known
+
+    rows = [one for one in known.variables(trace) if one.name == name and not one.parameter and one.line]
+    rows = [one for one in rows if place.line is not None and one.line <= place.line and _same(one.path, place.path)]
+    if not rows:
+        return None
+    return known.place(trace, max(rows, key=lambda one: one.line))
+
+
+def _same(one: str, other: str | None) -> bool:
+    """Two spellings of one file: `./x.c`, `/src/./x.c`."""
+    return other is not None and one.replace("/./", "/").endswith(other.removeprefix("./"))
 
 
 def _declares(text: str, name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
-from bpfsmith.verify.cause.result import Advice, Cause, Fact
+from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`return-range`."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "void LSM hooks" in message:
         message = parts.told(trace, "should have been in") or parts.told(trace, "register R0") or message
     if "return 'int'" in message:
@@ -67,11 +67,27 @@ def _value(trace: Trace, message: str) -> Cause:
         meaning = "; ".join(f"{value} = {text}" for value, text in list(row.values.items())[:5])
         tip += f" ({meaning})"
     names = [_call(source)] if source is not None else []
+    place = _return_line(trace, source) if source is not None else None
     variable = _variable(trace, at)
     return parts.cause(
-        trace, "return-range", "high", headline, step=at, because=because, variables=[variable, *names],
+        trace, "return-range", "high", headline, step=at, place=place, because=because, variables=[variable, *names],
         advice=[Advice("return-value", tip, low=low, high=high, value=number, where=where)],
     )  # fmt: skip
+
+
+def _return_line(trace: Trace, source: Link) -> Place | None:
+    """Where the compiler gives a constant the line of the condition before it: the `return` behind it that says it."""
+    place = trace.own_place(source.step)
+    insn = source.step.insn
+    if source.how != "const" or place is None or place.text is None or "return" in place.text:
+        return None
+    found = parts.downward(trace, place, "return", str(insn.imm), 8)
+    if found is not None:
+        return found
+    bare = place.text.strip()
+    if place.line is not None and bare.startswith(("if ", "if(", "} else if", "else if")) and bare.endswith((")", "{")):
+        return Place(place.path, place.line + 1, 0, None, place.function, place.own)  # what the condition is about
+    return None
 
 
 def _variable(trace: Trace, step: Step | None) -> str | None:

@@ -15,7 +15,7 @@ __all__ = ["feature", "find"]
 
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """Causes of families V24, V25, V26 and V43."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if any(word in message for word in ("unreachable insn", "last insn is not", "out of range")) and "insn" in message:
         return _flow(trace, message)
     if "same insn cannot be used" in message:
@@ -121,10 +121,11 @@ _ENCODING = (
     "load-acquire", "store-release", "addr_space_cast", "LD_IMM", "invalid bpf_ld",
 )  # fmt: skip
 
-_SIGNED = {0x81: 8, 0x89: 16, 0x91: 32}
+# By operation code alone.
+_CODES = {0x81: "memsx", 0x89: "memsx", 0x91: "memsx", 0x06: "gotol", 0xE5: "may_goto", 0x0D: "gotox"}
 
 
-def feature(insn: code.Insn, message: str = "") -> str | None:  # noqa: PLR0911
+def feature(insn: code.Insn) -> str | None:  # noqa: PLR0911
     """The instruction set feature (`bpfsmith.facts.insn_features`) an instruction needs beyond the first set."""
     kind = code.group(insn)
     if kind in (code.ALU, code.ALU64):
@@ -137,14 +138,8 @@ def feature(insn: code.Insn, message: str = "") -> str | None:  # noqa: PLR0911
             return "bswap"
         if insn.code == 0xBF and insn.off == 1:
             return "addr_space_cast"
-    if insn.code in (0x81, 0x89, 0x91):
-        return "memsx"
-    if insn.code == 0x06:
-        return "gotol"
-    if insn.code == 0xE5:
-        return "may_goto"
-    if insn.code == 0x0D:
-        return "gotox"
+    if insn.code in _CODES:
+        return _CODES[insn.code]
     if code.is_atomic(insn):
         return {
             0x00: None, 0x01: "atomic_fetch", 0xE1: "atomic_xchg", 0xF1: "atomic_cmpxchg", 0x100: "load_acquire",
@@ -156,11 +151,10 @@ def feature(insn: code.Insn, message: str = "") -> str | None:  # noqa: PLR0911
         return "kfunc"
     if insn.code == 0x18 and insn.src == 4:
         return "callback"
-    del message
     return None
 
 
-def _encoding(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0912
+def _encoding(trace: Trace, message: str) -> Cause | None:
     from bpfsmith.facts import insn_features
 
     slot = trace.log.at if trace.log.at is not None else _slot(trace, message)
@@ -169,12 +163,10 @@ def _encoding(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0912
     need = feature(insn) if insn is not None else None
     if need is None and opcode:
         need = _by_opcode(opcode)
-    if need is None and ("load-acquire" in message or "store-release" in message):
-        need = "load_acquire"
-    if need is None and "may_goto" in message:
-        need = "may_goto"
-    if need is None and "sign extending" in message:
-        need = "memsx"
+    if need is None:
+        slot, need = _told_by(trace, message, slot)
+    if need is None:
+        need = next((name for words, name in _SAID if any(word in message for word in words)), None)
     row = insn_features.get(need) if need is not None else None
     running = parts.series(trace)
     if row is not None and not (running and not parts.older(running, row.since)) and "div by" not in message:
@@ -192,6 +184,35 @@ def _encoding(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0912
             advice=[Advice("newer-kernel", tip, feature=need, since=row.since)],
         )  # fmt: skip
     return _broken(trace, message, slot)
+
+
+_SAID = (
+    (("load-acquire", "store-release"), "load_acquire"), (("may_goto",), "may_goto"), (("sign extending",), "memsx"),
+)  # fmt: skip
+
+# What compilers make of newer instruction sets that older kernels call a misuse of fields.
+_STEMS = (
+    ("BPF_STX uses reserved", ("atomic_fetch", "atomic_xchg", "atomic_cmpxchg", "atomic_bitwise")),
+    ("BPF_MOV uses reserved", ("movsx",)),
+    ("BPF_LDX uses reserved", ("memsx",)),
+    ("BPF_ALU uses reserved", ("sdiv",)),
+    ("BPF_JA uses reserved", ("gotol",)),
+    ("BPF_CALL uses reserved", ("kfunc",)),
+    ("unrecognized bpf_ld_imm64", ("callback", "ksym")),
+)
+
+
+def _told_by(trace: Trace, message: str, slot: int | None) -> tuple[int | None, str | None]:
+    """(slot, feature) where the log shows no instruction, or not all of it: the first one of the object that fits."""
+    for stem, needs in _STEMS:
+        if stem not in message:
+            continue
+        if trace.program is None:
+            return slot, needs[0]
+        for need, at in sorted(trace.program.features(), key=lambda row: row[1]):
+            if need in needs:
+                return (at if slot is None or need != "sdiv" else slot), need
+    return slot, None
 
 
 def _step(trace: Trace, slot: int | None):  # type: ignore[no-untyped-def]

@@ -18,15 +18,15 @@ LIMIT = 512
 
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """`stack-limit`; `pointer-to-scalar` and `stale-pointer` for pointers on the stack; None for what is in bounds."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "frames is too deep" in message or "call stack of" in message:
         return _deep(trace, message)
     if "combined stack size" in message or "stack size" in message:
         return _big(trace, message)
-    if "spill" in message or "fill" in message:
-        return _partial(trace, message)
     if "stack frame of the caller" in message or "return stack pointer" in message:
         return _outlives(trace, message)
+    if "spill" in message or "fill" in message:
+        return _partial(trace, message)
     if "leaking pointer" in message:
         from bpfsmith.verify.cause import available
 
@@ -45,7 +45,7 @@ def _deep(trace: Trace, message: str) -> Cause:
     frames = parts.number(message, "call stack of ") or 0
     step = trace.last
     chain = _chain(trace)
-    call = _last_call(trace)
+    call = _first_call(trace) or _last_call(trace)
     names = [name for name, _ in chain]
     shown = f": {' > '.join(f'`{name}`' for name in names)}" if names else ""
     place = trace.own_place(call) if call is not None else None
@@ -55,11 +55,32 @@ def _deep(trace: Trace, message: str) -> Cause:
         trace, "stack-limit", "high" if place is not None else "medium",
         f"{what}, and the kernel follows 8 frames (16 from Linux 7.3 on){shown}",
         place=place, slot=call, step=step if call is None else None,
-        because=[Fact(call, place, "the deepest call is made here")] if call is not None else [], variables=names[-1:],
+        because=[Fact(call, place, "the chain of calls begins here")] if call is not None else [], variables=names[-1:],
         advice=[Advice("inline", "let the compiler inline some of them (`#[inline(always)]`, `__always_inline`), or "
                                  "make a "
                        "tail call", functions=names)],
     )  # fmt: skip
+
+
+def _first_call(trace: Trace) -> int | None:
+    """The slot of the program's own call that the chain begins with; None where a function calls itself."""
+    chain = _chain(trace)
+    calls = [step for step in trace.steps.back(len(trace.steps)) if code.is_subprogram_call(step.insn)]
+    targets = [step.insn.target for step in calls]
+    if len(set(targets)) < len(targets):
+        return None
+    if calls:
+        first = [step for step in calls if step.frame == 0]
+        return first[0].slot if first else None
+    if trace.program is None or len(chain) < 2:
+        return None
+    outer, inner = chain[0][0], chain[1][0]
+    spans = {name: (first, first + slots) for name, first, slots, _ in trace.program.functions()}
+    low, high = spans.get(outer, (0, 0))
+    for slot, what, _, name in trace.program.calls():
+        if what == "subprog" and low <= slot < high and name == inner:
+            return slot
+    return None
 
 
 def _last_call(trace: Trace) -> int | None:

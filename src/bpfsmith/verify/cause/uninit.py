@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import stack_slot
+from bpfsmith.verify.cause.locals import at_stack, frame
+from bpfsmith.verify.cause.locals import place as declaration
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
@@ -24,9 +26,9 @@ _PANIC = (
 )  # fmt: skip
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`uninitialised`, or `panic-or-unreachable` where a panic's way fell through."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "__bpf_trap" in message:
         return _trap(trace)
     if "read from stack" in message or "indirect access to stack" in message:
@@ -214,6 +216,8 @@ def _clobbered(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
 def _no_return(trace: Trace, step: Step) -> Cause:
     name = parts.function(trace, step.slot) or "the program"
     place = trace.own_place(step)
+    if place is not None and place.text is not None and not place.text.startswith("}"):
+        place = parts.downward(trace, place, "}", "", 1) or place
     return parts.cause(
         trace, "uninitialised", "high", f"`{name}` ends without a return value on this path",
         step=step, place=place,
@@ -301,9 +305,15 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     expression = _argument(trace, step, helper, position)
     name = parts.identifier(expression)
     layout = _layout(trace, step, helper, position)
+    known = at_stack(trace, step.slot, start + byte)
+    if known is not None:
+        name = known.name
+        if known.fields and not layout:
+            shift = start - (known.kept(step.slot, "frame") or 0) + frame(trace, step.slot)
+            layout = [(one, low - shift, low - shift + size) for one, low, size in known.fields]
     what = _which(missing, start, size, written, layout)
     shown = f"`{name}`" if name else f"the {size} bytes at fp{start:+d}"
-    place = _made(trace, step, name, written)
+    place = declaration(trace, known) if known is not None else _made(trace, step, name, written)
     because: list[Fact | None] = []
     lines: list[int | None] = []
     for one, low, high in written[:6]:
