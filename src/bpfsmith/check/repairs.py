@@ -60,6 +60,8 @@ class Repairs:
 
     def _sources(self) -> list[str]:
         """The projects and C files behind the paths, each once."""
+        from bpfsmith.repair.explained import behind
+
         out: dict[str, None] = {}
         for path in self._paths:
             if os.path.isdir(path):
@@ -74,31 +76,10 @@ class Repairs:
                     if one.project is not None:
                         out[one.project.root] = None
                     for name in one.objects:
-                        out.update(dict.fromkeys(_behind(name)))
+                        out.update(dict.fromkeys(behind(name)))
             else:
-                out.update(dict.fromkeys(_behind(path)))
+                out.update(dict.fromkeys(behind(path)))
         return list(out)
-
-
-def _behind(path: str) -> list[str]:
-    """What an object was built from: its Cargo project, else its C file, where they are on this machine."""
-    from bpfsmith.read import is_object, read
-
-    if not is_object(path):
-        return []
-    from bpfsmith.rules._sources import Sources
-
-    known = Sources()
-    obj = read(path)
-    files = {file for program in obj.programs for file in program.files() if not known.foreign(file)}
-    found = [one for one in (known.find(file, path) for file in sorted(files)) if one is not None]
-    rust = next((one for one in found if one.endswith(".rs")), None)
-    if rust is not None:
-        from bpfsmith.source.project import find_project
-
-        project = find_project(rust)
-        return [project.root] if project is not None else []
-    return [one for one in found if one.endswith(".c")]
 
 
 def _finding(proof: Proof) -> Finding:

@@ -33,6 +33,8 @@ def explain(
     globals: Mapping[str, Any] | None = None,  # noqa: A002
     map_sizes: Mapping[str, int] | None = None,
     sources: str | PathLike[str] | None = None,
+    prove: bool = False,
+    say: Callable[[str], None] = lambda _: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Explains why the verifier refused a program, or what a word means.
@@ -48,12 +50,15 @@ def explain(
         process may load, else the newest prepared one). attach_to, globals, map_sizes: as for `verify`.
     sources: a folder with the sources of a log's program: logs name files by their last part only (default: the current
         folder where it is a Cargo project).
+    prove: what is rejected is repaired (`bpfsmith.repair`): changes are built in a copy of the project by its own
+        build, verified, and shown to do no more than fail where the program was refused; the fixes have them as edits.
+        Nothing is written. say: told what is done meanwhile.
 
     For a word the answer has `pages`, else it is an `ExplainReport` with `programs`. Raises `InputError` for what is
     neither word, log, object nor workspace, with near matches; `EnvironmentMissing` when there is no kernel to ask."""
     from bpfsmith.explain._job import run
 
-    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress)
+    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress, prove, say)
 
 
 make_callable(__name__)

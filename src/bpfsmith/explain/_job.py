@@ -21,7 +21,7 @@ PASTE = "standard input"
 
 def run(
     what: Any, of: Any, programs: Any, kernels: Any, attach_to: Any, values: Any, map_sizes: Any, sources: Any,
-    progress: Any,
+    progress: Any, prove: bool = False, say: Any = None,
 ) -> Explanation:  # fmt: skip
     """See `explain`."""
     found = _run(
@@ -35,6 +35,10 @@ def run(
             place(found.programs, os.fspath(sources))
         elif (folder := around()) is not None:
             place(found.programs, folder, QUICKLY)
+        if prove:
+            from bpfsmith.explain._repair import repaired
+
+            repaired(found, what, of, sources, kernels, say)
     return found
 
 

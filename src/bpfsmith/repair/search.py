@@ -276,6 +276,7 @@ class Search:
             else:
                 said = f"not shown to do the same: {wrong}"
         message = "; ".join(dict.fromkeys(one.message for one in done))
+        message += _shown_by(shown, kernels, ran)
         fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
         diff = "".join(unified_diff(_shown(path), old, new) for path, (old, new) in sorted(pairs.items()))
         return Proof(
@@ -309,6 +310,16 @@ class Search:
         text = advice or (cause.headline if cause is not None else "") or said
         cls = cause.cls if cause is not None else "unknown"
         return Proof(key[0], key[1], Fix("display", text), cls=cls, why=said, tried=tried)
+
+
+def _shown_by(shown: str | None, kernels: list[str], ran: list[str]) -> str:
+    """What the fix says of its proof: who accepts it, and which of the two was shown."""
+    taken = f"{', '.join(kernels)} accept{'s' if len(kernels) == 1 else ''} it"
+    if shown == "same-output":
+        return f" ({taken}; it does what the original does in test runs on {', '.join(ran)})"
+    if shown == "only-failing-branch":
+        return f" ({taken}; the failing branch is all that is new)"
+    return f" ({taken}; not shown to do the same)"
 
 
 def _endless(message: str) -> bool:
