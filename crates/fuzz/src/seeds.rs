@@ -63,3 +63,20 @@ pub fn sources(more: Option<&Path>) -> Vec<Vec<u8>> {
     }
     read(&paths)
 }
+
+/// The committed verifier logs, and those of `more`.
+#[must_use]
+pub fn logs(more: Option<&Path>) -> Vec<Vec<u8>> {
+    let mut paths = Vec::new();
+    files(
+        &root().join("tests/data/verifier_logs"),
+        &["log"],
+        0,
+        &mut paths,
+    );
+    files(&root().join("examples/rejected"), &["log"], 0, &mut paths);
+    if let Some(more) = more {
+        files(more, &["log", "txt"], 4, &mut paths);
+    }
+    read(&paths)
+}

@@ -143,6 +143,7 @@ impl State {
         let mut number = 0;
         let mut fresh = full;
         let mut told_refs = false;
+        let mut words = Vec::new();
         for token in tokens(part) {
             let place = |value: &str, marks: &str| Fact::Printed {
                 line,
@@ -173,9 +174,7 @@ impl State {
                     told_refs = true;
                 }
                 Token::Word(word) => {
-                    if !self.words.iter().any(|one| one == word) {
-                        self.words.push(word.to_owned());
-                    }
+                    words.push(word.to_owned());
                 }
                 Token::Unknown(_) => {}
             }
@@ -183,6 +182,9 @@ impl State {
         // All that is held is printed with every state; where nothing is, nothing is held.
         if !told_refs && !part.trim().is_empty() {
             self.refs.clear();
+        }
+        if !part.trim().is_empty() {
+            self.words = words;
         }
     }
 }

@@ -3,6 +3,7 @@ mod agent;
 mod btf;
 mod core;
 mod isa;
+mod log;
 mod object;
 mod plan;
 mod source;
@@ -89,6 +90,14 @@ pub const TARGETS: &[Target] = &[
         seeds: crate::seeds::sources,
         mutate: mutate::text,
         budget: 300,
+    },
+    Target {
+        name: "log",
+        what: "verifier logs: whole and in pieces, paths, states, values, written again",
+        run: log::run,
+        seeds: crate::seeds::logs,
+        mutate: log::mutate,
+        budget: 3000,
     },
 ];
 
