@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 SUITES = (("main", "bookworm"), ("security", "bookworm-security"))
@@ -27,12 +28,14 @@ class Missing(Exception):
 class Archive:
     """One private apt state under `home`; the index is read once per object.
 
-    `architecture` is amd64 on every machine: kernels, their sources and BPF objects are data here, never run.
+    `architecture` is amd64 on every machine: kernels, their sources and BPF objects are data here, never run. `suites`:
+    (main or security, suite); another choice than bookworm needs a `home` of its own.
     """
 
-    def __init__(self, home: Path, architecture: str = "amd64") -> None:
+    def __init__(self, home: Path, architecture: str = "amd64", suites: Sequence[tuple[str, str]] = SUITES) -> None:
         self.home = home
         self.architecture = architecture
+        self.suites = suites
         self.debs = home / "debs"
         self._updated = False
 
@@ -67,7 +70,7 @@ class Archive:
             folder.mkdir(parents=True, exist_ok=True)
         (apt / "status").touch()
         mirrors = _mirrors()
-        lines = [f"deb [signed-by={KEYRING}] {mirrors[which]} {suite} main" for which, suite in SUITES]
+        lines = [f"deb [signed-by={KEYRING}] {mirrors[which]} {suite} main" for which, suite in self.suites]
         (apt / "sources.list").write_text("\n".join(lines) + "\n")
         self._run("apt-get", "-q", "update")
         self._updated = True

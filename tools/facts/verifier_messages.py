@@ -3,9 +3,8 @@
     python tools/facts/verifier_messages.py linux-6.12           # formats, one a line
     python tools/facts/verifier_messages.py linux-6.12 --where   # with the file and function each stands in
 
-Only facts leave the tree: what the kernel prints. `formats()` reads a tree, `covered()` says which of them the table of
-`bpfsmith.verify.messages` knows; the corpus tests ask for 98 of 100. Strings of an image (a kernel whose source is not
-at hand) are read by `strings_of`.
+Only facts leave the tree: what the kernel prints. `messages()` leaves out what prints instructions, states and types;
+`tests/corpus/message_coverage.py` says which of them the table of `bpfsmith.verify.messages` knows.
 """
 
 from __future__ import annotations
@@ -27,6 +26,16 @@ PRINTERS = (
     "__btf_verifier_log", "btf_verifier_log", "btf_verifier_log_type", "btf_verifier_log_basic",
     "btf_verifier_log_member", "btf_verifier_log_vsi", "verbose_snum", "diag_write",
 )  # fmt: skip
+# What prints instructions, register states, liveness and types: no messages.
+TRACE_FILES = frozenset(
+    f"kernel/bpf/{name}.c" for name in ("disasm", "liveness", "log", "diagnostics", "backtrack", "const_fold")
+)
+_TRACE = re.compile(
+    r"print_\w+|\w*btf_\w+_log|btf_verifier_log_hdr|__print_cand_cache|__printf|mark_all_scalars\w*|mark_reg_\w+"
+    r"|bpf_update_branch_counts|update_branch_counts|propagate_\w+|\w*_scc|btf_enum_log|add_scc_backedge"
+    r"|__?mark_chain_precision|backtrack_insn|push_insn_history|bpf_is_state_visited|bpf_pseudo_kfunc_call"
+)
+_HOLE = re.compile(r"%[#+0-9\-. ]*\*?(?:\.\*)?(?:hh|h|ll|l|z)?[diuxXcsp]")
 _CALL = re.compile(rf"(?<![\w.])({'|'.join(PRINTERS)})\s*\(")
 _STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _MACROS = {"PRIu64": "llu", "PRId64": "lld", "PRIx64": "llx"}
@@ -58,6 +67,28 @@ def formats(tree: Path) -> list[Format]:
             if _CALL.search(text):
                 out.extend(_in_file(text, str(path.relative_to(tree))))
     return out
+
+
+def messages(tree: Path) -> dict[str, Format]:
+    """Format -> where it stands first, without what prints instructions, states and types."""
+    out: dict[str, Format] = {}
+    for one in formats(tree):
+        spoken = one.file not in TRACE_FILES and not _TRACE.fullmatch(one.function)
+        if spoken and re.search("[A-Za-z]{2}", _HOLE.sub("", one.text)):
+            out.setdefault(one.text.strip(), one)
+    return out
+
+
+def printed(text: str) -> str:
+    """What a format prints, with `abc` and 7 as operands; its first line."""
+    shown = _HOLE.sub(lambda hole: "abc" if hole.group(0)[-1] in "sc" else "7", text)
+    return shown.strip().partition("\n")[0]
+
+
+def strings(image: bytes) -> list[str]:
+    """The zero-ended texts of an image that could be messages, in order."""
+    found = re.findall(rb"\x00([\x20-\x7e\t\n]{6,400})(?=\x00)", image)
+    return [one.decode("ascii").strip() for one in found]
 
 
 def _in_file(source: str, file: str) -> Iterator[Format]:

@@ -15,9 +15,12 @@ __all__ = ["Match", "classify"]
 
 # What loaders, terminals and libraries put before a message.
 _BEFORE = ("libbpf: ", "Error: ", "error: ", "Caused by: ", "libbpf:", "load program: ", "bpf: ", "Verifier output: ")
-# Calls that libbpf writes where something could not be resolved: their numbers.
-_POISON = 195896080
-_POISONED = range(2001000000, 2003000000)
+# Calls that loaders write where something could not be resolved: their numbers, and what is missing.
+_POISON = (
+    (range(195896080, 195896081), "V60"),  # a field or type (libbpf, cilium/ebpf and Aya alike)
+    (range(2001000000, 2002000000), "V24"),  # a map (libbpf)
+    (range(2002000000, 2003000000), "V35"),  # a kernel function (libbpf)
+)
 # What a line before the last says better: the last one is the same for several regions.
 _REGION = (
     "min value is outside of the", "max value is outside of the", "offset is outside of the packet",
@@ -169,9 +172,7 @@ def _family(row: Row, operands: dict[str, int | str], text: str) -> str:
         return _typed(row, kind)
     if family == "V40" and "callback" in text[:24]:
         return "V38"
-    if family == "V22" and _poisoned(operands.get("number")):
-        return "V60"
-    return family
+    return _poisoned(operands.get("number")) if family == "V22" else family
 
 
 def _typed(row: Row, kind: str) -> str:
@@ -196,8 +197,9 @@ def _pointed(kind: str) -> str:
     return "V08" if kind.startswith("pkt") else "V20"
 
 
-def _poisoned(number: int | str | None) -> bool:
-    return isinstance(number, int) and (number == _POISON or number in _POISONED)
+def _poisoned(number: int | str | None) -> str:
+    """Of a helper's number."""
+    return next((family for numbers, family in _POISON if isinstance(number, int) and number in numbers), "V22")
 
 
 def _value(word: str) -> int | str:
