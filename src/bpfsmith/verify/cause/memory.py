@@ -6,7 +6,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import variable
 from bpfsmith.verify.cause.names import argument, index
-from bpfsmith.verify.cause.places import check_line
+from bpfsmith.verify.cause.places import check_line, use_line
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.scalars import Need, Story, why
 from bpfsmith.verify.cause.words import amount, came, kind, quoted, register, said, subject
@@ -279,8 +279,12 @@ def _math(trace: Trace, last: Step, message: str) -> Cause | None:
     if value is not None and value.known is not None:
         return None
     base, _ = subject(trace, last, pointer, kind(last.value(pointer)))
-    story = why(trace, last, number, Need(low=low), _index(trace, last, last, number))
-    return _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
+    name = _index(trace, last, last, number)
+    story = why(trace, last, number, Need(low=low), name)
+    cause = _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
+    if story.step is None and story.slot is None:
+        cause.place = use_line(trace, cause.place, name)
+    return cause
 
 
 # ---------------------------------------------------------------- the stack
@@ -377,7 +381,8 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     value = last.value(where)
     length = where
     named = "'var &= const'" in message or "zero-sized" in message or "use unsigned or" in message
-    if value is not None and value.type != "scalar" and not named:
+    pointer_told = value.type != "scalar" if value is not None else "stack" in message or "packet" in message
+    if pointer_told and not named:
         length = f"r{int(where[1:]) + 1}"
         given = last.value(length)
         none = (last.insn.call or "").startswith("bpf_map_")  # keys and values: the map knows their sizes

@@ -68,9 +68,14 @@ def located(trace: Trace, slot: int, where: str, here: Place | None) -> str | No
     if not found:
         return None
     line = here.line if here is not None and here.line is not None else 0
-    known = [row for row in found if here is not None and row[2] == here.path and row[3] <= line] or found
+    known = [row for row in found if here is not None and _same_file(row[2], here.path) and row[3] <= line] or found
     best: tuple[int, int, str, int, str] = max(known, key=lambda row: row[3])
     return best[4]
+
+
+def _same_file(one: str, other: str | None) -> bool:
+    """Two spellings of a path: debug information and line information differ in what they are relative to."""
+    return other is not None and (one.endswith(other) or other.endswith(one))
 
 
 def assigned(text: str, call: str | None = None) -> str | None:

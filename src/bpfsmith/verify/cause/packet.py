@@ -235,7 +235,7 @@ class _Access:
 
     def unlimited(self) -> Cause | None:
         """Compared, but with a number inside that may be larger than any packet."""
-        if not self.same or not self.value.umax or self.value.umax <= MOST:
+        if not self.same or not self.value.umax or self.value.umax + max(0, self.same[-1].off) <= MOST:
             return None
         added, number = self.added, self.number
         if added is None or number is None:
@@ -343,18 +343,20 @@ class _Access:
         added, number = self.added, self.number
         if self.same or added is None or number is None:
             return None
-        wanted = root(self.trace, added, number, narrow=True)
+        wanted, read = root(self.trace, added, number, narrow=True), _read(self.trace, added, number)
         for one in reversed(self.checks):
             there, its = variable(self.trace.origin(one.step, one.on))
             if there is None or its is None or there.at == added.at or wanted[0] < 0:
                 continue
-            if root(self.trace, there, its, narrow=True) != wanted:
+            again = root(self.trace, there, its, narrow=True) != wanted
+            if again and (read is None or _read(self.trace, there, its) != read):
                 continue
             name = self.trace.name(added, number)
             offset = quoted(name, "the same number")
             self.add(there, f"{offset} is added to the packet's start: the pointer that is checked")
             self.add(one.step, "this pointer is compared with the end")
-            self.add(added, f"{offset} is added once more: another pointer to the verifier, not checked")
+            how = "read and added" if again else "added"
+            self.add(added, f"{offset} is {how} once more: another pointer to the verifier, not checked")
             self.add(self.last, f"{self.size} bytes are used here through the one that was not checked")
             return Cause(
                 "check-on-copy",
@@ -492,6 +494,16 @@ def _strictly_below(one: Check) -> bool:
     if one.on == f"r{insn.src}":
         what = TURNED.get(what, what)
     return (what if one.step.taken else NOT.get(what, what)) == LT
+
+
+def _read(trace: Trace, step: Step, where: str) -> tuple[tuple[int, str], int, int] | None:
+    """The memory a number was read from: (root of the address, offset, bytes)."""
+    for link in trace.origin(step, where):
+        if link.how == "load" and code.is_load(link.step.insn):
+            insn = link.step.insn
+            base = root(trace, link.step, f"r{insn.src}")
+            return (base, insn.off, code.width(insn)) if base[0] >= 0 else None
+    return None
 
 
 def _words(text: str) -> set[str]:

@@ -8,14 +8,14 @@ is the nearest one, before or after, that can be what called it.
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause.names import assigned, compares
+from bpfsmith.verify.cause.names import assigned, compares, words
 from bpfsmith.verify.cause.result import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["called_from", "check_line", "library", "lines", "made_at", "of", "own"]
+__all__ = ["called_from", "check_line", "library", "lines", "made_at", "of", "own", "use_line"]
 
 NEAR = 400  # steps looked back for a line of the user's own
 AROUND = 40  # slots looked at on both sides of an instruction
@@ -183,6 +183,21 @@ def made_at(trace: Trace, step: Step, variable: str | None) -> Place | None:
     for line in range(here.line, max(0, here.line - 60), -1):
         text = known.get(line)
         if text and assigned(text) == variable:
+            return Place(here.path, line, 0, text, here.function)
+    return here
+
+
+def use_line(trace: Trace, here: Place | None, variable: str | None) -> Place | None:
+    """The line a variable is added or indexed in, where the instruction's own line does not name it: compilers put
+    additions together."""
+    if variable is None or here is None or here.path is None or here.line is None or variable in words(here.text or ""):
+        return here
+    known = lines(trace, here.path)
+    for line in range(here.line + 1, here.line + 30):
+        text = known.get(line, "")
+        if variable not in words(text) or assigned(text) == variable or compares(text, variable):
+            continue
+        if any(sign in text for sign in ("+", "[", ".add(", ".offset(")):
             return Place(here.path, line, 0, text, here.function)
     return here
 

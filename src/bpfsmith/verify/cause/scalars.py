@@ -231,7 +231,7 @@ class _Search:
             if link.source is None or link.how not in ("fill", "narrow", "mov"):
                 continue
             before, after = self.before(at), link.step.result(link.where)
-            blind = before is None and after is None and link.how == "fill" and self.cut_by(at)
+            blind = after is None and link.how == "fill" and self.cut_by(at)
             if not blind and (not need.met(before) or after is None or need.met(after)):
                 continue
             tests = [one for one in self.seen if one.step.at < link.step.at and one.chain]
