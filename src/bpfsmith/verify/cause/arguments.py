@@ -324,8 +324,9 @@ def _typed(trace: Trace, message: str) -> Cause | None:
     if has:
         headline += f", and {has}"
     origin = trace.origin(step, reg) if reg else []
+    cls = "missing-bounds-check" if "len pair" in message else "argument-type"
     return parts.cause(
-        trace, "argument-type", "high", headline, step=step,
+        trace, cls, "high", headline, step=step,
         because=[*_story(trace, origin), trace.fact(step, f"{shown} is passed to `{name}` here")],
         variables=[variable, name],
         advice=[Advice("argument", _typed_tip(message, wanted), function=name, position=position)],

@@ -124,7 +124,7 @@ def _endless(trace: Trace, message: str) -> Cause:
     empty = bool(body) and all(_idle(trace, one) for one in body)
     panic = panicking(trace, step) if step is not None else None
     if panic is None and empty and step is not None and parts.rust(trace):
-        panic = _before(trace, step, body)
+        panic = _never_returns(trace, step, body)
     if panic is not None:
         return parts.cause(
             trace, "panic-or-unreachable", "high", f"`{panic.text or 'this line'}` can panic, and the panic handler "
@@ -163,6 +163,23 @@ def _at(trace: Trace, step: Step | None, text: str) -> list[Fact]:
 def _idle(trace: Trace, slot: int) -> bool:
     insn = trace.insn(slot)
     return insn is not None and code.group(insn) in (code.JMP, code.JMP32) and code.operation(insn) == code.JA
+
+
+def _never_returns(trace: Trace, step: Step, body: set[int]) -> Place | None:
+    """What a `loop {}` of Rust stands for: the line that can panic; where none can, the user's own loop."""
+    before = _before(trace, step, body)
+    own = trace.own_place(step)
+    if before is not None and before.text is not None and any(word in before.text for word in _CAN_PANIC):
+        return before
+    name = ""
+    if trace.program is not None and body:
+        name = " ".join(frame[0] for frame in trace.program.inline_frames(min(body)))
+    if own is not None and own.text and "loop" in own.text and name and "begin_unwind" not in name:
+        return own
+    return before or own
+
+
+_CAN_PANIC = ("unwrap", "expect(", "assert", "panic!", "[", "unreachable", " / ", " % ", "todo!", "copy_from_slice")
 
 
 def _before(trace: Trace, step: Step, body: set[int]) -> Place | None:
@@ -259,7 +276,7 @@ def ranked(trace: Trace) -> list[tuple[int, Place | None, list[int]]]:
     return found
 
 
-def _complex(trace: Trace, message: str) -> Cause:
+def _complex(trace: Trace, message: str) -> Cause:  # noqa: PLR0912
     rows = [row for row in ranked(trace) if row[0]]
     body = _heaviest(trace)
     place = _head(trace, body) if body else None
@@ -271,6 +288,8 @@ def _complex(trace: Trace, message: str) -> Cause:
     branches = _branches(trace, body or trace.log.insns)
     for count, at in branches[:2]:
         because.append(Fact(at, trace.own_place(at), f"this branch was followed both ways, {count} times"))
+    if not rows and not body:
+        slot, place = _branchy(trace)
     if place is None:
         jumps = "jumps" in message
         if jumps and branches:
@@ -313,6 +332,19 @@ def _complex(trace: Trace, message: str) -> Cause:
         trace, "complexity", "high" if place is not None else "medium", headline, place=place, slot=slot,
         because=because, advice=tips,
     )  # fmt: skip
+
+
+def _branchy(trace: Trace) -> tuple[int | None, Place | None]:
+    """The line with the most branches, of a log without instructions."""
+    counts: dict[tuple[str | None, int | None], list[int]] = {}
+    for slot, insn in sorted(trace.cfg.items()):
+        if code.conditional(insn):
+            place = trace.own_place(slot)
+            counts.setdefault((place.path, place.line) if place is not None else (None, None), []).append(slot)
+    if not counts:
+        return None, None
+    slots = max(counts.values(), key=len)
+    return slots[0], trace.own_place(slots[0])
 
 
 def _heaviest(trace: Trace) -> set[int]:

@@ -78,6 +78,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         return _released(trace, message)
     if "expects ref" in message or "unacquired reference" in message:
         return _released(trace, message)
+    if "must be a rcu pointer" in message or "must be referenced or trusted" in message:
+        return None
     for word, opens, closes, what in _SECTIONS:
         if word in message:
             return _section(trace, message, opens, closes, what)

@@ -140,7 +140,8 @@ def function(trace: Trace, slot: int | None) -> str | None:
     if trace.program is not None:
         for name, first, slots, _ in trace.program.functions():
             if first <= slot < first + slots:
-                return readable(name)
+                frames = trace.program.inline_frames(first) if name.startswith("_R") else []
+                return frames[-1][0].rpartition("::")[2] or readable(name) if frames else readable(name)
     best: tuple[int, str] | None = None
     for _, first, name in trace.log.functions:
         if name and first <= slot and (best is None or first >= best[0]):
@@ -172,7 +173,23 @@ def rust(trace: Trace) -> bool:
         told_of = trace.log.source(slot)
         if told_of is not None and told_of[0]:
             return str(told_of[0]).endswith(".rs")
+        if told_of is not None and any(word in told_of[2] for word in _RUST):
+            return True
     return any(name and name.startswith(("_ZN", "_R")) for _, _, name in trace.log.functions)
+
+
+_RUST = (
+    "fn ",
+    "let ",
+    "unsafe {",
+    "loop {}",
+    "#[",
+    "::",
+    "match ",
+    "Some(",
+    " as u",
+    "&mut ",
+)  # older kernels: no file
 
 
 def reaches(trace: Trace, start: int, goals: Iterable[int], avoid: Iterable[int] = (), most: int = 20_000) -> bool:

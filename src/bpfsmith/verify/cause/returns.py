@@ -26,10 +26,12 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
 
 
 def _not_int(trace: Trace, message: str) -> Cause:
+    slot = parts.call_of(trace, "bpf_tail_call") if "tail_call" in message else None
     what = "a tail call" if "tail_call" in message else "an old packet load (LD_ABS)"
     step = trace.last
     return parts.cause(
         trace, "return-range", "high", f"a function that makes {what} has to return `int`", step=step,
+        slot=slot if step is None else None,
         because=[trace.fact(step, f"{what} is made here, in a function that returns something else")] if step else [],
         advice=[Advice("scalar-return", "let the function return `int` (`i32`), or make it part of the program")],
     )  # fmt: skip
@@ -79,7 +81,12 @@ def _return_line(trace: Trace, source: Link) -> Place | None:
     """Where the compiler gives a constant the line of the condition before it: the `return` behind it that says it."""
     place = trace.own_place(source.step)
     insn = source.step.insn
-    if source.how != "const" or place is None or place.text is None or "return" in place.text:
+    if place is None or place.text is None or "return" in place.text:
+        return None
+    leaving = _leaving(trace, source)
+    if leaving is not None:
+        return leaving
+    if source.how != "const":
         return None
     found = parts.downward(trace, place, "return", str(insn.imm), 8)
     if found is not None:
@@ -88,6 +95,18 @@ def _return_line(trace: Trace, source: Link) -> Place | None:
     if place.line is not None and bare.startswith(("if ", "if(", "} else if", "else if")) and bare.endswith((")", "{")):
         return Place(place.path, place.line + 1, 0, None, place.function, place.own)  # what the condition is about
     return None
+
+
+def _leaving(trace: Trace, source: Link) -> Place | None:
+    """The line of the exit, where the way from the value to it has no branch, or the line says both ways' values."""
+    last = trace.last
+    place = trace.own_place(last) if last is not None else None
+    if last is None or place is None or place.text is None or place.same_line(trace.own_place(source.step)):
+        return None
+    if place.text.startswith("if ") and " else " in place.text and place.text.endswith("}"):
+        return place
+    straight = not any(code.conditional(trace.steps[at].insn) for at in range(source.step.at, last.at))
+    return place if straight and place.text.startswith("return") and source.step.frame == last.frame else None
 
 
 def _variable(trace: Trace, step: Step | None) -> str | None:

@@ -92,6 +92,14 @@ def _flow(trace: Trace, message: str) -> Cause:
     )  # fmt: skip
 
 
+def _symbol(trace: Trace, slot: int) -> str:
+    """The symbol of the function a slot lies in."""
+    for name, first, slots, _ in trace.program.functions() if trace.program is not None else ():
+        if first <= slot < first + slots:
+            return name
+    return ""
+
+
 def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
     """A call of a panic function: the last one of the user's own at or before `slot`, else the first."""
     from bpfsmith.model.program import is_panic
@@ -105,6 +113,7 @@ def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
     for at, insn in sorted(trace.cfg.items()):
         if code.is_subprogram_call(insn) and insn.target is not None and is_panic(names.get(insn.target, "")):
             calls.append(at)
+    calls = [at for at in calls if not is_panic(_symbol(trace, at))]
     own = [(at, trace.own_place(at)) for at in sorted(set(calls))]
     own = [(at, place) for at, place in own if place is not None and place.own]
     if not own:
@@ -259,6 +268,18 @@ def _broken(trace: Trace, message: str, slot: int | None) -> Cause:
 
 def _metadata(trace: Trace, message: str) -> Cause:
     slot = trace.log.at if len(trace.log.insns) or "insn" in message else None
+    if "func_info" in message and trace.program is not None:
+        newer = next((at for need, at in trace.program.features() if need == "callback"), None)
+        if newer is not None:  # kernels before 5.13 count functions that are only pointed to otherwise
+            return parts.cause(
+                trace, "environment", "medium",
+                "the program hands a function to a helper, which exists from Linux 5.13 on", slot=newer,
+                because=[_fact(trace, newer, "the address of a function is taken here")],
+                advice=[Advice("newer-kernel", "load it on Linux 5.13 or newer, or do without the callback",
+                               feature="callback", since="5.13")],
+            )  # fmt: skip
+    if "Only one arena" in message:
+        return _arenas(trace)
     headline, tip = "", ""
     for words, what, how in _METADATA:
         if any(word in message for word in words):
@@ -272,6 +293,23 @@ def _metadata(trace: Trace, message: str) -> Cause:
     return parts.cause(
         trace, "loader-or-metadata", "high" if headline else "medium", headline, slot=slot, step=_step(trace, slot),
         because=[_fact(trace, slot, message.strip())] if slot is not None else [], advice=[Advice("rebuild", tip)],
+    )  # fmt: skip
+
+
+def _arenas(trace: Trace) -> Cause:
+    """The use of a second arena."""
+    uses: list[tuple[int, int]] = []
+    if trace.program is not None:
+        maps = trace.program.owner.maps
+        for slot, index, _, _ in sorted(trace.program.map_uses()):
+            if maps[index].type_name == "arena" and index not in [one for _, one in uses]:
+                uses.append((slot, index))
+    second = uses[1][0] if len(uses) > 1 else None
+    because = [_fact(trace, at, f"arena `{trace.program.owner.maps[index].name}` is used") for at, index in uses
+               if trace.program is not None]  # fmt: skip
+    return parts.cause(
+        trace, "environment", "high", "the program uses two arenas, and the kernel gives a program one", slot=second,
+        because=because, advice=[Advice("one-arena", "put what they hold into one arena")],
     )  # fmt: skip
 
 
