@@ -62,15 +62,17 @@ class Match:
         return f"<Match {self.family} {self.message!r}>"
 
 
-def classify(log: VerifierLog | str) -> Match | None:
+def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
     """The family of a log's message, or of a message alone; None where nothing tells (or the program was accepted).
+
+    `rejected`: the kernel's errno says so, though the log ends as if it had accepted (its last check comes later).
 
     Of a log, THE message is chosen among what was told: kernels print notes before and after it. A line that no row
     knows is matched by its words: `confidence` is `low`.
     """
     if isinstance(log, str):
         return _one(log) or _alike(log)
-    if log.verdict == "accepted":
+    if log.verdict == "accepted" and not rejected:
         return None
     told = [text for _, text in log.told]
     found = _chosen(told, log.message)
