@@ -29,7 +29,7 @@ import lacking
 ROOT = Path(__file__).resolve().parents[1]
 FULL = os.environ.get("BPFSMITH_FULL") == "1"
 REQUIRED = frozenset(word for word in os.environ.get("BPFSMITH_REQUIRE", "").split(",") if word)
-SKIPPABLE = frozenset({"root", "toolchain", "corpus", "lab"})
+SKIPPABLE = frozenset({"root", "toolchain", "corpus", "lab", "browser"})
 
 sys.path.append(str(ROOT / "tools/dev"))
 
@@ -104,7 +104,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what this machine cannot do, with the reason and the command that changes it."""
     if item.get_closest_marker("full") and not FULL:
         pytest.skip("runs only with ./dev test --full")
-    for name, reason in (("root", _no_root), ("corpus", _no_corpus), ("lab", _no_lab)):
+    for name, reason in (("root", _no_root), ("corpus", _no_corpus), ("lab", _no_lab), ("browser", _no_browser)):
         if item.get_closest_marker(name) and (why := reason()):
             pytest.skip(why)
     for marker in item.iter_markers("toolchain"):
@@ -156,6 +156,13 @@ def _no_lab() -> str:
     except BpfsmithError as error:
         return str(error)
     return "" if here else "no kernel is prepared: run `bpfsmith lab get`"
+
+
+@cache
+def _no_browser() -> str:
+    import chromium
+
+    return "" if chromium.found() else "no Chromium: `apt-get install chromium-headless-shell` gets it"
 
 
 @cache

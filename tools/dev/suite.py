@@ -72,7 +72,7 @@ def python_lint() -> None:
 def toolchains() -> list[str]:
     """Gets what tests build with; what cannot be had here is returned as sentences, and its tests will be skipped."""
     lacking: list[str] = []
-    for step in (_clangs, _tools, bpf_toolchain.install):
+    for step in (_clangs, _tools, _browser, bpf_toolchain.install):
         try:
             step()
         except Missing as error:
@@ -106,6 +106,13 @@ def _tools() -> None:
             lacking.append(package)
     lacking += [package for tool, package in (("make", "make"), ("xz", "xz-utils")) if not shutil.which(tool)]
     apt.install(lacking, f"no {', '.join(lacking)}")
+
+
+def _browser() -> None:
+    """For the page that `explain` writes."""
+    if not any(shutil.which(name) for name in ("chromium-headless-shell", "chromium", "chromium-browser")):
+        names = apt.offered(["chromium-headless-shell"]) or ["chromium"]  # Debian has the small one since 12
+        apt.install(names, "no Chromium")
 
 
 def corpus(*, full: bool) -> None:
