@@ -1,8 +1,8 @@
 """`explain --format html`: a page that steps through a verifier's log: source, instructions, states side by side.
 
 The page is one file: style, script and data are in it, it asks nothing of any network, and works from a file manager.
-The data is a list of programs; each has its failing path as steps, and with each step what it changed: the page makes the
-state at any step by going through those before it.
+The data is a list of programs; each has its failing path as steps, and with each step what it changed: the page makes
+the state at any step by going through those before it.
 """
 
 from __future__ import annotations
@@ -72,15 +72,15 @@ def _program(one: Explained) -> dict[str, Any]:
     steps, places = _steps(one, path[left:], files)
     at = {number: index for index, number in enumerate(path[left:])}
     slots: dict[int, int] = {}
-    for index, step in enumerate(steps):
-        slots[step["slot"]] = index
+    for place_in, step in enumerate(steps):
+        slots[step["slot"]] = place_in
     cause = one.cause
     chain = []
     for fact in cause.because if cause is not None else ():
-        step = at.get(fact.step) if fact.step is not None else None
-        if step is None and fact.slot is not None:
-            step = slots.get(fact.slot)
-        chain.append({"step": step, "slot": fact.slot, "place": files.place(fact.place), "fact": fact.text})
+        index = at.get(fact.step) if fact.step is not None else None
+        if index is None and fact.slot is not None:
+            index = slots.get(fact.slot)
+        chain.append({"step": index, "slot": fact.slot, "place": files.place(fact.place), "fact": fact.text})
     place = None if cause is None else cause.place
     return {
         "program": one.program,
