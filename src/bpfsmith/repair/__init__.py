@@ -21,7 +21,7 @@ def repair(
     *,
     command: Sequence[str] | None = None,
     cache: str | None = None,
-    builds: int = 14,
+    builds: int = 24,
     seconds: float = 900,
     timeout: float = 300,
     say: Callable[[str], None] = lambda _: None,

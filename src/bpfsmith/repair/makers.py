@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAKERS", "MOST", "candidates"]
 
-MOST = 8  # changes that are tried for one cause
+MOST = {"rust": 8, "c": 16}  # changes that are tried for one cause: a build of C takes no time
 
 # Language -> class -> modules; each has `candidates(ground)`.
 MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -77,4 +77,4 @@ def candidates(ground: Ground) -> list[Candidate]:
             if one.edits and all(one.edits != other.edits for other in found):
                 found.append(one)
     found.sort(key=lambda one: (one.shape == REWRITE, one.size))
-    return found[:MOST]
+    return found[: MOST[ground.language]]

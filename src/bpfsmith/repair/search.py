@@ -152,7 +152,7 @@ class Search:
             try:
                 built = self._build(texts)
             except BuildFailed as error:
-                said = said or f"not built: {error.message.splitlines()[0]}"
+                self.settings.say(f"{key[1]}: does not build: {_first_error(error.output)}")
                 continue
             built.ask(self.settings.kernels, [key[1]], log=True, timeout=self.settings.timeout)
             results = built.results(key)
@@ -179,7 +179,9 @@ class Search:
                     offer(_Node(texts, done, inside, node.seen | marks), built)
         if spare is not None:
             return spare
-        return self._told(key, whys, said or "no change that is known for it is accepted", self._builds - builds)
+        tries = self._builds - builds
+        none = f"none of {tries} changes is accepted" if tries else "no change is known for it that is right in general"
+        return self._told(key, whys, said or none, tries)
 
     def _asked(self, built: Built, key: Key) -> dict[str, Result]:
         """What the kernels say of one program, with the log."""
@@ -320,6 +322,12 @@ def _shown_by(shown: str | None, kernels: list[str], ran: list[str]) -> str:
     if shown == "only-failing-branch":
         return f" ({taken}; the failing branch is all that is new)"
     return f" ({taken}; not shown to do the same)"
+
+
+def _first_error(output: str) -> str:
+    """What a compiler complains of first."""
+    lines = output.splitlines()
+    return next((line.strip() for line in lines if "error" in line), lines[-1] if lines else "")[:200]
 
 
 def _endless(message: str) -> bool:

@@ -359,11 +359,18 @@ def c(old: str, new: str) -> str | None:
 
 
 def _balanced(tokens: list[str], start: int, end: int) -> list[str]:
-    """The inserted tokens, moved so that they begin with a statement: a difference may be cut one token off."""
-    while start > 0 and end > start and tokens[start - 1] == tokens[end - 1] and tokens[start] != "if":
-        start, end = start - 1, end - 1
-        if tokens[start] == "if":
-            break
+    """The inserted tokens, moved so that they begin with a test: a difference may be cut some tokens off."""
+    if start == end or tokens[start] == "if":
+        return tokens[start:end]
+    for step in (-1, 1):
+        first, last = start, end
+        while first > 0 and last < len(tokens):
+            # What leaves at one side must come in at the other, or it is another difference.
+            if tokens[first - 1 if step < 0 else last] != tokens[last - 1 if step < 0 else first]:
+                break
+            first, last = first + step, last + step
+            if tokens[first] == "if":
+                return tokens[first:last]
     return tokens[start:end]
 
 

@@ -68,6 +68,11 @@ def _ends(function: Function, names: list[str], fails: Failing) -> Iterator[Cand
         if name == end:
             continue
         width = _width(function, name)
+        indexed = re.search(rf"\b{re.escape(name)}\s*\[([^\[\]]+)\]", function.shown)
+        if indexed is not None:
+            condition = f"(void *)(&{name}[{indexed[1]}] + 1) > (void *){end}"
+            said = f"compare the end of `{name}[{indexed[1]}]` with the end of the packet first"
+            yield checked("bounds-check", [guarded(function, at, [condition], fails)], said, fails)
         condition = f"(void *)({name} + 1) > {end}" if width is None else f"(void *){name} + {width} > {end}"
         said = f"compare what is read through `{name}` with the end of the packet first"
         yield checked("bounds-check", [guarded(function, at, [condition], fails)], said, fails)

@@ -34,6 +34,10 @@ def blanked(text: str) -> str:
     return _COMMENT.sub(lambda one: re.sub(r"[^\n]", " ", one[0]), text)
 
 
+# Conditions of something that failed, or is none of the program's business; `x == 6` and `ttl > 1` decide otherwise.
+_FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}")
+
+
 class Failing:
     """What a function returns when it fails: `statement`; `why` that was chosen."""
 
@@ -133,7 +137,7 @@ class Function:
             for one in re.finditer(
                 r"\bif\s*(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))\s*\{?\s*return\b([^;]*);", self.body
             )
-            if re.search(r"!|>|<|==|NULL", one[1])
+            if _FAILS.search(one[1].replace("->", "."))
         )
         if found:
             text, count = found.most_common(1)[0]

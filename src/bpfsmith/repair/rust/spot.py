@@ -335,8 +335,8 @@ def _guards(leave: Expr) -> bool:
             at = outer
             continue
         if outer.kind == "if":
-            _, then, other = outer.branches
-            return then == at and other is None
+            condition, then, other = outer.branches
+            return then == at and other is None and condition is not None and _fails(condition)
         if outer.kind == "match":
             return any(
                 result == at and pattern.strip().startswith(("None", "Err", "_", "false"))
@@ -347,6 +347,27 @@ def _guards(leave: Expr) -> bool:
             continue
         return outer.kind in ("let", "block")
     return True
+
+
+def _fails(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
+    """A condition of something that failed, or is none of the program's business: nothing found, an error, the end of
+    the packet, another protocol; `x == 6` and `ttl > 1` decide something else."""
+    for one in condition.within():
+        if one.kind == "method" and one.name in ("is_null", "is_none", "is_err", "data_end", "is_empty"):
+            return True
+        if one.kind == "unary" and one.op == "!":
+            return True
+        if one.kind == "binary" and one.op == "!=":
+            return True
+        if one.kind == "path" and (one.path in ("end", "data_end") or "::size_of" in one.path or one.path == "size_of"):
+            return True
+        if one.kind == "binary" and one.op in (">", ">=", "<", "<="):
+            right = one.operands[1]
+            if right is not None and (right.integer == 0 or (right.kind == "path" and right.path.isupper())):
+                return True
+            if right is not None and right.integer is not None and one.op in (">=", "<"):
+                return True
+    return False
 
 
 def _leaf(expr: Expr) -> Expr | None:
