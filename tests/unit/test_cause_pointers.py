@@ -272,3 +272,32 @@ def test_without_a_path_nothing_is_claimed() -> None:
     found = cause("R0 invalid mem access 'map_value_or_null'\n")
     assert found.confidence == "low"
     assert found.place is None
+
+
+def test_the_length_as_a_number_is_checked() -> None:
+    found = cause(
+        PACKET,
+        "2: (bf) r4 = r3                       ; R3=pkt_end() R4=pkt_end()\n"
+        "3: (1f) r4 -= r2                      ; R2=pkt(r=0) R4=scalar()\n"
+        "; if (end - data < 34) @ x.c:7\n4: (a5) if r4 < 0x22 goto pc+8        ; R4=scalar(umin=34)\n",
+        read(5, 2, 22, 1, "id=0,off=0,r=0"),
+    )
+    assert (found.cls, line(found)) == ("verifier-imprecision", 7)
+
+
+def test_a_right_check_the_compiler_rewrote() -> None:
+    found = cause(
+        PACKET,
+        "; if start + 1 > end { @ main.rs:7\n2: (3d) if r2 >= r3 goto pc+8         ; R2=pkt(r=0) R3=pkt_end()\n",
+        read(3, 2, 0, 1, "id=0,off=0,r=0"),
+    )
+    assert (found.cls, line(found)) == ("verifier-imprecision", 7)
+
+
+def test_a_number_is_passed_as_a_map() -> None:
+    found = cause(
+        "0: R1=ctx() R10=fp0\n; map = ctx->arg; @ c.c:4\n0: (79) r1 = *(u64 *)(r1 +16)         ; R1=scalar()\n"
+        "; bpf_map_lookup_elem(map, &key); @ c.c:5\n1: (bf) r2 = r10                      ; R2=fp0 R10=fp0\n"
+        "2: (85) call bpf_map_lookup_elem#1\nR1 type=scalar expected=map_ptr\n",
+    )
+    assert (found.cls, line(found)) == ("argument-type", 5)

@@ -303,3 +303,59 @@ def test_reading_beyond_the_frame() -> None:
         "invalid read from stack R10 off=8 size=8\n",
     )
     assert (found.cls, line(found)) == ("missing-bounds-check", 6)
+
+
+# ---------------------------------------------------------------- what verifiers do not follow
+
+
+def test_a_remainder_is_any_number() -> None:
+    modulo = f"; slot %= 60; @ p.c:15\n9: (97) r1 %= 60                      ; R1={WIDE}\n"
+    found = cause(LOOKUP, CHECKED, INDEX, modulo, used(10, WIDE, "0xffffffff", said=UNBOUNDED))
+    assert (found.cls, line(found)) == ("verifier-imprecision", 15)
+
+
+def test_read_once_for_the_check_and_once_for_the_use() -> None:
+    small = "scalar(smin=0,smax=umax=63,var_off=(0x0; 0x3f))"
+    twice = (
+        f"; if (stats->slot > 63) @ p.c:15\n9: (25) if r1 > 0x3f goto pc+7        ; R1={small}\n"
+        f"; other(); @ p.c:16\n10: (61) r1 = *(u32 *)(r0 +0)         ; R0=map_value(map=table,ks=4,vs=64) R1={WIDE}\n"
+    )
+    found = cause(LOOKUP, CHECKED, INDEX, twice, used(11, WIDE, "0xffffffff", said=UNBOUNDED))
+    assert (found.cls, line(found)) == ("check-on-copy", 15)
+
+
+def test_signed_limits_that_fit_are_not_put_together() -> None:
+    step = "scalar(smin=smin32=-16,smax=smax32=15)"
+    found = cause(
+        LOOKUP,
+        CHECKED,
+        f"; int step = (ctx->mark & 31) - 16; @ p.c:14\n8: (07) r1 += -16                     ; R1={step}\n"
+        "9: (07) r0 += 32                      ; R0=map_value(map=table,ks=4,vs=64,off=32)\n"
+        f"; return middle[step]; @ p.c:16\n10: (0f) r0 += r1                     ; "
+        f"R0=map_value(map=table,ks=4,vs=64,off=32,smin=smin32=-16,smax=smax32=15) R1={step}\n"
+        "11: (71) r6 = *(u8 *)(r0 +0)\n"
+        "R0 unbounded memory access, make sure to bounds check any such access\n",
+    )
+    assert (found.cls, line(found)) == ("verifier-imprecision", 16)
+
+
+def test_a_result_that_comes_back_over_the_callers_stack() -> None:
+    small = "scalar(smin=0,smax=umax=9,var_off=(0x0; 0xf))"
+    found = cause(
+        "func#0 @0\nfunc#1 @20\n0: R1=ctx() R10=fp0\n; let class = class(&ctx)?; @ main.rs:20\n"
+        f"0: (61) r2 = *(u32 *)(r1 +16)         ; R1=ctx() R2={WIDE}\n"
+        "1: (bf) r1 = r10                      ; R1=fp0 R10=fp0\n2: (07) r1 += -8                      ; R1=fp-8\n"
+        f"3: (85) call pc+16\ncaller:\n R10=fp0\ncallee:\n frame1: R1=fp[0]-8 R2={WIDE} R10=fp0\n"
+        "; if class < 10 { Ok(class) } else { Err(class) } @ main.rs:16\n"
+        f"20: (63) *(u32 *)(r1 +4) = r2         ; frame1: R1=fp[0]-8 R2={WIDE}\n"
+        f"21: (25) if r2 > 0x9 goto pc+3        ; frame1: R2={small}\n"
+        "22: (95) exit\nreturning from callee:\n frame1: R1=fp[0]-8 R10=fp0\nto caller at 4:\n R10=fp0\n\n"
+        "from 22 to 4: R10=fp0\n; let class = class(&ctx)?; @ main.rs:20\n"
+        f"4: (61) r7 = *(u32 *)(r10 -4)         ; R7={WIDE} R10=fp0\n"
+        "; let slot = unsafe { TABLE.get_ptr(0).unwrap_unchecked() }; @ main.rs:21\n"
+        "5: (18) r0 = 0xffffc90000e16000       ; R0=map_value(map=main.bss,ks=4,vs=10)\n"
+        "; unsafe { *slot.add(class as usize) } @ main.rs:22\n"
+        f"7: (0f) r0 += r7                      ; R0=map_value(map=main.bss,ks=4,vs=10,smin=0,smax=umax=0xffffffff) R7={WIDE}\n"  # noqa: E501
+        "8: (71) r1 = *(u8 *)(r0 +0)\nR0 unbounded memory access, make sure to bounds check any such access\n",
+    )
+    assert (found.cls, line(found)) == ("check-lost", 20)

@@ -13,7 +13,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Trace
 
-__all__ = ["address", "copies", "defined", "location", "origin", "root", "stack_slot", "tests", "type_of", "variable"]
+__all__ = [
+    "address",
+    "copies",
+    "defined",
+    "location",
+    "origin",
+    "read_of",
+    "root",
+    "stack_slot",
+    "tests",
+    "type_of",
+    "variable",
+]
 
 AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
@@ -260,6 +272,16 @@ def location(chain: list[Link], at: int, use: Step, where: str) -> tuple[int, st
         where = link.source or where
         frame = link.step.frame
     return frame, where
+
+
+def read_of(trace: Trace, step: Step, where: str) -> tuple[tuple[int, str], int, int] | None:
+    """The memory a number was read from: (root of the address, offset, bytes); None when it was not read."""
+    for link in origin(trace, step, where):
+        if link.how == "load" and code.is_load(link.step.insn):
+            insn = link.step.insn
+            base = root(trace, link.step, f"r{insn.src}")
+            return (base, insn.off, code.width(insn)) if base[0] >= 0 else None
+    return None
 
 
 def copies(trace: Trace, step: Step, where: str) -> list[str]:

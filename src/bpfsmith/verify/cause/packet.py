@@ -9,7 +9,7 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import root, type_of, variable
+from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
 from bpfsmith.verify.cause.words import amount, came, quoted, register, said, subject
@@ -208,7 +208,7 @@ class _Access:
     def cause(self, low: bool) -> Cause:
         if low and self.added is not None and self.number is not None:
             return self.negative(self.added, self.number)
-        for find_one in (self.unlimited, self.short, self.wrong_end, self.other, self.stale):
+        for find_one in (self.unlimited, self.short, self.wrong_end, self.other, self.stale, self.as_number):
             found = find_one()
             if found is not None:
                 if self.name and self.name not in found.variables:
@@ -343,13 +343,13 @@ class _Access:
         added, number = self.added, self.number
         if self.same or added is None or number is None:
             return None
-        wanted, read = root(self.trace, added, number, narrow=True), _read(self.trace, added, number)
+        wanted, read = root(self.trace, added, number, narrow=True), read_of(self.trace, added, number)
         for one in reversed(self.checks):
             there, its = variable(self.trace.origin(one.step, one.on))
             if there is None or its is None or there.at == added.at or wanted[0] < 0:
                 continue
             again = root(self.trace, there, its, narrow=True) != wanted
-            if again and (read is None or _read(self.trace, there, its) != read):
+            if again and (read is None or read_of(self.trace, there, its) != read):
                 continue
             name = self.trace.name(added, number)
             offset = quoted(name, "the same number")
@@ -388,6 +388,35 @@ class _Access:
             because=self.facts,
             advice=[Advice("check-again", f"read data and data_end again after {call} and compare again")],
         )
+
+    def as_number(self) -> Cause | None:
+        """The length of the packet was compared, as a number: nothing follows for pointers."""
+        if self.same:
+            return None
+        fields = _Fields(self.trace, self.last, self.where, self.value.type)
+        for step in self.trace.steps.back(self.last.at, FAR):
+            insn = step.insn
+            if not code.conditional(insn) or code.operation(insn) in (1, 5):
+                continue
+            for on in code.reads(insn):
+                taken = next((one for one in self.trace.origin(step, on) if one.how == "sub"), None)
+                if taken is None or not code.by_register(taken.step.insn):
+                    continue
+                length = taken.step.insn
+                if fields.type(taken.step, f"r{length.dst}") != "pkt_end":
+                    continue
+                if fields.type(taken.step, f"r{length.src}") not in PACKET:
+                    continue
+                self.add(taken.step, "the length of the packet is computed here: a number from now on")
+                self.add(step, "the number is compared here: nothing is learnt of where pointers may lead")
+                self.add(self.last, f"{self.size} bytes are used here")
+                found = self.wrong(
+                    Check(step, on, 0, False, False),
+                    "the check is on the packet's length, a number; the verifier wants one of pointers",
+                )
+                found.cls = "verifier-imprecision"
+                return found
+        return None
 
     def missing(self) -> Cause:
         late = _late(self.trace, self.last)
@@ -494,16 +523,6 @@ def _strictly_below(one: Check) -> bool:
     if one.on == f"r{insn.src}":
         what = TURNED.get(what, what)
     return (what if one.step.taken else NOT.get(what, what)) == LT
-
-
-def _read(trace: Trace, step: Step, where: str) -> tuple[tuple[int, str], int, int] | None:
-    """The memory a number was read from: (root of the address, offset, bytes)."""
-    for link in trace.origin(step, where):
-        if link.how == "load" and code.is_load(link.step.insn):
-            insn = link.step.insn
-            base = root(trace, link.step, f"r{insn.src}")
-            return (base, insn.off, code.width(insn)) if base[0] >= 0 else None
-    return None
 
 
 def _words(text: str) -> set[str]:

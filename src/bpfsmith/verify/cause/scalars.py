@@ -9,7 +9,7 @@ where the result cannot overflow; 32-bit comparisons tell of the low half only. 
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import later, location, root
+from bpfsmith.verify.cause.flow import later, location, read_of, root
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
 
@@ -25,6 +25,7 @@ __all__ = ["Need", "Story", "why"]
 
 U32 = 0xFFFFFFFF
 FAR = 4000
+MOD = 9
 HUGE = 1 << 29
 EQ, GT, GE, SET, NE, SGT, SGE, LT, LE, SLT, SLE = 1, 2, 3, 4, 5, 6, 7, 0xA, 0xB, 0xC, 0xD
 SIGNED = (SGT, SGE, SLT, SLE)
@@ -133,7 +134,7 @@ def why(trace: Trace, use: Step, where: str, need: Need, name: str | None = None
 class _Search:
     """One number's way to its use."""
 
-    __slots__ = ("chain", "facts", "need", "seen", "trace", "use", "value", "versions", "what", "where")
+    __slots__ = ("chain", "facts", "need", "read", "seen", "trace", "use", "value", "versions", "what", "where")
 
     def __init__(self, trace: Trace, use: Step, where: str, need: Need, name: str | None) -> None:
         self.trace = trace
@@ -152,10 +153,20 @@ class _Search:
         for link in self.chain:
             if link.source is not None and link.how not in SAME:
                 self.versions.append(root(trace, link.step, link.source))
+        self.read = read_of(trace, use, where)
         self.seen = self.comparisons()
 
     def story(self) -> Story:
-        for find in (self.lost, self.saved, self.wrong, self.copied, self.masked, self.late, self.removed):
+        for find in (
+            self.lost,
+            self.saved,
+            self.wrong,
+            self.copied,
+            self.remainder,
+            self.masked,
+            self.late,
+            self.removed,
+        ):
             found = find()
             if found is not None:
                 return found
@@ -173,7 +184,7 @@ class _Search:
         """Those about the value, in the order of the path."""
         versions = self.versions
         loose = root(self.trace, self.use, self.where, narrow=True)
-        first = self.chain[-1].step.at if self.chain else self.use.at - FAR
+        first = self.chain[-1].step.at if self.chain and self.read is None else self.use.at - FAR
         found: list[Seen] = []
         for step in self.trace.steps.back(self.use.at, FAR):
             if step.at < first:
@@ -203,6 +214,8 @@ class _Search:
             return Seen(step, on, -1, False, True)
         if code.operation(step.insn) in (EQ, NE):
             return None
+        if self.read is not None and read_of(self.trace, step, on) == self.read:
+            return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
         # Something made of it by additions, shifts or 32-bit copies: compilers compare `i - 1` or the low half.
         narrow, mixed = half, False
         for link in self.trace.origin(step, on):
@@ -382,6 +395,25 @@ class _Search:
         self.add(self.use, f"the copy that is used here was not checked: it {amount(self.value) or 'is not bounded'}")
         headline = f"{self.what} is checked in one copy and used in another"
         return Story("check-on-copy", one.step, headline, self.facts, one.version >= 0)
+
+    def remainder(self) -> Story | None:
+        """A remainder is below its divisor, which verifiers do not follow."""
+        if self.need.low or self.need.zero:
+            return None
+        for link in self.chain:
+            insn = link.step.insn
+            math = code.group(insn) in (code.ALU, code.ALU64)
+            plain = math and code.operation(insn) == MOD and not code.by_register(insn)
+            place = self.trace.own_place(link.step) if math and link.how in ("math", "sub") else None
+            # Compilers write the remainder of a constant as a product, a shift and a difference.
+            if not plain and (place is None or not place.exact or " % " not in (place.text or "")):
+                continue
+            below = f" and below {insn.imm}" if plain else ""
+            self.add(link.step, "the remainder of a division is computed here: any number to the verifier")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            headline = f"{self.what} is a remainder{below}, which the verifier does not follow"
+            return Story("verifier-imprecision", link.step, headline, self.facts)
+        return None
 
     def masked(self) -> Story | None:
         """A mask in the source that keeps too many bits."""
