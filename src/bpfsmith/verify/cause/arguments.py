@@ -131,7 +131,7 @@ def _story(trace: Trace, origin: list[Link], most: int = 4) -> list[Fact]:
     found: list[Fact] = []
     for link in reversed(origin[-most:]):
         text = _HOW.get(link.how)
-        if text is None or (link.how == "mov" and len(origin) > 2):
+        if text is None or (link.how == "mov" and len(origin) > 1):
             continue
         called = parts.called(link.step)
         if link.how == "call":
@@ -218,9 +218,10 @@ def _subprogram(trace: Trace, message: str) -> Cause:
     cls = "missing-null-check" if passed is not None and passed.maybe_null else "argument-type"
     if detail:
         why += f"; the kernel says: {detail.strip()}"
+    declared = _function_place(trace, name) if "size cannot be determined" in detail else None
     return parts.cause(
         trace, cls, "high", f"`{name}` is verified on its own, and is called with what it does not take{why}",
-        step=step, variables=[name],
+        step=step, place=declared, variables=[name],
         because=[trace.fact(step, f"`{name}` is "
                                   f"called{f' with {passed.text} as argument {position}' if passed else ''}")]
         if step is not None else [],

@@ -19,12 +19,12 @@ _ARGUMENTS = ("raw_tracepoint", "raw_tracepoint_writable", "tracing", "lsm", "st
 _SOCKETS = {"sock": "bpf_sock", "sock_common": "bpf_sock", "tcp_sock": "bpf_tcp_sock", "xdp_sock": "bpf_xdp_sock"}
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001, PLR0911
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """`context-access`; `environment` where a newer kernel would take it."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "bpf_context access" in message:
         return _context(trace, message)
-    if "access off=" in message and ("sock" in message or "flow keys" in message):
+    if "flow keys" in message or ("access off=" in message and "sock" in message):
         return _socket(trace, message)
     if "buffer access" in message or "buffer offset" in message:
         return _buffer(trace, message)
@@ -125,6 +125,9 @@ def _field(
         others = [use.program_type for use in field.uses if use.at(running)]
         shown = ", ".join(f"`{one}`" for one in dict.fromkeys(others)) or "no type"
         how = f" attached as `{attach}`" if attach else ""
+        here = [one for use in field.uses if use.program_type == word for one in use.attach_types]
+        if word in others and here:
+            shown = f"`{word}` attached as {', '.join(f'`{one}`' for one in dict.fromkeys(here))}"
         why = f"`{name}` is not for `{word}` programs{how}; programs of {shown} have it"
         tip = "get the value another way (a helper, the packet itself), or use a program of one of those types"
     elif word and not allowed:

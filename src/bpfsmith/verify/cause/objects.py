@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import stack_slot
+from bpfsmith.verify.cause.locals import at_stack
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ _BEGINS = (
 
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """Causes of families V32, V33, V34 and V39."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "xpected an initialized" in message:
         return _not_begun(trace, message)
     if "ninitialized dynptr" in message or "xpected uninitialized" in message:
@@ -60,11 +61,23 @@ def _what(message: str) -> str:
     )
 
 
-def _position(message: str) -> str:
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
+
+
+def _position(message: str, name: str = "") -> str:
+    from bpfsmith.facts import helpers
+
+    told = parts.register(message)
     number = parts.number(message, "arg #")
-    if number is not None:
-        return f"r{number}"
-    return parts.register(message) or "r1"
+    if told is not None or number is None:
+        return told or "r1"
+    if "iter" in message:
+        return "r1"
+    row = helpers.by_name(name)
+    places = [at for at, what in enumerate(row.arguments, 1) if "dynptr" in what] if row is not None else []
+    # Kernels count the same argument from 0 or from 1.
+    return f"r{places[0]}" if places else f"r{max(number, 1)}"
 
 
 def _argument(trace: Trace, step: Step, reg: str) -> tuple[str, str | None, int | None]:
@@ -75,6 +88,9 @@ def _argument(trace: Trace, step: Step, reg: str) -> tuple[str, str | None, int 
     variable = parts.identifier(expression)
     value = step.value(reg)
     slot = stack_slot(step, int(reg[1:]), 0) if value is not None and value.type == "fp" else None
+    if variable is None and slot is not None:
+        known = at_stack(trace, step.slot, slot)
+        variable = known.name if known is not None else None
     shown = f"`{variable}`" if variable else f"what {reg} points to"
     return shown, variable, slot
 
@@ -100,7 +116,7 @@ def _not_begun(trace: Trace, message: str) -> Cause | None:
         return None
     name = parts.called(step)
     what = _what(message)
-    reg = _position(message)
+    reg = _position(message, name)
     shown, variable, slot = _argument(trace, step, reg)
     value = step.value(reg)
     if value is not None and value.type not in ("fp", "dynptr_ptr", "scalar"):
@@ -134,17 +150,17 @@ def _not_begun(trace: Trace, message: str) -> Cause | None:
             advice=[Advice("leave-alone", f"never copy, move or write the {what}'s bytes: keep it in one place on "
                                           f"the stack")],
         )  # fmt: skip
-    maker = (
-        "bpf_iter_.._new()" if what == "iterator" else "bpf_dynptr_from_mem(), bpf_ringbuf_reserve_dynptr() or the like"
-    )
+    maker = "`bpf_dynptr_from_mem()` (`bpf_ringbuf_reserve_dynptr()`, ..)"
+    if what == "iterator":
+        maker = "`bpf_iter_.._new()`"
     because: list[Fact | None] = []
     if begun is not None:
         because.append(trace.fact(begun, f"`{parts.called(begun)}` sets one up, but not this one (or on another path)"))
     because.append(trace.fact(step, f"`{name}` uses {shown}, and nothing set it up on this path"))
     return parts.cause(
-        trace, "uninitialised", "high", f"{shown} is used as a {what}, and nothing set one up there on this path",
+        trace, "uninitialised", "high", f"{shown} is used as {_a(what)}, and nothing set one up there on this path",
         step=step, because=because, variables=[variable, name],
-        advice=[Advice("initialise", f"call `{maker}` on the same variable first, on every path; do not move or copy "
+        advice=[Advice("initialise", f"call {maker} on the same variable first, on every path; do not move or copy "
                                      f"it",
                        variable=variable)],
     )  # fmt: skip
@@ -171,15 +187,17 @@ def _twice(trace: Trace, message: str) -> Cause | None:
         return None
     what = _what(message)
     name = parts.called(step)
-    shown, variable, slot = _argument(trace, step, _position(message) if "arg" in message else _dynptr_register(step))
+    shown, variable, slot = _argument(
+        trace, step, _position(message, name) if "arg" in message else _dynptr_register(step)
+    )
     begun = _former(trace, step, slot, _BEGINS)
     because = [trace.fact(begun, f"`{parts.called(begun)}` sets the {what} up")] if begun is not None else []
     because.append(trace.fact(step, f"`{name}` would set up another in the same place"))
     return parts.cause(
         trace, "unreleased-reference" if begun is not None else "argument-type",
         "high" if begun is not None else "medium",
-        f"{shown} already holds a {what} that is in use, and `{name}` would set up another there" if begun is not None
-        else f"`{name}` needs room for a {what} on the stack, all of it free", step=step, because=because,
+        f"{shown} already holds {_a(what)} that is in use, and `{name}` would set up another there" if begun is not None
+        else f"`{name}` needs room for {_a(what)} on the stack, all of it free", step=step, because=because,
         variables=[variable, name],
         advice=[Advice("release", f"end the first {what} before, or use a second variable", acquire=name)],
     )  # fmt: skip
@@ -230,7 +248,7 @@ def _dynptr(trace: Trace, message: str) -> Cause | None:
         return None
     name = parts.called(step)
     what = _what(message)
-    shown, variable, _ = _argument(trace, step, _position(message))
+    shown, variable, _ = _argument(trace, step, _position(message, name))
     if "offset" in message:
         headline = f"`{name}` takes the address of the {what} itself, at a constant offset, and gets another"
         tip = f"pass `&{variable or what}`, nothing computed from it"

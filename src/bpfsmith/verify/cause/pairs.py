@@ -147,6 +147,20 @@ def _returning(trace: Trace, branch: Step | None) -> Place | None:
     return found if found is not None and found.text is not None and found.text.startswith("return") else None
 
 
+def _behind(trace: Trace, taken: Step | None, branch: Step | None) -> Place | None:
+    """With a log alone that knows the acquiring call by a library's line only: the line behind the condition that "
+    "leaves."""
+    if trace.program is not None or taken is None or branch is None:
+        return None
+    inner = trace.place(taken.slot)
+    place = trace.own_place(branch)
+    if inner is None or inner.own or place is None or place.line is None or place.text is None:
+        return None
+    if place.text.startswith("if ") and place.text.endswith("{"):
+        return Place(place.path, place.line + 1, 0, None, place.function, place.own)
+    return None
+
+
 def _calls(trace: Trace, names: Iterable[str]) -> list[int]:
     wanted = tuple(names)
     return [
@@ -191,10 +205,8 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
     if name.startswith("bpf_ringbuf_reserve") and parts.rust(trace):
         tip = "call `submit()` or `discard()` on every way out: also where `?` or an early `return` leaves"
     at = taken if taken is not None else last
-    place = _returning(trace, branch)
-    where = (
-        "on the way that this branch takes" if branch is not None else "on no way" if not _calls(trace, ends) else ""
-    )
+    place = _returning(trace, branch) or _behind(trace, taken, branch)
+    where = "on the way that a branch takes" if branch is not None else "before the program ends"
     return parts.cause(
         trace, "unreleased-reference", "high" if taken is not None else "medium",
         f"{shown} of `{name or 'the acquiring call'}` is not released {where}".rstrip(),
@@ -285,7 +297,8 @@ def _section(  # noqa: PLR0911
     closing = " or ".join(f"`{one}`" for one in closes)
     if name in closes and opened is None:
         return parts.cause(
-            trace, "unreleased-reference", "high", f"`{name}` closes {what}, and none is open on this path", step=step,
+            trace, "unreleased-reference", "high", f"`{name}` ends {what}, and none is {_state(what)} on this "
+                                                   f"path", step=step,
             because=[trace.fact(step, f"`{name}` is called, and nothing opened it on the way here")], variables=[name],
             advice=[Advice("pair", f"call {' or '.join(f'`{one}`' for one in opens)} on every way that leads here",
                            acquire=opens[0], release=closes[0])],
@@ -296,12 +309,13 @@ def _section(  # noqa: PLR0911
         return _other(trace, step, opened, name, message)
     because: list[Fact | None] = []
     if opened is not None:
-        because.append(trace.fact(opened, f"`{parts.called(opened)}` opens {what}"))
+        because.append(trace.fact(opened, f"`{parts.called(opened)}` {_takes(what)} {what}"))
     if name in opens:
         again = "a second one is opened inside it" if opened is not None else "it may not be opened here"
         because.append(trace.fact(step, again))
         return parts.cause(
-            trace, "unreleased-reference", "high", f"{what} is still open, and `{name}` opens another inside it",
+            trace, "unreleased-reference", "high", f"{what} is still {_state(what)}, and `{name}` opens another "
+                                                   f"inside it",
             step=step, because=because, variables=[name],
             advice=[Advice("pair", f"call {closing} before", acquire=opens[0], release=closes[0])],
         )  # fmt: skip
@@ -310,9 +324,9 @@ def _section(  # noqa: PLR0911
         if branch is not None:
             because.append(trace.fact(branch, f"this way leaves out {closing}"))
         how = _end(message, step) if not name else f"`{name}` leaves the program"
-        because.append(trace.fact(step, f"{how} while {what} is open"))
+        because.append(trace.fact(step, f"{how} while {what} is {_state(what)}"))
         return parts.cause(
-            trace, "unreleased-reference", "high", f"{what} is not closed on this way out",
+            trace, "unreleased-reference", "high", f"{what} is not {_gives(what)} on this way out",
             step=opened if opened is not None else step, place=_returning(trace, branch), because=because,
             variables=[parts.called(opened)],
             advice=[Advice("release", f"call {closing} on every way out", acquire=opens[0], release=closes)],
@@ -321,11 +335,28 @@ def _section(  # noqa: PLR0911
     because.append(trace.fact(step, f"{shown} is used inside"))
     sleeps = " (it may sleep)" if "sleep" in message else ""
     return parts.cause(
-        trace, "unreleased-reference", "high", f"{shown} may not be called{sleeps} while {what} is open", step=step,
+        trace, "unreleased-reference", "high", f"{shown} may not be called{sleeps} while {what} is "
+                                               f"{_state(what)}", step=step,
         because=because, variables=[name],
-        advice=[Advice("move-out", f"call it before {what} is opened, or after {closing}", function=name,
+        advice=[Advice("move-out", f"call it before {what} is {_taken(what)}, or after {closing}", function=name,
                        acquire=opens[0], release=closes[0])],
     )  # fmt: skip
+
+
+def _state(what: str) -> str:
+    return "held" if "lock" in what else "open"
+
+
+def _takes(what: str) -> str:
+    return "takes" if "lock" in what else "opens"
+
+
+def _gives(what: str) -> str:
+    return "released" if "lock" in what else "closed"
+
+
+def _taken(what: str) -> str:
+    return "taken" if "lock" in what else "opened"
 
 
 def _open(trace: Trace, opens: tuple[str, ...], closes: tuple[str, ...]) -> Step | None:

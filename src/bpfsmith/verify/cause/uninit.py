@@ -214,12 +214,14 @@ def _clobbered(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
 
 
 def _no_return(trace: Trace, step: Step) -> Cause:
-    name = parts.function(trace, step.slot) or "the program"
-    place = trace.own_place(step)
+    name = parts.function(trace, step.slot)
+    shown = f"`{name}`" if name else "the program"
+    end = trace.place(step.slot)
+    place = end if end is not None and (end.text or "").startswith("}") else trace.own_place(step)
     if place is not None and place.text is not None and not place.text.startswith("}"):
         place = parts.downward(trace, place, "}", "", 1) or place
     return parts.cause(
-        trace, "uninitialised", "high", f"`{name}` ends without a return value on this path",
+        trace, "uninitialised", "high", f"{shown} ends without a return value on this path",
         step=step, place=place,
         because=[trace.fact(step, "the exit hands on r0, and nothing on this path set it")],
         advice=[Advice("return-value", "return a value on every path (`return 0;`), of the declared type", value=0)],
@@ -313,16 +315,22 @@ def _stack(trace: Trace, message: str) -> Cause | None:
             layout = [(one, low - shift, low - shift + size) for one, low, size in known.fields]
     what = _which(missing, start, size, written, layout)
     shown = f"`{name}`" if name else f"the {size} bytes at fp{start:+d}"
+    were = "was" if len(missing) == 1 else "were"
     place = declaration(trace, known) if known is not None else _made(trace, step, name, written)
     because: list[Fact | None] = []
     lines: list[int | None] = []
     for one, low, high in written[:6]:
         own = trace.own_place(one)
         if own is None or own.line not in lines:
-            because.append(trace.fact(one, f"bytes {low - start} to {high - 1 - start} of {shown} are written"))
+            because.append(
+                trace.fact(
+                    one,
+                    f"{_bytes(low - start, high - 1 - start)} of {shown} {'are' if high - low > 1 else 'is'} written",
+                )
+            )
             lines.append(own.line if own is not None else None)
     use = f"`{helper}` reads all {size} bytes" if helper else f"{size} bytes are read"
-    because.append(trace.fact(step, f"{use}, and {what} never written on this path"))
+    because.append(trace.fact(step, f"{use}, and {what} {were} never written on this path"))
     zero = (
         f"make {shown} from zeroes (`let mut {name or 'x'}: T = unsafe {{ core::mem::zeroed() }};`, then set its "
         f"fields), "
@@ -332,7 +340,7 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     )
     return parts.cause(
         trace, "uninitialised", "high",
-        f"{what} of {shown} never written, and " + (f"`{helper}` reads them" if helper else "they are read"),
+        f"{what} of {shown} {were} never written, and " + (f"`{helper}` reads them" if helper else "are read"),
         step=step if place is None else None, place=place, slot=written[0][0].slot if written else step.slot,
         because=because, variables=[name],
         advice=[Advice("zero-initialise", zero, variable=name, offset=start, size=size, bytes=missing)],
@@ -390,12 +398,16 @@ def _missing(written: list[tuple[Step, int, int]], start: int, size: int, byte: 
     return sorted(left)
 
 
+def _bytes(low: int, high: int) -> str:
+    return f"byte {low}" if low == high else f"bytes {low} to {high}"
+
+
 def _which(
     missing: list[int], start: int, size: int, written: list[tuple[Step, int, int]], layout: list[tuple[str, int, int]]
 ) -> str:
     del start
     if len(missing) == size:
-        return "all bytes were" if size > 1 else "the byte was"
+        return "all bytes" if size > 1 else "the byte"
     runs: list[list[int]] = []
     for byte in missing:
         if runs and byte == runs[-1][1] + 1:
@@ -406,13 +418,13 @@ def _which(
     bytes_ = f"byte{'s' if len(missing) > 1 else ''} {shown}"
     inside = [name for name, low, high in layout if any(low <= byte < high for byte in missing)]
     if inside:
-        return f"{bytes_} (field{'s' if len(inside) > 1 else ''} {', '.join(f'`{one}`' for one in inside)}) were"
+        return f"{bytes_} (field{'s' if len(inside) > 1 else ''} {', '.join(f'`{one}`' for one in inside)})"
     if layout:
         before = [name for name, _, high in layout if high <= missing[0]]
-        return f"{bytes_} (padding{f' after field `{before[-1]}`' if before else ''}) were"
+        return f"{bytes_} (padding{f' after field `{before[-1]}`' if before else ''})"
     if written and len(missing) < 8 and (missing[-1] + 1) % 4 == 0:
-        return f"{bytes_} (padding, as it seems) were"
-    return f"{bytes_} were"
+        return f"{bytes_} (padding, as it seems)"
+    return bytes_
 
 
 def _argument(trace: Trace, step: Step, helper: str, position: int) -> str | None:
