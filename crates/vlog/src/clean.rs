@@ -149,6 +149,8 @@ impl Cleaner {
             // A piece of a broken line is no line of its own; one that looks like a state goes on with the state.
             let goes_on = match kind {
                 Kind::Told => !starts_new(line),
+                // `var_off=(0x0` and, behind the break, `; 0xff))`.
+                Kind::Source => is_open(&held) && line.contains(')'),
                 Kind::State => {
                     let full = held.chars().count() % style.width.unwrap_or(1) == 0;
                     full && !line.starts_with(|c: char| c.is_ascii_digit())
@@ -228,7 +230,10 @@ impl Style {
                     if prefix.trim().is_empty() {
                         plain += 1;
                         *indents.entry(prefix.len()).or_insert(0) += 1;
-                    } else if prefix.len() <= 160 {
+                    } else if prefix.len() <= 160
+                        && !prefix.contains("load program")
+                        && !prefix.contains("erifier ")
+                    {
                         let head = prefix.trim_end();
                         let blanks = prefix.len() - head.len();
                         let one = shapes.entry(shape(head)).or_insert((0, blanks));
@@ -277,7 +282,7 @@ impl Style {
                 let whole = classify(lines.get(at).copied().unwrap_or("").as_bytes()).0;
                 let open = matches!(whole, Kind::State | Kind::From | Kind::Insn)
                     && !next.is_empty()
-                    && matches!(kind, Kind::Told | Kind::State)
+                    && matches!(kind, Kind::Told | Kind::State | Kind::Source)
                     && is_open(lines.get(at).copied().unwrap_or(""));
                 if open || matches!(kind, Kind::Told) && !next.is_empty() && !starts_new(next) {
                     broken += 1;

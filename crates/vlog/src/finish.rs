@@ -303,6 +303,7 @@ fn cuts(text: &Text, load: &mut Load) {
         (Some(slot), Some(first)) => slot != 0 && first != 0,
         _ => false,
     };
+    load.cut_head &= !load.cut_middle;
     let counted = load.counts.contains_key("processed");
     load.cut_tail =
         !counted && load.message.is_empty() && (!load.steps.is_empty() || load.level > 0);
