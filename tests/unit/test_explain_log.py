@@ -410,3 +410,26 @@ def test_a_named_pipe_is_read(tmp_path: Path) -> None:
     writer.start()
     assert bpfsmith.explain(str(pipe)).programs[0].cls == "missing-null-check"
     writer.join()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], ["OBJ001"], ["a.log", "--concise"], ["-", "--full"], ["a.log", "--object", "x.o", "--format", "json"],
+        ["a", "b", "--sources", ".", "--format", "markdown"],
+    ],
+)  # fmt: skip
+def test_plain_arguments_are_what_the_parser_makes_of_them(words: list[str]) -> None:
+    from bpfsmith.cli._parser import parser_for
+    from bpfsmith.cli.explain import plain
+
+    made = plain(words)
+    assert made is not None
+    assert vars(made) == vars(parser_for("explain")[0].parse_args(words))
+
+
+def test_other_arguments_are_left_to_the_parser() -> None:
+    from bpfsmith.cli.explain import plain
+
+    for words in ("--help", "a --format yaml", "a --full --concise", "a --object", "a --color=never", "a --prove"):
+        assert plain(words.split()) is None

@@ -88,10 +88,16 @@ def _dispatch(arguments: list[str]) -> int:
         kind = "option" if first.startswith("-") else "command"
         hint = did_you_mean(first, [*commands(), "--help", "--version"], "`bpfsmith --help` lists the commands")
         raise InputError(f"unknown {kind} `{first}`", hint=hint)
-    from bpfsmith.cli._parser import parser_for
+    from importlib import import_module
 
-    parser, module = parser_for(first)
-    code: int = module.run(parser.parse_args(arguments[1:]))
+    module = import_module(f"{__name__}.{first}")
+    # Plain arguments of a command that is over in milliseconds are read without argparse, which takes ten.
+    plain = module.plain(arguments[1:]) if hasattr(module, "plain") else None
+    if plain is None:
+        from bpfsmith.cli._parser import parser_for
+
+        plain = parser_for(first)[0].parse_args(arguments[1:])
+    code: int = module.run(plain)
     return code
 
 

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from itertools import pairwise
 
+from bpfsmith.cli._output import use_color, utf8_output
 from bpfsmith.model.errors import InputError
 from bpfsmith.model.near import did_you_mean
 
@@ -88,28 +89,6 @@ def add_kernels(parser: argparse.ArgumentParser) -> None:
         metavar="SET",
         help="kernels to hold for: series (6.12), ranges (5.10..6.12, 5.10..), `host`, or a comma list of these",
     )
-
-
-def use_color(choice: str) -> bool:
-    """True when the output should be coloured: the option, then NO_COLOR, FORCE_COLOR, then whether stdout is a tty."""
-    from os import environ
-
-    if choice != "auto":
-        return choice == "always"
-    if environ.get("NO_COLOR"):
-        return False
-    force = environ.get("FORCE_COLOR")
-    if force:
-        return force != "0"
-    return sys.stdout.isatty() and environ.get("TERM") != "dumb"
-
-
-def utf8_output() -> None:
-    """For what programs read: UTF-8, whatever the terminal or the locale says."""
-    from io import TextIOWrapper
-
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def words(values: list[str] | None) -> list[str] | None:

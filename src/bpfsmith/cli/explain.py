@@ -16,6 +16,7 @@ examples:
   bpfsmith explain verifier.log    a verifier's log, as any loader printed it; `-` reads a paste from standard input
   bpfsmith explain verifier.log --object target/bpfel-unknown-none/release/count
   bpfsmith explain prog.o          has the running kernel judge it (`--kernels 5.10,6.12`: those of the lab)
+  bpfsmith explain verifier.log --format html > why.html    a page that steps through it: no network, keyboard too
   bpfsmith explain .               the built objects of an Aya workspace
   bpfsmith explain                 what words can be asked
   bpfsmith explain OBJ001          a rule, by code or name
@@ -27,6 +28,7 @@ examples:
 exit codes: 0 a word, or nothing but accepted programs; 1 a rejection was explained; 2 neither a word nor a log, or
 a log without a verdict; 3 no kernel could be asked
 """
+FORMATS = ("text", "markdown", "json", "html")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,38 +42,78 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sources", metavar="DIR", help="where the log's source files are (default: the Cargo project here)")
     add("--kernels", "--kernel", metavar="SET", help="who judges an object: kernels of the lab, `host`")
     add("--attach-to", action="append", default=[], metavar="PROGRAM=TARGET", help="as for `verify`, with an object")
+    add(
+        "--prove", action="store_true",
+        help="repair it: changes are built in a copy of the project and judged by kernels; shown, never written",
+    )  # fmt: skip
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--concise", action="store_true", help="one line a rejection: `path:line: class: cause`")
     depth.add_argument("--full", action="store_true", help="with what each instruction of the failing path changed")
-    add("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
+    add("--format", choices=FORMATS, default="text", help="default: text")
     add_color(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+class _Plain:
+    """What `configure` would make of arguments that are paths, words, and the options below."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.object: str | None = None
+        self.program: list[str] | None = None
+        self.sources: str | None = None
+        self.kernels: str | None = None
+        self.attach_to: list[str] = []
+        self.concise = self.full = self.prove = False
+        self.format = "text"
+        self.color = "auto"
+
+
+def plain(arguments: list[str]) -> _Plain | None:
+    """Arguments as they nearly always are, read without a parser; None for all others, right or wrong."""
+    made = _Plain()
+    left = iter(arguments)
+    for word in left:
+        if word in ("--concise", "--full"):
+            setattr(made, word[2:], True)
+        elif word in ("--object", "--sources", "--format"):
+            value = next(left, "-")
+            if value.startswith("-"):
+                return None
+            setattr(made, word[2:], value)
+        elif word == "-" or not word.startswith("-"):
+            made.words.append(word)
+        else:
+            return None
+    return None if made.format not in FORMATS or (made.concise and made.full) else made
+
+
+def run(args: argparse.Namespace | _Plain) -> int:
     """Prints it; the exit code of the report, 0 for a word."""
     found = _explained(args)
     if args.format == "json":
-        from bpfsmith.cli._parser import utf8_output
+        from bpfsmith.cli._output import utf8_output
         from bpfsmith.render._base import json_text
 
         utf8_output()
         sys.stdout.write(json_text(found.to_json()))
+    elif args.format == "html":
+        _page(found)
     elif not found.pages:
         _report(args, found)
     elif args.format == "markdown":
         sys.stdout.write(found.markdown)
     else:
-        from bpfsmith.cli._parser import use_color
+        from bpfsmith.cli._output import use_color
         from bpfsmith.render._markdown import plain
 
         sys.stdout.write(plain(found.markdown, color=use_color(args.color)))
     return _end(args, found)
 
 
-def _explained(args: argparse.Namespace) -> Explanation:
+def _explained(args: argparse.Namespace | _Plain) -> Explanation:
     from bpfsmith.explain import explain
 
-    if not any((args.object, args.program, args.kernels, args.attach_to, args.sources)):
+    if not any((args.object, args.program, args.kernels, args.attach_to, args.sources, args.prove)):
         return explain(" ".join(args.words))
     from bpfsmith.run.words import pairs
 
@@ -82,26 +124,49 @@ def _explained(args: argparse.Namespace) -> Explanation:
         kernels=args.kernels,
         sources=args.sources,
         attach_to=pairs(args.attach_to, "--attach-to") or None,
+        prove=args.prove,
+        say=_told,
     )
+
+
+def _told(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _one(names: list[str] | None) -> str | list[str] | None:
     return names[0] if names and len(names) == 1 else names
 
 
-def _report(args: argparse.Namespace, found: Explanation) -> None:
+def _report(args: argparse.Namespace | _Plain, found: Explanation) -> None:
     from bpfsmith.render.explain_text import render
 
     depth = "concise" if args.concise else "full" if args.full else "normal"
     if args.format == "markdown":
         sys.stdout.write(f"```text\n{render(found, depth=depth)}```\n")
         return
-    from bpfsmith.cli._parser import use_color
+    from bpfsmith.cli._output import use_color
 
     sys.stdout.write(render(found, color=use_color(args.color), depth=depth))
 
 
-def _end(args: argparse.Namespace, found: Explanation) -> int:
+def _page(found: Explanation) -> None:
+    """One file that steps through what was rejected; words have no such page."""
+    if found.pages:
+        from bpfsmith.model.errors import InputError
+
+        raise InputError(
+            "a page of HTML shows how a program was rejected, and that is a word",
+            hint="`--format markdown` has its page",
+        )
+    from bpfsmith.cli._output import utf8_output
+    from bpfsmith.render.explain_html import render
+
+    utf8_output()
+    sys.stdout.write(render(found))
+
+
+def _end(args: argparse.Namespace | _Plain, found: Explanation) -> int:
     """What a person should know that the document has no room for; the exit code."""
     if found.pages:
         return 0
