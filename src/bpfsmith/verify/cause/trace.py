@@ -75,7 +75,9 @@ class Step:
         insn, after = self.insn, self.next
         if not code.conditional(insn) or after is None:
             return None
-        return after.slot == insn.target and after.slot != self.slot + 1
+        if insn.target == self.slot + 1:  # both ways lead there: the one that is come back to is the jump
+            return self._trace.log.step(after.id).how != "next"
+        return after.slot == insn.target
 
     def value(self, reg: str) -> Value | None:
         """What the verifier knows of a register (`r1`) or slot of the stack (`fp-8`) before this step."""
