@@ -71,7 +71,11 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
     knows is matched by its words: `confidence` is `low`.
     """
     if isinstance(log, str):
-        return _one(log) or _alike(log)
+        if "\n" not in log.strip():
+            return _one(log) or _loader([log], None) or _alike(log)
+        from bpfsmith import _native
+
+        log = _native.VerifierLog(log)
     if log.verdict == "accepted" and not rejected:
         return None
     told = [text for _, text in log.told]
@@ -79,7 +83,7 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
     if found is None and log.report is not None:
         found = _one(log.report.reason) or _alike(log.report.reason)
     if found is None:
-        found = _loader([text for _, text in log.beside], log.errno)
+        found = _loader([*(text for _, text in log.beside), *told], log.errno)
     return found
 
 
@@ -158,7 +162,9 @@ def _bare(line: str) -> str:
         for word in _BEFORE:
             if text.startswith(word):
                 text, changed = text[len(word) :].lstrip(), True
-    text = text.partition("\n")[0].rstrip()
+    text = text.partition("\n")[0].strip().removeprefix(": ")
+    if text.endswith(" omitted)"):  # cilium/ebpf's count of lines that it left out
+        text = text.rpartition(" (")[0]
     said, counted, _ = text.partition("processed ")  # some messages lack their line end
     if counted and said and "max_states_per_insn" in text:
         return said.strip()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = ["Row", "best", "rows", "similar"]
 
+_SHARED = 3  # words that a line and a format must have in common
 _PIECE = 8  # literal characters that a piece of a line is known by
 _SUBJECT = 4  # spaces in what stands before a message: `BPF_EXIT instruction in main prog`
 _DIGITS = "0123456789"
@@ -146,7 +147,7 @@ def _parts(text: str) -> list[str]:
 def similar(line: str) -> tuple[Row, float] | None:
     """The row most of whose words a line shares, and how much of both is shared (0 .. 1)."""
     wanted = _words(line)
-    if len(wanted) < 2:
+    if len(wanted) < _SHARED:
         return None
     found: tuple[float, int] | None = None
     for number, cells in enumerate(_cells()):
@@ -154,7 +155,7 @@ def similar(line: str) -> tuple[Row, float] | None:
             continue
         words = _words(cells[6])
         shared = len(words & wanted)
-        if shared < 2:
+        if shared < _SHARED:
             continue
         share = shared * shared / (len(words) * len(wanted))
         if found is None or share > found[0]:
