@@ -85,6 +85,7 @@ def is_store(insn: Insn) -> bool:
 
 
 def is_atomic(insn: Insn) -> bool:
+    """A read-modify-write of memory, or an ordered load or store."""
     return group(insn) == STX and insn.code >> 5 == ATOMIC
 
 
@@ -93,14 +94,17 @@ def is_call(insn: Insn) -> bool:
 
 
 def is_exit(insn: Insn) -> bool:
+    """The end of a function or of the program."""
     return insn.code == 0x95
 
 
 def is_subprogram_call(insn: Insn) -> bool:
+    """A call of another function of the same program."""
     return insn.code == 0x85 and insn.src == 1
 
 
 def is_helper_call(insn: Insn) -> bool:
+    """A call of a helper by its number."""
     return insn.code == 0x85 and insn.src == 0
 
 

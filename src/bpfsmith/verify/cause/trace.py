@@ -76,7 +76,7 @@ class Step:
         if not code.conditional(insn) or after is None:
             return None
         if insn.target == self.slot + 1:  # both ways lead there: the one that is come back to is the jump
-            return self._trace.log.step(after.id).how != "next"
+            return bool(self._trace.log.step(after.id).how != "next")
         return after.slot == insn.target
 
     def value(self, reg: str) -> Value | None:
