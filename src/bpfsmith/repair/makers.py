@@ -40,6 +40,8 @@ MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
         "verifier-imprecision": ("number",),
         "pointer-arithmetic": ("number",),
         "uninitialised": ("fill",),
+        "pointer-to-scalar": ("scalar",),
+        "return-range": ("returns",),
         "unreleased-reference": ("release",),
         "panic-or-unreachable": ("fill",),
     },

@@ -315,6 +315,10 @@ _C_CALLS = frozenset(
     }
 )
 _C_CALLS |= {
+    "__typeof__",
+    "bpf_spin_unlock",
+    "bpf_rcu_read_unlock",
+    "bpf_preempt_enable",
     "bpf_probe_read",
     "bpf_ringbuf_discard",
     "bpf_sk_release",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.text import checked, closing, functions, guarded
+from bpfsmith.repair.c.text import checked, closing, functions, guarded, replace
+from bpfsmith.repair.report import NO_NEW_PATH, Candidate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from bpfsmith.repair.c.text import Failing, Function
     from bpfsmith.repair.ground import Ground
-    from bpfsmith.repair.report import Candidate
 
 __all__ = ["candidates"]
 
@@ -26,9 +26,19 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         fails = function.failing()
         if fails is None:
             continue
+        yield from _reserved(function)
         yield from _indices(ground, function, fails)
         yield from _lengths(ground, function, fails)
         yield from _steps(ground, function, fails)
+
+
+def _reserved(function: Function) -> Iterator[Candidate]:
+    """`sizeof(p)` of a pointer where the size of what it points to was meant."""
+    for one in re.finditer(r"\bsizeof\s*\(\s*(\w+)\s*\)", function.body):
+        if re.search(rf"\*\s*{one[1]}\b", function.head + function.body[: one.start()]):
+            start, end = function.start + one.start(), function.start + one.end()
+            said = f"the size of what `{one[1]}` points to, not of the pointer"
+            yield Candidate("size", [replace(function, start, end, f"sizeof(*{one[1]})")], said, NO_NEW_PATH)
 
 
 def _simple(text: str) -> bool:

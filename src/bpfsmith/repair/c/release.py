@@ -26,7 +26,12 @@ _PAIRS = {
     "bpf_task_acquire": "bpf_task_release({0});",
     "bpf_cgroup_from_id": "bpf_cgroup_release({0});",
 }
-_BRANCH = re.compile(r"\bif\s*\(")
+# Sections: what opens one -> what closes it, on the same operand.
+_SECTIONS = {
+    "bpf_spin_lock": "bpf_spin_unlock",
+    "bpf_rcu_read_lock": "bpf_rcu_read_unlock",
+    "bpf_preempt_disable": "bpf_preempt_enable",
+}
 
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
@@ -36,6 +41,9 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if function.name in done:
             continue
         done.add(function.name)
+        for opens, closes in _SECTIONS.items():
+            for one in re.finditer(rf"\b{opens}\s*\(([^()]*)\)", function.body):
+                yield from _returns(function, one[1].strip() or opens, one.end(), f"{closes}({one[1].strip()});")
         for helper, text in _PAIRS.items():
             for one in re.finditer(rf"\b([A-Za-z_]\w*)\s*=\s*(?:\([^()]*\)\s*)?{helper}\s*\(", function.body):
                 yield from _returns(function, one[1], one.end(), text.format(one[1]))
@@ -49,9 +57,10 @@ def _returns(function: Function, name: str, start: int, release: str) -> Iterato
             continue
         # The null check's own way out has nothing to give back.
         head = function.body[max(0, one.start() - 200) : one.start()]
-        if re.search(rf"if\s*\(\s*(?:!\s*{name}|{name}\s*==\s*NULL)\s*\)\s*\{{?\s*$", head):
+        plain = re.escape(name)
+        if re.search(rf"if\s*\(\s*(?:!\s*{plain}|{plain}\s*==\s*NULL)\s*\)\s*\{{?\s*$", head):
             continue
-        given = re.search(rf"\b\w*(?:release|discard|submit)\w*\s*\(\s*{name}\b[^;]*;\s*$", head)
+        given = re.search(rf"\b(?:\w*(?:release|discard|submit)\w*\s*\(\s*{plain}|{helper}\s*\()[^;]*;\s*$", head)
         if not given:
             found.append(one)
     said = f"give `{name}` back by `{helper}` before the way out that forgets it"
