@@ -105,3 +105,46 @@ def test_every_family_has_a_whole_page(code: str) -> None:
     assert all(len(line) <= 120 for line in row.page.partition("## Messages")[0].splitlines())
     assert explain(code).markdown in explain(row.name).markdown
     assert row.title in explain("verifier-messages").markdown
+
+
+LOGS = [
+    # notes before the message, of kernels before 6.6
+    ("arg#0 type is not a struct\nUnrecognized arg#0 type PTR\n0: (bf) r6 = r1\nR1 !read_ok\nprocessed 1 insns "
+     "(limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n", "V01"),
+    # the region stands on the line before the last, whatever the last one says
+    ("0: (71) r0 = *(u8 *)(r1 +5)\ninvalid access to packet, off=5 size=1, R1(id=0,off=5,r=0)\n"
+     "R1 min value is outside of the allowed memory range\n", "V08"),
+    ("0: (71) r0 = *(u8 *)(r1 +5)\ninvalid access to map value, value_size=4 off=5 size=1\n"
+     "R1 min value is outside of the allowed memory range\n", "V09"),
+    # the message has two lines
+    ("7: (85) call pc+2\nglobal function calls are not allowed while holding a lock,\nuse static "
+     "function instead\n", "V37"),
+    ("7: (85) call pc+2\nglobal functions that may sleep are not allowed in non-sleepable context,\n"
+     "i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context\n", "V31"),
+    # an argument's fault, then the contract
+    ("5: (85) call pc+3\nR1 is not a scalar\nCaller passes invalid args into func#1 ('foo')\n", "V37"),
+    # loaders
+    ("Error: map error\n\nCaused by:\n    0: failed to create map `EVENTS` with code -1\n    1: Operation not "
+     "permitted (os error 1)\n", "V62"),
+    ("libbpf: prog 'x': failed to find kernel BTF type ID of 'do_unlinkat': -3\nlibbpf: prog 'x': "
+     "failed to load: -3\n", "V64"),
+    ("field Prog: program prog: map events: map create: operation not permitted (MEMLOCK may be too low, consider "
+     "rlimit.RemoveMemlock)\n", "V69"),
+    ("program p: load program: permission denied: 28: (69) r5 = *(u16 *)(r1 +36): R1 invalid mem access "
+     "'map_value_or_null' (4703 line(s) omitted)\n", "V06"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code"), LOGS, ids=[code for _, code in LOGS])
+def test_the_message_of_a_log_is_chosen(text: str, code: str) -> None:
+    found = classify(text)
+    assert found is not None
+    assert found.family == code, found
+
+
+def test_an_accepted_program_has_no_family() -> None:
+    accepted = (
+        "0: (b7) r0 = 0\n1: (95) exit\nprocessed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 "
+        "peak_states 0 mark_read 0\n"
+    )
+    assert classify(accepted) is None

@@ -80,6 +80,8 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
         return None
     told = [text for _, text in log.told]
     found = _chosen(told, log.message)
+    if found is not None and found.family == "V09" and _of_packet(log, found):
+        found.family = "V08"
     if found is None and log.report is not None:
         found = _one(log.report.reason) or _alike(log.report.reason)
     if found is None:
@@ -125,6 +127,16 @@ def _detailed(found: Match, before: Sequence[str]) -> Match:
         if argument is not None and argument.row is not None and argument.row.kind != "note":
             return Match(found.family, found.row, {**argument.operands, **found.operands}, found.message, "high")
     return found
+
+
+def _of_packet(log: VerifierLog, found: Match) -> bool:
+    """7.3 words packets like memory; where the line before is cut off, the register's state tells."""
+    reg, path = found.operands.get("reg"), log.path
+    if not isinstance(reg, int) or not path or not any(stem in found.message for stem in _REGION[:2]):
+        return False
+    frames = log.state(path[-1]).frames
+    value = frames[-1].regs.get(f"r{reg}") if frames else None
+    return value is not None and value.type.startswith("pkt")
 
 
 def _one(line: str) -> Match | None:
