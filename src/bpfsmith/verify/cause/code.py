@@ -90,6 +90,7 @@ def is_atomic(insn: Insn) -> bool:
 
 
 def is_call(insn: Insn) -> bool:
+    """A call of a helper, a kernel function or a function of the program."""
     return group(insn) in (JMP, JMP32) and operation(insn) == CALL
 
 
