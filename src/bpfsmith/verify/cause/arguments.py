@@ -184,7 +184,8 @@ def _tip(has: str, wanted: str, shown: str) -> str:
 
 def _subprogram(trace: Trace, message: str) -> Cause:
     step = trace.last
-    name = parts.quoted(message) or parts.word(message, " in ") or parts.word(message, "Global function ")
+    name = parts.word(message, "Global function ") or parts.quoted(parts.after(message, "('") and message)
+    name = name or parts.word(message, " in ")
     name = parts.readable(name.partition("(")[0])
     said = [text for _, text in trace.log.told if text != message]
     detail = next((text for text in reversed(said) if "arg#" in text or text[:1] == "R" or "Arg#" in text), "")
@@ -461,7 +462,8 @@ _FINDERS = (
     (("known constant", "is not a const", "constant offset", "constant address", "readonly map'", "zero-terminated",
       "ormat string", "abusing map_ptr"), _constant),
     (("expected pointer to", "expects pointer to", "referenced or "
-                                                   "trusted", "rcu pointer", "is of type", "must point to",
+                                                   "trusted", "rcu pointer", "is of type", "must point to", "type size",
+      "cannot be determined", "acquire kernel function",
       "len pair", "expected for bpf_", "const string", "owning", "doesn't point to", "type ID", "expects refcounted",
       "BPF_PTR_POISON", "invalid btf_id", "is not a scalar", "refcount", "can only take", "map_uid",
       "not found at offset", "has no valid", "expects arg#", "offset="), _typed),

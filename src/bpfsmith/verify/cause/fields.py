@@ -34,7 +34,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         return _special(trace, message)
     if "only read" in message or "no write support" in message or "write" in message:
         return _written(trace, message)
-    if "ptr_" in message or "struct" in message:
+    if "ptr_" in message or "struct" in message or "negative access" in message:
         return _struct(trace, message)
     return None
 
@@ -409,12 +409,14 @@ def _kernel_btf(trace: Trace):  # type: ignore[no-untyped-def]
     return targets[0] if targets else None
 
 
-def _struct(trace: Trace, message: str) -> Cause | None:
+def _struct(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
     step = trace.last
     struct = parts.word(message, "in struct ") or parts.word(message, "struct ") or parts.word(message, "ptr_")
     verb, size = _access(step)
     offset = parts.number(message, "off=")
     offset = parts.number(message, " off ") if offset is None else offset
+    if "negative access" in message or "variable offset" in message:
+        return _moved(trace, message, struct or "the struct")
     if "user memory" in message:
         return _plain(
             trace, f"`{struct}` is memory of a user's process, and is read as if it were the kernel's",
@@ -448,6 +450,20 @@ def _struct(trace: Trace, message: str) -> Cause | None:
             "this kernel's BTF", "core-read",
         )  # fmt: skip
     return None
+
+
+def _moved(trace: Trace, message: str, struct: str) -> Cause:
+    step = trace.last
+    negative = "negative" in message
+    offset = parts.number(message, "off=")
+    why = f"at offset {offset}, before its start" if negative else "at an offset that is only known when it runs"
+    return parts.cause(
+        trace, "pointer-arithmetic", "high", f"`{struct}` is accessed {why}", step=step,
+        because=[*_origin(trace, step), *_chain(trace, step, f"it is accessed {why}")],
+        variables=_read_names(trace, step),
+        advice=[Advice("constant-offset", "use fields at constant offsets; to walk kernel memory use "
+                                          "`bpf_probe_read_kernel()`")],
+    )  # fmt: skip
 
 
 def _plain(trace: Trace, headline: str, tip: str, kind: str, *names: str) -> Cause:

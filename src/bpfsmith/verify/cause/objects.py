@@ -34,6 +34,10 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         found = _dynptr(trace, message)
         if found is not None:
             return found
+    if "rbtree cb" in message or "rb_node" in message or "non-owning" in message:
+        return _tree(trace, message)
+    if "dynptr_ptr'" in message:
+        return _inside(trace)
     if "RCU" in message and ("expected an" in message or "requires" in message):
         return _needs_rcu(trace, message)
     if "exception c" in message or "bpf_throw" in message:
@@ -276,6 +280,38 @@ def _dynptr(trace: Trace, message: str) -> Cause | None:
         trace, "argument-type", "high", headline, step=step,
         because=[trace.fact(step, f"{shown} is passed to `{name}`")], variables=[variable, name],
         advice=[Advice("argument", tip, function=name)],
+    )  # fmt: skip
+
+
+def _inside(trace: Trace) -> Cause | None:
+    step = trace.last
+    if step is None:
+        return None
+    return parts.cause(
+        trace, "context-access", "high", "the bytes of a dynptr are accessed directly; only its helpers may touch them",
+        step=step, because=[trace.fact(step, "they are accessed here")],
+        advice=[Advice("use-helper", "use `bpf_dynptr_read()`, `bpf_dynptr_write()` or `bpf_dynptr_data()`")],
+    )  # fmt: skip
+
+
+def _tree(trace: Trace, message: str) -> Cause | None:
+    step = trace.last
+    if step is None:
+        return None
+    name = parts.called(step)
+    inside = "cb" in message.split()
+    headline = (
+        f"`{name}` may not be called from the comparison function of a tree" if inside
+        else f"`{name}` takes a node that is in the tree (a pointer that does not own it), and gets another"
+    )  # fmt: skip
+    tip = (
+        "compare only"
+        if inside
+        else "pass what `bpf_rbtree_first()` or `bpf_rbtree_add()` left, while the lock is held"
+    )
+    return parts.cause(
+        trace, "unreleased-reference" if inside else "argument-type", "high", headline, step=step, variables=[name],
+        because=[trace.fact(step, f"`{name}` is called here")], advice=[Advice("argument", tip, function=name)],
     )  # fmt: skip
 
 

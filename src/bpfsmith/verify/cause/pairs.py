@@ -68,7 +68,7 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """`unreleased-reference`, and its neighbours."""
     message = parts.said(trace, match)
     leak = parts.told(trace, "Unreleased reference") or message
@@ -78,6 +78,14 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         return _released(trace, message)
     if "expects ref" in message or "unacquired reference" in message:
         return _released(trace, message)
+    if "use static function instead" in message:
+        message = parts.told(trace, "global function calls") or "lock"
+    if "requires RCU" in message:
+        from bpfsmith.verify.cause import objects
+
+        return objects.find(trace, match)
+    if "not found at offset" in message or "expects arg#" in message or "expected bpf_" in message:
+        return None
     if "must be a rcu pointer" in message or "must be referenced or trusted" in message:
         return None
     for word, opens, closes, what in _SECTIONS:
@@ -188,14 +196,17 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
             variable = assigned(place.text)
     branch = leaving(trace, taken, _calls(trace, ends))
     shown = f"`{variable}`" if variable else "what it gives"
+    giver = f" of `{name}`"
+    if not name:
+        shown = f"the reference taken at instruction {slot}" if slot is not None else "a reference"
+        giver = ""
     closing = " or ".join(f"`{one}`" for one in ends) or "a release"
     because: list[Fact | None] = []
+    takes = f"`{name}` gives {shown}, which has to be released" if name else "it is taken here, and has to be released"
     if taken is not None:
-        because.append(trace.fact(taken, f"`{name or 'the call'}` gives {shown}, which has to be released"))
+        because.append(trace.fact(taken, takes))
     elif slot is not None:
-        because.append(
-            Fact(slot, trace.own_place(slot), f"`{name or 'the call'}` gives {shown}, which has to be released")
-        )
+        because.append(Fact(slot, trace.own_place(slot), takes))
     if branch is not None:
         because.append(trace.fact(branch, f"this way leaves out {closing}"))
     how = _end(message, last)
@@ -209,7 +220,7 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
     where = "on the way that a branch takes" if branch is not None else "before the program ends"
     return parts.cause(
         trace, "unreleased-reference", "high" if taken is not None else "medium",
-        f"{shown} of `{name or 'the acquiring call'}` is not released {where}".rstrip(),
+        f"{shown}{giver} is not released {where}",
         step=at, slot=slot if at is None else None, place=place, because=because, variables=[variable, name],
         advice=[Advice("release", tip, acquire=name, release=ends, variable=variable,
                        acquired_at=taken.slot if taken is not None else slot)],
@@ -291,7 +302,7 @@ def _section(  # noqa: PLR0911
 ) -> Cause | None:
     step = trace.last
     if step is None:
-        return None
+        return _called_alone(trace, message, opens, closes, what)
     opened = _open(trace, opens, closes)
     name = parts.called(step)
     closing = " or ".join(f"`{one}`" for one in closes)
@@ -340,6 +351,23 @@ def _section(  # noqa: PLR0911
         because=because, variables=[name],
         advice=[Advice("move-out", f"call it before {what} is {_taken(what)}, or after {closing}", function=name,
                        acquire=opens[0], release=closes[0])],
+    )  # fmt: skip
+
+
+def _called_alone(
+    trace: Trace, message: str, opens: tuple[str, ...], closes: tuple[str, ...], what: str
+) -> Cause | None:
+    """A log without a path: the only call that the message can be about."""
+    names = [name for name in (*closes, *opens) if name in message] or [*opens]
+    slot = next((at for at in (parts.call_of(trace, name) for name in names) if at is not None), None)
+    if slot is None and not any(name in message for name in names):
+        return None
+    wrong = f"`{names[0]}` is called for another lock than the one that is held" if "different" in message else ""
+    return parts.cause(
+        trace, "unreleased-reference", "medium", wrong or f"{what} is not taken and released in pairs", slot=slot,
+        variables=names[:1],
+        advice=[Advice("pair", "take and release the same one, on every way, the last one first", acquire=opens[0],
+                       release=closes[0])],
     )  # fmt: skip
 
 

@@ -392,7 +392,8 @@ def _split(text: str) -> list[str]:
         elif letter == "," and depth == 0:
             parts.append(text[start:at].strip())
             start = at + 1
-    return parts
+    rest = text[start:].strip()  # the call goes on in the next line
+    return [*parts, rest] if rest and depth == 0 else parts
 
 
 def argument(text: str | None, helper: str, position: int) -> str | None:

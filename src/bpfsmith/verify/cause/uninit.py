@@ -116,9 +116,9 @@ def _trap(trace: Trace) -> Cause:
 def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
     step = trace.last
     reg = parts.register(message)
-    if step is None or reg is None:
+    if reg is None or (step is None and int(reg[1:]) <= 10):
         return None
-    if int(reg[1:]) > 10:
+    if step is None or int(reg[1:]) > 10:
         return parts.cause(
             trace, "loader-or-metadata", "high", f"the instruction names a register that there is not (`{reg}`)",
             step=step, advice=[Advice("rebuild", "the program's bytes are not what a compiler makes: build it again")],
@@ -297,12 +297,13 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     helper = parts.called(step)
     reg = parts.register(message)
     if reg is None and helper:
-        return None
+        reg = _pointing(step, start)
     special = _special(trace, step, start)
     if special is not None:
         return special
     written = _stores(trace, step, start, size)
-    missing = _missing(written, start, size, byte)
+    begun = len(trace.steps) > 0 and trace.steps[0].slot == 0
+    missing = _missing(written, start, size, byte) if begun or trace.program is not None else [byte]
     position = int(reg[1:]) if reg is not None and helper else 0
     expression = _argument(trace, step, helper, position)
     name = parts.identifier(expression)
@@ -318,17 +319,18 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     were = "was" if len(missing) == 1 else "were"
     place = declaration(trace, known) if known is not None else _made(trace, step, name, written)
     because: list[Fact | None] = []
-    lines: list[int | None] = []
+    lines: list[tuple[int | None, str | None]] = []
     for one, low, high in written[:6]:
         own = trace.own_place(one)
-        if own is None or own.line not in lines:
+        key = (own.line, own.text) if own is not None else (None, None)
+        if own is None or key not in lines:
             because.append(
                 trace.fact(
                     one,
                     f"{_bytes(low - start, high - 1 - start)} of {shown} {'are' if high - low > 1 else 'is'} written",
                 )
             )
-            lines.append(own.line if own is not None else None)
+            lines.append(key)
     use = f"`{helper}` reads all {size} bytes" if helper else f"{size} bytes are read"
     because.append(trace.fact(step, f"{use}, and {what} {were} never written on this path"))
     zero = (
@@ -345,6 +347,14 @@ def _stack(trace: Trace, message: str) -> Cause | None:
         because=because, variables=[name],
         advice=[Advice("zero-initialise", zero, variable=name, offset=start, size=size, bytes=missing)],
     )  # fmt: skip
+
+
+def _pointing(step: Step, start: int) -> str | None:
+    """The argument that points to the bytes, of messages that do not name it."""
+    for number in range(1, 6):
+        if stack_slot(step, number, 0) == start:
+            return f"r{number}"
+    return None
 
 
 def _special(trace: Trace, step: Step, start: int) -> Cause | None:
