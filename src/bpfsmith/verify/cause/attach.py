@@ -28,7 +28,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     program = trace.program
     target = program.attach_to if program is not None else None
     named = _named(message)
-    target = named or target
+    target = (named or target or "").removeprefix("bpf_lsm_") or None
     shown = f"`{target}`" if target else "the attach target"
     headline, tip = _words(message, shown)
     place = program_place(trace)

@@ -143,7 +143,9 @@ def _endless(trace: Trace, message: str) -> Cause:
     elif names:
         headline = f"nothing that this loop's end depends on changes in it ({', '.join(f'`{one}`' for one in names)})"
     else:
-        headline = "the verifier came back to the same state: nothing that this loop's end depends on changes in it"
+        names = _compared(place.text if place is not None else None)
+        on = f" ({', '.join(f'`{one}`' for one in names)})" if names else ""
+        headline = f"for the verifier one round of this loop is like the next: what ends it{on} is not counted"
     tip = "count in a variable that the loop compares and changes (`for i in 0..N`), or use `bpf_loop()` (Linux 5.17)"
     cls = "no-progress-loop"
     if "back-edge" in message:

@@ -196,13 +196,19 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
             variable = assigned(place.text)
     branch = leaving(trace, taken, _calls(trace, ends))
     shown = f"`{variable}`" if variable else "what it gives"
-    giver = f" of `{name}`"
+    giver = f" of `{name}`" if variable else ""
+    if name and not variable:
+        shown = f"what `{name}` gives"
     if not name:
         shown = f"the reference taken at instruction {slot}" if slot is not None else "a reference"
         giver = ""
     closing = " or ".join(f"`{one}`" for one in ends) or "a release"
     because: list[Fact | None] = []
-    takes = f"`{name}` gives {shown}, which has to be released" if name else "it is taken here, and has to be released"
+    takes = (
+        f"`{name}` gives {shown if variable else 'it'}, to be released"
+        if name
+        else "it is taken here, and has to be released"
+    )
     if taken is not None:
         because.append(trace.fact(taken, takes))
     elif slot is not None:

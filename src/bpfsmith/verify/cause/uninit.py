@@ -133,6 +133,8 @@ def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
         return _missing_argument(trace, step, reg, writer)
     if writer is not None and code.is_call(writer.insn):
         return _clobbered(trace, step, reg, writer)
+    if writer is not None and code.group(writer.insn) == code.LD and reg != "r0":
+        return _after_load(trace, step, reg, writer)
     if reg == "r0" and code.is_exit(step.insn):
         return _no_return(trace, step)
     return _never(trace, step, reg)
@@ -210,6 +212,17 @@ def _clobbered(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
                 register=reg, call=name,
             )
         ],
+    )  # fmt: skip
+
+
+def _after_load(trace: Trace, step: Step, reg: str, load: Step) -> Cause:
+    return parts.cause(
+        trace, "uninitialised", "high", f"{reg} is used after an old packet load (LD_ABS, LD_IND), which leaves "
+                                        f"nothing in it",
+        step=step, because=[trace.fact(load, "the load leaves nothing in r1 to r5"),
+                            trace.fact(step, f"{reg} is used here")],
+        advice=[Advice("reload-after-call", f"set {reg} again after the load, or keep the value in r6 to "
+                                            f"r9", register=reg)],
     )  # fmt: skip
 
 
