@@ -335,10 +335,9 @@ def c(old: str, new: str) -> str | None:
     after = [one for one in _TOKEN.findall(new) if not one.startswith(("//", "/*"))]
     known = set(before)
     returns = set(_after_return(before))
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag == "equal":
-            continue
-        taken, put = before[i1:i2], _balanced(after, j1, j2)
+    for i1, i2, j1, j2 in _hunks(SequenceMatcher(None, before, after, autojunk=False).get_opcodes()):
+        taken = before[i1:i2]
+        put = after[j1:j2] if taken else _balanced(after, j1, j2)
         lost = Counter(taken) - Counter(put)
         if any(_identifier(one) or one in ("=", "+=", "-=") for one in lost):
             return f"`{' '.join(taken)[:60]}` is gone"
@@ -356,7 +355,7 @@ def c(old: str, new: str) -> str | None:
         foreign = calls - _C_CALLS - set(taken)
         if foreign:
             return f"a call of `{min(foreign)}` is new"
-        wrong = _c_tests(put, known, returns)
+        wrong = _c_tests(put, known, returns, Counter(taken))
         if wrong is not None:
             return wrong
     return None
@@ -393,35 +392,59 @@ def _after_return(tokens: list[str]) -> Iterator[str]:
             yield " ".join(tokens[at + 1 : end])
 
 
-def _c_tests(  # noqa: PLR0911 - one return a kind of newness
-    put: list[str], known: set[str], returns: set[str]
-) -> str | None:
+def _hunks(opcodes: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """What differs; where something was replaced all of it as one, for such a difference is cut anywhere."""
+    rows = [(i1, i2, j1, j2) for tag, i1, i2, j1, j2 in opcodes if tag != "equal"]
+    if any(i2 > i1 for i1, i2, _, _ in rows):
+        return [(rows[0][0], rows[-1][1], rows[0][2], rows[-1][3])]
+    return rows
+
+
+def _c_tests(put: list[str], known: set[str], returns: set[str], left: Counter[str]) -> str | None:
+    """`left`: words that stood there before, as often as they did."""
     at = 0
     while at < len(put):
         if put[at] != "if":
-            if put[at] in ("return", "goto", "while", "for", "do", "switch", "break", "continue"):
+            if put[at] in _C_FLOW and not left[put[at]]:
                 return f"`{' '.join(put[at : at + 3])}` is new"
+            left[put[at]] -= put[at] in _C_FLOW
             at += 1
             continue
-        close = _closing(put, at + 1)
-        if close is None:
-            return "a test is not whole"
-        condition = put[at + 2 : close]
-        if not any(one in known and _identifier(one) for one in condition):
-            return f"`{' '.join(condition)[:60]}` tests nothing of the program's"
-        if any(one in ("=", "++", "--") for one in condition):
-            return f"`{' '.join(condition)[:60]}` changes something"
-        at = close + 1
-        braces = at < len(put) and put[at] == "{"
-        at += braces
-        if at >= len(put) or not _RETURN.fullmatch(put[at]):
-            return f"the branch of `if ({' '.join(condition)[:60]})` does more than fail"
-        end = put.index(";", at) if ";" in put[at:] else -1
-        said = " ".join(put[at + 1 : end])
-        if end < 0 or said not in returns:
-            return f"`{put[at]} {said}` is none of the function's other ways out"
-        at = end + 1 + braces
+        wrong, end = _c_test(put, at, known, returns)
+        if wrong is None:
+            at = end
+        elif left["if"]:  # one that was there, its condition may have changed places with a local
+            left["if"] -= 1
+            at += 1
+        else:
+            return wrong
     return None
+
+
+_C_FLOW = frozenset({"return", "goto", "while", "for", "do", "switch", "break", "continue"})
+
+
+def _c_test(put: list[str], at: int, known: set[str], returns: set[str]) -> tuple[str | None, int]:
+    """What is wrong with a test at `at` as the failing branch of a check, and where it ends."""
+    close = _closing(put, at + 1)
+    if close is None:
+        return "a test is not whole", at
+    condition = put[at + 2 : close]
+    shown = " ".join(condition)[:60]
+    if not any(one in known and _identifier(one) for one in condition):
+        return f"`{shown}` tests nothing of the program's", at
+    if any(one in ("=", "++", "--") for one in condition):
+        return f"`{shown}` changes something", at
+    at = close + 1
+    braces = at < len(put) and put[at] == "{"
+    at += braces
+    if at >= len(put) or not _RETURN.fullmatch(put[at]):
+        return f"the branch of `if ({shown})` does more than fail", at
+    end = put.index(";", at) if ";" in put[at:] else -1
+    said = " ".join(put[at + 1 : end])
+    if end < 0 or said not in returns:
+        return f"`{put[at]} {said}` is none of the function's other ways out", at
+    return None, end + 1 + braces
 
 
 def _closing(tokens: list[str], at: int) -> int | None:

@@ -54,7 +54,8 @@ def _read(function: Function, helper: str, fails: Failing) -> Iterator[Candidate
             name, number = "value", 2
             while re.search(rf"\b{name}\b", function.body):
                 name, number = f"value{number}", number + 1
-            lines = [f"__typeof__({text}) {name};", f"if ({helper}(&{name}, sizeof({name}), &{text}))"]
+            pointer = text[1:].strip() if text.startswith("*") else f"&{text}"
+            lines = [f"__typeof__({text}) {name};", f"if ({helper}(&{name}, sizeof({name}), {pointer}))"]
             tab = "\t" if "\t" in function.indent(at) or not function.indent(at) else "    "
             edits = [
                 before(function, at, [*lines, f"{tab}{fails.statement}"]),
