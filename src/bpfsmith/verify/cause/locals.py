@@ -6,7 +6,6 @@ from bpfsmith.verify.cause.result import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bpfsmith.model.program import Program
     from bpfsmith.verify.cause.trace import Step, Trace
 
 __all__ = ["Variable", "at_stack", "declared", "frame", "function_line", "in_register", "variables"]
@@ -43,23 +42,21 @@ class Variable:
         return f"<Variable {self.name} in {self.function}>"
 
 
-_last: list[tuple[Program, list[Variable]]] = []  # of one program: several questions of one explanation
-
-
 def variables(trace: Trace) -> list[Variable]:
     """All of the program's functions; empty without an object or without DWARF."""
     program = trace.program
     if program is None:
         return []
-    if _last and _last[0][0] is program:
-        return _last[0][1]
+    kept: list[Variable] | None = trace.kept.get("locals")
+    if kept is not None:
+        return kept
     from bpfsmith.model.errors import BpfsmithError
 
     try:
         rows = [Variable(*row) for row in program.native.variables()]
     except (BpfsmithError, AttributeError, ValueError):
         rows = []
-    _last[:] = [(program, rows)]
+    trace.kept["locals"] = rows
     return rows
 
 

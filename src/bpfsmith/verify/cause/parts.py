@@ -30,7 +30,6 @@ __all__ = [
     "rust",
     "said",
     "series",
-    "sources",
     "told",
     "upward",
     "word",
@@ -232,24 +231,19 @@ def called(step: Step | None) -> str:
 # ---------------------------------------------------------------- source text
 
 
-def sources(trace: Trace) -> object:
-    """Where source files are read from."""
-    if trace.sources is None:
-        from bpfsmith.rules._sources import Sources
-
-        trace.sources = Sources()
-    return trace.sources
-
-
 def _lines(trace: Trace, path: str | None) -> tuple[str, ...] | None:
+    """All lines of a source file that is on this machine and is the one that was compiled, else None."""
     if path is None or trace.program is None:
         return None
-    known = sources(trace)
-    try:
-        found = known.find(path, trace.program.owner.path)  # type: ignore[attr-defined]
-        return None if found is None else known.lines(found)  # type: ignore[attr-defined]
-    except (AttributeError, OSError):
-        return None
+    kept: dict[str, tuple[str, ...] | None] = trace.kept.setdefault("whole", {})
+    if path not in kept:
+        from bpfsmith.verify.cause.places import lines
+
+        known = lines(trace, path)
+        last = max(known, default=0)
+        whole = last > 0 and len(known) == last and 1 in known
+        kept[path] = tuple(known[at] for at in range(1, last + 1)) if whole else None
+    return kept[path]
 
 
 def text_of(trace: Trace, path: str, line: int) -> str | None:
@@ -303,14 +297,15 @@ def declaration(trace: Trace, place: Place | None, name: str) -> Place | None:
     """The line that declares a local variable, at or above `place`."""
     if place is None or place.line is None or not name.isidentifier():
         return None
-    lines = _lines(trace, place.path)
+    known = _known(trace, place, name)
+    lines = _lines(trace, place.path) if known is None else None
     if lines is None:
-        return _known(trace, place, name)
+        return known
     for at in range(min(place.line, len(lines)), max(0, place.line - 200), -1):
         text = lines[at - 1]
         if _declares(text, name):
             return Place(place.path, at, 0, text.strip(), place.function, place.own)
-        if text.startswith(("fn ", "pub fn ", "}")) and at < place.line:
+        if text.startswith(("fn ", "pub fn ")) and at < place.line:
             return None
     return None
 
