@@ -61,6 +61,7 @@ def test_a_wording_that_is_new_is_matched_by_its_words_and_says_so() -> None:
     assert (found.family, found.confidence, found.operands["reg"]) == ("V09", "low", 4)
     assert classify("the quick brown fox jumps over the lazy dog") is None
     assert classify("") is None
+    assert classify("func#1 @12") is None
 
 
 def test_every_row_is_of_a_family_that_there_is_and_its_key_is_of_its_format() -> None:

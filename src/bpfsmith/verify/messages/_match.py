@@ -28,6 +28,7 @@ _REGION = (
 )  # fmt: skip
 _DETAIL = "invalid access to "
 _CONTRACT = "Caller passes invalid args"
+_LOOKED_AT = 300  # lines from the end: noise may have millions
 _SURE = 0.45  # of the words of a wording that is in no row
 _NUMBER = ("scalar", "inv", "unknown", "imm", "const_imm")  # what kernels called a register that holds no pointer
 _NUMBERS = {
@@ -72,20 +73,21 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
     """
     if isinstance(log, str):
         if "\n" not in log.strip():
-            return _one(log) or _loader([log], None) or _alike(log)
+            found = _one(log) or _loader([log], None) or _alike(log)
+            return None if found is None or found.family == "note" else found
         from bpfsmith import _native
 
         log = _native.VerifierLog(log)
     if log.verdict == "accepted" and not rejected:
         return None
-    told = [text for _, text in log.told]
+    told = [text for _, text in log.told[-_LOOKED_AT:]]
     found = _chosen(told, log.message)
     if found is not None and found.family == "V09" and _of_packet(log, found):
         found.family = "V08"
     if found is None and log.report is not None:
         found = _one(log.report.reason) or _alike(log.report.reason)
     if found is None:
-        found = _loader([*(text for _, text in log.beside), *told], log.errno)
+        found = _loader([*(text for _, text in log.beside[-_LOOKED_AT:]), *told[-20:]], log.errno)
     return found
 
 
