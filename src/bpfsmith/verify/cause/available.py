@@ -21,9 +21,9 @@ KFUNC_POISON = "2002000"  # .. and for a weak kernel function that is not there
 CAPABILITIES = "CAP_BPF, CAP_PERFMON and, for network programs, CAP_NET_ADMIN"
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: ARG001
+def find(trace: Trace, match: Match | None) -> Cause | None:
     """`environment` for what is not offered here; None where the message is about something else."""
-    message = trace.log.message
+    message = parts.said(trace, match)
     if "GPL" in message:
         return _licence(trace, message)
     if "func " in message or "cannot use helper" in message or "helper call" in message or "sleepable" in message:
@@ -90,7 +90,7 @@ def _call(trace: Trace, message: str) -> Cause | None:
             advice=[Advice("attach-elsewhere", f"attach to another function, or do without `{name}`", function=name)],
         )  # fmt: skip
     if "non-sleepable prog" in message or "program must be sleepable" in message:
-        return _sleep(trace)
+        return _sleep(trace, message)
     return None
 
 
@@ -215,8 +215,7 @@ def _some(words: list[str]) -> str:
     return shown + (f" and {len(words) - 6} more" if len(words) > 6 else "") if words else "none"
 
 
-def _sleep(trace: Trace) -> Cause:
-    message = trace.log.message
+def _sleep(trace: Trace, message: str) -> Cause:
     name = (
         parts.called(trace.last) or parts.word(message, "sleepable kfunc ") or parts.word(message, "sleepable helper ")
     )
@@ -281,11 +280,11 @@ def _kernel_function(trace: Trace, message: str) -> Cause | None:  # noqa: PLR09
     return None
 
 
-def _plain(trace: Trace, headline: str, kind: str, tip: str, name: str = "") -> Cause:
+def _plain(trace: Trace, headline: str, kind: str, tip: str, name: str = "", slot: int | None = None) -> Cause:
     because = [trace.fact(trace.last, f"`{name}` is called here")] if trace.last is not None and name else []
     return parts.cause(
         trace, "environment", "high", headline, step=trace.last, because=because, variables=[name],
-        place=None if trace.last is not None else _program_place(trace),
+        place=None if trace.last is not None or slot is not None else _program_place(trace), slot=slot,
         advice=[Advice(kind, tip, function=name)],
     )  # fmt: skip
 
@@ -404,7 +403,7 @@ def _maps(trace: Trace, message: str) -> Cause:
             "use an array, hash or ring buffer map (per-CPU and LRU hashes, and local storage, from 5.12 on; "
             "more from 6.1), or do not declare the program sleepable"
         )
-        return _plain(trace, headline, "other-map", tip)
+        return _plain(trace, headline, "other-map", tip, slot=_map_use(trace))
     if "cannot update sockmap" in message:
         headline = f"{word} may not change a sockmap here"
         tip = "change it from a sock_ops, sk_msg, sk_skb, sched_cls or tracing iterator program, or from user space"
@@ -412,7 +411,31 @@ def _maps(trace: Trace, message: str) -> Cause:
     field = parts.word(message, "cannot use ") or "such a field"
     headline = f"{word} may not use maps with `{field}` on this kernel"
     tip = f"keep `{field}` out of the map's value, or use another type of program; newer kernels allow more"
-    return _plain(trace, headline, "other-type", tip, field)
+    starts = {"bpf_spin_lock": "bpf_spin_lock", "bpf_timer": "bpf_timer_init", "bpf_wq": "bpf_wq_init"}
+    calls = [at for at, insn in sorted(trace.cfg.items()) if (insn.call or "").startswith(starts.get(field, "\0"))]
+    return _plain(trace, headline, "other-type", tip, field, slot=calls[0] if calls else None)
+
+
+# Map types that sleepable programs of some kernels may not use.
+_NOT_ASLEEP = (
+    "perf_event_array", "stack_trace", "queue", "stack", "cgroup_array", "devmap", "devmap_hash", "cpumap", "xskmap",
+    "sockmap", "sockhash", "lpm_trie", "bloom_filter", "prog_array", "percpu_hash", "percpu_array", "lru_hash",
+    "lru_percpu_hash", "hash_of_maps", "array_of_maps", "ringbuf", "user_ringbuf",
+)  # fmt: skip
+
+
+def _map_use(trace: Trace) -> int | None:
+    """The slot of the first use of a map that a sleepable program may not use."""
+    program = trace.program
+    if program is None:
+        return None
+    maps = program.owner.maps
+    found = [
+        (_NOT_ASLEEP.index(maps[index].type_name or ""), slot)
+        for slot, index, _, _ in program.map_uses()
+        if maps[index].type_name in _NOT_ASLEEP
+    ]
+    return min(found)[1] if found else None
 
 
 def _packet(trace: Trace, message: str) -> Cause:

@@ -338,9 +338,17 @@ def _exception(trace: Trace, message: str) -> Cause:
             else "the exception callback may not be called directly", step=step if where is None else None, slot=where,
             advice=[Advice("return-error", "return a value that ends the loop, and throw behind it")],
         )  # fmt: skip
+    told = parts.word(parts.told(trace, "Validating"), "Validating ")
+    name = name or told
+    place = None
+    if step is None and name:
+        from bpfsmith.verify.cause.locals import function_line
+
+        place = function_line(trace, name)
     headline = "the exception callback has to be one global function that takes one number and returns one"
     return parts.cause(
         trace, "loader-or-metadata", "medium", headline + (f" (`{name}`)" if name else ""), step=step, slot=slot,
+        place=place,
         variables=[name], advice=[Advice("exception-callback", "declare it so: `__noinline int cb(u64 cookie)`, "
                                                                "named once")],
     )  # fmt: skip

@@ -374,9 +374,13 @@ def _special(trace: Trace, step: Step, start: int) -> Cause | None:
     """Words of a dynptr or an iterator: they are the kernel's own."""
     state = step.before
     slot = state.frames[-1].stack.get(start - start % 8) if state is not None and state.frames else None
-    if slot is None or slot.kind not in ("dynptr", "iter", "irq"):
+    if slot is None:
         return None
-    what = {"dynptr": "a dynptr", "iter": "an iterator", "irq": "an interrupt flag"}[slot.kind]
+    letters = {"d": "dynptr", "i": "iter", "f": "irq"}  # kernels before 6.4 print them as bytes
+    kind = slot.kind if slot.kind in ("dynptr", "iter", "irq") else letters.get((slot.bytes or " ")[0], "")
+    if not kind:
+        return None
+    what = {"dynptr": "a dynptr", "iter": "an iterator", "irq": "an interrupt flag"}[kind]
     return parts.cause(
         trace, "uninitialised", "high", f"the bytes of {what} on the stack are read as if they were the program's own",
         step=step, because=[trace.fact(step, f"the bytes at fp{start:+d} belong to {what}, which only the kernel "
