@@ -24,7 +24,7 @@ examples:
   bpfsmith explain ringbuf         a map type, helper, program type, section name ...: since when, and where seen
   bpfsmith explain __sk_buff.mark  a field of a context: who may read and write it
   bpfsmith explain rules           lists: rules, helpers, kfuncs, maps, programs, attach, flags, features, contexts,
-                                   topics
+                                   topics, verifier-messages
 exit codes: 0 a word, or nothing but accepted programs; 1 a rejection was explained; 2 neither a word nor a log, or
 a log without a verdict; 3 no kernel could be asked
 """
