@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.log_styles import STYLES
 
 from bpfsmith._native import VerifierLog
+from unit.log_styles import STYLES
 
 FOLDER = Path(__file__).resolve().parents[1] / "data/verifier_logs"
 LOGS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.log"))}
@@ -78,7 +79,7 @@ def test_the_path_into_the_subprogram_and_back(kernel: str, level: str) -> None:
     assert {step.frame for step in path} == {0, 1}
     assert path[-1].frame == 0 and log.at == path[-1].slot
     # Nothing in it twice, and each step follows the one before it.
-    assert all(one.parent == before.id for before, one in zip(path, path[1:], strict=False))
+    assert all(one.parent == before.id for before, one in itertools.pairwise(path))
     state = log.state(log.path[-1]).frames[0]
     assert state.regs["r0"].type == "map_value" and state.regs["r0"].maybe_null
     assert state.regs["r7"].type == "map_value" and not state.regs["r7"].maybe_null
@@ -169,6 +170,14 @@ def test_several_loads() -> None:
     # The last that was rejected is the one that is meant.
     log = VerifierLog(first + LOGS["6.1-2-goes_round"])
     assert log.verdict == "rejected" and [one.verdict for one in log.loads] == ["rejected", "accepted"]
+
+
+def test_lines_of_one_length_are_not_broken() -> None:
+    said = "Global function spin_lock_test6_missing_unlock() doesn't return scalar. Only those are supported."
+    log = VerifierLog(
+        f"{said:.80}\nbpf_spin_unlock is missing\nprocessed 9 insns (limit 1000000) max_states_per_insn 0\n"
+    )
+    assert log.message == "bpf_spin_unlock is missing"
 
 
 def test_head_and_tail() -> None:
@@ -348,8 +357,8 @@ def test_cut_at_every_byte(name: str) -> None:
 
 def test_lines_in_another_order() -> None:
     chance = random.Random(7)
-    for name in LOGS:
-        lines = LOGS[name].splitlines(keepends=True)
+    for text in LOGS.values():
+        lines = text.splitlines(keepends=True)
         for _ in range(5):
             chance.shuffle(lines)
             use(VerifierLog("".join(lines)))

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::lines::{Kind, classify, contains, find};
+use crate::tokens::{Token, tokens};
 
 /// Who takes the lines.
 pub(crate) trait Sink {
@@ -274,24 +275,34 @@ impl Style {
         }
         let mut full = 0;
         let mut broken = 0;
+        let mut opened = 0;
         for (at, width) in widths.iter().enumerate() {
             if *width == most {
                 full += 1;
                 let next = lines.get(at + 1).copied().unwrap_or("");
                 let kind = classify(next.as_bytes()).0;
                 let whole = classify(lines.get(at).copied().unwrap_or("").as_bytes()).0;
+                let line = lines.get(at).copied().unwrap_or("");
+                // A state goes on: brackets or a value are missing, or registers follow that begin no line.
+                let more = is_open(line)
+                    || line.ends_with('=')
+                    || kind == Kind::Told
+                        && tokens(next).any(|one| matches!(one, Token::Reg(..) | Token::Slot(..)));
                 let open = matches!(whole, Kind::State | Kind::From | Kind::Insn)
                     && !next.is_empty()
                     && matches!(kind, Kind::Told | Kind::State | Kind::Source)
-                    && is_open(lines.get(at).copied().unwrap_or(""));
-                if open || matches!(kind, Kind::Told) && !next.is_empty() && !starts_new(next) {
+                    && more;
+                opened += usize::from(open);
+                let told = matches!(kind, Kind::Told) && !next.is_empty() && !starts_new(next);
+                if open || told {
                     broken += 1;
                 }
             }
         }
-        // A single one is proof at a terminal's usual width only.
+        // Lines as long as each other are no proof; brackets left open are, and one pair at a terminal's usual width.
         let least = if USUAL.contains(&most) { 1 } else { 2 };
-        (full >= least && broken >= 1 && broken * 2 >= full).then_some(most)
+        let proof = opened >= least || opened >= 1 && broken >= 3;
+        (proof && broken * 2 >= full).then_some(most)
     }
 
     fn without_prefix<'a>(&self, line: &'a str) -> &'a str {
