@@ -119,7 +119,9 @@ class Search:
                 proof.place = _shown(self.copy.outside(cause.place.path)), cause.place.line
         return proof
 
-    def _searched(self, key: Key, first: dict[str, Result], whys: list[Why]) -> Proof:
+    def _searched(  # noqa: PLR0915 - the search in one piece
+        self, key: Key, first: dict[str, Result], whys: list[Why]
+    ) -> Proof:
         started, builds = monotonic(), self._builds
         cls = whys[0].cause.cls if whys else "unknown"
         wanted = [one.kernel for one in first.values() if one.verdict == "rejected"]
@@ -140,6 +142,7 @@ class Search:
         root = _Node({}, (), [one for one in whys if not one.outside], frozenset(_marks(first)))
         offer(root, self.first)
         spare: Proof | None = None
+        partial: tuple[dict[str, str], tuple[Candidate, ...], Built, list[str]] | None = None
         tried: set[int] = set()
         said = ""
         while queue and self._builds - builds < self.settings.builds and monotonic() - started < self.settings.seconds:
@@ -171,17 +174,34 @@ class Search:
                     return proof
                 spare = spare or proof
                 continue
+            if len(left) < (len(partial[3]) if partial is not None else len(wanted)):
+                partial = texts, done, built, left
             marks = frozenset(_marks(results))
             if len(done) < _DEPTH and not marks <= node.seen:
                 more = self._whys(built, key, results)
                 inside = [reason for reason in more if not reason.outside and reason.kernel in left]
                 if inside:
                     offer(_Node(texts, done, inside, node.seen | marks), built)
+        tries = self._builds - builds
+        if spare is None and partial is not None:
+            spare = self._partly(key, cls, *partial, whys, tries)
         if spare is not None:
             return spare
-        tries = self._builds - builds
         none = f"none of {tries} changes is accepted" if tries else "no change is known for it that is right in general"
         return self._told(key, whys, said or none, tries)
+
+    def _partly(
+        self, key: Key, cls: str, texts: dict[str, str], done: tuple[Candidate, ...], built: Built, left: list[str],
+        whys: list[Why], tried: int,
+    ) -> Proof | None:  # fmt: skip
+        """A change that some of the kernels accept."""
+        proof = self._proved(key, cls, texts, done, built, whys, tried)
+        if proof is not None:
+            still = f"{', '.join(left)} still refuse{'s' if len(left) == 1 else ''} it"
+            proof.fix = Fix("unsafe", f"{proof.fix.message}; {still}", proof.fix.edits)
+            proof.why = f"{still}; on the others: {proof.why}"
+            proof.shown = None
+        return proof
 
     def _asked(self, built: Built, key: Key) -> dict[str, Result]:
         """What the kernels say of one program, with the log."""
