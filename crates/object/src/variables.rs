@@ -52,10 +52,11 @@ pub enum Kept {
 }
 
 /// Bounds for hostile files.
-const MOST: usize = 20_000;
+const MOST: usize = 8_000;
 const MOST_PLACES: usize = 64;
 const MOST_FIELDS: usize = 256;
 const MOST_LINKS: usize = 16;
+const MOST_CHILDREN: usize = 2_048;
 
 impl Object {
     /// Local variables and parameters of the linked program `index`; empty without DWARF.
@@ -409,7 +410,10 @@ fn each_child(unit: Unit<'_>, entry: &Entry, mut with: impl FnMut(&Entry)) {
         return;
     };
     let depth = first.depth();
-    while let Ok(Some(one)) = entries.next_dfs() {
+    for _ in 0..MOST_CHILDREN {
+        let Ok(Some(one)) = entries.next_dfs() else {
+            break;
+        };
         if one.depth() <= depth {
             break;
         }
