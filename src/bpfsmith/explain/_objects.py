@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["built", "of_objects"]
 
-STEPS = 2  # of the verifier's log levels: a state behind every instruction
-
 
 def built(path: str) -> tuple[list[str], list[str]]:
     """(objects of a folder or workspace, notes). `InputError` with the build command when none is built."""
@@ -58,11 +56,11 @@ def of_objects(
     progress: Any,
 ) -> tuple[list[Explained], VerifyReport]:
     """Every rejection of every program, the same cause once with the kernels that see it; accepted programs last."""
-    from bpfsmith.verify import verify
+    from bpfsmith.verify._job import run
 
-    report = verify(
-        objects, kernels=kernels if kernels is not None else _default(), programs=programs, attach_to=attach_to,
-        globals=values, map_sizes=map_sizes, progress=progress, log_level=STEPS,
+    report = run(
+        objects, kernels if kernels is not None else _default(), programs, None, attach_to, values, map_sizes, None,
+        False, False, False, 0, None, None, False, progress, steps=True,
     )  # fmt: skip
     releases = {one.name: one.release for one in report.kernels}
     made: list[Explained] = []

@@ -31,8 +31,9 @@ def run(
     paths: Any, kernels: Any, programs: Any, against: Any, attach_to: Mapping[str, Any] | None,
     values: Mapping[str, Any] | None, map_sizes: Mapping[str, int] | None, loader: str | None, effort: bool,
     prove: bool, log: bool, log_level: int, log_dir: Any, timeout: float | None, strict: bool, progress: Any,
+    steps: bool = False,
 ) -> VerifyReport:  # fmt: skip
-    """See `verify`."""
+    """See `verify`. `steps`: logs of what is rejected have the state behind every instruction."""
     _check(loader, log_level, timeout)
     objects, errors = _objects(paths)
     old, old_errors = _objects(against) if against is not None else ([], [])
@@ -48,7 +49,7 @@ def run(
         raise _no_such(programs, objects)
     earlier = given.items([(obj, program) for obj in old for program in chosen(obj, programs)], []) if old else []
     whole = log or bool(log_level) or log_dir is not None
-    extra = _effort if effort else None
+    extra = _effort if effort else _steps if steps else None
     writer = _Writer(log_dir) if log_dir is not None else None  # before guests are asked for minutes
     report = getattr(progress, "say", lambda _: None)  # of one that can tell more than counts
     work = Work([*items, *earlier], asked, timeout=timeout, progress=progress, extra=extra, whole=whole, report=report)
@@ -265,3 +266,28 @@ def _effort(item: Item, judged: Judged) -> Any:
 
     traced = judge(item.object, item.program, item.request.copy(log_level=2))
     return Effort(item.program, judged, traced.log)
+
+
+FIXED = 8  # of the log's levels, since 6.4: the beginning of a log that is too long is kept, and the kernel stops there
+LARGE = 4 << 20  # bytes of the log of a program that is followed to the limit
+LONG = 50_000  # instructions: beyond, a state for each of them would be hundreds of megabytes
+
+
+def _steps(item: Item, judged: Judged) -> None:
+    """Once more with a state behind each instruction; of a program that was too much only the beginning."""
+    if judged.verdict != "rejected" or judged.errno == 0:
+        return
+    from bpfsmith.kernel import live
+    from bpfsmith.model.kernels import series_key
+    from bpfsmith.verdict import judge
+
+    if (judged.told.processed or 0) <= LONG:
+        traced = judge(item.object, item.program, item.request.copy(log_level=2))
+        if traced.message == judged.message and traced.told.message:
+            judged.log, judged.instruction = traced.log, traced.instruction
+        return
+    series = live().series
+    level = 1 | FIXED if series and series_key(series) >= (6, 4) else 1
+    traced = judge(item.object, item.program, item.request.copy(log_level=level, log_limit=LARGE))
+    if traced.message == judged.message and traced.log:
+        judged.log = f"{traced.log.rstrip()}\n{judged.log.lstrip()}"
