@@ -17,7 +17,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     """`kernel-bug` of V48; `environment`, `attach-target` or `loader-or-metadata` of V60 to V69."""
     if match is None:
         return None
-    message = trace.log.message or match.message
+    message = parts.said(trace, match)
     if match.family == "V48":
         return _kernel(trace, message)
     row = _ROWS.get(match.family)
