@@ -113,7 +113,8 @@ def _places(one: Explained, sources: LogSources) -> tuple[Span | None, list[Labe
             continue  # a line of a library that nobody can show
         at = found.span(fact.place, fact.slot)
         if at is not None:
-            labels.append(Label(at, "the verifier stopped here" if fact.text == one.message else fact.text))
+            stopped = "the verifier stopped here" if one.message else "the log ends here"
+            labels.append(Label(at, stopped if fact.text == one.message else fact.text))
     if span is None and labels:
         span = labels[-1].span
     if found.pseudo:
