@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith.verify.explained import Explained
+    from bpfsmith._rejection import Explained
 
 __all__ = ["render"]
 
