@@ -71,7 +71,9 @@ def test_no_two_cases_are_the_same_program() -> None:
     for one in CASES:
         if one.rejected is None:
             continue
-        text = re.sub(r"//[^\n]*|\"[^\"]*\"", "", one.rejected.text)
-        bare = re.sub(r"\b(?!fn\b|let\b|if\b|return\b|for\b|while\b)[a-z_]\w*\b|\d+|\s+", "_", text)
+        text = re.sub(r"//[^\n]*", "", one.rejected.text)
+        sections = re.findall(r"\"[^\"]*\"", text)
+        name = r"\b(?!fn\b|let\b|if\b|return\b|for\b|while\b)[a-z_]\w*\b"
+        bare = re.sub(rf"{name}|\d+|\s+", "_", text) + "".join(sections)
         assert bare not in seen, f"{one.name} and {seen[bare]} differ only in names and constants"
         seen[bare] = one.name

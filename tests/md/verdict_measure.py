@@ -1,8 +1,8 @@
 """What `explain` and repair make of the case collection: figures for both halves, into docs/verifier/measured.md.
 
-`verdict.py measure` explains every log again; `measure repair [NAME..]` also repairs every case (an hour; kept by what
-the case and the engine are); `measure show [NAME..]` prints what is wrong and writes nothing. Of cases that are set
-aside only figures are ever printed.
+`verdict.py measure` explains every log again; `measure repair [NAME..|sample]` also repairs every case, or those, or a
+third (most of a minute each; kept by what the case and the engine are); `measure show [NAME..]` prints what is wrong
+and writes nothing. Of cases that are set aside only figures are ever printed.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ def explained(case: Case, kernel: str, log: str, path: Path | None) -> Row:
     """One log, alone or with the object of its program."""
     import bpfsmith
 
-    begin = time.perf_counter()
-    report: Any = bpfsmith.explain(log.encode(), object=path) if path else bpfsmith.explain(log.encode())
+    begin, how = time.perf_counter(), "object" if path else "log"
+    try:
+        report: Any = bpfsmith.explain(log.encode(), object=path) if path else bpfsmith.explain(log.encode())
+    except bpfsmith.BpfsmithError as error:
+        return Row(case.name, kernel, how, False, False, False, (time.perf_counter() - begin) * 1000, str(error)[:200])
     took = (time.perf_counter() - begin) * 1000
-    how = "object" if path else "log"
     rejected = [one.to_json() for one in report.programs if one.to_json()["verdict"] == "rejected"]
     if not rejected:
         return Row(case.name, kernel, how, False, False, False, took, "no rejection is found")
@@ -317,7 +319,7 @@ def main(words: list[str]) -> int:
     names = words[1:] if what else words
     every = verdict.cases()
     if what == "repair":
-        repair_all(verdict.cases(names), print)
+        repair_all(verdict.sample(every) if names == ["sample"] else verdict.cases(names), print)
         if names:
             return 0
     chosen = verdict.cases(names) if what == "show" else every

@@ -87,8 +87,8 @@ def index() -> str:
         f"{kernels:,} message formats of Linux 4.18 .. 7.3, and {len(formats) - kernels} of loaders, in"
         f" {len(FAMILIES)} families. `bpfsmith explain V06` prints",
         "a page; `bpfsmith explain LOG` finds the family, and the cause, of a rejection. [How much of the sources and",
-        "selftests of kernels the table knows](measured-messages.md); [classes of",
-        "causes](../guide/cause-classes.md).",
+        "selftests of kernels the table knows](measured-messages.md); [how often the cause is right](measured.md);",
+        "[classes of causes](../guide/cause-classes.md).",
         "",
         "| family | says | classes of causes |",
         "|---|---|---|",
