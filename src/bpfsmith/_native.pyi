@@ -610,6 +610,7 @@ class VerifierLog:
     cut: set[str]
     """What is missing: "head", "tail", "middle"."""
     level: int  # 0 (statistics at most), 1, 2: as the log looks
+    first_line: int  # of this load, in the whole paste
     lines: int
     text: str
     """The log, cleaned: without prefixes, colours, quotes and a loader's frame, its broken lines joined."""
@@ -639,7 +640,10 @@ class VerifierLog:
     path: list[int]
     """The steps from the entry to where the log ends, in order: branches that were finished before are left out. After
     `cut` "head" it begins where what is known begins."""
-    def step(self, number: int) -> LogStep: ...
+    def path_to(self, step: int) -> list[int]:
+        """The same to any step."""
+    def step(self, number: int) -> LogStep:
+        """`IndexError` for a number that is none."""
     def steps_of(self, slot: int) -> list[int]:
         """All steps at a slot, on the path or not."""
     def state(self, step: int) -> LogState:
@@ -695,6 +699,7 @@ class LogStep:
     line_no: int
     frame: int  # 0 is the program's
     parent: int | None  # the step before it on its path
+    caller: int | None  # the step of the call that entered its frame
     kind: str  # as LogInsn.kind
     how: str
     """How it was come to: "next", "jump", "switch" (`from A to B`), "call", "return", "callback", "start"."""

@@ -225,22 +225,22 @@ impl Style {
                 logger = true;
                 line = text;
             }
-            if !line.contains("\\n") {
-                if let Some(at) = anchor(&line) {
-                    let prefix = line.get(..at).unwrap_or("");
-                    if prefix.trim().is_empty() {
-                        plain += 1;
-                        *indents.entry(prefix.len()).or_insert(0) += 1;
-                    } else if prefix.len() <= 160
-                        && !prefix.contains("load program")
-                        && !prefix.contains("erifier ")
-                    {
-                        let head = prefix.trim_end();
-                        let blanks = prefix.len() - head.len();
-                        let one = shapes.entry(shape(head)).or_insert((0, blanks));
-                        one.0 += 1;
-                        one.1 = one.1.min(blanks);
-                    }
+            if !line.contains("\\n")
+                && let Some(at) = anchor(&line)
+            {
+                let prefix = line.get(..at).unwrap_or("");
+                if prefix.trim().is_empty() {
+                    plain += 1;
+                    *indents.entry(prefix.len()).or_insert(0) += 1;
+                } else if prefix.len() <= 160
+                    && !prefix.contains("load program")
+                    && !prefix.contains("erifier ")
+                {
+                    let head = prefix.trim_end();
+                    let blanks = prefix.len() - head.len();
+                    let one = shapes.entry(shape(head)).or_insert((0, blanks));
+                    one.0 += 1;
+                    one.1 = one.1.min(blanks);
                 }
             }
             lines.push(line);

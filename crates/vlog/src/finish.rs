@@ -127,10 +127,10 @@ pub(crate) fn function(load: &mut Load, line: &str) {
         .and_then(|rest| rest.strip_suffix(':'))
     {
         let name = name.split(" (").next().unwrap_or(name);
-        if !name.contains(' ') {
-            if let Some(one) = at_number(load, number) {
-                one.name = Some(name.to_owned());
-            }
+        if !name.contains(' ')
+            && let Some(one) = at_number(load, number)
+        {
+            one.name = Some(name.to_owned());
         }
     }
 }
@@ -160,7 +160,7 @@ pub(crate) fn finish(paste: &mut Paste) {
 fn one(text: &Text, load: &mut Load) {
     let counted = load.counts.contains_key("processed");
     let sure =
-        (load.first..load.end).any(|line| text.kind(line).is_some_and(|kind| kind.is_sure()));
+        (load.first..load.end).any(|line| text.kind(line).is_some_and(super::lines::Kind::is_sure));
     let last_sure = (load.first..load.end).rev().find(|line| {
         matches!(
             text.kind(*line),
@@ -169,10 +169,11 @@ fn one(text: &Text, load: &mut Load) {
     });
     // The message: said last, and behind all that was followed.
     let mut message = load.told.last().copied();
-    if let (Some(line), Some(last)) = (message, last_sure) {
-        if line < last && load.report.is_none() {
-            message = None;
-        }
+    if let (Some(line), Some(last)) = (message, last_sure)
+        && line < last
+        && load.report.is_none()
+    {
+        message = None;
     }
     let processed = load.counts.get("processed").copied();
     let only_note = message.is_some_and(|line| is_note(text.line(line)));

@@ -137,8 +137,10 @@ impl LogInsn {
     }
 
     fn new(slot: u32, code: u8) -> Self {
-        let mut insn = Insn::default();
-        insn.code = code;
+        let insn = Insn {
+            code,
+            ..Insn::default()
+        };
         Self {
             slot,
             text: String::new(),

@@ -149,9 +149,9 @@ pub(crate) fn classify(line: &[u8]) -> (Kind, Option<u32>) {
             }
         }
         b's' => {
-            let kind = if line.starts_with(b"stack depth ") {
-                Kind::Count
-            } else if line.starts_with(b"subprog ") && contains(line, b" stack ") {
+            let kind = if line.starts_with(b"stack depth ")
+                || (line.starts_with(b"subprog ") && contains(line, b" stack "))
+            {
                 Kind::Count
             } else if line.starts_with(b"subprog#") || line.starts_with(b"stack use/def subprog#") {
                 Kind::Func

@@ -228,14 +228,14 @@ pub fn source(line: &str) -> (Option<&str>, Option<u32>, &str) {
     if let Some(at) = at {
         let place = text.get(at..).unwrap_or("").trim_start();
         let place = place.strip_prefix("@ ").unwrap_or(place).trim_end();
-        if let Some((path, number)) = place.rsplit_once(':') {
-            if let (Ok(number), false) = (number.parse(), path.is_empty()) {
-                return (
-                    Some(path),
-                    Some(number),
-                    text.get(..at).unwrap_or("").trim(),
-                );
-            }
+        if let Some((path, number)) = place.rsplit_once(':')
+            && let (Ok(number), false) = (number.parse(), path.is_empty())
+        {
+            return (
+                Some(path),
+                Some(number),
+                text.get(..at).unwrap_or("").trim(),
+            );
         }
     }
     (None, None, text.trim())

@@ -109,10 +109,10 @@ impl Walk {
             }
             if same && !ended && found.is_none() {
                 found = follows(steps, insns, tip, slot, told_frame).map(|how| (tip, how));
-                if let (Some((_, how)), true) = (&mut found, from.is_some()) {
-                    if matches!(how, (How::Next | How::Jump, _, _)) {
-                        how.0 = How::Switch;
-                    }
+                if let (Some((_, how)), true) = (&mut found, from.is_some())
+                    && matches!(how, (How::Next | How::Jump, _, _))
+                {
+                    how.0 = How::Switch;
                 }
             }
             if found.is_none() {

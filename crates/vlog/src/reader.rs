@@ -261,10 +261,10 @@ impl Taker {
                 last.end = end;
                 for line in first..end {
                     last.beside.push(line);
-                    if let Some(one) = self.text.lines.get_mut(line as usize) {
-                        if one.kind != Kind::Empty {
-                            one.kind = Kind::Beside;
-                        }
+                    if let Some(one) = self.text.lines.get_mut(line as usize)
+                        && one.kind != Kind::Empty
+                    {
+                        one.kind = Kind::Beside;
                     }
                 }
                 last.failed |= self.load.failed;
@@ -397,10 +397,11 @@ impl Taker {
         let head = line.get(..at).unwrap_or("");
         let number = head.split(':').next().unwrap_or("");
         let number = number.split_whitespace().next_back().unwrap_or("");
-        if let Ok(slot) = number.parse::<u32>() {
-            if slot < 2_000_000 && !self.load.insns.contains_key(&slot) {
-                self.read_insn(slot, rest);
-            }
+        if let Ok(slot) = number.parse::<u32>()
+            && slot < 2_000_000
+            && !self.load.insns.contains_key(&slot)
+        {
+            self.read_insn(slot, rest);
         }
     }
 

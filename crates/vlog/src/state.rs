@@ -255,13 +255,13 @@ impl Paste {
         while let Some(number) = todo.pop() {
             let next = self.before(load, number, &state);
             state = Arc::new(next);
-            if todo.is_empty() || todo.len().is_multiple_of(KEPT) {
-                if let Ok(mut kept) = load.states.0.lock() {
-                    if kept.len() >= MAX_STATES {
-                        kept.clear();
-                    }
-                    kept.insert(number, Arc::clone(&state));
+            if (todo.is_empty() || todo.len().is_multiple_of(KEPT))
+                && let Ok(mut kept) = load.states.0.lock()
+            {
+                if kept.len() >= MAX_STATES {
+                    kept.clear();
                 }
+                kept.insert(number, Arc::clone(&state));
             }
         }
         state
@@ -517,17 +517,7 @@ fn enter(state: &mut State, one: &Step) {
     if !matches!(one.how, How::Call | How::Callback) || state.frames.len() > depth || depth == 0 {
         return;
     }
-    let args: Vec<Option<Fact>> = if one.how == How::Call {
-        // The call made them unusable to the caller only now.
-        Vec::new()
-    } else {
-        Vec::new()
-    };
-    if let Some(frame) = state.frame_mut(u32::from(one.frame)) {
-        for (at, fact) in args.into_iter().enumerate() {
-            frame.set_reg(at as u8 + 1, fact);
-        }
-    }
+    let _ = state.frame_mut(u32::from(one.frame));
 }
 
 /// Frames are as many as the step's depth says.
@@ -537,11 +527,11 @@ fn settle(state: &mut State, one: &Step, parent: Option<&Step>) {
     if state.frame_mut(u32::from(one.frame)).is_none() {
         return;
     }
-    if one.how == How::Return {
-        if let (Some(frame), Some(_)) = (state.frame_mut(u32::from(one.frame)), parent) {
-            for reg in 1..=5 {
-                frame.set_reg(reg, None);
-            }
+    if one.how == How::Return
+        && let (Some(frame), Some(_)) = (state.frame_mut(u32::from(one.frame)), parent)
+    {
+        for reg in 1..=5 {
+            frame.set_reg(reg, None);
         }
     }
 }
@@ -560,9 +550,11 @@ fn other_way(load: &Load, parent: &Step, one: &Step, state: &mut State) {
         "!=" => !taken,
         _ => false,
     };
-    if equal && insn.target != Some(insn.next()) && one.parent != NONE {
-        if let Some(frame) = state.frame_mut(u32::from(parent.frame)) {
-            frame.set_reg(insn.insn.dst, Some(Fact::Number(insn.imm)));
-        }
+    if equal
+        && insn.target != Some(insn.next())
+        && one.parent != NONE
+        && let Some(frame) = state.frame_mut(u32::from(parent.frame))
+    {
+        frame.set_reg(insn.insn.dst, Some(Fact::Number(insn.imm)));
     }
 }

@@ -223,14 +223,12 @@ pub(crate) fn one_line(line: &str) -> Option<(Vec<String>, bool)> {
     if let Some(at) = rest
         .rfind(" (")
         .filter(|_| rest.contains("omitted)") || rest.ends_with("(truncated)"))
-    {
-        if rest
+        && rest
             .get(at..)
             .is_some_and(|tail| tail.contains("omitted)") || tail == " (truncated)")
-        {
-            rest = rest.get(..at)?;
-            omitted = true;
-        }
+    {
+        rest = rest.get(..at)?;
+        omitted = true;
     }
     if rest.is_empty() {
         return None;
