@@ -64,7 +64,7 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
-def _program(one: Explained) -> dict[str, Any]:
+def _program(one: Any) -> dict[str, Any]:
     log = one.log
     path = list(log.path) if log is not None else []
     left = max(0, len(path) - STEPS)
@@ -103,7 +103,7 @@ def _program(one: Explained) -> dict[str, Any]:
     }
 
 
-def _steps(one: Explained, path: list[int], files: _Files) -> tuple[list[dict[str, Any]], list[dict[str, Any] | None]]:
+def _steps(one: Any, path: list[int], files: _Files) -> tuple[list[dict[str, Any]], list[dict[str, Any] | None]]:
     log, trace = one.log, one.trace
     steps = []
     places: list[dict[str, Any] | None] = []
@@ -166,7 +166,7 @@ def _slot_of(insn: Any) -> str | None:
 class _Files:
     """Source files as they are here, or the lines that the log quotes of them."""
 
-    def __init__(self, one: Explained) -> None:
+    def __init__(self, one: Any) -> None:
         self._sources = one.finding()[1]
         self._nameless: dict[str, int] = {}
         self._touched: dict[str, set[int]] = {}
