@@ -13,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith._rejection import Explained
 
 __all__ = ["render"]
 
