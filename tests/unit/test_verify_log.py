@@ -160,6 +160,15 @@ def test_one_line_of_cilium() -> None:
     assert len(log.loads) == 1 and facts(log) == facts(read("6.12-1-one_way"))
 
 
+def test_the_shortest_of_bcc_and_4_19() -> None:
+    log = VerifierLog(
+        "bpf: Failed to load program: Invalid argument\n0: (bf) r6 = r1\n1: (85) call unknown#180\n"
+        "invalid func unknown#180\nprocessed 2 insns (limit 131072), stack depth 0+16\n\n"
+    )
+    assert (log.loader, log.errno, log.message, log.at) == ("bcc", 22, "invalid func unknown#180", 1)
+    assert log.stack == [0, 16] and log.counts == {"processed": 2, "limit": 131072}
+
+
 def test_several_loads() -> None:
     first, second = LOGS["6.1-1-one_way"], LOGS["6.1-1-through_a_call"]
     for paste in (first + second, STYLES["libbpf"][0](first) + STYLES["libbpf"][0](second)):

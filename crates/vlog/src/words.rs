@@ -196,6 +196,10 @@ fn cilium(text: &str) -> Option<Said> {
     let at = text
         .find("load program: ")
         .or_else(|| text.find("load program "))?;
+    // bcc says `Failed to load program: ..`.
+    if text.get(..at).is_some_and(|head| head.ends_with("to ")) {
+        return None;
+    }
     let mut made = Said::of("cilium");
     made.failed = true;
     if let Some(rest) = after(text.get(..at)?, "program ") {
