@@ -34,10 +34,17 @@ class Moved:
         for path, (old, new) in texts.items():
             lines: dict[int, range] = {}
             before, after = old.split("\n"), new.split("\n")
-            for _, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            rows = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+            put = {after[at].strip(): at + 1 for tag, _, _, j1, j2 in rows if tag != "equal" for at in range(j1, j2)}
+            for tag, i1, i2, j1, j2 in rows:
                 for at in range(i1, i2):
-                    equal = i2 - i1 == j2 - j1 and before[i1:i2] == after[j1:j2]
-                    lines[at + 1] = range(j1 + at - i1 + 1, j1 + at - i1 + 2) if equal else range(j1 + 1, j2 + 1)
+                    text = before[at].strip()
+                    if tag == "equal":
+                        lines[at + 1] = range(j1 + at - i1 + 1, j1 + at - i1 + 2)
+                    elif j1 == j2 and text and text in put:  # the same statement stands in another place now
+                        lines[at + 1] = range(put[text], put[text] + 1)
+                    else:
+                        lines[at + 1] = range(j1 + 1, j2 + 1)
             self._lines[path] = lines
 
     def now(self, line: Line) -> list[Line]:
@@ -86,13 +93,14 @@ class _Sites:
 
 
 def gone(
-    before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Line | None = None
-) -> str | None:
+    before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Line | None = None,
+    instead: Mapping[str, str] | None = None,
+) -> str | None:  # fmt: skip
     """What of the original cannot be reached any more, as a sentence; None when all is there. `shown`: the user's path
-    of an object's. `symptom`: the line the verifier refused."""
+    of an object's. `symptom`: the line the verifier refused. `instead`: a helper -> the one that stands for it now."""
     old, new = _Sites(before, shown), _Sites(after, shown)
     for name, sites in sorted(old.calls.items()):
-        there = new.calls.get(name, Counter())
+        there = new.calls.get(name, Counter()) + new.calls.get((instead or {}).get(name, ""), Counter())
         for line in sites:
             if line is None or any(one in there for one in moved.now(line)):
                 continue

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.finding import Edit
 
-__all__ = ["FAILING_BRANCH", "NO_NEW_PATH", "REWRITE", "UNSURE_BRANCH", "Candidate", "Proof"]
+__all__ = ["FAILING_BRANCH", "NO_NEW_PATH", "REWRITE", "SAME_WORK", "UNSURE_BRANCH", "Candidate", "Proof"]
 
 FAILING_BRANCH = "failing-branch"
 """The edit adds a check (or makes an operation one that can fail); its only new path is the branch that fails."""
@@ -19,13 +19,16 @@ UNSURE_BRANCH = "unsure-branch"
 """The same where the function has no other failure branch: what the new one returns had to be chosen."""
 NO_NEW_PATH = "no-new-path"
 """The edit adds no path: bytes are initialised, a reference is given back on a way out that was there."""
+SAME_WORK = "same-work"
+"""The edit says the same in other words (`why` tells why nothing else changes): a function is inlined, a declaration
+is another, what was read at once is read in parts. `work.py` looks for it in both objects."""
 REWRITE = "rewrite"
 """Anything else: a mask, a clamp. Only runs of both programs can show that they agree."""
 
 
 class Candidate(Value):
     """A change that may mend a rejection. `kind`: one word for what it does (`null-check`, `bounds-check`, ..);
-    `edits`: all of them or none; `shape`: one of the four above, as the generator means it (`shape.py` looks for
+    `edits`: all of them or none; `shape`: one of the five above, as the generator means it (`shape.py` looks for
     itself); `message`: an imperative sentence for a person; `returns`: what the failing branch returns, as text, ""
     when there is none; `why`: how that was chosen."""
 
@@ -61,7 +64,8 @@ class Proof:
 
     `fix`: the change with its applicability (`proved`, `unsafe`, or `display` where there is only a sentence);
     `shown`: `same-output` (a kernel that accepts the original ran both and they agreed), `only-failing-branch` (no
-    kernel does, and the only new path is the failing branch of an added check), or None; `kernels`: those that accept
+    kernel does, and the only new path is the failing branch of an added check), `same-work` (none does, and the edit
+    says the same in other words: no path, call or write is new or gone), or None; `kernels`: those that accept
     the changed program; `ran`: those both were run on; `why`: what was shown, or what was not, in a sentence; `diff`:
     the change as `patch -p1` reads it; `cls`: the class of the cause; `tried`: how many changes were built; `refused`:
     the kernels that reject the original, `message` what the newest of them says, `headline` the cause in a sentence,

@@ -258,12 +258,13 @@ class Search:
     ) -> Proof | None:  # fmt: skip
         """The proof of an accepted change; None when it is no fix at all."""
         from bpfsmith.repair.behaviour import RUNNABLE, compare
-        from bpfsmith.repair.shape import shape
+        from bpfsmith.repair.work import INSTEAD, argued
 
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
         symptom = self._symptom(whys)
-        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom)
+        instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
+        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead)
         if missing is not None:
             self.settings.say(f"{key[1]}: no fix: {missing}")
             return None
@@ -285,18 +286,7 @@ class Search:
                 said = f"{taken[-1]} accepts the original: both gave the same in {told.runs} test runs"
                 said += f" ({told.why})" if told.why else ""
         if shown is None:
-            wrong = shape(pairs, done)
-            if wrong is None:
-                shown = "only-failing-branch"
-                returns = next((one for one in done if one.returns), None)
-                said = "the only new path is the failing branch of the check that was added"
-                if returns is not None:
-                    said += f", which returns `{returns.returns}` ({returns.why})"
-                elif not any(one.shape == "failing-branch" for one in done):
-                    said = "no path was added"
-                said += "; every helper call and map write is still reached"
-            else:
-                said = f"not shown to do the same: {wrong}"
+            shown, said = argued(before, after, pairs, done)
         message = "; ".join(dict.fromkeys(one.message for one in done))
         message += _shown_by(shown, kernels, ran)
         fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
@@ -339,6 +329,8 @@ def _shown_by(shown: str | None, kernels: list[str], ran: list[str]) -> str:
     taken = f"{', '.join(kernels)} accept{'s' if len(kernels) == 1 else ''} it"
     if shown == "same-output":
         return f" ({taken}; it does what the original does in test runs on {', '.join(ran)})"
+    if shown == "same-work":
+        return f" ({taken}; it says the same in other words)"
     if shown == "only-failing-branch":
         return f" ({taken}; the failing branch is all that is new)"
     return f" ({taken}; not shown to do the same)"

@@ -31,7 +31,7 @@ def shape(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> st
     """None when it is so; else what is new besides, as a sentence."""
     if any(one.shape == "unsure-branch" for one in done):
         return "the function has no failure branch that the new one could agree with"
-    if any(one.shape == "rewrite" for one in done):
+    if any(one.shape in ("rewrite", "same-work") for one in done):
         return "the change is more than an added check, and no kernel of the lab runs both"
     for path, (old, new) in sorted(texts.items()):
         wrong = rust(old, new, done) if path.endswith(".rs") else c(old, new)

@@ -18,7 +18,7 @@ __all__ = ["candidates"]
 
 _NONE = frozenset({"xdp", "sched_cls", "sched_act", "socket_filter", "cgroup_skb", "sk_msg", "sk_skb"})
 _READS = (
-    re.compile(r"(?<![\w&>.])([A-Za-z_]\w*->\w+(?:\.\w+)*)(?!\s*(?:\(|\[|->|=[^=]|\+\+|--|[-+|&^]=))"),
+    re.compile(r"(?<![\w&>.])([A-Za-z_]\w*->\w+\b(?:\.\w+\b)*)(?!\s*(?:\(|\[|\.|=[^=]|\+\+|--|[-+|&^]=))"),
     re.compile(r"(?<![\w)])(\*\s*[A-Za-z_]\w*)\b(?!\s*(?:[)*,]|=[^=]|\w))"),
     re.compile(r"(?<![\w&>.])([A-Za-z_]\w*\[[^\[\]]+\])(?!\s*(?:=[^=]|\+\+|--|[-+|&^]=))"),
 )
