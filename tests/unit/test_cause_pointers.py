@@ -301,3 +301,52 @@ def test_a_number_is_passed_as_a_map() -> None:
         "2: (85) call bpf_map_lookup_elem#1\nR1 type=scalar expected=map_ptr\n",
     )
     assert (found.cls, line(found)) == ("argument-type", 5)
+
+
+def test_a_check_of_where_a_variable_pointer_begins() -> None:
+    """What is missing is counted from the pointer that was compared, not from the start of the packet."""
+    found = cause(
+        PACKET,
+        "2: (bf) r4 = r2                       ; R2=pkt(r=0) R4=pkt(r=0)\n"
+        "3: (07) r4 += 34                      ; R4=pkt(off=34,r=0)\n"
+        "; if (eth + 1 > end) @ x.c:6\n4: (2d) if r4 > r3 goto pc+8         ; R3=pkt_end() R4=pkt(off=34,r=34)\n"
+        "; int len = ip->ihl * 4; @ x.c:7\n5: (71) r5 = *(u8 *)(r2 +14)         ; R2=pkt(r=34) R5=scalar(umax=255,var_off=(0x0; 0xff))\n"  # noqa: E501
+        "6: (57) r5 &= 60                      ; R5=scalar(umax=60,var_off=(0x0; 0x3c))\n"
+        "; void *udp = data + 14 + len; @ x.c:8\n7: (07) r2 += 14                      ; R2=pkt(off=14,r=34)\n"
+        "8: (0f) r2 += r5                      ; R2=pkt(id=1,off=14,r=0,umax=60,var_off=(0x0; 0x3c)) R5=scalar(umax=60,var_off=(0x0; 0x3c))\n"  # noqa: E501
+        "; if (udp > end) @ x.c:9\n9: (2d) if r2 > r3 goto pc+3         ; R2=pkt(id=1,off=14,r=14,umax=60,var_off=(0x0; 0x3c)) R3=pkt_end()\n"  # noqa: E501
+        "; return udp->dest; @ x.c:12\n10: (69) r0 = *(u16 *)(r2 +2)\n"
+        "invalid access to packet, off=16 size=2, R2(id=1,off=16,r=14)\n" + OUTSIDE.format(reg=2) + "\n",
+    )
+    assert (found.cls, line(found)) == ("check-wrong", 9)
+    assert found.headline.endswith("begins, not where it ends")
+    assert [one.text for one in found.advice] == ["compare the address 4 bytes further on with the end"]
+
+
+def test_numbers_that_calls_give_are_no_addresses() -> None:
+    """Only some calls answer an address as a number: the time is none."""
+    found = cause(
+        "0: R1=ctx() R10=fp0\n; x = bpf_ktime_get_ns(); @ x.c:4\n0: (85) call bpf_ktime_get_ns#5     ; R0=scalar()\n"
+        "; return *x; @ x.c:5\n1: (61) r0 = *(u32 *)(r0 +0)\nR0 invalid mem access 'scalar'\n",
+    )
+    assert found.cls == "pointer-to-scalar"
+    assert "probe_read" not in found.headline + "".join(one.text for one in found.advice)
+
+
+def test_a_call_that_gave_null_on_this_path() -> None:
+    """Iterators are followed both ways; on the one where they are drained the answer is the number 0."""
+    found = cause(
+        "0: R1=ctx() R10=fp0\n; item = bpf_iter_num_next(&it); @ x.c:4\n"
+        "0: (85) call bpf_iter_num_next#100     ; R0=0 fp-8=iter_num(ref_id=1,state=drained,depth=0) refs=1\n"
+        "; return *item; @ x.c:5\n1: (61) r0 = *(u32 *)(r0 +0)\nR0 invalid mem access 'scalar'\n",
+    )
+    assert (found.cls, line(found)) == ("missing-null-check", 5)
+
+
+def test_a_moved_pointer_is_said_once() -> None:
+    found = cause(
+        "0: R1=ctx() R10=fp0\n; x @ x.c:4\n0: (07) r1 += 8                       ; R1=ctx(off=8)\n"
+        "1: (61) r0 = *(u32 *)(r1 +8)\ndereference of modified ctx ptr R1 off=8 disallowed\n",
+    )
+    assert found.cls == "pointer-arithmetic"
+    assert found.headline == "the pointer to the context was moved before its use"

@@ -162,6 +162,14 @@ def test_the_check_is_the_wrong_way_round() -> None:
     assert "should leave" in found.headline
 
 
+def test_a_check_for_negative_numbers_only_sets_no_upper_limit() -> None:
+    large = "scalar(smin=umin=1,umax=0x7fffffffffffffff,var_off=(0x0; 0x7fffffffffffffff))"
+    test = f"; if (slot <= 0) @ p.c:15\n9: (d5) if r1 s<= 0x0 goto pc+7       ; R1={large}\n"
+    found = cause(LOOKUP, CHECKED, INDEX, test, used(10, large, "0x7fffffffffffffff", said=UNBOUNDED))
+    assert found.headline.endswith("sets no upper limit")
+    assert not any("too large" in fact.text for fact in found.because)
+
+
 def test_the_check_is_on_a_copy() -> None:
     small = "scalar(smin=0,smax=umax=63,var_off=(0x0; 0x3f))"
     copy = (

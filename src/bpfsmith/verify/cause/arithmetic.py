@@ -158,20 +158,19 @@ def _modified(trace: Trace, last: Step) -> Cause:
         insn = last.insn
         where = f"r{insn.src}" if code.is_load(insn) else f"r{insn.dst}"
     value = last.value(where)
-    what, name = subject(trace, last, where, kind(value))
+    what, name = subject(trace, last, where, "the pointer")
     change = next((link for link in trace.origin(last, where) if link.how in ("add", "sub", "math")), None)
+    pointed = f" to {kind(value)}" if value is not None else ""
     facts: list[Fact] = []
     at = last
     if change is not None:
         at = change.step
         facts.append(trace.fact(at, f"{what} is moved here: `{_bare(at.insn.text)}`"))
-    facts.append(trace.fact(last, f"it is used here, and {kind(value)} may only be used from its start"))
+    facts.append(trace.fact(last, "it is used here, and such a pointer may only be used as it was given"))
     return Cause(
         "pointer-arithmetic",
         "high" if change is not None else "medium",
-        f"{what} is {kind(value)} and was moved before its use"
-        if value is not None
-        else f"{what} was moved before its use",
+        f"{what}{pointed} was moved before its use",
         place=trace.own_place(at),
         slot=at.slot,
         because=facts,

@@ -9,7 +9,7 @@ from bpfsmith.verify.cause.names import argument, index
 from bpfsmith.verify.cause.places import check_line, use_line
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.scalars import Need, Story, why
-from bpfsmith.verify.cause.words import amount, came, kind, quoted, register, said, subject
+from bpfsmith.verify.cause.words import amount, came, kind, octets, quoted, register, said, subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
 def _imprecise(trace: Trace, last: Step, step: Step, number: str, where: str) -> Cause:
     name = _index(trace, last, step, number)
     what = quoted(name, "the number")
-    base, base_name = subject(trace, last, where, kind(last.value(where)))
+    base, base_name = subject(trace, last, where, kind(last.value(where), said(trace)))
     facts = [trace.fact(step, f"{what} {amount(step.value(number))} and is added to {base} here")]
     facts.append(
         trace.fact(last, "all of these addresses lie inside: the verifier adds up unsigned limits and loses it")
@@ -143,7 +143,7 @@ def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str],
     """The story of a number as the cause of an access."""
     value = last.value(where)
     facts: list[Fact] = list(story.facts)
-    ends = what or f"{kind(value)} is used here at an offset the verifier cannot bound"
+    ends = what or f"{kind(value, said(trace))} is used here at an offset the verifier cannot bound"
     facts.append(trace.fact(last, ends))
     at = story.step
     use = trace.own_place(last)
@@ -207,12 +207,12 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     value, insn = last.value(where), last.insn
     size = told(lines, "value_size") or told(lines, "mem_size")
     off, width = told(lines, "off"), told(lines, "size")
-    thing, name = subject(trace, last, where, kind(value))
+    thing, name = subject(trace, last, where, kind(value, lines))
     facts = [one for one in (came(trace, chain, thing),) if one is not None]
     first = ((value.off or 0) if value is not None else 0) + insn.off if off is None else off
     wide = width or code.width(insn)
     known = f" of {size}" if size is not None else ""
-    facts.append(trace.fact(last, f"{wide} bytes at offset {first} are used here{known}"))
+    facts.append(trace.fact(last, f"{octets(wide)} at offset {first} used here{known}"))
     limit = _loop(trace, last, chain)
     if limit is not None:
         facts.insert(len(facts) - 1, trace.fact(limit, "the limit of the loop lets it come here once too often"))
@@ -226,11 +226,16 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
             variables=[name] if name else [],
             advice=[Advice("limit-loop", "end the loop earlier", size=size)],
         )
-    beyond = f"{kind(value)} has {size} bytes" if size is not None else f"the end of {kind(value)} lies before that"
+    held = kind(value, lines)
+    edge = "start" if first < 0 else "end"
+    side = "behind" if first < 0 else "before"
+    beyond = f"{held} has {octets(size)}" if size is not None else f"the {edge} of {held} lies {side} that"
+    if first < 0 and size is not None:
+        beyond = f"{held} starts at 0"
     return Cause(
         "missing-bounds-check",
         "high" if size is not None else "medium",
-        f"{wide} bytes at offset {first} are used, and {beyond}",
+        f"{octets(wide)} at offset {first} {'is' if wide == 1 else 'are'} used, and {beyond}",
         place=trace.own_place(last),
         slot=last.slot,
         because=facts,
@@ -278,7 +283,7 @@ def _math(trace: Trace, last: Step, message: str) -> Cause | None:
     value = last.value(number)
     if value is not None and value.known is not None:
         return None
-    base, _ = subject(trace, last, pointer, kind(last.value(pointer)))
+    base, _ = subject(trace, last, pointer, kind(last.value(pointer), said(trace)))
     name = _index(trace, last, last, number)
     story = why(trace, last, number, Need(low=low), name)
     cause = _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
@@ -390,7 +395,7 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
             return _argument(trace, last, where, lines)
     given = last.value(length)
     pointer = f"r{int(length[1:]) - 1}"
-    base, base_name = subject(trace, last, pointer, kind(last.value(pointer)))
+    base, base_name = subject(trace, last, pointer, kind(last.value(pointer), said(trace)))
     size = told(lines, "value_size") or told(lines, "mem_size")
     if given is not None and given.known is not None:
         return _fixed_length(trace, last, pointer, given.known, lines)
@@ -450,7 +455,7 @@ def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: li
     size = told(lines, "value_size") or told(lines, "mem_size")
     if size is None and value is not None and value.type == "fp":
         size = -int(value.off or 0)
-    base, name = subject(trace, last, pointer, kind(value))
+    base, name = subject(trace, last, pointer, kind(value, said(trace)))
     has = f"; there are {size}" if size is not None else ""
     call = last.insn.call or "the function"
     if length <= 0:

@@ -12,7 +12,7 @@ from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
-from bpfsmith.verify.cause.words import amount, came, quoted, register, said, subject
+from bpfsmith.verify.cause.words import amount, came, octets, quoted, register, said, subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ class _Access:
         story = why(self.trace, added, number, Need(low=True))
         at = story.step if story.step is not None else self.last
         self.facts = story.facts
-        self.add(self.last, f"{self.size} bytes are used here, before the packet's start when it is negative")
+        self.add(self.last, f"{octets(self.size)} used here, before the packet's start when it is negative")
         name = self.trace.name(added, number)
         return Cause(
             story.cls,
@@ -246,7 +246,7 @@ class _Access:
         self.facts = story.facts
         self.add(added, f"{offset} is added here and {amount(added.value(number)) or 'is not bounded'}")
         self.add(self.same[-1].step, f"this check counts for nothing while {offset} may be larger than {MOST}")
-        self.add(self.last, f"{self.size} bytes are used here")
+        self.add(self.last, f"{octets(self.size)} used here")
         at = story.step if story.step is not None else added
         return Cause(
             story.cls,
@@ -286,21 +286,28 @@ class _Access:
                 text = "the way on from here is the one on which the bytes are not there"
                 headline = f"the check of {self.what} goes on where it should leave"
             self.add(one.step, text)
-            self.add(self.last, f"{self.size} bytes are used here all the same")
+            self.add(self.last, f"{octets(self.size)} used here all the same")
             return self.wrong(one, headline)
+        if self.added is not None and have == one.off <= start and start - have <= MOST:
+            return self.begins(one)  # of a pointer with an unknown number in it: what was compared is where it leads
         if start < have or have not in _HEADERS or self.meant(one) or self.bare(one):
             self.add(one.step, f"checked here: {have} bytes are there")
-            self.add(self.last, f"{self.size} bytes at offset {start} are used here: {self.need} are needed")
+            self.add(self.last, f"{octets(self.size)} at offset {start} used here: {self.need} are needed")
             return self.wrong(one, f"the check covers {have} bytes of the packet, and {self.need} are used")
         self.add(one.step, f"checked here: the first {have} bytes are there")
         return None
 
     def begins(self, one: Check) -> Cause:
-        self.add(one.step, "compared here: only the bytes before this address are shown to be there, which are none")
-        self.add(self.last, f"{self.size} bytes behind it are used here")
-        return self.wrong(one, f"the check compares where {self.what} begins, not where it ends")
+        self.add(one.step, "compared here: what lies before this address is shown to be there, nothing behind it")
+        behind = self.need - max(one.off, 0)
+        self.add(self.last, f"{octets(behind)} behind it used here")
+        return self.wrong(one, f"the check compares where {self.what} begins, not where it ends", behind)
 
-    def wrong(self, one: Check, headline: str) -> Cause:
+    def wrong(self, one: Check, headline: str, need: int | None = None) -> Cause:
+        """`need`: bytes behind what is compared, where that is not the start of the packet."""
+        tip = f"compare with the end for {octets(self.need)}"
+        if need is not None:
+            tip = f"compare the address {octets(need)} further on with the end"
         return Cause(
             "check-wrong",
             "high",
@@ -308,7 +315,7 @@ class _Access:
             place=self.trace.own_place(one.step),
             slot=one.step.slot,
             because=self.facts,
-            advice=[Advice("check-packet", f"compare with the end for {self.need} bytes", need=self.need)],
+            advice=[Advice("check-packet", tip, need=self.need)],
         )
 
     def meant(self, one: Check) -> bool:
@@ -335,7 +342,7 @@ class _Access:
         meta = self.value.type == "pkt_meta"
         right = "`data`, where metadata ends" if meta else "`data_end`"
         self.add(wrong[-1].step, f"compared here with {'the end of the packet' if meta else 'another address'}")
-        self.add(self.last, f"{self.size} bytes are used here")
+        self.add(self.last, f"{octets(self.size)} used here")
         return self.wrong(wrong[-1], f"the check of {self.what} has to compare with {right}")
 
     def other(self) -> Cause | None:
@@ -357,7 +364,7 @@ class _Access:
             self.add(one.step, "this pointer is compared with the end")
             how = "read and added" if again else "added"
             self.add(added, f"{offset} is {how} once more: another pointer to the verifier, not checked")
-            self.add(self.last, f"{self.size} bytes are used here through the one that was not checked")
+            self.add(self.last, f"{octets(self.size)} used here through the one that was not checked")
             return Cause(
                 "check-on-copy",
                 "high",
@@ -377,7 +384,7 @@ class _Access:
             return None
         call = moved.insn.call or "the call"
         self.add(moved, f"{call} may move the packet: what was checked before it counts no longer")
-        self.add(self.last, f"{self.size} bytes are used here without a new check")
+        self.add(self.last, f"{octets(self.size)} used here without a new check")
         self.facts.sort(key=lambda fact: fact.step if fact.step is not None else 1 << 60)
         return Cause(
             "stale-pointer",
@@ -409,7 +416,7 @@ class _Access:
                     continue
                 self.add(taken.step, "the length of the packet is computed here: a number from now on")
                 self.add(step, "the number is compared here: nothing is learnt of where pointers may lead")
-                self.add(self.last, f"{self.size} bytes are used here")
+                self.add(self.last, f"{octets(self.size)} used here")
                 found = self.wrong(
                     Check(step, on, 0, False, False),
                     "the check is on the packet's length, a number; the verifier wants one of pointers",
@@ -423,9 +430,9 @@ class _Access:
         unknown = bool(self.value.var_off and self.value.var_off[1])
         at = "at a variable offset" if unknown else f"at offset {self.need - self.size}"
         names = [self.name] if self.name else []
-        advice = Advice("check-packet", f"compare with the end for {self.need} bytes before", need=self.need)
+        advice = Advice("check-packet", f"compare with the end for {octets(self.need)} before", need=self.need)
         if late is not None:
-            self.add(self.last, f"{self.size} bytes {at} are used here")
+            self.add(self.last, f"{octets(self.size)} {at} used here")
             place = self.trace.own_place(late.slot)
             self.facts.append(Fact(late.slot, place, "compared with the packet's end only here"))
             headline = f"{self.what} is used before it is compared with the packet's end"
@@ -434,11 +441,12 @@ class _Access:
         covered = (
             "no check against the packet's end covers them" if self.checks else "nothing was compared with its end"
         )
-        self.add(self.last, f"{self.size} bytes {at} are used here, and {covered}")
+        self.add(self.last, f"{octets(self.size)} {at} used here, and {covered}")
         return Cause(
             "missing-bounds-check",
             "high",
-            f"{self.size} bytes of the packet {at} are used without a check that the packet has them",
+            f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used without a check that the "
+            "packet is long enough",
             place=self.trace.own_place(self.last),
             slot=self.last.slot,
             because=self.facts,

@@ -113,6 +113,11 @@ class Seen:
         return what if self.taken else NOT.get(what, what)
 
     @property
+    def floor(self) -> bool:
+        """A test that keeps negative numbers or zero out, and was never meant as an upper limit."""
+        return not code.by_register(self.insn) and self.insn.imm <= 1
+
+    @property
     def other(self) -> str | None:
         """The register it is compared with, None for a number."""
         if not code.by_register(self.insn):
@@ -321,6 +326,9 @@ class _Search:
             one = own[-1]
             if self.need.low:
                 return None
+            if one.floor:
+                return self.told(one, "compared here: small numbers are kept out, large ones are not",
+                                 f"the check of {self.what} sets no upper limit")  # fmt: skip
             return self.told(one, f"the way on from here is the one on which {self.what} is too large",
                              f"the check of {self.what} goes on where it should leave")  # fmt: skip
         bound = [one for one in limits if self.constant(one)]

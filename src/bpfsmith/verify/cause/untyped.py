@@ -74,7 +74,7 @@ def _null(trace: Trace, last: Step, where: str, chain: list[Link], what: str) ->
             continue
         before = step.value(f"r{test.dst}")
         after = step.next.value(f"r{test.dst}") if step.next is not None else None
-        if before is None or not before.maybe_null or after is None or after.known != 0:
+        if (before is not None and not before.maybe_null) or after is None or after.known != 0:
             continue
         from bpfsmith.verify.cause.flow import root
 
@@ -83,6 +83,8 @@ def _null(trace: Trace, last: Step, where: str, chain: list[Link], what: str) ->
         from bpfsmith.verify.cause.nulls import origin_call
 
         giver = origin_call(trace.origin(step, f"r{test.dst}"))
+        if giver is None and before is None:
+            continue
         name = trace.name(step, f"r{test.dst}")
         what = quoted(name, "the pointer")
         facts: list[Fact] = []
@@ -361,7 +363,29 @@ def _filler(trace: Trace, link: Link) -> Step | None:
 # ---------------------------------------------------------------- given as a number
 
 
-def _given(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) -> Cause | None:
+# Calls that answer an address of the kernel as a number.
+_ADDRESSES = ("bpf_get_current_task", "bpf_get_func_ip", "bpf_get_attach_cookie")
+
+
+def _null_given(trace: Trace, last: Step, giver: Step, call: str, what: str) -> Cause:
+    """The verifier follows the two answers of a call apart: this is the path on which it gave null."""
+    return Cause(
+        "missing-null-check",
+        "high",
+        f"{what} may be null and is used without a check",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=[
+            trace.fact(giver, f"{what} is what {call} gave: null on this path"),
+            trace.fact(last, f"{what} is used here without a check"),
+        ],
+        advice=[Advice("check-null", f"return where {what} is null", slot=giver.slot)],
+    )
+
+
+def _given(  # noqa: PLR0911 - one return a kind of answer
+    trace: Trace, last: Step, _where: str, chain: list[Link], what: str
+) -> Cause | None:
     """A call's answer, or a constant."""
     if not chain:
         return None
@@ -372,7 +396,19 @@ def _given(trace: Trace, last: Step, _where: str, chain: list[Link], what: str) 
         return None
     if link.how == "call" and link.where == "r0":
         call = insn.call or "a function"
+        if value is not None and value.known == 0:
+            return _null_given(trace, last, link.step, call, what)
         facts = [trace.fact(link.step, f"{call} gives {what} as a number"), _use(trace, last, what)]
+        if not call.startswith(_ADDRESSES):
+            return Cause(
+                "pointer-to-scalar",
+                "high",
+                f"what {call} gives is a number and no pointer, and it is used as an address",
+                place=trace.own_place(link.step),
+                slot=link.step.slot,
+                because=facts,
+                advice=[Advice("keep-pointer", "use a pointer that the verifier knows, not this number")],
+            )
         return Cause(
             "pointer-to-scalar",
             "high",

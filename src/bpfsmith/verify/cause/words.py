@@ -6,6 +6,7 @@ from bpfsmith.verify.cause import code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from bpfsmith.verify.cause.result import Fact, Place
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     Value = Any
 
-__all__ = ["amount", "came", "kind", "quoted", "register", "register_in", "rust", "said", "subject"]
+__all__ = ["amount", "came", "kind", "octets", "quoted", "register", "register_in", "rust", "said", "subject"]
 
 _KINDS = {
     "map_value": "a map's value",
@@ -36,6 +37,12 @@ _KINDS = {
     "flow_keys": "flow keys",
     "scalar": "a number",
 }
+
+
+_TOLD = (
+    ("map value", "a map's value"), ("map_value", "a map's value"), ("to packet", "packet data"),
+    ("the packet", "packet data"), ("to stack", "the stack"),
+)  # fmt: skip
 
 
 def said(trace: Trace) -> list[str]:
@@ -86,9 +93,14 @@ def register(trace: Trace, message: str | None = None) -> str | None:
     return None
 
 
-def kind(value: Value | None) -> str:
-    """The type of a value, in words: `a map's value`, `the address of a kernel struct task_struct`."""
+def kind(value: Value | None, lines: Iterable[str] = ()) -> str:
+    """The type of a value, in words: `a map's value`, `the address of a kernel struct task_struct`. `lines`: what the
+    verifier said, which tells the type where the kernel printed no state."""
     if value is None:
+        for line in lines:
+            for clue, thing in _TOLD:
+                if clue in line:
+                    return thing
         return "a value of no known type"
     word: str = value.type
     if word.startswith("ptr_"):
@@ -113,6 +125,11 @@ def subject(trace: Trace, step: Step, where: str, otherwise: str = "the value") 
     """(how a sentence names a value, its source name)."""
     name = trace.name(step, where)
     return quoted(name, otherwise), name
+
+
+def octets(count: int) -> str:
+    """`1 byte`, `8 bytes`."""
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def amount(value: Value | None) -> str:
@@ -145,11 +162,15 @@ def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:
         if link.how == "load":
             base = link.step.value(f"r{insn.src}") if code.is_load(insn) else None
             source = f" from {kind(base)}" if base is not None and base.type else ""
-            return trace.fact(link.step, f"{what} is read{source}, {code.width(insn)} bytes")
+            made = any(one.how in ("add", "sub", "math") for one in chain[: chain.index(link)])
+            verb = "begins with what is read here" if made else "is read"
+            return trace.fact(link.step, f"{what} {verb}{source}, {octets(code.width(insn))}")
         if link.how == "const" and link is chain[-1]:
             value = link.step.result(link.where)
             if value is not None and value.type != "scalar":
-                return trace.fact(link.step, f"{what} is the address of {kind(value)}")
+                thing = kind(value)
+                named = "the address" if what == thing else what
+                return trace.fact(link.step, f"{named} is the address of {thing}")
             return trace.fact(link.step, f"{what} starts as {insn.imm}")
         if link.how == "ctx":
             return trace.fact(link.step, f"{what} is the program's context")
