@@ -178,6 +178,15 @@ class Copy:
 
     # ------------------------------------------------------------ texts
 
+    def holds(self, path: str) -> bool:
+        """Whether a file of the user's was copied: what lies behind a link that leads out of the project was not, and
+        must not be changed."""
+        there = self.inside(path)
+        if not there.startswith(self._top + os.sep) or not os.path.isfile(there):
+            return False
+        folder = os.path.dirname(there)
+        return os.path.realpath(folder) == os.path.join(os.path.realpath(self._top), os.path.relpath(folder, self._top))
+
     def data(self, path: str) -> bytes:
         """What a file (named as the user has it) holds in the copy as it is now."""
         with open(self.inside(path), "rb") as file:

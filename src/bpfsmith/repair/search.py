@@ -119,7 +119,7 @@ class Search:
                 proof.place = _shown(self.copy.outside(cause.place.path)), cause.place.line
         return proof
 
-    def _searched(  # noqa: PLR0915 - the search in one piece
+    def _searched(  # noqa: PLR0912, PLR0915 - the search in one piece
         self, key: Key, first: dict[str, Result], whys: list[Why]
     ) -> Proof:
         started, builds = monotonic(), self._builds
@@ -168,6 +168,8 @@ class Search:
                 continue
             left = [name for name in wanted if name in results and results[name].verdict != "accepted"]
             done = (*node.done, one)
+            if left:
+                self.settings.say(f"{key[1]}: {left[0]} still refuses it: {results[left[0]].message}")
             if not left:
                 proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds)
                 if proof is not None and proof.proved:
@@ -177,10 +179,10 @@ class Search:
             if len(left) < (len(partial[3]) if partial is not None else len(wanted)):
                 partial = texts, done, built, left
             marks = frozenset(_marks(results))
-            if len(done) < _DEPTH and not marks <= node.seen:
+            if len(done) < _DEPTH and (not marks <= node.seen or cls == "panic-or-unreachable"):
                 more = self._whys(built, key, results)
                 inside = [reason for reason in more if not reason.outside and reason.kernel in left]
-                if inside:
+                if inside and (not marks <= node.seen or _lines(inside) != _lines(node.whys)):
                     offer(_Node(texts, done, inside, node.seen | marks), built)
         tries = self._builds - builds
         if spare is None and partial is not None:
@@ -262,7 +264,8 @@ class Search:
 
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
-        symptom = self._symptom(whys)
+        # Of code that panics the refused line is the panic itself, or the loop that a handler ends in.
+        symptom = None if whys and whys[0].cause.cls == "panic-or-unreachable" else self._symptom(whys)
         instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
         missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead)
         if missing is not None:
@@ -345,6 +348,11 @@ def _first_error(output: str) -> str:
 def _endless(message: str) -> bool:
     """Whether the verifier gave up on the program's size."""
     return "program is too large" in message or "is too complex" in message or "too many iterations" in message
+
+
+def _lines(whys: list[Why]) -> set[str | None]:
+    """The texts of the lines that the causes are at."""
+    return {one.cause.place.text for one in whys if one.cause.place is not None}
 
 
 def _marks(results: dict[str, Result]) -> list[Any]:

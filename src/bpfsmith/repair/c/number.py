@@ -27,6 +27,8 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if fails is None:
             continue
         yield from _reserved(function)
+        yield from _parts(function, fails)
+        yield from _made(ground, function, fails)
         yield from _indices(ground, function, fails)
         yield from _lengths(ground, function, fails)
         yield from _steps(ground, function, fails)
@@ -39,6 +41,46 @@ def _reserved(function: Function) -> Iterator[Candidate]:
             start, end = function.start + one.start(), function.start + one.end()
             said = f"the size of what `{one[1]}` points to, not of the pointer"
             yield Candidate("size", [replace(function, start, end, f"sizeof(*{one[1]})")], said, NO_NEW_PATH)
+
+
+def _parts(function: Function, fails: Failing) -> Iterator[Candidate]:
+    """`call(.., buffer + at, 16, ..)`: all of what is asked for must lie in the buffer."""
+    first = function.lines[function.line - 1]
+    for call in re.finditer(r"\b(bpf_\w+)\s*\(", function.shown):
+        close = closing(function.plain, first + call.end() - 1)
+        given = _split(function.text[first + call.end() : close])
+        for number, word in enumerate(given[:-1]):
+            part = re.fullmatch(rf"&?\s*({_NAME})\s*(?:\+\s*({_NAME})|\[\s*({_NAME})\s*\])", word)
+            size = given[number + 1] if part is not None else ""
+            if part is None or not re.fullmatch(r"\d+|[A-Z_0-9]+|sizeof\s*\(.*\)", size):
+                continue
+            index = part[2] or part[3]
+            if not re.search(rf"\b{re.escape(part[1])}\s*\[", function.head + function.body):
+                continue
+            at = function.statement()
+            said = f"go on only where {size} bytes from `{word}` lie in `{part[1]}`"
+            condition = f"(unsigned long){index} > sizeof({part[1]}) - {size}"
+            yield checked("bounds-check", [guarded(function, at, [condition], fails)], said, fails)
+            edit = guarded(function, at, [condition], fails, [_barrier(index)])
+            yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+
+
+def _made(ground: Ground, function: Function, fails: Failing) -> Iterator[Candidate]:
+    """A number that a packet pointer was made with, limited before it is added."""
+    if ground.why.family not in ("V08", "V12"):
+        return
+    upto = function.lines[function.line - 1] - function.start
+    for pointer in dict.fromkeys(re.findall(r"\b[a-z_]\w*\b", function.shown)):
+        for one in re.finditer(rf"(?<![\w.>]){pointer}\s*=[^=;][^;]*?\+\s*({_NAME})\s*;", function.body[:upto]):
+            name = one[1]
+            if not _simple(name) or _pointer(function, name) or "." in name or "->" in name:
+                continue
+            line = function.text.count("\n", 0, function.start + one.start()) + 1
+            at = function.statement(line)
+            said = f"go on only while `{name}` is below {_FAR}, which packets can have"
+            condition = f"(unsigned long){name} >= {_FAR}"
+            edit = guarded(function, at, [condition], fails, [_barrier(name)])
+            yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
 
 
 def _simple(text: str) -> bool:

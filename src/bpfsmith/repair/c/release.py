@@ -44,9 +44,26 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         for opens, closes in _SECTIONS.items():
             for one in re.finditer(rf"\b{opens}\s*\(([^()]*)\)", function.body):
                 yield from _returns(function, one[1].strip() or opens, one.end(), f"{closes}({one[1].strip()});")
+        yield from _twice(function)
         for helper, text in _PAIRS.items():
             for one in re.finditer(rf"\b([A-Za-z_]\w*)\s*=\s*(?:\([^()]*\)\s*)?{helper}\s*\(", function.body):
                 yield from _returns(function, one[1], one.end(), text.format(one[1]))
+
+
+def _twice(function: Function) -> Iterator[Candidate]:
+    """An iterator that is begun again before it was ended: ended first."""
+    begun: dict[str, str] = {}
+    for one in re.finditer(r"\bbpf_iter_(\w+?)_(new|destroy)\s*\(\s*(&?\s*\w+)", function.body):
+        name = one[3]
+        if one[2] == "destroy":
+            begun.pop(name, None)
+        elif name in begun and f"bpf_iter_{one[1]}_destroy" in function.plain:
+            line = function.text.count("\n", 0, function.start + one.start()) + 1
+            edit = before(function, function.statement(line), [f"bpf_iter_{one[1]}_destroy({name});"])
+            said = f"end the iterator `{name}` before it is begun again"
+            yield Candidate("release", [edit], said, NO_NEW_PATH)
+        else:
+            begun[name] = one[1]
 
 
 def _returns(function: Function, name: str, start: int, release: str) -> Iterator[Candidate]:

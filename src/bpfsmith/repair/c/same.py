@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bpfsmith.model.finding import Edit, Span
-from bpfsmith.repair.c.text import before, blanked, closing, functions, replace
+from bpfsmith.repair.c.text import before, blanked, checked, closing, functions, guarded, replace
 from bpfsmith.repair.report import REWRITE, SAME_WORK, Candidate
 
 TYPE_CHECKING = False
@@ -38,8 +38,11 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
             yield from _per_cpu(function)
         if cls in ("missing-bounds-check", "check-wrong"):
             yield from _larger(function)
+            yield from _full(function, ground)
         if cls in ("argument-type", "pointer-to-scalar"):
             yield from _task(function)
+        if cls == "argument-type":
+            yield from _context(function)
         if cls in ("check-on-copy", "check-lost", "missing-bounds-check") and function.start not in done:
             done.add(function.start)
             yield from _once(function)
@@ -228,6 +231,40 @@ def _task(function: Function) -> Iterator[Candidate]:
         edit = replace(function, start, end, f"{cast}bpf_get_current_task_btf()")
         said = "take the current task as a typed pointer, by `bpf_get_current_task_btf`"
         yield Candidate("typed-task", [edit], said, SAME_WORK, why="both helpers give the same address")
+
+
+def _context(function: Function) -> Iterator[Candidate]:
+    """A call that takes the context is given something else."""
+    own = re.search(r"\b(?:struct\s+\w+|void|__u64)\s*\*+\s*(ctx|skb|context|xdp)\b", function.head)
+    if own is None:
+        return
+    first = function.lines[function.line - 1]
+    for call in re.finditer(r"\b([A-Za-z_]\w*)\s*\(\s*(&?\s*\w+)\s*(?=,)", function.shown):
+        if call[2] == own[1]:
+            continue
+        callee = re.search(rf"\b{call[1]}\s*\(\s*(?:struct\s+\w+|void)\s*\*\s*(\w+)", function.plain)
+        takes = call[1] in _TAKES or (callee is not None and callee[1] == own[1])
+        if takes and re.match(r"&", call[2]):
+            edit = replace(function, first + call.start(2), first + call.end(2), own[1])
+            said = f"pass the context `{own[1]}` to `{call[1]}`"
+            why = f"only what was refused is another: `{own[1]}`, the one context there is, instead of `{call[2]}`"
+            yield Candidate("context", [edit], said, SAME_WORK, why=why)
+
+
+_TAKES = frozenset({"bpf_perf_event_output", "bpf_get_stackid", "bpf_get_stack", "bpf_tail_call"})
+
+
+def _full(function: Function, ground: Ground) -> Iterator[Candidate]:
+    """Fields that only full sockets have: the full socket, or the failing branch."""
+    fails = function.failing()
+    if fails is None or "sock" not in f"{ground.why.message} {ground.cause.headline}":
+        return
+    for name in dict.fromkeys(re.findall(r"\b([a-z_]\w*)->", function.shown)):
+        if not re.search(rf"struct\s+bpf_sock\s*\*\s*{name}\b", function.body):
+            continue
+        edit = guarded(function, function.statement(), [f"!{name}"], fails, [f"{name} = bpf_sk_fullsock({name});"])
+        said = f"take the full socket of `{name}` by `bpf_sk_fullsock`, and return where there is none"
+        yield checked("full-socket", [edit], said, fails)
 
 
 # ------------------------------------------------------------ once

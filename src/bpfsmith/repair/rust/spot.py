@@ -329,6 +329,8 @@ def _guards(leave: Expr) -> bool:
     at = leave
     for outer in leave.ancestors():
         if outer.kind == "block":
+            if any(let.other == at for let in outer.lets):
+                return True
             statements = outer.statements
             if len(statements) != 1:
                 return False
