@@ -85,10 +85,26 @@ def test_a_link_is_never_written_through(project: Path, tmp_path: Path) -> None:
     outside.write_text("// precious\n")
     (project / "src/link.rs").symlink_to(outside)
     with Copy(str(project), cache=str(tmp_path / "cache")) as copy:
-        there = Path(copy.root) / "src/link.rs"
-        copy._write(str(project / "src/link.rs"), b"// gone\n")
-        assert there.exists()
+        assert not copy.holds(str(project / "src/link.rs"))
+        with pytest.raises(BuildFailed, match="leads out of the project"):
+            copy.change({str(project / "src/link.rs"): "// gone\n"})
     assert outside.read_text() == "// precious\n"
+
+
+def test_a_folder_behind_a_link_is_never_written_to(project: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "shared"
+    outside.mkdir()
+    (outside / "a.rs").write_text("// precious\n")
+    (project / "src/shared").symlink_to(outside)
+    before = sorted(str(one) for one in tmp_path.rglob("*"))
+    with Copy(str(project), cache=str(tmp_path / "cache")) as copy:
+        assert copy.holds(str(project / "src/main.rs"))
+        named = copy.outside(os.path.join(copy.root, "src/shared/a.rs"))
+        with pytest.raises(BuildFailed, match="leads out of the project"):
+            copy.change({named: "// gone\n"})
+    assert (outside / "a.rs").read_text() == "// precious\n"
+    left = sorted(str(one) for one in tmp_path.rglob("*") if "cache" not in one.parts)
+    assert left == before
 
 
 def test_two_at_once_do_not_share(project: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import threading
 
 from bpfsmith.model.errors import InputError, ToolError
+from bpfsmith.repair.tools import BuildFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,7 +194,12 @@ class Copy:
             return file.read()
 
     def change(self, texts: Mapping[str, str]) -> None:
-        """Makes the copy the user's project with these texts (by the user's paths); others are as the user has them."""
+        """Makes the copy the user's project with these texts (by the user's paths); others are as the user has them.
+        `BuildFailed` for a file that is not in the copy."""
+        for path in texts:
+            if not self.holds(path):
+                said = "it lies behind a link that leads out of the project, and is not changed"
+                raise BuildFailed(said, path, output=said)
         for path in [*self._texts]:
             if path not in texts:
                 self._write(path, self._texts.pop(path))
