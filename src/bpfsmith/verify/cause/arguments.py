@@ -325,6 +325,8 @@ def _typed(trace: Trace, message: str) -> Cause | None:
     headline = f"`{name}` wants {wanted} as {shown}" if wanted else f"`{name}` does not take {shown}"
     if has:
         headline += f", and {has}"
+    if not wanted and not position:
+        headline = f"`{name}` does not take what it is given: {message}"
     origin = trace.origin(step, reg) if reg else []
     cls = "missing-bounds-check" if "len pair" in message else "argument-type"
     return parts.cause(

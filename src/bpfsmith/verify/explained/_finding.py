@@ -69,7 +69,7 @@ def finding(one: Explained) -> tuple[Finding, LogSources]:
     evidence = []
     if one.message:
         at = f" (instruction {one.instruction})" if one.instruction is not None else ""
-        evidence.append(Evidence("verifier", f"{one.message}{at}"))
+        evidence.append(Evidence("verifier", f"{one.message[:2000]}{at}"))
     if cause is not None and cause.confidence != "high" and cause.cls != "unknown":
         evidence.append(Evidence("confidence", cause.confidence))
     span, labels = (None, []) if cause is None else _places(one, sources)

@@ -33,6 +33,8 @@ def parsed(data: bytes | str, more: BinaryIO | None = None) -> Any:
 WHOLE = 32 << 20
 """Bytes of a log that are read at once, and kept."""
 PIECE = 4 << 20
+SENTENCE = 2000
+"""Characters of a headline: kernels print no line of more than 1,024."""
 
 
 def explained(
@@ -138,6 +140,8 @@ def _cause(made: Explained, match: Any, kernel: Any, sources: Any) -> None:
             if _strict():
                 raise
             continue
+        if len(made.cause.headline) > SENTENCE:  # nothing a verifier says is that long: a paste of something else
+            made.cause.headline = f"{made.cause.headline[:SENTENCE]} .."
         if made.cause.symptom is not None and made.cause.symptom.slot is not None:
             made.instruction = made.cause.symptom.slot
         return
