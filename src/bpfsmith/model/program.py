@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 # Parts of symbols in both manglings: `_ZN4core9panicking9panic_fmt17h..E`, `_RNvNtC..4core9panicking9panic_fmt`.
-_PANICS = ("9panicking", "core::panicking", "rust_begin_unwind", "13unwrap_failed", "13expect_failed", "panic_handler")
+_PANICS = (
+    "9panicking", "core::panicking", "rust_begin_unwind", "13unwrap_failed", "13expect_failed", "panic_handler",
+    "16slice_index_fail", "slice_start_index_", "slice_end_index_", "17len_mismatch_fail", "16slice_error_fail",
+    "copy_from_slice_impl17len_mismatch", "5slice5index24slice_",
+)  # fmt: skip
 
 
 class Program:

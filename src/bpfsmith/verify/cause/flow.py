@@ -109,7 +109,29 @@ def _stored(trace: Trace, step: Step, where: str) -> Step | None:
             at = frame_slot(former, insn.dst, insn.off)
             if at is not None and at[0] == frame and at[1] < slot + size and slot < at[1] + code.width(insn):
                 return former
+        elif code.is_call(insn) and insn.call and _filled(former, frame, slot, size):
+            return former
     return None
+
+
+def _filled(call: Step, frame: int, slot: int, size: int) -> bool:
+    """Whether a helper writes to a place on the stack: it was given its address, to fill it."""
+    for number in range(1, 6):
+        at = frame_slot(call, number, 0)
+        if at is None or at[0] != frame or at[1] >= slot + size:
+            continue
+        from bpfsmith.facts import helpers
+
+        row = helpers.by_name(call.insn.call or "")
+        if row is None or number > len(row.arguments) or "(filled)" not in row.arguments[number - 1]:
+            continue
+        value = call.value(f"r{number + 1}")
+        wide = 8  # what has no length beside it is a number or a map's value
+        if number < len(row.arguments) and row.arguments[number].startswith("mem size"):
+            wide = int(value.umax) if value is not None and value.umax is not None else size
+        if slot < at[1] + wide:
+            return True
+    return False
 
 
 def place_on_stack(where: str) -> tuple[int | None, int, int]:
@@ -187,6 +209,8 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
         return None
     insn = writer.insn
     if where.startswith("fp"):
+        if code.is_call(insn):
+            return None  # what a helper wrote begins where it is read
         _, slot, size = place_on_stack(where)
         at = frame_slot(writer, insn.dst, insn.off)
         fits = at is not None and at[1] == slot and code.width(insn) >= size

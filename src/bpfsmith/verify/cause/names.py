@@ -68,7 +68,11 @@ def located(trace: Trace, slot: int, where: str, here: Place | None) -> str | No
     if not found:
         return None
     line = here.line if here is not None and here.line is not None else 0
-    known = [row for row in found if here is not None and _same_file(row[2], here.path) and row[3] <= line] or found
+    known = [row for row in found if here is not None and _same_file(row[2], here.path) and row[3] <= line]
+    if not known:  # of one declared further down nothing is known here
+        known = [row for row in found if here is None or not line or not _same_file(row[2], here.path)]
+    if not known:
+        return None
     best: tuple[int, int, str, int, str] = max(known, key=lambda row: row[3])
     return best[4]
 
@@ -215,7 +219,7 @@ def _single(text: str) -> str | None:
     if "(" in text.replace("(int)", "").replace("(long)", ""):
         return None
     found = [word for word in words(text) if word not in _KEYWORDS and not word.isupper() and word[0] != "_"]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 and f"*{found[0]}" not in text else None  # what it points to has no name
 
 
 def compares(text: str, variable: str) -> bool:

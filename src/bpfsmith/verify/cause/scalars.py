@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from bpfsmith.verify.cause.trace import Step, Trace
+    from bpfsmith.verify.cause.trace import Link, Step, Trace
 
     Value = Any
 
@@ -25,7 +25,7 @@ __all__ = ["Need", "Story", "why"]
 
 U32 = 0xFFFFFFFF
 FAR = 4000
-MOD = 9
+MUL, LSH, MOD, RIGHT = 2, 6, 9, (7, 0xC)
 HUGE = 1 << 29
 EQ, GT, GE, SET, NE, SGT, SGE, LT, LE, SLT, SLE = 1, 2, 3, 4, 5, 6, 7, 0xA, 0xB, 0xC, 0xD
 SIGNED = (SGT, SGE, SLT, SLE)
@@ -86,11 +86,14 @@ class Need:
 class Seen:
     """A comparison about the value or about something made of it. `version`: how many changes lie between the value
     compared and the one used (0: none), -1 for something derived; `chain`: on the value's own way, or the kernel knew
-    that it is the same; `narrow`: 32 bits of it; `mixed`: made with another unknown number."""
+    that it is the same; `narrow`: 32 bits of it; `mixed`: made with another unknown number; `kept`: so many low
+    bits of it are compared, where a mask cut the others off."""
 
-    __slots__ = ("chain", "insn", "mixed", "narrow", "on", "step", "taken", "version")
+    __slots__ = ("chain", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
 
-    def __init__(self, step: Step, on: str, version: int, chain: bool, narrow: bool, mixed: bool = False) -> None:
+    def __init__(
+        self, step: Step, on: str, version: int, chain: bool, narrow: bool, mixed: bool = False, kept: int = 64
+    ) -> None:
         self.step = step
         self.insn = step.insn
         self.on = on
@@ -98,6 +101,7 @@ class Seen:
         self.chain = chain
         self.narrow = narrow
         self.mixed = mixed
+        self.kept = kept
         self.taken = step.taken
 
     @property
@@ -211,6 +215,8 @@ class _Search:
         own = root(self.trace, step, on)
         if own[0] < 0:
             return None
+        if self.same(step):
+            return None
         if own in versions:
             frame, there = location(self.chain, step.at, self.use, self.where)
             chain = step.frame == frame and (there == on or _told(step, on, there))
@@ -222,11 +228,12 @@ class _Search:
         if self.read is not None and read_of(self.trace, step, on) == self.read:
             return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
         # Something made of it by additions, shifts or 32-bit copies: compilers compare `i - 1` or the low half.
-        narrow, mixed = half, False
+        narrow, mixed, kept = half, False, 64
         for link in self.trace.origin(step, on):
             if link.how not in LINEAR or link.source is None:
                 break
             insn = link.step.insn
+            kept = min(kept, _low_bits(link))
             narrow = narrow or link.how == "narrow" or (link.how == "shift" and insn.imm == 32)
             if link.how in ("add", "sub", "math") and code.by_register(insn):
                 other = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
@@ -235,8 +242,23 @@ class _Search:
                 if link.how != "math" and root(self.trace, link.step, other) in versions:
                     return Seen(step, on, -1, False, narrow, mixed)
             if link.how not in SAME and root(self.trace, link.step, link.source) in versions:
-                return Seen(step, on, -1, False, narrow, mixed)
+                return Seen(step, on, -1, False, narrow, mixed, kept)
         return None
+
+    def same(self, step: Step) -> bool:
+        """A comparison of a number with itself, moved by a constant: whether a sum or difference went over."""
+        first, second = f"r{step.insn.dst}", f"r{step.insn.src}"
+        if not code.by_register(step.insn) or first == second:
+            return False
+        for one, other in ((first, second), (second, first)):
+            wanted = root(self.trace, step, other)
+            for link in self.trace.origin(step, one):
+                moved = link.how in ("add", "sub") and not code.by_register(link.step.insn)
+                if link.source is None or not (moved or link.how in SAME or link.how == "narrow"):
+                    break
+                if wanted[0] >= 0 and root(self.trace, link.step, link.source) == wanted:
+                    return True
+        return False
 
     # ------------------------------------------------------------ known, and lost
 
@@ -398,6 +420,10 @@ class _Search:
         if one.narrow and not halved and whole is not None and (whole.umax is None or whole.umax > U32):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
+        cut = one.kept < 64 and (self.value is None or self.value.umax is None or self.value.umax >> one.kept)
+        if cut and not any(link.how == "and-mask" for link in self.chain):
+            return self.told(one, f"only the low {one.kept} bits of {self.what} are compared here; all of it is used",
+                             f"the check of {self.what} looks at its low {one.kept} bits only")  # fmt: skip
         place = "in another function" if one.step.frame > self.use.frame else f"in {one.on}"
         self.add(one.step, f"the check is on a copy of {self.what}, {place}")
         self.add(self.use, f"the copy that is used here was not checked: it {amount(self.value) or 'is not bounded'}")
@@ -416,12 +442,35 @@ class _Search:
             # Compilers write the remainder of a constant as a product, a shift and a difference.
             if not plain and (place is None or not place.exact or " % " not in (place.text or "")):
                 continue
+            if plain and self.need.most is not None and (insn.imm - 1) * self.scale(link) > self.need.most:
+                self.add(link.step, f"the remainder can be as much as {insn.imm - 1} here")
+                self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
+                headline = f"{self.what} is a remainder that can be {insn.imm - 1}, which is more than fits"
+                return Story("check-wrong", link.step, headline, self.facts)
             below = f" and below {insn.imm}" if plain else ""
             self.add(link.step, "the remainder of a division is computed here: any number to the verifier")
             self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
             headline = f"{self.what} is a remainder{below}, which the verifier does not follow"
             return Story("verifier-imprecision", link.step, headline, self.facts)
         return None
+
+    def scale(self, until: Link) -> int:
+        """By how much the value is multiplied on its way from a station to its use; 0 where that is not known."""
+        factor = 1
+        for link in self.chain:
+            if link is until:
+                break
+            insn = link.step.insn
+            if link.how in ("shift", "math") and not code.by_register(insn) and 0 < insn.imm < 1 << 16:
+                what = code.operation(insn)
+                if what in RIGHT and insn.imm != 32:
+                    return 0  # made smaller again: not followed
+                factor *= 1 << insn.imm if what == LSH and insn.imm < 16 else insn.imm if what == MUL else 1
+        return factor
+
+    def offset(self) -> str:
+        """The number as it is used: entries of more than a byte make a larger one of an index."""
+        return f"the offset made of {self.what}" if self.chain and self.scale(self.chain[-1]) > 1 else self.what
 
     def masked(self) -> Story | None:
         """A mask in the source that keeps too many bits."""
@@ -435,7 +484,7 @@ class _Search:
             if place is None or place.text is None or "&" not in place.text.replace("&&", ""):
                 continue
             self.add(link.step, f"the mask {insn.imm & (1 << 64) - 1:#x} keeps more than fits")
-            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
             return Story("check-wrong", link.step, f"the mask of {self.what} keeps more than fits", self.facts)
         return None
 
@@ -479,6 +528,13 @@ def _indexes(text: str) -> bool:
             return "get_unchecked" not in text and ".add(" not in text and ".offset(" not in text
         at = text.find("[", at + 1)
     return False
+
+
+def _low_bits(link: Link) -> int:
+    """How many low bits of a number a mask keeps; 64 where it is none that cuts."""
+    mask = link.step.insn.imm
+    plain = link.how == "and-mask" and not code.by_register(link.step.insn) and mask > 1
+    return mask.bit_length() if plain and mask & (mask + 1) == 0 else 64
 
 
 def _told(step: Step, on: str, there: str) -> bool:

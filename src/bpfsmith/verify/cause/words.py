@@ -153,10 +153,14 @@ def _number(value: int) -> str:
     return str(value) if -100_000 < value < 100_000 else f"{'-' if value < 0 else ''}{abs(value):#x}"
 
 
-def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:
+def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:  # noqa: PLR0911 - one return an origin
     """The origin of a value, as a step of the chain; None when the walk ended before it."""
     for link in reversed(chain):
         insn = link.step.insn
+        if link.how == "fill" and link is chain[-1] and link.source is not None:
+            writer = trace.defined(link.step, link.source)
+            if writer is not None and code.is_call(writer.insn) and writer.insn.call:
+                return trace.fact(writer, f"{what} is read from what {writer.insn.call} wrote")
         if link.how == "call":
             return trace.fact(link.step, f"{what} is what {insn.call or 'a function'} gave")
         if link.how == "load":
