@@ -627,6 +627,55 @@ fn read_jump(made: &mut LogInsn, scan: &mut Scan<'_>) -> Option<()> {
     (same && narrow == long).then_some(())
 }
 
+/// Helpers by number, as far as kernels had them that print no names.
+const FIRST_HELPERS: [&str; 45] = [
+    "",
+    "map_lookup_elem",
+    "map_update_elem",
+    "map_delete_elem",
+    "probe_read",
+    "ktime_get_ns",
+    "trace_printk",
+    "get_prandom_u32",
+    "get_smp_processor_id",
+    "skb_store_bytes",
+    "l3_csum_replace",
+    "l4_csum_replace",
+    "tail_call",
+    "clone_redirect",
+    "get_current_pid_tgid",
+    "get_current_uid_gid",
+    "get_current_comm",
+    "get_cgroup_classid",
+    "skb_vlan_push",
+    "skb_vlan_pop",
+    "skb_get_tunnel_key",
+    "skb_set_tunnel_key",
+    "perf_event_read",
+    "redirect",
+    "get_route_realm",
+    "perf_event_output",
+    "skb_load_bytes",
+    "get_stackid",
+    "csum_diff",
+    "skb_get_tunnel_opt",
+    "skb_set_tunnel_opt",
+    "skb_change_proto",
+    "skb_change_type",
+    "skb_under_cgroup",
+    "get_hash_recalc",
+    "get_current_task",
+    "probe_write_user",
+    "current_task_under_cgroup",
+    "skb_change_tail",
+    "skb_pull_data",
+    "csum_update",
+    "set_hash_invalid",
+    "get_numa_node_id",
+    "skb_change_head",
+    "xdp_adjust_head",
+];
+
 fn read_call(made: &mut LogInsn, scan: &mut Scan<'_>) -> Option<()> {
     made.kind = InsnKind::Call;
     if !scan.lit("call ") {
@@ -639,6 +688,21 @@ fn read_call(made: &mut LogInsn, scan: &mut Scan<'_>) -> Option<()> {
         made.callee = Some(Callee::Subprogram);
         made.call = Some(format!("pc{to:+}"));
         return Some(());
+    }
+    // Kernels before 4.11 print the number alone.
+    let at = scan.at();
+    if let Some(number) = scan.number() {
+        if matches!(scan.peek(), None | Some(b' ' | b'\t' | b';')) {
+            made.set_imm(i64::try_from(number).unwrap_or(0));
+            made.callee = Some(Callee::Helper);
+            made.call = usize::try_from(number)
+                .ok()
+                .and_then(|number| FIRST_HELPERS.get(number))
+                .filter(|name| !name.is_empty())
+                .map(|name| format!("bpf_{name}"));
+            return Some(());
+        }
+        scan.back(at);
     }
     let name = scan.until("#");
     if name.is_empty() || name.contains([' ', ';', ':']) || !scan.lit("#") {

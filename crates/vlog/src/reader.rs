@@ -310,7 +310,9 @@ impl Taker {
         let (own, other) = if trimmed.is_empty() || trimmed.starts_with(';') {
             (line, None)
         } else {
-            (line.get(..start + length).unwrap_or(line), Some(trimmed))
+            // Loaders that put the last lines into one part them by `: `.
+            let other = trimmed.strip_prefix(": ").unwrap_or(trimmed);
+            (line.get(..start + length).unwrap_or(line), Some(other))
         };
         let at = self.push(own, Kind::Insn, slot);
         if let Some(insn) = self.load.insns.get(&slot) {

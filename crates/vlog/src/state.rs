@@ -253,7 +253,12 @@ impl Paste {
             at = one.parent;
         }
         while let Some(number) = todo.pop() {
-            let next = self.before(load, number, &state);
+            let mut next = self.before(load, number, &state);
+            if let Some(line) = load.step(number).and_then(|one| self.checking(load, one))
+                && let Some(from) = state_at(&self.text, line, None)
+            {
+                next.printed(&self.text, line, from, false);
+            }
             state = Arc::new(next);
             if (todo.is_empty() || todo.len().is_multiple_of(KEPT))
                 && let Ok(mut kept) = load.states.0.lock()
@@ -386,7 +391,21 @@ impl Paste {
         if let Some(at) = state_at(&self.text, step.line, insn) {
             state.printed(&self.text, step.line, at, false);
         }
-        self.lines(load, step.line + 1, end, false, state);
+        let behind = self.checking(load, step).map_or(step.line, |line| line);
+        self.lines(load, behind + 1, end, false, state);
+    }
+
+    /// The line of a state that old kernels print while they check an access or a call: what is known before it.
+    fn checking(&self, load: &Load, step: &Step) -> Option<u32> {
+        let access = matches!(
+            step.kind,
+            InsnKind::Load | InsnKind::Store | InsnKind::Atomic | InsnKind::Call
+        );
+        let line = step.line + 1;
+        let bare = self.text.lines.get(line as usize)?.slot == NONE;
+        (access && load.old && bare && self.text.kind(line) == Some(Kind::State))
+            .then_some(line)
+            .filter(|_| !self.is_walked(line))
     }
 
     /// States printed from one line to another; whether there were any.
