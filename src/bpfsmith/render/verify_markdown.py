@@ -23,6 +23,11 @@ def render(report: Any) -> str:
     for row in report.programs:
         for group in grouped(row.results):
             out += _said(row, group)
+    for row in report.programs:
+        if any(one.effort is not None for one in row.results):
+            from bpfsmith.render.verify_effort import markdown
+
+            out += markdown(row)
     if report.changes:
         out += ["", f"#### Against `{_code(report.old)}`", "", "| | program | kernel | what | was | is |",
                 "|---|---|---|---|---|---|"]  # fmt: skip

@@ -29,9 +29,10 @@ def render(report: Any, *, color: bool = False, width: int = 120, logs: bool = F
     if report.changes is not None:
         out += ["", *_changes(report, paint)]
     for row in report.programs:
-        for one in row.results:
-            if one.effort is not None:
-                out += ["", *_effort(row, one, paint, width)]
+        if any(one.effort is not None for one in row.results):
+            from bpfsmith.render.verify_effort import effort
+
+            out += ["", *effort(row, paint, width)]
     if report.notes:
         out += ["", *(f"note: {printable(one)}" for one in report.notes)]
     out += ["", _summary(report, paint)]
@@ -216,34 +217,6 @@ def _changes(report: Any, paint: Paint) -> list[str]:
         word = paint("worse ", "red") if one.worse else paint("better", "green") if one.what != "program" else "      "
         out.append(f"  {word}  {printable(one.program)}{where}: {text}")
     return out
-
-
-def _effort(row: Any, one: Any, paint: Paint, width: int) -> list[str]:
-    effort = one.effort
-    share = f", {_percent(effort.share)} of {effort.limit}" if effort.share is not None else ""
-    states = f", {effort.states} states ({effort.peak} at once)" if effort.states is not None else ""
-    took = f", {one.ns / 1e6:.1f} ms" if one.ns is not None else ""
-    out = [
-        f"{paint(printable(row.program), 'bold')} on {one.kernel}: "
-        f"{effort.processed} instructions processed{share}{states}{took}"
-    ]
-    for name, own, stack in effort.functions:
-        did = f", {own} instructions" if own is not None else ""
-        out.append(f"  {printable(name)}: {stack} bytes of stack{did}")
-    if effort.lines:
-        cut = effort.processed is not None and effort.counted < effort.processed * 0.8
-        partly = f" ({effort.counted} of them, what the log holds)" if cut else ""
-        out.append(paint(f"  instructions followed{partly}, by source line:", "dim"))
-        most = len(str(effort.lines[0].count))
-        for line in effort.lines:
-            place = f"{printable(line.path.rpartition('/')[2])}:{line.line}"
-            text = f"  {str(line.count).rjust(most)}  {place}  {printable(line.text)}"
-            out.append(text[: max(width, 40)].rstrip())
-    return out
-
-
-def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
 
 
 def _summary(report: Any, paint: Paint) -> str:

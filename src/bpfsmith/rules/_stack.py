@@ -118,7 +118,8 @@ class Chains:
 
     __slots__ = ("_detached", "_spilling", "chains", "entry", "frames", "private", "starts")
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, told: dict[str, int] | None = None) -> None:
+        """`told`: function -> bytes as a kernel counted them, which need no working out."""
         functions = program.functions()
         self.entry = functions[0][0]
         self.frames: dict[str, int] = {}
@@ -131,7 +132,8 @@ class Chains:
         self.private = program.type in _PRIVATE and program.attach_type != "trace_iter"
         self.private = self.private and _TAIL_CALL not in program.helper_numbers
         self._detached = {name for names in self.chains if names[0] != self.entry for name in names}
-        self._spilling = _spilling(program)
+        self._spilling = _spilling(program) - told.keys() if told else _spilling(program)
+        self.frames |= {name: size for name, size in (told or {}).items() if name in self.frames}
 
     def frame(self, name: str, era: Era) -> int:
         """Bytes of one function that these kernels count, not rounded."""

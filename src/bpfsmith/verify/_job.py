@@ -261,11 +261,13 @@ def _effort(item: Item, judged: Judged) -> Any:
     """Once more, with every instruction the verifier follows."""
     if judged.verdict == "cannot":
         return None
+    from bpfsmith.kernel import live
     from bpfsmith.verdict import judge
     from bpfsmith.verify.effort import Effort
 
     traced = judge(item.object, item.program, item.request.copy(log_level=2))
-    return Effort(item.program, judged, traced.log)
+    asked = live()
+    return Effort(item.program, judged, traced.log, asked.series, asked.arch)
 
 
 FIXED = 8  # of the log's levels, since 6.4: the beginning of a log that is too long is kept, and the kernel stops there

@@ -19,6 +19,7 @@ def schema() -> dict[str, Any]:
     may be added within version 1."""
     from bpfsmith.verdict import REASONS, VERDICTS
     from bpfsmith.verify.cause.result import CLASSES
+    from bpfsmith.verify.effort_limits import BOUNDS, NAMES
 
     result = {
         "kernel": _TEXT,
@@ -63,8 +64,42 @@ def schema() -> dict[str, Any]:
         "limit": _COUNT,
         "states": _KNOWN,
         "peak": _KNOWN,
+        "states_per_instruction": _KNOWN,
+        "limits": _array(
+            _object(
+                {
+                    "name": {"enum": list(NAMES)},
+                    "value": _KNOWN,
+                    "limit": _COUNT,
+                    "share": {"type": ["number", "null"], "minimum": 0},
+                    "bound": {"enum": list(BOUNDS)},
+                    "where": _TEXT,
+                }
+            )
+        ),
         "functions": _array(_object({"name": _TEXT, "processed": _KNOWN, "stack": _COUNT})),
-        "lines": _array(_object({"path": _TEXT, "line": _COUNT, "text": _TEXT, "count": _COUNT})),
+        "lines": _array(
+            _object(
+                {"path": _TEXT, "line": _COUNT, "text": _TEXT}
+                | dict.fromkeys(("count", "states", "pruned", "opened"), _COUNT)
+            )
+        ),
+        "loops": _array(
+            _object(
+                {"path": _OPTIONAL, "line": {"type": ["integer", "null"], "minimum": 1}, "text": _TEXT}
+                | dict.fromkeys(("instruction", "rounds", "entered", "count", "pruned"), _COUNT)
+            )
+        ),
+        "tail_calls": _array(
+            _object(
+                {
+                    "slot": _COUNT,
+                    "map": _OPTIONAL,
+                    "path": _OPTIONAL,
+                    "line": {"type": ["integer", "null"], "minimum": 1},
+                }
+            )
+        ),
         "counted": _COUNT,
     }
     made = _object(
