@@ -186,7 +186,8 @@ class Copy:
         if not there.startswith(self._top + os.sep) or not os.path.isfile(there):
             return False
         folder = os.path.dirname(there)
-        return os.path.realpath(folder) == os.path.join(os.path.realpath(self._top), os.path.relpath(folder, self._top))
+        wanted = os.path.join(os.path.realpath(self._top), os.path.relpath(folder, self._top))
+        return os.path.realpath(folder) == os.path.normpath(wanted)
 
     def data(self, path: str) -> bytes:
         """What a file (named as the user has it) holds in the copy as it is now."""

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bpfsmith.model.program import Program
 
@@ -22,6 +22,7 @@ __all__ = ["Moved", "gone"]
 
 _STACK = 10
 _STORES = (2, 3)  # BPF_ST, BPF_STX
+_COMPUTES = (4, 7)  # BPF_ALU, BPF_ALU64
 
 
 class Moved:
@@ -58,7 +59,7 @@ class Moved:
 class _Sites:
     """What a program does, by line of the user's sources."""
 
-    __slots__ = ("calls", "lines", "stores")
+    __slots__ = ("acts", "calls", "lines", "stores")
 
     def __init__(self, program: Program, shown: Callable[[str], str]) -> None:
         from bpfsmith.verify.places import own
@@ -82,33 +83,68 @@ class _Sites:
                 self.calls.setdefault(name or f"helper {number}", Counter())[place(slot)] += 1
         self.stores: Counter[Line | None] = Counter()
         self.lines: set[Line] = set()
+        self.acts: set[Line] = set()  # lines that do more than compute
         for insn in program.instruction_view():
             if insn.slot in dead:
                 continue
             here = place(insn.slot)
             if here is not None:
                 self.lines.add(here)
+                if insn.code & 7 not in _COMPUTES:
+                    self.acts.add(here)
             if insn.code & 7 in _STORES and insn.dst != _STACK:
                 self.stores[here] += 1
 
 
+_NEAR = 3  # lines: the parts of one statement may be counted to any line of it
+
+
+def _missed(old: Counter[Line | None], new: Counter[Line | None], moved: Moved) -> Line | None:
+    """A line whose call stands nowhere now: neither where the line went nor, as one that was not there before, beside
+    that. Another line's call of the same function stands for itself only."""
+    lines = [line for line in old if line is not None]
+    left = Counter({line: max(count, 1) for line, count in new.items() if line is not None})
+    nowhere = max(new[None] - old[None], 0)  # merged by the compiler: of no line any more
+    open_ = []
+    # The lines that are as they were first: what stands in lines that were replaced is shared by those of one edit.
+    for line in sorted(lines, key=lambda one: (len(moved.now(one)), one)):
+        became = moved.now(line)
+        there = next((one for one in became if left[one] > 0), None)
+        if there is None:
+            open_.append((line, became))
+        elif became == moved.now((line[0], line[1] + 1)) or became == moved.now((line[0], line[1] - 1)):
+            left[there] -= 1
+        else:
+            left[there] = 0
+    for line, became in open_:
+        beside = [(path, at) for path, at in left if any(path == p and abs(at - a) <= _NEAR for p, a in became)]
+        there = next((one for one in sorted(beside) if left[one] > 0), None)
+        if there is not None:
+            left[there] -= 1
+        elif nowhere:
+            nowhere -= 1
+        else:
+            return line
+    return None
+
+
 def gone(
-    before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Line | None = None,
-    instead: Mapping[str, str] | None = None,
+    before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Sequence[Line] = (),
+    instead: Mapping[str, str] | None = None, *, stores: bool = True,
 ) -> str | None:  # fmt: skip
     """What of the original cannot be reached any more, as a sentence; None when all is there. `shown`: the user's path
-    of an object's. `symptom`: the line the verifier refused. `instead`: a helper -> the one that stands for it now."""
+    of an object's. `symptom`: the line the verifier
+    refused; of several one must be reached. `instead`: a helper -> the one that stands for it now.
+    `stores`: whether writes count: to the stack of a caller, into which a function was put, they are none."""
     old, new = _Sites(before, shown), _Sites(after, shown)
     for name, sites in sorted(old.calls.items()):
         there = new.calls.get(name, Counter()) + new.calls.get((instead or {}).get(name, ""), Counter())
-        for line in sites:
-            if line is None or any(one in there for one in moved.now(line)):
-                continue
-            if there.total() < sites.total():
-                return f"the call of {name} at line {line[1]} is gone"
+        missed = _missed(sites, there, moved)
+        if missed is not None:
+            return f"the call of {name} at line {missed[1]} is gone"
         if not there:
             return f"no call of {name} is left"
-    for line in old.stores:
+    for line in old.stores if stores else ():
         if line is None:
             continue
         became = moved.now(line)
@@ -116,6 +152,16 @@ def gone(
             continue
         if new.stores.total() < old.stores.total() or not became:
             return f"what line {line[1]} writes is not written any more"
-    if symptom is not None and symptom in old.lines and not any(one in new.lines for one in moved.now(symptom)):
-        return f"line {symptom[1]}, which the verifier refused, is not reached any more"
+    refused = [line for line in symptom if line in old.lines]
+    if refused and not any(one in new.lines for line in refused for one in moved.now(line)):
+        # What is only computed there may be part of another line's instructions now: then all behind it must be there.
+        path, at = refused[0]
+        behind = [line for line in old.lines if line[0] == path and line[1] > at]
+        if (
+            not old.acts.intersection(refused)
+            and behind
+            and all(any(one in new.lines for one in moved.now(line)) for line in behind)
+        ):
+            return None
+        return f"line {refused[0][1]}, which the verifier refused, is not reached any more"
     return None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAKERS", "MOST", "candidates"]
 
-MOST = {"rust": 8, "c": 16}  # changes that are tried for one cause: a build of C takes no time
+MOST = {"rust": 8, "c": 20}  # changes that are tried for one cause: a build of C takes no time
 
 # Language -> class -> modules; each has `candidates(ground)`.
 MAKERS: dict[str, dict[str, tuple[str, ...]]] = {

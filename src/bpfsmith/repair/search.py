@@ -182,7 +182,7 @@ class Search:
             if len(done) < _DEPTH and (not marks <= node.seen or cls == "panic-or-unreachable"):
                 more = self._whys(built, key, results)
                 inside = [reason for reason in more if not reason.outside and reason.kernel in left]
-                if inside and (not marks <= node.seen or _lines(inside) != _lines(node.whys)):
+                if inside:
                     offer(_Node(texts, done, inside, node.seen | marks), built)
         tries = self._builds - builds
         if spare is None and partial is not None:
@@ -265,9 +265,10 @@ class Search:
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
         # Of code that panics the refused line is the panic itself, or the loop that a handler ends in.
-        symptom = None if whys and whys[0].cause.cls == "panic-or-unreachable" else self._symptom(whys)
+        symptom = [] if whys and whys[0].cause.cls == "panic-or-unreachable" else self._symptom(whys)
         instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
-        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead)
+        stores = any(one.kind != "inline" for one in done)
+        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead, stores=stores)
         if missing is not None:
             self.settings.say(f"{key[1]}: no fix: {missing}")
             return None
@@ -298,12 +299,17 @@ class Search:
             key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
         )
 
-    def _symptom(self, whys: list[Why]) -> tuple[str, int] | None:
+    def _symptom(self, whys: list[Why]) -> list[tuple[str, int]]:
+        """The lines one of which must be reached still: the refused instruction's; where the cause is a use that
+        nothing checked that of the use too, for what is computed for it may be counted to another line."""
         for one in whys:
-            fact = one.cause.symptom
-            if fact is not None and fact.place is not None and fact.place.path and fact.place.line:
-                return self.copy.outside(fact.place.path), fact.place.line
-        return None
+            facts = [one.cause.symptom.place if one.cause.symptom is not None else None]
+            if one.cause.cls in ("missing-bounds-check", "missing-null-check", "pointer-arithmetic"):
+                facts.append(one.cause.place)
+            lines = [(self.copy.outside(it.path), it.line) for it in facts if it is not None and it.path and it.line]
+            if lines:
+                return lines
+        return []
 
     def _others(self, key: Key, built: Built) -> str | None:
         """The object's other programs must fare no worse."""
@@ -348,11 +354,6 @@ def _first_error(output: str) -> str:
 def _endless(message: str) -> bool:
     """Whether the verifier gave up on the program's size."""
     return "program is too large" in message or "is too complex" in message or "too many iterations" in message
-
-
-def _lines(whys: list[Why]) -> set[str | None]:
-    """The texts of the lines that the causes are at."""
-    return {one.cause.place.text for one in whys if one.cause.place is not None}
 
 
 def _marks(results: dict[str, Result]) -> list[Any]:

@@ -34,7 +34,7 @@ def shape(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> st
     if any(one.shape in ("rewrite", "same-work") for one in done):
         return "the change is more than an added check, and no kernel of the lab runs both"
     for path, (old, new) in sorted(texts.items()):
-        wrong = rust(old, new, done) if path.endswith(".rs") else c(old, new)
+        wrong = rust(old, new, done) if path.endswith(".rs") else c(old, new, done)
         if wrong is not None:
             return wrong
     return None
@@ -82,6 +82,7 @@ _UNCHECKED = frozenset(
     {
         *("unwrap_unchecked", "get_unchecked", "get_unchecked_mut", "unreachable_unchecked", "assert_unchecked"),
         *("unwrap", "expect", "uninit", "assume_init", "read", "write", "panic", "unreachable", "read_volatile"),
+        *("assert", "assert_eq", "assert_ne", "debug_assert", "todo", "unimplemented"),
     }
 )
 _ASSIGNS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="})
@@ -289,7 +290,7 @@ def _is_check(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
     if condition.kind == "binary" and condition.op == "||":
         return all(one is not None and _is_check(one) for one in condition.operands)
     if condition.kind == "unary" and condition.op == "!":
-        return True
+        return bool(condition.operands) and condition.operands[0] is not None and _refuted(condition.operands[0])
     if condition.kind == "method":
         return condition.name in ("is_null", "is_none", "is_err", "is_empty")
     if condition.kind != "binary":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.text import checked, closing, functions, guarded, replace
+from bpfsmith.repair.c.text import checked, closing, functions, guarded, replace, visible
 from bpfsmith.repair.report import NO_NEW_PATH, Candidate
 
 TYPE_CHECKING = False
@@ -81,6 +81,13 @@ def _made(ground: Ground, function: Function, fails: Failing) -> Iterator[Candid
             condition = f"(unsigned long){name} >= {_FAR}"
             edit = guarded(function, at, [condition], fails, [_barrier(name)])
             yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+            # A number of 32 bits is compared as one: what is added has 64.
+            whole = "whole"
+            if not re.search(rf"\b{whole}\b", function.text):
+                ahead = [f"unsigned long {whole} = {name};", _barrier(whole)]
+                edit = guarded(function, at, [f"{whole} >= {_FAR}"], fails, ahead)
+                put = replace(function, function.start + one.start(1), function.start + one.end(1), whole)
+                yield checked("bounds-check", [edit, put], f"{said}, as the number of 64 bits that is added", fails)
 
 
 def _simple(text: str) -> bool:
@@ -97,6 +104,8 @@ def _indices(ground: Ground, function: Function, fails: Failing) -> Iterator[Can
         index = function.text[first + one.end() : close].strip()
         base = one[1]
         if re.fullmatch(r"\d+|[A-Z_0-9]+", index) or "++" in index or "(" in index:
+            continue
+        if not visible(function, index, at):
             continue
         limits = [f"sizeof({base}) / sizeof({base}[0])"]
         told = ground.operand("count", "limit", "elements")
@@ -128,6 +137,7 @@ def _lengths(ground: Ground, function: Function, fails: Failing) -> Iterator[Can
         close = closing(function.plain, first + one.end() - 1)
         given = _split(function.text[first + one.end() : close])
         numbers = [word for word in given if _simple(word) and not _pointer(function, word)]
+        numbers = [word for word in numbers if visible(function, word, at)]
         buffers = [word for word in given if word not in numbers]
         wanted = ground.cause.variables
         numbers.sort(key=lambda word: word not in wanted)
@@ -178,7 +188,7 @@ def _steps(ground: Ground, function: Function, fails: Failing) -> Iterator[Candi
     names = [one for one in re.findall(rf"[+]=?\s*({_NAME})\b(?!\s*[(\[])", function.shown) if _simple(one)]
     names += [one for one in ground.cause.variables if _simple(one) and not _pointer(function, one)]
     for name in dict.fromkeys(names):
-        if _pointer(function, name):
+        if _pointer(function, name) or not visible(function, name, at):
             continue
         said = f"go on only while `{name}` is below {limit}"
         condition = f"(unsigned long){name} >= {limit}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.text import checked, functions, guarded
+from bpfsmith.repair.c.text import checked, functions, guarded, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         fails = function.failing()
         if fails is None:
             continue
-        names = used(function)
+        names = [one for one in used(function) if visible(function, one, function.statement())]
         if packet:
             yield from _ends(function, names, fails)
         if ground.why.family in ("V06", "V20", "") or not packet:

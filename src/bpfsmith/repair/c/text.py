@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.repair.ground import Ground
 
-__all__ = ["Failing", "Function", "after", "before", "checked", "functions", "replace"]
+__all__ = ["Failing", "Function", "after", "before", "checked", "functions", "replace", "visible"]
 
 _HEAD = re.compile(r"^[A-Za-z_][^;{}#]*?\b([A-Za-z_]\w*)\s*\([^;{}]*\)\s*\{", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])'", re.DOTALL)
@@ -188,6 +188,14 @@ def functions(ground: Ground) -> Iterator[Function]:
         found = Function(ground, path, line)
         if found.known:
             yield found
+
+
+def visible(function: Function, name: str, offset: int) -> bool:
+    """Whether the local or parameter that an expression begins with is declared before an offset; globals are."""
+    first = re.match(r"\W*(\w+)", name)
+    if first is None or not re.search(rf"[\w*]\s+\**\s*{first[1]}\s*(?:[=;,\[]|__attr)", function.body):
+        return True
+    return re.search(rf"\b{first[1]}\b", function.plain[function.start : offset]) is not None
 
 
 def before(function: Function, offset: int, lines: list[str]) -> Edit:
