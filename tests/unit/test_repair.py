@@ -179,6 +179,7 @@ USE = "    unsafe { *calls += 1 };\n"
     [
         "    if calls.is_null() {\n        return 0;\n    }\n" + USE,
         "    if key >= 64 {\n        return 0;\n    }\n" + USE,
+        "    if !(key < 64) {\n        return 0;\n    }\n" + USE,
         "    let key = core::hint::black_box(key);\n    if key >= 64 {\n        return 0;\n    }\n" + USE,
         "    let Some(found) = calls.ok() else {\n        return 0;\n    };\n" + USE,
     ],
@@ -202,6 +203,9 @@ def test_a_failing_branch_is_seen(new: str) -> None:
         "    unsafe { *calls += 2 };\n    unsafe { *calls += 1 };\n",
         "    unsafe { *other = 1 };\n" + USE,
         "    drop(calls);\n" + USE,
+        "    if !(key == 3 || key < 90) {\n        return 0;\n    }\n" + USE,  # whatever is in the parentheses
+        "    if !calls.is_null() {\n        return 0;\n    }\n" + USE,  # the work itself would go
+        "    if !(key < 0) {\n        return 0;\n    }\n" + USE,
     ],
 )
 def test_cheats_are_no_failing_branch(new: str) -> None:
@@ -273,6 +277,15 @@ def test_cheats_are_no_failing_branch_in_c(new: str) -> None:
     assert c_shape(C, C.replace("\thits->n++;\n", new)) is not None
 
 
+@pytest.mark.parametrize(
+    "call", ["bpf_ringbuf_submit(hits, 0);", "bpf_ringbuf_discard(hits, 0);", "bpf_sk_release(hits);"]
+)
+def test_only_what_gives_back_may_release_in_c(call: str) -> None:
+    new = C.replace("\thits->n++;\n", f"\thits->n++;\n\t{call}\n")
+    assert c_shape(C, new, [Candidate("null-check", (), "", FAILING_BRANCH, "0")]) is not None
+    assert c_shape(C, new, [Candidate("release", (), "", NO_NEW_PATH)]) is None
+
+
 def test_lines_move() -> None:
     old, new = "a\nb\nc\n", "a\nx\ny\nb2\nc\n"
     moved = Moved({"/f": (old, new)})
@@ -334,6 +347,35 @@ def test_a_statement_that_is_taken_out_is_missed(build: Callable[[str], Object])
 
 
 # ------------------------------------------------------------ makers
+
+
+TWO = BASE % "if (!value)\n\t\treturn XDP_PASS;"
+UPDATE = "\tbpf_map_update_elem(&m, &key, value, 0);\n"
+OTHER = "\tif (key == 2)\n\t\tbpf_map_update_elem(&m, &key, &(__u64){7}, 0);\n"
+
+
+@pytest.mark.parametrize(
+    ("new", "wrong"),
+    [
+        # The first call is taken out, and the second one made twice: as many calls as before.
+        (
+            TWO.replace("\t*value +=", "\tif (key == 3)\n\t\tbpf_map_update_elem(&m, &key, value, 1);\n\t*value +="),
+            True,
+        ),
+        # It stands in another place, as it was.
+        (TWO.replace("\t*value +=", f"{OTHER}\t*value +="), False),
+        # It was changed where it stands.
+        (TWO.replace(UPDATE, OTHER.replace("{7}", "{8}") + UPDATE), False),
+    ],
+)
+def test_a_call_does_not_stand_for_another(build: Callable[[str], Object], new: str, wrong: bool) -> None:
+    from unit.sample_programs import HEAD
+
+    old = TWO.replace(UPDATE, OTHER + UPDATE)
+    before, after = build(old).program("prog"), build(new).program("prog")
+    assert before is not None and after is not None
+    path = next(one for one in before.files() if "stdin" in one or one.endswith(".c"))
+    assert (gone(before, after, Moved({path: (HEAD + old, HEAD + new)}), lambda one: one) is not None) is wrong
 
 
 def _ground(tmp_path: Path, language: str, text: str, cls: str, line: int, **more: Any) -> Ground:

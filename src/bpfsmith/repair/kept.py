@@ -100,32 +100,34 @@ _NEAR = 3  # lines: the parts of one statement may be counted to any line of it
 
 
 def _missed(old: Counter[Line | None], new: Counter[Line | None], moved: Moved) -> Line | None:
-    """A line whose call stands nowhere now: neither where the line went nor, as one that was not there before, beside
+    """A line whose call stands nowhere now: neither where the line went nor, as a call that no other line had, beside
     that. Another line's call of the same function stands for itself only."""
-    lines = [line for line in old if line is not None]
-    left = Counter({line: max(count, 1) for line, count in new.items() if line is not None})
-    nowhere = max(new[None] - old[None], 0)  # merged by the compiler: of no line any more
-    open_ = []
-    # The lines that are as they were first: what stands in lines that were replaced is shared by those of one edit.
-    for line in sorted(lines, key=lambda one: (len(moved.now(one)), one)):
-        became = moved.now(line)
-        there = next((one for one in became if left[one] > 0), None)
-        if there is None:
-            open_.append((line, became))
-        elif became == moved.now((line[0], line[1] + 1)) or became == moved.now((line[0], line[1] - 1)):
-            left[there] -= 1
-        else:
-            left[there] = 0
-    for line, became in open_:
-        beside = [(path, at) for path, at in left if any(path == p and abs(at - a) <= _NEAR for p, a in became)]
-        there = next((one for one in sorted(beside) if left[one] > 0), None)
-        if there is not None:
-            left[there] -= 1
-        elif nowhere:
-            nowhere -= 1
+    left = Counter({line: count for line, count in new.items() if line is not None})
+    merged = new[None] - old[None]  # by the compiler: of no line any more
+    places: dict[tuple[Line, ...], list[Line]] = {}
+    for line in old:
+        if line is not None:
+            places.setdefault(tuple(moved.now(line)), []).append(line)
+    lacking: list[tuple[Line, tuple[Line, ...]]] = []
+    # Lines that are as they were come first: what was put in place of several lines is shared by those.
+    for became, lines in sorted(places.items(), key=lambda row: (len(row[0]), row[0])):
+        there = sum(left[one] for one in became)
+        lacking += [(line, became) for line in sorted(lines)[there:]]
+        for one in became:
+            left[one] = 0
+    for line, became in lacking:
+        beside = [one for one in left if left[one] > 0 and any(_near(one, other) for other in became)]
+        if beside:
+            left[min(beside)] -= 1
+        elif merged > 0:
+            merged -= 1
         else:
             return line
     return None
+
+
+def _near(one: Line, other: Line) -> bool:
+    return one[0] == other[0] and abs(one[1] - other[1]) <= _NEAR
 
 
 def gone(

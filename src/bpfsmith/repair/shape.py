@@ -284,13 +284,13 @@ def _condition(condition: Expr, old: Expr) -> str | None:
 
 
 def _is_check(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
-    """`p.is_null()`, `x > end`, `i >= N`, `n == 0`, and such joined by `||`; `!(..)` of any."""
+    """`p.is_null()`, `x > end`, `i >= N`, `n == 0`, and such joined by `||`; `!(..)` of the contrary."""
     while condition.kind == "paren" and condition.inner is not None:
         condition = condition.inner
     if condition.kind == "binary" and condition.op == "||":
         return all(one is not None and _is_check(one) for one in condition.operands)
     if condition.kind == "unary" and condition.op == "!":
-        return bool(condition.operands) and condition.operands[0] is not None and _refuted(condition.operands[0])
+        return condition.inner is not None and _refuted(condition.inner)
     if condition.kind == "method":
         return condition.name in ("is_null", "is_none", "is_err", "is_empty")
     if condition.kind != "binary":
@@ -310,6 +310,31 @@ def _is_check(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
     return condition.op == "!="
 
 
+def _refuted(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
+    """Whether the contrary of it is a check: `x < N`, `p + n <= end`, `n != 0`, `found.is_some()`, joined by `&&`."""
+    while condition.kind == "paren" and condition.inner is not None:
+        condition = condition.inner
+    if condition.kind == "unary" and condition.op == "!":
+        return condition.inner is not None and _is_check(condition.inner)
+    if condition.kind == "method":
+        return condition.name in ("is_some", "is_ok")
+    if condition.kind != "binary":
+        return False
+    left, right = condition.operands
+    if left is None or right is None:
+        return False
+    if condition.op == "&&":
+        return _refuted(left) and _refuted(right)
+    limit = right.integer
+    if condition.op in ("<", "<="):
+        return limit is None or limit >= 1
+    if condition.op in (">", ">="):
+        return limit is None or limit <= 1
+    if condition.op == "!=":
+        return limit == 0 or right.text in ("0", "None") or right.kind == "path"
+    return condition.op == "=="
+
+
 # ------------------------------------------------------------ C
 
 _RETURN = re.compile(r"return|goto")
@@ -327,27 +352,26 @@ _C_CALLS = frozenset(
 )
 _C_CALLS |= {
     "__typeof__",
-    "bpf_spin_unlock",
-    "bpf_rcu_read_unlock",
-    "bpf_preempt_enable",
     "bpf_probe_read",
-    "bpf_ringbuf_discard",
-    "bpf_sk_release",
-    "bpf_ringbuf_submit",
     "bpf_probe_read_kernel_str",
+    "bpf_sk_fullsock",
 }
 
+# What an edit that gives something back may call besides.
+_ENDED = re.compile(
+    r"bpf_iter_\w+_destroy|bpf_(?:task|cgroup|sk)_release|bpf_ringbuf_(?:submit|discard)|bpf_spin_unlock"
+    r"|bpf_rcu_read_unlock|bpf_preempt_enable"
+)
 
-_ENDED = re.compile(r"bpf_iter_\w+_destroy|bpf_task_release|bpf_cgroup_release|bpf_sk_fullsock")
 
-
-def c(old: str, new: str) -> str | None:
+def c(old: str, new: str, done: Sequence[Candidate] = ()) -> str | None:
     """As `shape`, for one C file: nothing is taken out, and what is put in is a test that fails, or an initialiser."""
     from difflib import SequenceMatcher
 
     before = [one for one in _TOKEN.findall(old) if not one.startswith(("//", "/*"))]
     after = [one for one in _TOKEN.findall(new) if not one.startswith(("//", "/*"))]
     known = set(before)
+    releases = any(one.kind == "release" for one in done)
     returns = set(_after_return(before))
     for i1, i2, j1, j2 in _hunks(SequenceMatcher(None, before, after, autojunk=False).get_opcodes()):
         taken = before[i1:i2]
@@ -366,7 +390,7 @@ def c(old: str, new: str) -> str | None:
         ):
             continue  # a way out where the function had none: it ran off its end
         calls = {put[at] for at in range(len(put) - 1) if put[at + 1] == "(" and _identifier(put[at])}
-        foreign = {one for one in calls - _C_CALLS - set(taken) if not _ENDED.fullmatch(one)}
+        foreign = {one for one in calls - _C_CALLS - set(taken) if not (releases and _ENDED.fullmatch(one))}
         if foreign:
             return f"a call of `{min(foreign)}` is new"
         wrong = _c_tests(put, known, returns, Counter(taken))
