@@ -264,10 +264,12 @@ class Search:
 
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
-        # Of code that panics the refused line is the panic itself, or the loop that a handler ends in.
-        symptom = [] if whys and whys[0].cause.cls == "panic-or-unreachable" else self._symptom(whys)
-        instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
+        # Of code that panics the refused line is the panic itself, or the loop that a handler ends in; what was put
+        # into its callers is the compiler's to merge.
+        panics = bool(whys) and whys[0].cause.cls == "panic-or-unreachable"
         stores = any(one.kind != "inline" for one in done)
+        symptom = self._symptom(whys) if stores and not panics else []
+        instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
         missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead, stores=stores)
         if missing is not None:
             self.settings.say(f"{key[1]}: no fix: {missing}")

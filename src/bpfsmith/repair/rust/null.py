@@ -69,6 +69,7 @@ def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> It
     if isinstance(place, Let) and place.name is not None and not place.type and _whole(place, call):
         space = indent(file, place.start)
         what = f"(unsafe {{ {tested} }})" if risky and place.init != call else tested
+        what = f"({what})" if what.endswith("}") else what  # no block may stand right before `else`
         text = f"let {some}({place.pattern}) = {what} else {{\n{space}    {fails.statement}\n{space}}};"
         yield checked("null-check", [edit(file, place.start, place.end, text)], said, fails)
         return
@@ -80,6 +81,7 @@ def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> It
         yield checked("null-check", [replaced(call, f"{tested}.map_err(|_| {fails.error})?")], said, fails)
     name = fresh(call, "found")
     what = f"(unsafe {{ {tested} }})" if risky and not tested.lstrip("(").startswith("unsafe") else tested
+    what = f"({what})" if what.endswith("}") else what
     lines = [f"let {some}({name}) = {what} else {{", f"    {fails.statement}", "};"]
     yield checked("null-check", [before(file, place, lines), replaced(call, name)], said, fails)
 

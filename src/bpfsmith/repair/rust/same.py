@@ -140,7 +140,8 @@ def _task(spot: Spot) -> Iterator[Candidate]:
 
 def _split(spot: Spot) -> Iterator[Candidate]:
     """Eight bytes of the context at once as two times four: the same bytes."""
-    for one in spot.around("unary", "method"):
+    body = spot.item.expr
+    for one in body.within("unary", "method") if body is not None else ():
         if one.kind == "unary":
             target = one.inner if one.op == "*" else None
         else:
