@@ -110,6 +110,19 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
         return _narrowed(trace, last)  # a pair of shifts: how 32 bits of 64 are taken
     what, name = subject(trace, last, where, kind(value))
     facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
+    other = last.value(f"r{insn.src}") if code.by_register(insn) else None
+    if "|=" in insn.text and value is not None and value.maybe_null and other is not None and other.maybe_null:
+        facts.append(trace.fact(last, "both pointers are joined here (`|=`), to compare them with null at once"))
+        return Cause(
+            "check-wrong",
+            "medium",
+            f"one comparison asks whether both pointers are null ({what} and another): each has to be compared alone",
+            place=trace.own_place(last),
+            slot=last.slot,
+            because=facts,
+            variables=[name] if name else [],
+            advice=[Advice("check-null", "leave when one of them is null (`||` in place of `&&`), each by itself")],
+        )
     facts.append(trace.fact(last, f"`{_bare(insn.text)}`: not allowed with {kind(value)}" if value else message))
     named = f", {kind(value)}," if name else ""
     return Cause(
@@ -181,6 +194,8 @@ def _modified(trace: Trace, last: Step) -> Cause:
 
 def _misaligned(trace: Trace, last: Step, message: str) -> Cause:
     insn = last.insn
+    if code.is_call(insn):
+        return _misaligned_argument(trace, last, message)
     where = f"r{insn.src}" if code.is_load(insn) else f"r{insn.dst}"
     what, name = subject(trace, last, where, kind(last.value(where)))
     size = message.rpartition("size ")[2].partition(" ")[0]
@@ -205,6 +220,23 @@ def _misaligned(trace: Trace, last: Step, message: str) -> Cause:
         because=facts,
         variables=[name] if name else [],
         advice=[Advice("align", "align the field, or copy it byte by byte", size=int(wide))],
+    )
+
+
+def _misaligned_argument(trace: Trace, last: Step, message: str) -> Cause:
+    """A function that reads or writes a whole number was given the address of a smaller one."""
+    call = last.insn.call or "the function"
+    size = message.rpartition("size ")[2].partition(" ")[0]
+    wide = size if size.isdigit() else "8"
+    return Cause(
+        "argument-type",
+        "high",
+        f"{call} is given an address that is not a multiple of {wide}: it wants memory for {wide} bytes",
+        place=trace.own_place(last),
+        slot=last.slot,
+        because=[trace.fact(last, f"{call} uses {wide} bytes here, at an address that is not a multiple of {wide}")],
+        variables=[],
+        advice=[Advice("align", f"pass the address of a variable of {wide} bytes (`long`)", size=int(wide))],
     )
 
 

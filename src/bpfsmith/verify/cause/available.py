@@ -111,6 +111,11 @@ def _helper(trace: Trace, message: str, stem: str) -> Cause:
 
 def _poisoned(trace: Trace, message: str, number: int) -> Cause:
     what, tip = "", ""
+    here = trace.own_place(trace.last) if trace.last is not None else None
+    if number != CORE_POISON and here is not None and "unreachable" in (here.text or ""):
+        from bpfsmith.verify.cause.uninit import trap
+
+        return trap(trace)
     if trace.program is not None and trace.kernel is not None and not isinstance(trace.kernel, str):
         from bpfsmith.run.reject import explained
 
@@ -160,6 +165,9 @@ def _refused(trace: Trace, helper: Helper, unknown_number: bool) -> Cause:
         why = f"`{name}` can be called by `{word}` programs from Linux {since} on; this is {running}"
     elif unknown_number or parts.older(running, since):
         why = f"`{name}` exists from Linux {since} on; {on} does not have it"
+    elif kind is not None and not running and (helper.since_in(word) or since) != since:
+        since = helper.since_in(word) or since
+        why = f"`{name}` can be called by `{word}` programs from Linux {since} on"
     elif kind is not None and (limit := helper.limit(word)) is not None:
         needs = []
         if limit.only:

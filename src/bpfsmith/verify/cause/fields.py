@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.flow import type_of
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
+from bpfsmith.verify.cause.words import octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,11 +147,11 @@ def _field(
         why = f"the access at {offset} begins inside `{name}` ({field.offset} to {field.offset + field.size - 1})"
         tip = f"access all of `{field.name}` at its own offset {field.offset}"
     if not why:
-        why = f"`{name}` may not be {verb} as {size} bytes by a program of this type or with this attach type"
+        why = f"`{name}` may not be {verb} as {octets(size)} by a program of this type or with this attach type"
         tip = "look at which program types have the field: `bpfsmith explain " + name + "`"
     return parts.cause(
         trace, cls, "high" if word else "medium", why, step=step,
-        because=_chain(trace, step, f"{size} bytes at {offset} of the context (`{name}`) are {verb} here"),
+        because=_chain(trace, step, f"{octets(size)} at {offset} of the context (`{name}`) {_are(size)} {verb} here"),
         variables=[field.name.partition("[")[0]],
         advice=[Advice("context-field", tip, struct=context.name, field=field.name, offset=offset, size=size,
                        access=verb, widths=allowed, type=word)],
@@ -181,7 +183,7 @@ def _nameless(
     else:
         what = f"a `{kind.name}` program" if kind is not None else "this program"
         why, confidence = (
-            f"the context of {what} has nothing that may be {verb} as {size} bytes at offset {offset}",
+            f"the context of {what} has nothing that may be {verb} as {octets(size)} at offset {offset}",
             "medium",
         )
     tip = (
@@ -190,7 +192,7 @@ def _nameless(
     )  # fmt: skip
     return parts.cause(
         trace, "context-access", confidence, why, step=step,
-        because=_chain(trace, step, f"{size} bytes at {offset} of the context are {verb} here"),
+        because=_chain(trace, step, f"{octets(size)} at {offset} of the context {_are(size)} {verb} here"),
         variables=_read_names(trace, step),
         advice=[Advice("context-field", tip, offset=offset, size=size, access=verb)],
     )  # fmt: skip
@@ -250,11 +252,11 @@ def _record(trace: Trace, offset: int, size: int, verb: str) -> Cause:
     elif verb == "written":
         why = "a tracepoint's record cannot be written"
     else:
-        why = f"the access of {size} bytes at {offset} is not aligned, or lies behind what a record may be read to"
+        why = f"the access of {octets(size)} at {offset} is not aligned, or lies behind what a record may be read to"
     tip = "take offsets and sizes from /sys/kernel/tracing/events/CATEGORY/NAME/format (fields begin at 8)"
     return parts.cause(
         trace, "context-access", "high", why, step=step,
-        because=_chain(trace, step, f"{size} bytes at {offset} of the record are {verb} here"),
+        because=_chain(trace, step, f"{octets(size)} at {offset} of the record {_are(size)} {verb} here"),
         advice=[Advice("context-field", tip, offset=offset, size=size, access=verb)],
     )  # fmt: skip
 
@@ -273,7 +275,7 @@ def _socket(trace: Trace, message: str) -> Cause:
     context = contexts.get(name)
     field = _at(context, offset)
     shown = f"`{name}.{field.name}`" if field is not None else f"offset {offset} of `{name}`"
-    why = f"{shown} may not be {verb} as {size} bytes"
+    why = f"{shown} may not be {verb} as {octets(size)}"
     tip = f"use the fields of `struct {name}` with their own types"
     if word == "sock_common":
         why = f"{shown} is only there in a full socket, and this may be a smaller one (`sock_common`)"
@@ -283,10 +285,14 @@ def _socket(trace: Trace, message: str) -> Cause:
         why = f"`{name}` has nothing at offset {offset}" + (f": it ends at {end}" if offset >= end else "")
     return parts.cause(
         trace, "context-access", "high", why, step=step,
-        because=[*_origin(trace, step), *_chain(trace, step, f"{size} bytes at {offset} are {verb} here")],
+        because=[*_origin(trace, step), *_chain(trace, step, f"{octets(size)} at {offset} {_are(size)} {verb} here")],
         variables=_read_names(trace, step),
         advice=[Advice("context-field", tip, struct=name, offset=offset, size=size, access=verb)],
     )  # fmt: skip
+
+
+def _are(size: int) -> str:
+    return "is" if size == 1 else "are"
 
 
 def _origin(trace: Trace, step: Step | None) -> list[Fact]:
@@ -298,7 +304,8 @@ def _origin(trace: Trace, step: Step | None) -> list[Fact]:
         if link.how == "call":
             return [trace.fact(link.step, f"the pointer comes from `{parts.called(link.step) or 'this call'}`")]
         if link.how == "load":
-            return [trace.fact(link.step, "the pointer is read from memory")]
+            context = type_of(trace, link.step, f"r{link.step.insn.src}") == "ctx"
+            return [trace.fact(link.step, f"the pointer is read from {'the context' if context else 'memory'}")]
     return []
 
 
@@ -368,6 +375,8 @@ def _written(trace: Trace, message: str) -> Cause | None:
     step = trace.last
     if step is None or not ("only read" in message or "no write support" in message):
         return None
+    if (itself := _map_itself(trace, step, "written")) is not None:
+        return itself
     base = code.reads(step.insn)[:1]
     value = step.value(base[0]) if base else None
     what = f"`{_struct_of(value.text)}`" if value is not None else parts.word(message, "read from ") or "this memory"
@@ -404,6 +413,24 @@ def _member(trace: Trace, value: object, step: Step) -> str | None:
     return next((name for name, low, high in members(btf, identity) if low <= offset < high), None)
 
 
+def _map_itself(trace: Trace, step: Step | None, verb: str) -> Cause | None:
+    """The address that is used is the map's own, as the instruction that loads it gives it."""
+    if step is None or code.is_call(step.insn):
+        return None
+    where = f"r{step.insn.src if code.is_load(step.insn) else step.insn.dst}"
+    value = step.value(where)
+    if value is None or value.type != "map_ptr":
+        return None
+    made = trace.origin(step, where)[-1:]
+    because = [trace.fact(made[0].step, "the address of the map is loaded here, not of a value in it")] if made else []
+    return parts.cause(
+        trace, "context-access", "high", f"the map itself is {verb} as if it were its value", step=step,
+        because=[*because, trace.fact(step, f"it is {verb} here: behind this address lies the kernel's own structure")],
+        advice=[Advice("map-itself", "look the value up (`bpf_map_lookup_elem()`, `MAP.get()`); when it is a global "
+                                     "variable, load it with a loader that knows `.bss` and `.data`")],
+    )  # fmt: skip
+
+
 def _kernel_btf(trace: Trace):  # type: ignore[no-untyped-def]
     targets = getattr(trace.kernel, "targets", None)
     return targets[0] if targets else None
@@ -423,6 +450,8 @@ def _struct(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
             "read it with `bpf_probe_read_user()` (`bpf_copy_from_user()` where the program may "
             "sleep)", "probe-read-user",
         )  # fmt: skip
+    if (itself := _map_itself(trace, step, verb)) is not None:
+        return itself
     if "percpu memory" in message:
         return _plain(
             trace, f"`{struct}` exists once for each processor, and is read as if there were one",

@@ -69,6 +69,8 @@ def _access(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | N
     low = "min value is negative" in message or "min value is outside" in message
     if (value is not None and value.type == "fp") or where == "r10" or "stack" in message:
         return _stack(trace, last, where, chain, step, number, lines)
+    if "unbounded memory access" in message and (step is None or number is None):
+        return _unbounded(trace, last, where, chain, lines)
     if step is None or number is None or (_constant(value) and "max value" not in message):
         return _beyond(trace, last, where, chain, lines)
     if low and value is not None and value.smin is not None and value.smin >= 0 and (value.off or 0) + insn.off >= 0:
@@ -158,7 +160,7 @@ def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str],
     if name and name not in variables:
         variables.append(name)
     size = told(lines, "value_size") or told(lines, "mem_size")
-    advice = _advice(story, variables, size, last)
+    advice = _advice(story, _named(story), size, last, "length" if code.is_call(last.insn) else "index")
     return Cause(
         story.cls,
         "high" if story.sure else "medium",
@@ -191,15 +193,45 @@ def _tidy(facts: list[Fact]) -> list[Fact]:
     return found
 
 
-def _advice(story: Story, variables: list[str], size: int | None, last: Step) -> list[Advice]:
-    name = variables[0] if variables else "the index"
+def _advice(story: Story, named: str | None, size: int | None, last: Step, thing: str) -> list[Advice]:
+    name = quoted(named, f"the {thing}")
     text = {
-        "check-wrong": f"correct the check: {quoted(variables[0] if variables else None, name)} has to stay in range",
+        "check-wrong": f"correct the check: {name} has to stay in range",
         "check-on-copy": "check the very value that is used, right before its use; or mask it there",
         "check-lost": "check once more right before the use, or mask the value there",
         "verifier-imprecision": "compare with a constant right before the use",
-    }.get(story.cls, f"compare {quoted(variables[0] if variables else None, name)} with the size before its use")
-    return [Advice("check-bounds", text, name=variables[0] if variables else None, size=size, slot=last.slot)]
+    }.get(story.cls, f"compare {name} with the size before its use")
+    return [Advice("check-bounds", text, name=named, size=size, slot=last.slot)]
+
+
+def _unbounded(trace: Trace, last: Step, where: str, chain: list[Link], lines: list[str]) -> Cause:
+    """An offset without a limit, added where the log does not show it."""
+    value = last.value(where)
+    thing, name = subject(trace, last, where, kind(value, lines))
+    if value is None and name is None:
+        thing = "the memory"
+    place = trace.own_place(last)
+    number = index(place.text) if place is not None and place.text else None
+    size = None
+    if value is not None:
+        size = value.map[2] if value.map else value.mem_size
+    top = value.umax if value is not None else None
+    reach = f"up to {top}" if top is not None and 0 < top < 1 << 62 else "without a limit"
+    has = f", and has {octets(size)}" if size else ""
+    offset = f"`{number}`," if number and number != name else "an offset"
+    facts = [one for one in (came(trace, chain, thing),) if one is not None]
+    facts.append(trace.fact(last, f"{thing} is used here at {offset} {reach}"))
+    tip = "limit the offset right before it is added: mask it, or compare it with the size"
+    return Cause(
+        "missing-bounds-check",
+        "medium",
+        f"{thing} is used at {offset} {reach}{has}",
+        place=place,
+        slot=last.slot,
+        because=facts,
+        variables=[one for one in (number, name) if one],
+        advice=[Advice("check-bounds", tip, name=number, size=size, slot=last.slot)],
+    )
 
 
 def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list[str]) -> Cause:
@@ -285,11 +317,18 @@ def _math(trace: Trace, last: Step, message: str) -> Cause | None:
         return None
     base, _ = subject(trace, last, pointer, kind(last.value(pointer), said(trace)))
     name = _index(trace, last, last, number)
-    story = why(trace, last, number, Need(low=low), name)
+    story = why(trace, last, number, Need(low=low, most=_rest(last.value(pointer))), name)
     cause = _cause(trace, last, story, pointer, [message], f"added to {base} here, which has to stay within bounds")
     if story.step is None and story.slot is None:
         cause.place = use_line(trace, cause.place, name)
     return cause
+
+
+def _rest(value: Value | None) -> int | None:
+    """How far an address in a map's value may go on and still have a byte; None where that is not known."""
+    if value is None or not value.map or not value.map[2] or not _constant(value):
+        return None
+    return max(0, int(value.map[2]) - int(value.off or 0) - 1)
 
 
 # ---------------------------------------------------------------- the stack
@@ -378,7 +417,9 @@ def _beyond_stack(trace: Trace, last: Step, chain: list[Link], off: int, lines: 
 # ---------------------------------------------------------------- lengths given to helpers
 
 
-def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | None:
+def _call(  # noqa: PLR0912 - one branch a form of message
+    trace: Trace, last: Step, where: str, lines: list[str]
+) -> Cause | None:
     """A call whose memory argument is too short for its length, or whose length has no bound."""
     if last.insn.call == "bpf_ringbuf_reserve" and where == "r2":
         return _constant_size(trace, last)
@@ -386,10 +427,12 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     value = last.value(where)
     length = where
     named = "'var &= const'" in message or "zero-sized" in message or "use unsigned or" in message
-    pointer_told = value.type != "scalar" if value is not None else "stack" in message or "packet" in message
-    if pointer_told and not named:
+    if _is_address(value, where, message) and not named:
         length = f"r{int(where[1:]) + 1}"
         given = last.value(length)
+        told_length = trace.origin(last, length) if given is None and length != "r6" else []
+        if told_length and told_length[0].how == "const":
+            return _fixed_length(trace, last, where, told_length[0].step.insn.imm, lines)
         none = (last.insn.call or "").startswith("bpf_map_")  # keys and values: the map knows their sizes
         if given is None or given.type != "scalar" or length == "r6" or none:
             return _argument(trace, last, where, lines)
@@ -411,6 +454,12 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
         most = max(0, int(holder.range) - int(holder.off or 0))
     name = trace.name(last, length)
     here = trace.own_place(last)
+    if here is not None and here.text and last.insn.call:
+        passed = argument(here.text, last.insn.call, int(pointer[1:]) - 1)
+        if passed is not None and passed != name:
+            base, base_name = quoted(passed, base), passed
+        elif base_name == name:
+            base, base_name = kind(last.value(pointer), said(trace)), None
     if name is None and here is not None and here.text and last.insn.call:
         name = argument(here.text, last.insn.call, int(length[1:]) - 1)
     story = why(trace, last, length, Need(low, zero, most), name)
@@ -422,6 +471,13 @@ def _call(trace: Trace, last: Step, where: str, lines: list[str]) -> Cause | Non
     if base_name and base_name not in cause.variables:
         cause.variables.append(base_name)
     return cause
+
+
+def _is_address(value: Value | None, where: str, message: str) -> bool:
+    """The register the message names is the address, not the length: by its type, else by the words."""
+    if value is not None and (value.type != "scalar" or value.line_no is not None):
+        return bool(value.type != "scalar")
+    return where == "r1" or any(word in message for word in ("stack", "packet", "memory range"))
 
 
 def _constant_size(trace: Trace, last: Step) -> Cause:
@@ -450,6 +506,9 @@ def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: li
     if step is not None and number is not None and (not _constant(value) or "variable-offset" in lines[-1]):
         size = told(lines, "value_size") or told(lines, "mem_size")
         most = max(0, size - length - int(value.off or 0)) if size is not None and value is not None else None
+        greatest, off = step.value(number), told(lines, "off")
+        if most is None and None not in (size, off) and greatest is not None and greatest.umax is not None:
+            most = max(0, int(greatest.umax) - (int(off or 0) + length - int(size or 0)))
         low = value is not None and value.smin is not None and value.smin < 0
         return _cause(trace, last, why(trace, step, number, Need(low=low, most=most)), pointer, lines)
     size = told(lines, "value_size") or told(lines, "mem_size")

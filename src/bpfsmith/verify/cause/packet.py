@@ -9,6 +9,7 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.ends import MOST, PACKET, follows, instead_of_context, late, told, words
 from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PACKET", "examine", "find", "moves"]
 
-PACKET = ("pkt", "pkt_meta")
-MOST = 0xFFFF
 FAR = 4000
-AHEAD = 32
+NEAR = 10
 # Ends of headers people check for: link, VLAN, network and transport headers, alone and one after another.
 _HEADERS = frozenset((8, 14, 18, 20, 22, 26, 28, 34, 38, 40, 42, 44, 46, 48, 54, 58, 62, 74))
 # Words of helpers after which the packet may lie elsewhere.
@@ -45,6 +44,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - 
     message = trace.log.message
     if last is None:
         return None
+    if "access to the packet is not allowed" in message and (found := instead_of_context(trace, last)) is not None:
+        return found
     if (
         "not allow writes" in message
         or "access to the packet is not allowed" in message
@@ -68,7 +69,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - 
         return memory(trace, match)
     if code.group(last.insn) in (code.ALU, code.ALU64):
         return None
-    if (value is None or value.type not in PACKET) and _told(said(trace)) is None:
+    if (value is None or value.type not in PACKET) and told(said(trace)) is None:
         return None
     low = any("min value is negative" in line for line in said(trace))
     return examine(trace, last, where, last.insn.off, code.width(last.insn), low)
@@ -78,7 +79,7 @@ def examine(trace: Trace, last: Step, where: str, off: int, size: int, low: bool
     """Why `size` bytes at `where + off` before `last` are not known to be in the packet."""
     value = last.value(where)
     if value is None or value.type not in PACKET:
-        value = _told(said(trace))
+        value, off = told(said(trace)), 0  # the message tells of the whole offset
     return None if value is None else _Access(trace, last, where, off, size, value).cause(low)
 
 
@@ -91,32 +92,8 @@ _FIELDS = (
 )
 
 
-class _Told:
-    """A packet pointer as the message itself tells of it, where no state does."""
-
-    __slots__ = ("id", "line_no", "off", "range", "type", "umax", "var_off")
-
-    def __init__(self, identity: int | None, off: int, there: int) -> None:
-        self.type = "pkt"
-        self.id = identity
-        self.off = off
-        self.range = there
-        self.umax = None
-        self.var_off = None if identity in (0, None) else (0, MOST)
-        self.line_no = None
-
-
-def _told(lines: list[str]) -> _Told | None:
-    """`invalid access to packet, off=21 size=1, R1(id=0,off=21,r=0)`."""
-    for line in lines:
-        if line.startswith("invalid access to packet"):
-            found = {}
-            for part in line.partition("(")[2].rstrip(")").split(","):
-                name, _, number = part.partition("=")
-                if number.lstrip("-").isdigit():
-                    found[name.strip()] = int(number)
-            return _Told(found.get("id"), found.get("off", 0), found.get("r", 0))
-    return None
+# Where contexts of the same rows keep the length of the whole packet or message.
+_LENGTHS = {1: (0, 4), 2: (68, 4)}
 
 
 class _Fields:
@@ -208,7 +185,10 @@ class _Access:
     def cause(self, low: bool) -> Cause:
         if low and self.added is not None and self.number is not None:
             return self.negative(self.added, self.number)
-        for find_one in (self.unlimited, self.short, self.wrong_end, self.other, self.stale, self.as_number):
+        if low:
+            return self.missing("moved by a number that may be negative or too large: no check of it counts")
+        ways = (self.unlimited, self.short, self.wrong_end, self.other, self.stale, self.as_number, self.as_field)
+        for find_one in ways:
             found = find_one()
             if found is not None:
                 if self.name and self.name not in found.variables:
@@ -291,9 +271,9 @@ class _Access:
         if self.added is not None and have == one.off <= start and start - have <= MOST:
             return self.begins(one)  # of a pointer with an unknown number in it: what was compared is where it leads
         if start < have or have not in _HEADERS or self.meant(one) or self.bare(one):
-            self.add(one.step, f"checked here: {have} bytes are there")
+            self.add(one.step, f"checked here: {octets(have)} {'is' if have == 1 else 'are'} there")
             self.add(self.last, f"{octets(self.size)} at offset {start} used here: {self.need} are needed")
-            return self.wrong(one, f"the check covers {have} bytes of the packet, and {self.need} are used")
+            return self.wrong(one, f"the check covers {octets(have)} of the packet, and {self.need} are used")
         self.add(one.step, f"checked here: the first {have} bytes are there")
         return None
 
@@ -323,8 +303,8 @@ class _Access:
         check, use = self.trace.own_place(one.step), self.trace.own_place(self.last)
         if check is None or use is None or check.text is None or use.text is None or check.same_line(use):
             return False
-        pointers = {word for word in _words(use.text) if _follows(use.text, word)}
-        return bool(pointers & _words(check.text))
+        pointers = {word for word in words(use.text) if follows(use.text, word)}
+        return bool(pointers & words(check.text))
 
     def bare(self, one: Check) -> bool:
         """The line of the check names an address and no size: it compares where something begins."""
@@ -425,28 +405,86 @@ class _Access:
                 return found
         return None
 
-    def missing(self) -> Cause:
-        late = _late(self.trace, self.last)
+    def as_field(self) -> Cause | None:
+        """The length field of the context was compared: it counts bytes that are not behind the pointer, too."""
+        if self.checks:
+            return None
+        fields = _Fields(self.trace, self.last, self.where, self.value.type)
+        wanted = _LENGTHS.get(_FIELDS.index(fields.row)) if fields.row else None
+        if wanted is None:
+            return None
+        for step in self.trace.steps.back(self.last.at, FAR):
+            insn = step.insn
+            if not code.conditional(insn) or code.operation(insn) in (1, 5) or code.by_register(insn):
+                continue
+            if insn.imm + 1 < self.need or fields.field(step, f"r{insn.dst}") != wanted:
+                continue
+            self.add(step, "the length in the context is compared here, which is no check of where the packet ends")
+            self.add(self.last, f"{octets(self.size)} used here")
+            self.facts.sort(key=lambda fact: fact.step if fact.step is not None else 1 << 60)
+            return self.wrong(
+                Check(step, f"r{insn.dst}", 0, False, False),
+                "the check is on the length in the context, which says nothing of the bytes between data and data_end",
+            )
+        return None
+
+    def around(self) -> Cause | None:
+        """A comparison with the end stands in the condition of a branch that the path took, behind another test."""
+        if self.checks:
+            return None
+        for step in self.trace.steps.back(self.last.at, FAR):
+            if step.frame != self.last.frame or not code.conditional(step.insn) or step.taken is None:
+                continue
+            line = self.trace.own_place(step)
+            after = step.next
+            if line is None or after is None:
+                continue
+            other = [slot for slot in self.trace.successors(step.slot) if slot != after.slot]
+            found = late(self.trace, step, other, NEAR) if other else None
+            place = self.trace.own_place(found.slot) if found is not None else None
+            if found is None or place is None or not place.same_line(line):
+                continue
+            self.add(step, "on this way the comparison with the packet's end in the same condition is left out")
+            self.add(self.last, f"{octets(self.size)} used here all the same")
+            return self.wrong(
+                Check(step, self.where, 0, False, False),
+                "the condition compares with the packet's end only where its other part holds",
+            )
+        return None
+
+    def missing(self, drifted: str = "") -> Cause:
+        after = late(self.trace, self.last)
+        if after is None and (found := self.around()) is not None:
+            return found
         unknown = bool(self.value.var_off and self.value.var_off[1])
         at = "at a variable offset" if unknown else f"at offset {self.need - self.size}"
         names = [self.name] if self.name else []
         advice = Advice("check-packet", f"compare with the end for {octets(self.need)} before", need=self.need)
-        if late is not None:
+        if after is not None:
             self.add(self.last, f"{octets(self.size)} {at} used here")
-            place = self.trace.own_place(late.slot)
-            self.facts.append(Fact(late.slot, place, "compared with the packet's end only here"))
+            place = self.trace.own_place(after.slot)
+            self.facts.append(Fact(after.slot, place, "compared with the packet's end only here"))
             headline = f"{self.what} is used before it is compared with the packet's end"
-            return Cause("check-wrong", "high", headline, place=place, slot=late.slot, because=self.facts,
+            return Cause("check-wrong", "high", headline, place=place, slot=after.slot, because=self.facts,
                          variables=names, advice=[advice])  # fmt: skip
         covered = (
             "no check against the packet's end covers them" if self.checks else "nothing was compared with its end"
         )
+        have = _range(self.value)
+        headline = f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used "
+        if drifted:
+            at, covered, headline = "here", drifted, f"{self.what} was {drifted}"
+            advice = Advice("check-bounds", "limit the number (0 to 65535 at most) before it is added", most=MOST)
+        elif have and not self.checks and not unknown and self.need > have:  # the check stands where the log is cut
+            covered = f"the checks before cover the first {have} only"
+            headline += f"and {covered}"
+        else:
+            headline += "without a check that the packet is long enough"
         self.add(self.last, f"{octets(self.size)} {at} used here, and {covered}")
         return Cause(
             "missing-bounds-check",
             "high",
-            f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used without a check that the "
-            "packet is long enough",
+            headline,
             place=self.trace.own_place(self.last),
             slot=self.last.slot,
             because=self.facts,
@@ -531,54 +569,3 @@ def _strictly_below(one: Check) -> bool:
     if one.on == f"r{insn.src}":
         what = TURNED.get(what, what)
     return (what if one.step.taken else NOT.get(what, what)) == LT
-
-
-def _words(text: str) -> set[str]:
-    """The identifiers in a line."""
-    word, found = "", set()
-    for letter in f"{text} ":
-        if letter.isalnum() or letter == "_":
-            word += letter
-        else:
-            if word and not word[0].isdigit():
-                found.add(word)
-            word = ""
-    return found
-
-
-def _follows(text: str, word: str) -> bool:
-    """The line reads through the variable: `word->`, `*word`, `word[`."""
-    return f"{word}->" in text or f"*{word}" in text or f"{word}[" in text
-
-
-def _late(trace: Trace, last: Step) -> code.Insn | None:
-    """A comparison with the packet's end after the use, on a line of its own."""
-    state = last.before
-    if state is None or not state.frames:
-        return None
-    regs = state.frames[-1].regs
-    ends = frozenset(name for name, value in regs.items() if value.type == "pkt_end")
-    starts = frozenset(name for name, value in regs.items() if value.type in PACKET)
-    waiting = [(slot, ends, starts - set(code.writes(last.insn))) for slot in trace.successors(last.slot)]
-    seen = {last.slot}
-    while waiting and len(seen) < AHEAD:
-        slot, ends, starts = waiting.pop(0)
-        insn = trace.insn(slot)
-        if slot in seen or insn is None:
-            continue
-        seen.add(slot)
-        if code.conditional(insn) and code.by_register(insn):
-            named = code.reads(insn)
-            if any(name in ends for name in named) and any(name in starts for name in named):
-                place = trace.own_place(slot)
-                return insn if place is None or not place.same_line(trace.own_place(last)) else None
-        written = set(code.writes(insn))
-        source = f"r{insn.src}" if code.is_mov(insn) else ""
-        kept = code.group(insn) == code.ALU64 and code.operation(insn) == code.ADD
-        target = {f"r{insn.dst}"}
-        ends, starts = (
-            (ends - written) | (target if source in ends else set()),
-            (starts - (set() if kept else written)) | (target if source in starts else set()),
-        )
-        waiting += [(after, ends, starts) for after in code.successors(insn)]
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.flow import type_of
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
@@ -282,6 +283,8 @@ def _whence(trace: Trace, step: Step, reg: str) -> list[Fact]:
                 "ctx": "it is the context",
                 "const": "it is a constant",
             }[link.how]
+            if link.how == "load" and type_of(trace, link.step, f"r{link.step.insn.src}") == "ctx":
+                what = "it is read from the context"
             found.append(trace.fact(link.step, what))
     return found
 

@@ -87,6 +87,9 @@ def _trap(trace: Trace) -> Cause:
     panic = panicking(trace, step)
     if panic is not None:
         return _panic_cause(trace, step, panic, "the compiler was told that it never does")
+    here = trace.own_place(step)
+    if not parts.rust(trace) and here is not None and "unreachable" in (here.text or ""):
+        return trap(trace)
     if parts.rust(trace):
         return parts.cause(
             trace,
@@ -137,7 +140,23 @@ def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
         return _after_load(trace, step, reg, writer)
     if reg == "r0" and code.is_exit(step.insn):
         return _no_return(trace, step)
+    whole = len(trace.steps) > 0 and trace.steps[0].slot == 0
+    entered = writer is None and whole and step.frame == 0 and reg in ARGUMENTS and reg != "r1"
+    if entered and not parts.rust(trace) and _skipped(trace, step, reg) is None:
+        return _one_argument(trace, step, reg)
     return _never(trace, step, reg)
+
+
+def trap(trace: Trace) -> Cause:
+    """`__builtin_unreachable()` on a way the verifier can go: compilers from LLVM 21 on call `__bpf_trap` there, which
+    kernels before 6.16 do not have."""
+    return parts.cause(
+        trace, "panic-or-unreachable", "high",
+        "the code says that nothing comes here, and the compiler put a trap (`__bpf_trap`) there: the verifier comes",
+        step=trace.last,
+        because=[trace.fact(trace.last, "the trap stands here")] if trace.last is not None else [],
+        advice=[Advice("avoid-unreachable", "return a value here")],
+    )  # fmt: skip
 
 
 def _missing_argument(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
@@ -145,6 +164,17 @@ def _missing_argument(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
     if reg not in ARGUMENTS:
         return _never(trace, step, reg)
     which = _ordinal(int(reg[1:]))
+    if caller := parts.called(call):  # it decides what a callback gets
+        return parts.cause(
+            trace, "uninitialised", "high", f"`{caller}` calls `{name}` without a {which} argument, which it uses",
+            step=step,
+            because=[
+                trace.fact(call, f"`{caller}` calls `{name}`: {reg} holds nothing there"),
+                trace.fact(step, f"{reg}, the {which} argument, is used here"),
+            ],
+            advice=[Advice("callback-arguments", f"declare `{name}` with the arguments that `{caller}` gives, and hand "
+                                                 "over the rest through its context")],
+        )  # fmt: skip
     return parts.cause(
         trace, "uninitialised", "high", f"`{name}` uses its {which} argument ({reg}), and this call does not pass one",
         step=call,
@@ -153,6 +183,16 @@ def _missing_argument(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
             trace.fact(step, f"{reg}, the {which} argument, is used here"),
         ],
         advice=[Advice("pass-argument", f"pass a value as the {which} argument, or declare it as it is called")],
+    )  # fmt: skip
+
+
+def _one_argument(trace: Trace, step: Step, reg: str) -> Cause:
+    return parts.cause(
+        trace, "uninitialised", "high",
+        f"the kernel calls a program with its context alone: there is no {_ordinal(int(reg[1:]))} argument ({reg})",
+        step=step, because=[trace.fact(step, f"{reg} is used here, and nothing on the way sets it")],
+        advice=[Advice("context-arguments", "read it from the context (`BPF_PROG`, `BPF_KPROBE` and their like do "
+                                            "that), or give the variable a value where it is declared")],
     )  # fmt: skip
 
 
@@ -355,7 +395,7 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     )
     return parts.cause(
         trace, "uninitialised", "high",
-        f"{what} of {shown} {were} never written, and " + (f"`{helper}` reads them" if helper else "are read"),
+        f"{what} of {shown} {were} never written, and " + (_reads(helper, len(missing))),
         step=step if place is None else None, place=place, slot=written[0][0].slot if written else step.slot,
         because=because, variables=[name],
         advice=[Advice("zero-initialise", zero, variable=name, offset=start, size=size, bytes=missing)],
@@ -427,6 +467,11 @@ def _missing(written: list[tuple[Step, int, int]], start: int, size: int, byte: 
 
 def _bytes(low: int, high: int) -> str:
     return f"byte {low}" if low == high else f"bytes {low} to {high}"
+
+
+def _reads(helper: str | None, count: int) -> str:
+    one = count == 1
+    return f"`{helper}` reads {'it' if one else 'them'}" if helper else f"{'is' if one else 'are'} read"
 
 
 def _which(

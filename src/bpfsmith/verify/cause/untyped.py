@@ -8,6 +8,7 @@ from bpfsmith.verify.cause.words import kind, quoted, register
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from bpfsmith.verify.cause.result import Fact
@@ -137,10 +138,34 @@ def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -
                 return _stale_cause(trace, last, chain, call, value, what)
         if link is not None and not _pointer(value) and link.how == "load":
             return _stale_unprinted(trace, last, chain, link, until, what)
+        if link is not None and not _pointer(value) and link.how == "call" and _gives_pointer(link):
+            ended = next((one for one in _between(trace, link.step, until) if _ends(one)), None)
+            return None if ended is None else _stale_cause(trace, last, chain, ended, None, what, link.step.insn.call)
         if link is None or link.source is None or link.how not in PLAIN:
             return None
         location, until = link.source, link.step
     return None
+
+
+def _gives_pointer(link: Link) -> bool:
+    """A helper that answers a pointer, as far as is known of it."""
+    from bpfsmith.facts import helpers
+
+    row = helpers.by_name(link.step.insn.call or "") if code.is_helper_call(link.step.insn) else None
+    return row is not None and row.returns.startswith("pointer")
+
+
+def _between(trace: Trace, first: Step, until: Step) -> Iterator[Step]:
+    """The calls between two steps, the last one first."""
+    for step in trace.steps.back(until.at, FAR):
+        if step.at <= first.at:
+            return
+        if step.frame == until.frame and code.is_call(step.insn):
+            yield step
+
+
+def _ends(step: Step) -> bool:
+    return step.insn.call is not None and any(word in step.insn.call for word in _ENDING)
 
 
 def _stale_unprinted(trace: Trace, last: Step, chain: list[Link], link: Link, until: Step, what: str) -> Cause | None:
@@ -182,13 +207,17 @@ def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
     return found
 
 
-def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, value: Value | None, what: str) -> Cause:
+def _stale_cause(
+    trace: Trace, last: Step, chain: list[Link], call: Step, value: Value | None, what: str, given: str | None = None
+) -> Cause:
     name = call.insn.call or "the call"
     if name.startswith("pc"):
         name = "the function called"
-    packet = value is None or value.type in PACKET
+    packet = given is None and (value is None or value.type in PACKET)
     facts: list[Fact] = []
-    if chain:
+    if given is not None:
+        facts.append(trace.fact(chain[-1].step, f"{what} is what {given} gave"))
+    elif chain:
         facts.append(
             trace.fact(chain[-1].step, f"{what} is {'packet data' if value is None else kind(value)} since here")
         )
@@ -197,7 +226,7 @@ def _stale_cause(trace: Trace, last: Step, chain: list[Link], call: Step, value:
         headline = f"{what} points into the packet as it was before {name}"
         advice = Advice("read-again", f"read data and data_end again after {name} and compare again", call=call.slot)
     else:
-        facts.append(trace.fact(call, f"{name} gives {kind(value)} back: pointers to it end here"))
+        facts.append(trace.fact(call, f"{name} gives {'it' if given else kind(value)} back: pointers to it end here"))
         headline = f"{what} is used after {name} ended it"
         advice = Advice("use-before", f"use it before {name}", call=call.slot)
     facts.append(_use(trace, last, what))
@@ -294,7 +323,10 @@ def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
         text = "is read from the context as a number: kernel memory, to the verifier"
         advice = Advice("probe-read", "read through it with bpf_probe_read_kernel (or _user), or use a typed program")
     elif typed == "fp":
-        filler = _filler(trace, link)
+        writer = trace.defined(link.step, link.source) if link.source is not None else None
+        filler = writer if writer is not None and code.is_call(writer.insn) else _filler(trace, link)
+        if filler is not None and filler is writer and (former := _kept_before(trace, filler, link)) is not None:
+            return _written_over(trace, last, filler, former, what)
         if filler is not None:
             facts.append(trace.fact(filler, f"{filler.insn.call} copies bytes to the stack here, without types"))
         text = "is read from the stack, where bytes without a type lie"
@@ -332,6 +364,31 @@ def _overwritten(trace: Trace, last: Step, link: Link, what: str) -> Cause:
         slot=link.step.slot,
         because=facts,
         advice=[Advice("keep-pointer", "keep pointers apart from other data on the stack")],
+    )
+
+
+def _kept_before(trace: Trace, filler: Step, link: Link) -> Link | None:
+    """The spill of a pointer whose place a helper's bytes took."""
+    origin = trace.origin(filler, link.source or "")
+    spilled = origin[0] if origin and origin[0].how == "spill" and origin[0].source is not None else None
+    return spilled if spilled is not None and _pointer(spilled.step.value(spilled.source or "")) else None
+
+
+def _written_over(trace: Trace, last: Step, filler: Step, former: Link, what: str) -> Cause:
+    call = filler.insn.call or "the call"
+    thing = kind(former.step.value(former.source or ""))
+    return Cause(
+        "pointer-to-scalar",
+        "high",
+        f"{call} writes its bytes over the place on the stack where a pointer to {thing} was kept",
+        place=trace.own_place(filler),
+        slot=filler.slot,
+        because=[
+            trace.fact(former.step, f"a pointer to {thing} is saved on the stack here"),
+            trace.fact(filler, f"{call} writes over it: bytes without a type are left"),
+            _use(trace, last, what),
+        ],
+        advice=[Advice("keep-pointer", f"give {call} memory of its own", call=filler.slot)],
     )
 
 
