@@ -145,6 +145,8 @@ def own(trace: Trace, step: Step | int) -> Place | None:
             return Place(path, line, 0, text(trace.program, slot, path, line) or None)
     near = _nearest(trace, step, slot)
     if near is None:
+        if here is not None and here.own:  # a line that says nothing
+            return Place(here.path, here.line, here.column, here.text, here.function, exact=False)
         return here
     return Place(near.path, near.line, near.column, near.text, near.function, exact=False)
 
@@ -256,7 +258,26 @@ def _nearest(trace: Trace, step: Step | int, slot: int) -> Place | None:
     after = next((one for at in range(slot + 1, slot + AROUND) if (one := _named(trace, at))), None)
     if before is None or (after is not None and call is not None and _calls(after, call) > _calls(before, call)):
         return after
+    if call is not None and trace.program is None and not _calls(before, call):
+        return _behind(trace, before) or before
     return before
+
+
+def _behind(trace: Trace, before: Place) -> Place | None:
+    """The line behind one that cannot call what is called next: a statement without a call in it, one whose call is
+    known to be of something else, or a condition that opens a block. Its text is told where the log has it."""
+    text = before.text or ""
+    if before.line is None or before.path is None or not before.path.endswith(".rs"):
+        return None
+    opens = text.endswith("{") and text.startswith(("if ", "} else", "for ", "while ", "loop", "unsafe {"))
+    plain = text.endswith(";") and "(" not in text
+    other = text.endswith(";") and any(word in text for words in _METHODS.values() for word in words)
+    if not (opens and "(" not in text.replace("(self", "")) and not plain and not other:
+        return None
+    known = lines(trace, before.path).get(before.line + 1)
+    if known is not None and (known in _PLAIN or (known.startswith(("let ", "//")) and "(" not in known)):
+        return None
+    return Place(before.path, before.line + 1, 0, known, before.function, exact=False)
 
 
 def _named(trace: Trace, slot: int) -> Place | None:

@@ -83,6 +83,11 @@ class Need:
         return "may be 0" if self.zero else "has no upper limit that fits"
 
 
+def _pointer(value: Value | None) -> bool:
+    """A packet's address, which is no number: what is compared is where the packet ends."""
+    return value is not None and value.type in ("pkt", "pkt_end", "pkt_meta")
+
+
 class Seen:
     """A comparison about the value or about something made of it. `version`: how many changes lie between the value
     compared and the one used (0: none), -1 for something derived; `chain`: on the value's own way, or the kernel knew
@@ -119,7 +124,10 @@ class Seen:
     @property
     def floor(self) -> bool:
         """A test that keeps negative numbers or zero out, and was never meant as an upper limit."""
-        return not code.by_register(self.insn) and self.insn.imm <= 1
+        if not code.by_register(self.insn):
+            return self.insn.imm <= 1
+        limit = self.step.value(self.other or "")
+        return limit is not None and limit.known is not None and -1 <= limit.known <= 1
 
     @property
     def other(self) -> str | None:
@@ -213,7 +221,7 @@ class _Search:
     ) -> Seen | None:
         half = code.group(step.insn) == code.JMP32
         own = root(self.trace, step, on)
-        if own[0] < 0:
+        if own[0] < 0 or _pointer(step.value(on)):
             return None
         if self.same(step):
             return None
@@ -346,7 +354,7 @@ class _Search:
         limits = [one for one in own if one.holds in UPPER]
         if not limits:
             one = own[-1]
-            if self.need.low:
+            if self.need.low or (one.floor and self.answered()):
                 return None
             if one.floor:
                 return self.told(one, "compared here: small numbers are kept out, large ones are not",
@@ -368,6 +376,11 @@ class _Search:
             return self.told(one, f"checked here: {self.what} {amount(known)}, which is too much for what follows",
                              f"the check of {self.what} allows more than fits")  # fmt: skip
         return None
+
+    def answered(self) -> bool:
+        """The number is a helper's answer, which is negative for an error: whether it is one was all that was asked."""
+        first = self.chain[-1] if self.chain else None
+        return first is not None and first.how == "call" and first.where == "r0" and bool(first.step.insn.call)
 
     def constant(self, one: Seen) -> bool:
         """Compared with something the kernel knows a limit of."""
@@ -432,7 +445,7 @@ class _Search:
 
     def remainder(self) -> Story | None:
         """A remainder is below its divisor, which verifiers do not follow."""
-        if self.need.low or self.need.zero:
+        if self.need.zero:
             return None
         for link in self.chain:
             insn = link.step.insn
