@@ -52,7 +52,7 @@ def _made(function: Function, name: str, depth: int = 0) -> list[str]:
         return []
     value = " ".join(found[1].split())
     # What calls something or counts would not give the same twice.
-    if re.search(r"\+\+|--|\bbpf_\w+\s*\(", value) or re.search(rf"\b{re.escape(name)}\b", value):
+    if re.search(r"\+\+|--|\bbpf_\w+\s*\(", value) or re.search(rf"(?<![\w.>]){re.escape(name)}\b", value):
         return []
     out: list[str] = []
     for other in dict.fromkeys(re.findall(r"(?<![\w.>])[A-Za-z_]\w*\b(?!\s*\()", value)):
