@@ -160,7 +160,7 @@ def _cause(trace: Trace, last: Step, story: Story, where: str, lines: list[str],
     if name and name not in variables:
         variables.append(name)
     size = told(lines, "value_size") or told(lines, "mem_size")
-    advice = _advice(story, _named(story), size, last, "length" if code.is_call(last.insn) else "index")
+    advice = _advice(story, _named(story), size, last, what)
     return Cause(
         story.cls,
         "high" if story.sure else "medium",
@@ -193,8 +193,10 @@ def _tidy(facts: list[Fact]) -> list[Fact]:
     return found
 
 
-def _advice(story: Story, named: str | None, size: int | None, last: Step, thing: str) -> list[Advice]:
-    name = quoted(named, f"the {thing}")
+def _advice(story: Story, named: str | None, size: int | None, last: Step, what: str) -> list[Advice]:
+    name = quoted(named, "the length" if "as the length of" in what else "the index")
+    if what.endswith("it may be 0"):
+        return [Advice("check-bounds", f"leave when {name} is 0, before it is passed", name=named, slot=last.slot)]
     text = {
         "check-wrong": f"correct the check: {name} has to stay in range",
         "check-on-copy": "check the very value that is used, right before its use; or mask it there",

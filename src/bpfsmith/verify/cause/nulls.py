@@ -46,7 +46,7 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
     arg = next((link for link in chain if link.how == "arg"), None)
     if arg is not None:
         facts.append(trace.fact(arg.step, f"{what} is passed on here as it is"))
-    for find_one in (_half, _other, _late, _meant):
+    for find_one in (_half, _copied, _other, _late, _meant):
         found = find_one(trace, last, where, what, facts, giver)
         if found is not None:
             found.variables = [name, *found.variables] if name else found.variables
@@ -130,6 +130,32 @@ def _half(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], gi
             "check-wrong",
             "high",
             f"the null check of {what} looks at its low 32 bits only",
+            place=trace.own_place(test.step),
+            slot=test.step.slot,
+            because=facts,
+            advice=_advice(None, last, giver),
+        )
+    return None
+
+
+def _copied(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """Compared in another register: kernels before 4.10 learn of that register alone."""
+    value = last.value(where)
+    if value is None or not value.maybe_null:
+        return None
+    for test in reversed(_tests(trace, last, where)):
+        if test.step is None or not test.copy or test.narrow or test.other != 0:
+            continue
+        after = test.step.next
+        known = after.value(test.on) if after is not None else None
+        if code.operation(test.insn) not in (EQ, NE) or known is None or known.maybe_null or known.type == "scalar":
+            continue
+        facts.append(trace.fact(test.step, f"{test.on} is compared with null here, a copy of {what}"))
+        facts.append(trace.fact(last, f"{_use(last, what)} in another register, of which this kernel learnt nothing"))
+        return Cause(
+            "check-on-copy",
+            "high",
+            f"the null check is on a copy of {what}, and this kernel knows of the copy only",
             place=trace.own_place(test.step),
             slot=test.step.slot,
             because=facts,

@@ -20,7 +20,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         message = parts.told(trace, "should have been in") or parts.told(trace, "register R0") or message
     if "return 'int'" in message:
         return _not_int(trace, message)
-    if "should have been in" in message or "is not a known value" in message or "not a scalar" in message:
+    if "should have been" in message or "is not a known value" in message or "not a scalar" in message:
         return _value(trace, message)
     return None
 
@@ -87,13 +87,32 @@ def _return_line(trace: Trace, source: Link) -> Place | None:
     if leaving is not None:
         return leaving
     if source.how != "const":
-        return None
+        return _tail(trace, place) if source.how in ("math", "shift", "narrow", "and-mask", "add", "sub") else None
     found = parts.downward(trace, place, "return", str(insn.imm), 8)
     if found is not None:
         return found
+    if not place.exact and not 0 <= insn.imm <= 1 and (only := parts.downward(trace, place, str(insn.imm), "", 12)):
+        return only  # Rust: the number stands in one line only
     bare = place.text.strip()
     if place.line is not None and bare.startswith(("if ", "if(", "} else if", "else if")) and bare.endswith((")", "{")):
         return Place(place.path, place.line + 1, 0, None, place.function, place.own)  # what the condition is about
+    return None
+
+
+def _tail(trace: Trace, place: Place) -> Place | None:
+    """Rust: the line that gives a variable back which an earlier line computed: `port as i32` at the end of a block."""
+    from bpfsmith.verify.cause.names import assigned
+
+    name = assigned(place.text or "")
+    if name is None or place.path is None or place.line is None or not place.path.endswith(".rs"):
+        return None
+    for line in range(place.line + 1, place.line + 40):
+        text = parts.text_of(trace, place.path, line)
+        if text is None or text.startswith(("fn ", "pub fn ", "#[")):
+            return None
+        value = text.removeprefix("return ").rstrip(";") if text.startswith("return ") else text
+        if value.split(" ", 1)[0] == name and (value == name or value.startswith(f"{name} as ")):
+            return Place(place.path, line, 0, text, place.function, place.own)
     return None
 
 
@@ -121,6 +140,9 @@ def _variable(trace: Trace, step: Step | None) -> str | None:
 def _range(message: str) -> tuple[int | None, int | None]:
     """The values that are allowed: `[0, 1]`, `(0x0; 0x1)` (value, mask of bits that may differ)."""
     rest = parts.after(message, "should have been in ").lstrip()
+    if not rest:  # before 5.2: `should have been 0 or 1`
+        rest = parts.after(message, "should have been ")
+        return parts.number(rest), parts.number(rest.partition(" or ")[2] or rest)
     first, _, second = rest[1:].partition("," if rest.startswith("[") else ";")
     low, high = parts.number(first), parts.number(second)
     if rest.startswith("(") and low is not None and high is not None:
@@ -193,6 +215,8 @@ def _made(link: Link, trace: Trace) -> str:
         return (
             f"the value is the constant {insn.imm}" if code.operation(insn) == code.MOV else "the value is a constant"
         )
+    if link.how == "narrow" and code.operation(link.step.insn) == code.END:
+        return "the value's bytes are put into another order"
     return {
         "load": "the value is read from memory", "narrow": "the value is cut to 32 bits",
         "ctx": "the value is the context's address",
