@@ -113,6 +113,58 @@ def test_effort(middle: store.Prepared) -> None:
     assert any("total += bytes[at]" in line.text for line in effort.lines)
 
 
+WAITING = """
+typedef unsigned int u32;
+static u32 (*random)(void) = (void *)7;
+char LICENSE[] __attribute__((section("license"), used)) = "GPL";
+#define WAIT(name, count) \\
+__attribute__((section("xdp"), used)) int name(void *context) { \\
+    for (u32 at = 0; at < count; at++) \\
+        asm volatile goto("if %0 == 7 goto %l1" : : "r"(random()) : : out); \\
+    return 2; \\
+out: \\
+    return 1; \\
+}
+WAIT(many, 2000)
+WAIT(over, 8300)
+"""
+
+
+def test_branches_that_wait_are_counted_as_the_kernel_does(
+    prepared: list[store.Prepared], tmp_path: Path, clang: Any
+) -> None:
+    """2,000 rounds leave 2,000 branches open; the kernel refuses the 8,193rd."""
+    path = tmp_path / "wait.bpf.o"
+    words = [clang.path, "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-x", "c", "-c", "-", "-o", path]
+    subprocess.run(words, input=WAITING.encode(), check=True)
+    report = bpfsmith.verify(path, kernels=names([prepared[0], prepared[-1]]), effort=True)
+    document = json.loads(json.dumps(report.to_json()))
+    assert not list(Draft202012Validator(schema()).iter_errors(document))
+    for row in report.programs:
+        for one in row.results:
+            assert one.effort is not None
+            told = {limit.name: limit for limit in one.effort.limits}
+            value, bound = (2000, "exact") if row.program == "many" else (8193, "exact")
+            assert (told["jumps"].value, told["jumps"].limit, told["jumps"].bound) == (value, 8192, bound), one
+            assert one.effort.limits[0] is told["jumps"], "the nearest first"
+            if row.program == "many":
+                assert sum(line.states for line in one.effort.lines) == one.effort.states
+                assert one.effort.loops[0].rounds == 1999
+            assert told["frames"].limit == (16 if series_key(one.kernel) >= (7, 3) else 8)
+
+
+def test_stacks_are_summed_as_the_kernel_does(prepared: list[store.Prepared]) -> None:
+    """What it says itself of a program that is over the limit is what is worked out from its frames."""
+    report = bpfsmith.verify(FIXTURES / "verdicts.bpf.o", kernels=names(prepared), programs="too_deep", effort=True)
+    for one in report.programs[0].results:
+        assert one.effort is not None
+        stack = next(limit for limit in one.effort.limits if limit.name == "stack")
+        frames = [size for _, _, size in one.effort.functions]
+        rounding = 32 if series_key(one.kernel) < (6, 9) else 16
+        assert f"is {stack.value}. Too large" in (one.message or "")
+        assert stack.value == sum(-(-size // rounding) * rounding for size in frames)
+
+
 def test_hostile_objects(prepared: list[store.Prepared], tmp_path: Path) -> None:
     """A million instructions, a map larger than the guest, another endianness, half a file: each costs itself only."""
     oldest = prepared[0]  # its verifier is the fastest
