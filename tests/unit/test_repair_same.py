@@ -175,3 +175,25 @@ def test_same_work_is_shown_only_by_itself() -> None:
     assert shape({}, [check, *_done("order")]) is not None
     assert argued(_program([]), _program([]), {}, _done("order"))[0] == "same-work"
     assert argued(_program([]), _program([]), {}, [check, *_done("order")])[0] is None
+
+
+# ------------------------------------------------------------ a function that promises
+
+
+def test_a_function_that_promises_gives_an_option_and_its_callers_fail(tmp_path: Path) -> None:
+    text = HEAD + (
+        "#[map]\nstatic M: Array<u64> = Array::with_max_entries(1, 0);\n"
+        "fn slot() -> &'static mut u64 {\n    unsafe { &mut *M.get_ptr_mut(0).unwrap_unchecked() }\n}\n"
+        "#[xdp]\npub fn prog(ctx: XdpContext) -> u32 {\n    let slot = slot();\n    *slot += 1;\n"
+        "    xdp_action::XDP_PASS\n}\n"
+    )
+    ground = _ground(tmp_path, "rust", text, "missing-null-check", 12, family="V06")
+    tried = _tried(ground)
+    wanted = "fn slot() -> Option<&'static mut u64> {\n    Some(unsafe { &mut *M.get_ptr_mut(0)? })\n}\n"
+    changed_text = next(one for one in tried if wanted in one)
+    assert "    let Some(slot) = slot() else {\n        return xdp_action::XDP_PASS;\n    };\n" in changed_text
+    done = [one for one in candidates(ground) if one.kind == "null-check" and len(one.edits) == 3]
+    assert shape({"a.rs": (text, changed_text)}, done) is None
+    # Another type than that is no added check.
+    other = changed_text.replace("Option<&'static mut u64>", "Option<&'static u64>")
+    assert shape({"a.rs": (text, other)}, done) is not None

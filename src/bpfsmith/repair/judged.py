@@ -91,7 +91,8 @@ def why(result: Result, program: Program) -> Why:
     """The cause of a rejection."""
     from bpfsmith.verify.explained import explained, parsed
 
-    one = explained(parsed(result.log or result.message or ""), program=program, release=result.kernel)
+    log = parsed(result.log or result.message or "")
+    one = explained(log, program=program, release=result.kernel, rejected=result.verdict == "rejected")
     cause = one.cause
     if cause is None or (cause.cls == "unknown" and not one.message):
         from bpfsmith.verify.cause import Cause

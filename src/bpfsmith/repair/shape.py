@@ -107,12 +107,17 @@ def rust(old: str, new: str, done: Sequence[Candidate]) -> str | None:
             return f"the function `{key[0]}` is new"
         if _tokens(former) == _tokens(item):
             continue
-        if former.type.split() != item.type.split():
+        if former.type.split() != item.type.split() and "".join(item.type.split()) != _optional(former):
             return f"`{key[0]}` returns another type"
         wrong = _function(former, item, done)
         if wrong is not None:
             return wrong
     return None
+
+
+def _optional(former: Item) -> str:
+    """What a function returns that may say now that there is nothing."""
+    return f"Option<{''.join(former.type.split())}>"
 
 
 def _functions(file: SourceFile) -> dict[tuple[str, int], Item]:

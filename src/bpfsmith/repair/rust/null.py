@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpfsmith.repair.rust.common import at_use, checked, fresh, pointers, pure, replaced, stripped
 from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
 from bpfsmith.source.rust import Let
+from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if spot.item.id not in seen:
             seen.add(spot.item.id)
             yield from promises(ground, spot)
+            yield from _optional(ground, spot)
         yield from _pointers(ground, spot)
 
 
@@ -116,6 +118,45 @@ def _needs_unsafe(call: Expr) -> bool:
         or (one.kind == "unary" and one.op == "*")
         for one in receiver.within()
     )  # fmt: skip
+
+
+def _optional(ground: Ground, spot: Spot) -> Iterator[Candidate]:
+    """A function of this file that promises there is something, and cannot say otherwise: it gives an `Option`, and
+    its callers fail."""
+    for item in spot.file.items_of_kind("fn"):
+        body = item.expr
+        tail = body.tail if body is not None else None
+        if body is None or tail is None or not item.type or item.extern or item.name == ground.program.name:
+            continue
+        promised = [one for one in tail.within("method") if one.name == "unwrap_unchecked" and one.receiver is not None]
+        if len(promised) != 1 or any(True for _ in body.within("return", "closure", "try")) or failing(item, ground):
+            continue
+        receiver = promised[0].receiver
+        calls = [one for one in spot.file.of_kind("call") if one.callee is not None and one.callee.path == item.name]
+        named = [
+            one for one in spot.file.path_exprs(item.name) if one.path != item.name or bound(one.path, one) is None
+        ]
+        if receiver is None or not calls or len(named) != len(calls):
+            continue
+        end = item.type_start + len(item.type)
+        text, call = spot.file.text, promised[0]
+        inner = f"{text[tail.start : call.start]}{receiver.text}?{text[call.end : tail.end]}"
+        edits = [
+            edit(spot.file, item.type_start, end, f"Option<{item.type}>"),
+            edit(spot.file, tail.start, tail.end, f"Some({inner})"),
+        ]
+        fails: Failing | None = None
+        for one in calls:
+            place, caller = statement(one), one.item
+            fails = failing(caller, ground, one) if caller is not None else None
+            if fails is None or not (isinstance(place, Let) and place.name and place.init == one and not place.type):
+                break
+            space = indent(spot.file, place.start)
+            text = f"let Some({place.pattern}) = {one.text} else {{\n{space}    {fails.statement}\n{space}}};"
+            edits.append(edit(spot.file, place.start, place.end, text))
+        else:
+            if fails is not None:
+                yield checked("null-check", edits, f"let `{item.name}` say that there is nothing", fails)
 
 
 # ------------------------------------------------------------ raw pointers
