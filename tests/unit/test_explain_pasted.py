@@ -142,3 +142,15 @@ def test_an_instruction_and_its_message_on_one_line(tmp_path: Path, line: str) -
     found = explained(tmp_path, f"program handle_exec: load program: permission denied:\n{line}\n")
     assert found["symptom"]["message"] == "R3 invalid mem access 'map_value_or_null'"
     assert found["symptom"]["instruction"] == 21
+
+
+def test_a_packet_pointer_of_kernels_before_4_14(tmp_path: Path) -> None:
+    text = """ R1=pkt(id=0,off=0,r=8) R2=pkt_end R5=inv R6=ctx R10=fp
+30: (77) r5 >>= 2
+31: (bf) r4 = r1
+32: (0f) r4 += r5
+cannot add integer value with 2 upper zero bits to ptr_to_packet
+"""
+    found = explained(tmp_path, text)
+    assert found["symptom"]["family"] == "V12"
+    assert found["cause"]["class"] == "missing-bounds-check"

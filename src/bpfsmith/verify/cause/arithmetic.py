@@ -41,7 +41,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - 
         return _modified(trace, last)
     if "variable " in message and "access var_off" in message:
         return _modified(trace, last)
-    if "math between" in message or "makes" in message or "pointer offset" in message:
+    if any(word in message for word in ("math between", "makes", "pointer offset", "to packet pointer", "to ptr_to_")):
         found = _far(trace, last, match, message)
         if found is not None:
             return found
@@ -59,7 +59,8 @@ def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause |
     insn = last.insn
     if code.group(insn) == code.ALU64 and code.operation(insn) not in (code.ADD, code.SUB):
         return None
-    if "unbounded" in message or "pointer be out of bounds" in message:
+    before = "negative constant to packet" in message or "ptr_to_packet" in message  # of 4.7 to 4.13
+    if before or "unbounded" in message or "pointer be out of bounds" in message:
         from bpfsmith.verify.cause.memory import find as memory
 
         found = memory(trace, match)
