@@ -18,7 +18,7 @@ def explained(log: str, program: Program | None, name: str, kernel: str | None, 
     from bpfsmith.verify.explained import parsed
 
     try:
-        one = made(parsed(log).loads[-1], program=program, release=kernel, name=name, said=said)
+        one = made(parsed(log).loads[-1], program=program, release=kernel, name=name, said=said, rejected=True)
     except Exception:  # the rejection itself is what the caller must hear of
         return None
     return one if one.cause is not None else None

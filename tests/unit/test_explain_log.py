@@ -433,3 +433,37 @@ def test_other_arguments_are_left_to_the_parser() -> None:
 
     for words in ("--help", "a --format yaml", "a --full --concise", "a --object", "a --color=never", "a --prove"):
         assert plain(words.split()) is None
+
+
+def test_several_files_are_too_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    for path in (one, two):
+        path.write_text(NULL)
+    assert cli.main(["explain", str(one), str(two)]) == 2
+    assert "one log or object at a time" in capsys.readouterr().err
+    assert cli.main(["explain", str(one), str(OBJECT)]) == 2
+    assert f"bpfsmith explain {one} --object {OBJECT}" in capsys.readouterr().err
+    assert cli.main(["explain", "ring", "buffer"]) in (0, 2)
+    assert "at a time" not in capsys.readouterr().err
+
+
+def test_a_load_that_failed_is_rejected_whatever_its_log_ends_with() -> None:
+    from bpfsmith.verify.explained import explained, parsed
+
+    assert explained(parsed(SUCCESS)).verdict == "accepted"
+    one = explained(parsed(SUCCESS), rejected=True)
+    assert one.verdict == "rejected"
+    assert one.cause is not None
+
+
+def test_what_a_detector_cannot_follow_is_told_to_developers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bpfsmith.verify.cause import nulls
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("not followed")
+
+    monkeypatch.setattr(nulls, "find", fails)
+    with pytest.raises(RuntimeError, match="not followed"):
+        bpfsmith.explain(NULL)
+    monkeypatch.delenv("BPFSMITH_DEBUG")
+    assert bpfsmith.explain(NULL).programs[0].verdict == "rejected"

@@ -113,6 +113,8 @@ def run(args: argparse.Namespace | _Plain) -> int:
 def _explained(args: argparse.Namespace | _Plain) -> Explanation:
     from bpfsmith.explain import explain
 
+    if len(args.words) > 1:
+        _one_file(args.words)
     if not any((args.object, args.program, args.kernels, args.attach_to, args.sources, args.prove)):
         return explain(" ".join(args.words))
     from bpfsmith.run.words import pairs
@@ -127,6 +129,27 @@ def _explained(args: argparse.Namespace | _Plain) -> Explanation:
         prove=args.prove,
         say=_told,
     )
+
+
+def _one_file(words: list[str]) -> None:
+    """Several words are one that is written apart; several files are too many."""
+    from os.path import isfile
+
+    files = [word for word in words if word == "-" or isfile(word)]
+    if len(files) < 2:
+        return
+    from bpfsmith.model.errors import InputError
+    from bpfsmith.read import is_object
+
+    objects = [file for file in files if file != "-" and is_object(file)]
+    logs = [file for file in files if file not in objects]
+    if objects and logs:
+        hint = f"the object a log's program is in: `bpfsmith explain {logs[0]} --object {objects[0]}`"
+    elif objects:
+        hint = f"`bpfsmith explain {files[0]}`; `bpfsmith verify` takes several"
+    else:
+        hint = f"`bpfsmith explain {files[0]}`; `--object` names the object a log's program is in"
+    raise InputError(f"one log or object at a time, and these are {len(files)} files", files[1], hint)
 
 
 def _told(text: str) -> None:

@@ -26,7 +26,7 @@ def run(
     """See `explain`."""
     found = _run(
         what, of, programs, {"kernels": kernels, "attach_to": attach_to, "globals": values, "map_sizes": map_sizes},
-        progress,
+        progress, (say or (lambda _: None)) if prove else None,
     )  # fmt: skip
     if found.programs:
         from bpfsmith.explain._nearby import QUICKLY, around, place
@@ -42,12 +42,13 @@ def run(
     return found
 
 
-def _run(what: Any, of: Any, programs: Any, judged: dict[str, Any], progress: Any) -> Explanation:
+def _run(what: Any, of: Any, programs: Any, judged: dict[str, Any], progress: Any, build: Any) -> Explanation:
+    """`build`: what is told of a build in a copy, where one is allowed."""
     if isinstance(what, str) and "\n" not in what:
         word = what.strip()
         kind = kind_of(word)
         if kind != "word":
-            return _path(word, kind, of, programs, judged, progress)
+            return _path(word, kind, of, programs, judged, progress, build)
         for name, given in {"object": of, "programs": programs, **judged}.items():
             if given is not None:
                 raise InputError(
@@ -59,7 +60,7 @@ def _run(what: Any, of: Any, programs: Any, judged: dict[str, Any], progress: An
         return find(word)
     if hasattr(what, "__fspath__"):
         path = os.fspath(what)
-        return _path(path, kind_of(path, path=True), of, programs, judged, progress)
+        return _path(path, kind_of(path, path=True), of, programs, judged, progress, build)
     text, name = _text(what)
     if text is not None:
         return _log(text, name, of, programs, judged)
@@ -141,7 +142,9 @@ def _hint(what: str) -> str:
     )
 
 
-def _path(what: str, kind: str, of: Any, programs: Any, judged: dict[str, Any], progress: Any) -> Explanation:
+def _path(
+    what: str, kind: str, of: Any, programs: Any, judged: dict[str, Any], progress: Any, build: Any
+) -> Explanation:
     if kind == "log":
         from bpfsmith.explain._logs import read
 
@@ -159,9 +162,16 @@ def _path(what: str, kind: str, of: Any, programs: Any, judged: dict[str, Any], 
         raise InputError(f"`object=` (`--object`) belongs to a log, and `{what}` is none", what, "leave it out")
     if kind == "object":
         return _objects([what], programs, judged, progress, [])
-    from bpfsmith.explain._objects import built
+    from bpfsmith.explain._objects import built, built_in_copy
 
-    objects, notes = built(what.removesuffix("Cargo.toml") or ".")
+    folder = what.removesuffix("Cargo.toml") or "."
+    try:
+        objects, notes = built(folder)
+    except InputError:
+        if build is None:
+            raise
+        found: Explanation = built_in_copy(folder, lambda made: _objects(made, programs, judged, progress, []), build)
+        return found
     return _objects(objects, programs, judged, progress, notes)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.verify.explained import Explained
 
-__all__ = ["around", "place"]
+__all__ = ["around", "place", "places"]
 
 FILES = 20_000  # looked at in a folder of sources
 QUICKLY = 600  # the same where nobody asked for it
@@ -29,7 +29,7 @@ def place(programs: Iterable[Explained], folder: str, most: int = FILES) -> None
     told = [one for one in programs if one.cause is not None and one.source is None]
     wanted: dict[str, list[Any]] = {}
     for one in told:
-        for each in _places(one):
+        for each in places(one):
             if each.path and each.line and each.text and not os.path.isfile(each.path):
                 wanted.setdefault(each.path, []).append(each)
     if not wanted:
@@ -39,16 +39,18 @@ def place(programs: Iterable[Explained], folder: str, most: int = FILES) -> None
         found = names.get(os.path.basename(path))
         if found is not None:
             found.append(path)
-    for path, places in wanted.items():
-        fits = [file for file in names[os.path.basename(path)] if _has(file, places)]
+    for path, told_of in wanted.items():
+        fits = [file for file in names[os.path.basename(path)] if _has(file, told_of)]
         if len(fits) == 1:
-            for each in places:
+            for each in told_of:
                 each.path = os.path.normpath(fits[0]).replace(os.sep, "/")
 
 
-def _places(one: Explained) -> Iterator[Any]:
+def places(one: Explained) -> Iterator[Any]:
+    """Of its cause, each once."""
     cause = one.cause
-    assert cause is not None
+    if cause is None:
+        return
     seen = set()
     for each in (cause.place, *(fact.place for fact in cause.because), cause.symptom and cause.symptom.place):
         if each is not None and id(each) not in seen:

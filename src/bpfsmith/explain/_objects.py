@@ -8,13 +8,13 @@ from bpfsmith.model.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from bpfsmith.verify.explained import Explained
     from bpfsmith.verify.report import VerifyReport
 
-__all__ = ["built", "of_objects"]
+__all__ = ["built", "built_in_copy", "of_objects"]
 
 
 def built(path: str) -> tuple[list[str], list[str]]:
@@ -44,6 +44,28 @@ def built(path: str) -> tuple[list[str], list[str]]:
 
 def _build(command: str) -> str:
     return f"build it first: `{command}`" if command else "it has no kernel programs that Cargo builds"
+
+
+def built_in_copy(path: str, judged: Callable[[list[Any]], Any], say: Callable[[str], None]) -> Any:
+    """What `judged` makes of the objects of a workspace or folder of C files that are built in a copy of it, as repair
+    does; places are those of the user's files. Raises as `repair` does."""
+    from bpfsmith.explain._nearby import places
+    from bpfsmith.read import read
+    from bpfsmith.repair._job import source_of
+    from bpfsmith.repair.tools import Runner
+
+    source = source_of(path)
+    with source.copy() as copy:
+        say("building ..")
+        found = judged([read(one) for one in source.build(copy, Runner(_SECONDS))])
+        for one in found.programs:
+            for place in places(one):
+                if place.path:
+                    place.path = copy.outside(place.path)
+    return found
+
+
+_SECONDS = 900  # a build may take
 
 
 def of_objects(

@@ -287,8 +287,8 @@ def _package_files() -> dict[str, str]:
     root = os.path.dirname(os.path.realpath(bpfsmith.__file__ or ""))
     found = {}
     for folder, folders, names in os.walk(root):
-        # The guest's own agent is in the base image.
-        folders[:] = sorted(one for one in folders if one not in ("__pycache__", "_agent"))
+        # The guest's own agent is in the base image; folders of tools that run beside come and go.
+        folders[:] = sorted(one for one in folders if one not in ("__pycache__", "_agent") and one[0] != ".")
         for name in sorted(names):
             if name.endswith((".pyi", ".pyc")):
                 continue

@@ -46,23 +46,32 @@ def explained(
     name: str | None = None,
     sources: Any = None,
     said: str = "",
+    rejected: bool = False,
 ) -> Explained:
     """`log`: one load's `VerifierLog`. `kernel`: what it was asked of (`release`: its name); `program`: whose log it
-    is; `said`: what the loader knows of the message (which field or function a kernel lacks). Never fails: where the
-    engine cannot follow, the symptom is what is known."""
-    made = Explained(log, log.verdict, name or (program.name if program is not None else log.program), release)
+    is; `said`: what the loader knows of the message (which field or function a kernel lacks); `rejected`: the load
+    failed, though the log may end like one that succeeded. Never fails: where the engine cannot follow, the symptom is
+    what is known."""
+    refused = rejected or log.verdict == "rejected"
+    made = Explained(
+        log,
+        "rejected" if refused else log.verdict,
+        name or (program.name if program is not None else log.program),
+        release,
+    )
     made.source = program
     if program is not None:
         made.object = program.owner.path
     made.notes = missing(log)
-    if log.verdict == "accepted":
+    if log.verdict == "accepted" and not refused:
         return made
     made.message = log.message
     made.instruction = log.at
-    if not log.message and log.verdict != "rejected":
+    if not log.message and not refused:
         return made
-    match = _match(log)
+    match = _match(log, refused)
     if match is not None:
+        made.message = made.message or match.message
         made.family = match.family
         made.title = _title(match.family)
     _cause(made, match, kernel, sources)
@@ -96,7 +105,8 @@ def of_verdict(judged: Judged, program: Program | None, kernel: str | None) -> E
         from zlib import decompress
 
         text = decompress(judged.whole).decode("utf-8", "replace")
-    one = explained(parsed(text or judged.message), program=program, release=kernel, said=judged.why)
+    one = explained(parsed(text or judged.message), program=program, release=kernel, said=judged.why,
+                    rejected=judged.verdict == "rejected")  # fmt: skip
     if judged.verdict == "accepted":
         one.verdict, one.cause, one.message, one.family = "accepted", None, "", None
     elif judged.verdict == "rejected":
@@ -107,11 +117,11 @@ def of_verdict(judged: Judged, program: Program | None, kernel: str | None) -> E
     return one
 
 
-def _match(log: Any) -> Any:
+def _match(log: Any, rejected: bool) -> Any:
     from bpfsmith.verify.messages import classify
 
     try:
-        return classify(log)
+        return classify(log, rejected)
     except Exception:
         if _strict():
             raise
@@ -135,7 +145,7 @@ def _cause(made: Explained, match: Any, kernel: Any, sources: Any) -> None:
     for program in dict.fromkeys((made.source, None)):
         try:
             made.trace = Trace(made.log, program, kernel, sources)
-            made.cause = explain_cause(made.trace, match)
+            made.cause = explain_cause(made.trace, match, strict=_strict())
         except Exception:
             if _strict():
                 raise
