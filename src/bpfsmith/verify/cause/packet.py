@@ -270,7 +270,8 @@ class _Access:
             return self.wrong(one, headline)
         if self.added is not None and have == one.off <= start and start - have <= MOST:
             return self.begins(one)  # of a pointer with an unknown number in it: what was compared is where it leads
-        if start < have or have not in _HEADERS or self.meant(one) or self.bare(one):
+        whole = have in _HEADERS or self.used_up(have)
+        if start < have or not whole or self.meant(one) or self.bare(one):
             self.add(one.step, f"checked here: {octets(have)} {'is' if have == 1 else 'are'} there")
             self.add(self.last, f"{octets(self.size)} at offset {start} used here: {self.need} are needed")
             return self.wrong(one, f"the check covers {octets(have)} of the packet, and {self.need} are used")
@@ -305,6 +306,17 @@ class _Access:
             return False
         pointers = {word for word in words(use.text) if follows(use.text, word)}
         return bool(pointers & words(check.text))
+
+    def used_up(self, have: int) -> bool:
+        """What the check covers was read to its last byte: it was meant for that, and not for what follows."""
+        for step in self.trace.steps.back(self.last.at, FAR):
+            insn = step.insn
+            value = step.value(f"r{insn.src}") if code.group(insn) == code.LDX else None
+            if value is None or value.type != self.value.type or (value.var_off and value.var_off[1]):
+                continue
+            if int(value.off or 0) + insn.off + code.width(insn) == have:
+                return self.added is None
+        return False
 
     def bare(self, one: Check) -> bool:
         """The line of the check names an address and no size: it compares where something begins."""
@@ -468,7 +480,7 @@ class _Access:
             return Cause("check-wrong", "high", headline, place=place, slot=after.slot, because=self.facts,
                          variables=names, advice=[advice])  # fmt: skip
         covered = (
-            "no check against the packet's end covers them" if self.checks else "nothing was compared with its end"
+            "no check against the packet's end reaches that far" if self.checks else "nothing was compared with its end"
         )
         have = _range(self.value)
         headline = f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used "
