@@ -12,9 +12,9 @@ verifier stopped it; the class says where the mistake is.
 | `argument-type` | what is passed: kind of pointer, map, constant, flags; locks and objects that do not belong together | V20, V21, V23, V32, V33, V36, V37, V38 |
 | `unreleased-reference` | pairs of acquire and release: references, locks, RCU, preemption and interrupt sections, dynptrs, iterators; missing, twice, in another order, or still held where it may not be | V29, V30, V31, V33, V34 |
 | `return-range` | what is returned, its value or its type | V37, V38, V40, V41 |
-| `environment` | nothing in the lines: an older kernel, a build without an option, a missing capability or licence, a helper, kernel function or feature that this type of program does not get | V16, V18, V22, V23, V26, V31, V35, V41, V42, V45, V46, V47 |
+| `environment` | nothing in the lines: an older kernel, a build without an option, a missing capability or licence, a helper, kernel function or feature that this type of program does not get | V16, V18, V22, V23, V26, V31, V35, V41, V42, V45, V46, V47, V60 .. V63, V69 |
 | `attach-target` | what it is attached to | V44 |
-| `loader-or-metadata` | the object or its loading: relocations, BTF, line information, an encoding that no kernel takes | V24, V25, V26, V32, V43, V60.. |
+| `loader-or-metadata` | the object or its loading: relocations, BTF, line information, an encoding that no kernel takes | V24, V25, V26, V32, V43, V60.. else |
 | `no-progress-loop` | a loop in which nothing changes | V28 |
 | `complexity` | too many instructions, states, jumps, functions or maps to follow | V27, V25 |
 | `kernel-bug` | the kernel | V48 |
