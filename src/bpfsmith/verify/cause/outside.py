@@ -19,6 +19,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         return None
     message = parts.said(trace, match)
     if match.family == "V48":
+        if parts.called(trace.last) == "bpf_tail_call" and "misconfigured verifier" in message:
+            return _no_program_array(trace)
         return _kernel(trace, message)
     row = _ROWS.get(match.family)
     if row is None:
@@ -38,6 +40,17 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     return parts.cause(
         trace, cls, confidence, f"{headline}: {said}" if said else headline, step=trace.last, place=place,
         variables=[name if name.isidentifier() else None], advice=[Advice(*tip)],
+    )  # fmt: skip
+
+
+def _no_program_array(trace: Trace) -> Cause:
+    """Kernels up to 6.12 at least have no better words for a tail call through a map of another type."""
+    last = trace.last
+    return parts.cause(
+        trace, "argument-type", "medium", "`bpf_tail_call` is given a map that is no program array", step=last,
+        because=[trace.fact(last, "the second argument has to be a map of type `prog_array`")] if last else [],
+        variables=["bpf_tail_call"],
+        advice=[Advice("map-type", "declare the map with `BPF_MAP_TYPE_PROG_ARRAY`", function="bpf_tail_call")],
     )  # fmt: skip
 
 
