@@ -72,6 +72,14 @@ _USUAL = {
 }
 
 
+_SIZED = frozenset({"V08", "V09", "V10"})
+
+
+def _made_up(one: Candidate) -> bool:
+    """Whether a limit is no size of anything, but what packets can have."""
+    return any("32767" in edit.text or "0x7fff" in edit.text for edit in one.edits)
+
+
 def candidates(ground: Ground) -> list[Candidate]:
     """Changes that may mend the cause, the smallest first within each kind of certainty: those that only add a failing
     branch, or no path at all, before those that have to be compared."""
@@ -85,5 +93,8 @@ def candidates(ground: Ground) -> list[Candidate]:
         for one in made.candidates(ground):
             if one.edits and all(one.edits != other.edits for other in found):
                 found.append(one)
-    found.sort(key=lambda one: (one.shape == REWRITE, one.size))
+    if ground.cause.cls != "missing-null-check" and ground.why.family in _SIZED:
+        # No number becomes smaller for a test of a pointer.
+        found = [one for one in found if one.kind != "null-check"]
+    found.sort(key=lambda one: (one.shape == REWRITE, _made_up(one), one.size))
     return found[: MOST[ground.language]]

@@ -293,6 +293,10 @@ class Search:
                 said += f" ({told.why})" if told.why else ""
         if shown is None:
             shown, said = argued(before, after, pairs, done)
+            if shown == "only-failing-branch" and any(one.kind == "bounds-check" for one in done):
+                wrong = self._unfounded(pairs, whys)
+                if wrong is not None:
+                    shown, said = None, f"not shown to do the same: {wrong}"
         message = "; ".join(dict.fromkeys(one.message for one in done))
         message += _shown_by(shown, kernels, ran)
         fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
@@ -300,6 +304,18 @@ class Search:
         return Proof(
             key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
         )
+
+    def _unfounded(self, pairs: dict[str, tuple[str, str]], whys: list[Why]) -> str | None:
+        """Whether limits that were added are those of what is accessed."""
+        from bpfsmith.repair.limits import known_sizes, unfounded
+
+        lines: dict[tuple[str, int], None] = {}
+        for one in whys:
+            for fact in (one.cause.symptom, one.cause):
+                it = fact.place if fact is not None else None
+                if it is not None and it.path and it.line:
+                    lines[self.copy.outside(it.path), it.line] = None
+        return unfounded(pairs, list(lines), whys, known_sizes(whys))
 
     def _symptom(self, whys: list[Why]) -> list[tuple[str, int]]:
         """The lines one of which must be reached still: the refused instruction's; where the cause is a use that

@@ -1,0 +1,245 @@
+"""Does a limit that was added follow from what is accessed, and is it asked of what the access is made with?
+
+A test of some other number, or against a number that was made up, may satisfy the verifier by never letting the access
+happen. Shown is only a limit of the very index, offset or length that the refused access names, which is the size of
+what is accessed; a number that packets can have at most counts for offsets that were read from the packet.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+from bpfsmith.repair.kept import Moved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from bpfsmith.repair.judged import Why
+
+__all__ = ["FAR", "known_sizes", "unfounded"]
+
+FAR = 0x7FFF
+"""What an offset in a packet is at most, as far as kernels track it."""
+
+_COMPARED = re.compile(r"(.+?)\s*(>=|<=|>|<)\s*(.+)", re.DOTALL)
+_CASTS = re.compile(
+    r"\(\s*(?:unsigned|signed|long|int|__u\d+|u\d+|__s\d+|size_t|uint\d+_t|\s)+\s*\)|\bas\s+[ui](?:size|\d+)\b"
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_NUMBER = re.compile(r"(0[xX][0-9a-fA-F_]+|\d[\d_]*)(?:[uUlL]+|[ui](?:size|\d+))?")
+_NOT_NAMES = frozenset({"as", "usize", "sizeof", "size_of", "core", "mem", "unsafe", "if", "hint", "black_box", "mut"})
+_STEPS = r"add|offset|wrapping_add|byte_add|get_unchecked|get_unchecked_mut|wrapping_offset|get|get_mut"
+_ORDER = frozenset({"bpf_ntohs", "bpf_htons", "bpf_ntohl", "bpf_htonl", "bpf_be64_to_cpu", "bpf_cpu_to_be64"})
+
+
+def unfounded(
+    texts: Mapping[str, tuple[str, str]],
+    refused: Sequence[tuple[str, int]],
+    whys: Sequence[Why],
+    sizes: Collection[int],
+) -> str | None:
+    """Why an added limit is not shown to be the right one, as a sentence; None when each is.
+
+    texts: path -> (old, new); refused: (path, line) of the access in the old texts; sizes: numbers that the log and the
+    types tell of what is accessed, in elements or bytes."""
+    moved = Moved(texts)
+    access = ""
+    for line in refused:
+        for path, number in moved.now(line):
+            access += _statement(texts[path][1], number) if path in texts else ""
+    packet = any(one.family in ("V08", "V12") for one in whys)
+    for old, new in texts.values():
+        for left, op, right in _limits(old, new):
+            wrong = _limit(left, op, right, access, new, packet=packet, sizes=sizes)
+            if wrong is not None:
+                return wrong
+    return None
+
+
+def known_sizes(whys: Sequence[Why]) -> set[int]:
+    """Numbers that the causes know of what is accessed: elements, bytes."""
+    out: set[int] = set()
+    for why in whys:
+        for advice in why.cause.advice:
+            for name in ("count", "limit", "elements", "max_index", "value_size", "mem_size", "size", "max"):
+                value = advice.operands.get(name)
+                if isinstance(value, int) and value > 1:
+                    out |= {value, *(value // width for width in (2, 4, 8) if value % width == 0)}
+    return out
+
+
+def _limits(old: str, new: str) -> Iterator[tuple[str, str, str]]:
+    """(left, operator, right) of the comparisons of numbers that are new."""
+    before, after = old.split("\n"), new.split("\n")
+    for tag, _, _, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag in ("equal", "delete"):
+            continue
+        put = "\n".join(after[j1:j2])
+        for one in re.finditer(r"\bif\b", put):
+            for part in re.split(r"\|\||&&", _condition(put, one.end())):
+                found = _COMPARED.fullmatch(part.strip().replace("->", "."))
+                if found is not None:
+                    yield found[1].strip(), found[2], found[3].strip()
+
+
+def _condition(text: str, at: int) -> str:
+    """What stands behind an `if`: in parentheses in C, up to the brace in Rust."""
+    start = at
+    while start < len(text) and text[start].isspace():
+        start += 1
+    depth = 0
+    for number in range(start, len(text)):
+        depth += (text[number] == "(") - (text[number] == ")")
+        if text[number] == "{" and depth == 0 and not text[:number].rstrip().endswith("unsafe"):
+            return text[start:number]
+        if text[start] == "(" and depth == 0:
+            rest = text[number + 1 :].lstrip()
+            if rest.startswith(("return", "goto", "{")):
+                return text[start + 1 : number]
+    return text[start:]
+
+
+def _limit(  # noqa: PLR0911 - one return a kind
+    left: str, op: str, right: str, access: str, text: str, *, packet: bool, sizes: Collection[int]
+) -> str | None:
+    if _end(left) or _end(right):
+        return None  # compared with the end of the packet
+    if op in ("<", "<="):
+        return None if right in ("0", "1") else f"`{left} {op} {right}` is no limit of what is accessed"
+    value, shown = _CASTS.sub(" ", left).strip(" ()"), " ".join(left.split())
+    names = [one for one in _WORD.findall(value) if one not in _NOT_NAMES]
+    if not names:
+        return f"`{shown}` is nothing of the program's"
+    number = _NUMBER.fullmatch(right.strip(" ()"))
+    limit = int(number[1].replace("_", ""), 0) if number is not None else None
+    if limit in (FAR, FAR + 1):
+        if packet and _used(value, access, text, through=True) and _from_packet(names[0], text):
+            return None
+        return f"{right} is no limit that follows from what is accessed"
+    if not _used(value, access, text, through=False):
+        return f"`{shown}` is not what the refused access is made with"
+    if limit is not None and (limit in sizes or limit in _arrays(access, text)):
+        return None
+    if limit is None and _named(right, access, text):
+        return None
+    return f"{right} is not known to be the size of what is accessed"
+
+
+def _end(text: str) -> bool:
+    return re.search(r"\b\w*(?:end|meta)\b|\bdata\b", text) is not None and _NUMBER.fullmatch(text) is None
+
+
+def _statement(text: str, line: int) -> str:
+    """The line with what belongs to it: up to the ends of the statement."""
+    lines = text.split("\n")
+    if not 0 < line <= len(lines):
+        return ""
+    start = sum(len(one) + 1 for one in lines[: line - 1])
+    end = start + len(lines[line - 1])
+    while start > 0 and text[start - 1] not in ";{}":
+        start -= 1
+    while end < len(text) and text[end - 1] not in ";{}":
+        end += 1
+    return text[start:end] + "\n"
+
+
+def _used(value: str, access: str, text: str, *, through: bool) -> bool:
+    """Whether the access is made with a value: as its index, as a length it is given, or as a step of its pointer;
+    `through`: or its pointer was made with it."""
+    spaced = re.escape(" ".join(value.split())).replace("\\ ", r"\s*")
+    word = rf"(?<![\w.]){spaced}(?!\w)"
+    plain = _CASTS.sub(" ", access.replace("->", "."))
+    for one in re.finditer(word, plain):
+        if plain[one.end() :].lstrip().startswith(("=", ">>", "<<", "->", ".")) and "==" not in plain[one.end() :][:3]:
+            continue
+        if _inside(plain, one.start()):
+            return True
+        if re.search(r"\+=?\s*\(*\s*$", plain[: one.start()]) and not re.match(r"[^;]*>>", plain[one.end() :]):
+            return True
+    if through:
+        # A pointer that the access names, made by adding the value to one.
+        for pointer in set(_WORD.findall(access)):
+            made = re.search(rf"\b{pointer}\s*(?::[^=;]*)?=[^=;][^;]*;", text)
+            if made is not None and re.search(rf"[+,(]\s*{word}", _CASTS.sub(" ", made[0].replace("->", "."))):
+                return True
+    return False
+
+
+def _inside(text: str, at: int) -> bool:
+    """Whether an offset is in an index, or an argument of a helper or of a step of a pointer."""
+    depth = 0
+    for number in range(at - 1, -1, -1):
+        letter = text[number]
+        if letter in ")]":
+            depth += 1
+        elif letter in "([":
+            if depth:
+                depth -= 1
+                continue
+            if letter == "[":
+                return True
+            called = re.search(r"(\w+)\s*$", text[:number])
+            if called is not None:
+                return (
+                    re.fullmatch(rf"bpf_\w+|{_STEPS}|from_raw_parts(?:_mut)?|load_bytes|output", called[1]) is not None
+                )
+    return False
+
+
+def _arrays(access: str, text: str) -> set[int]:
+    """Elements and bytes of the arrays that the access names."""
+    out: set[int] = set()
+    for name in set(_WORD.findall(access)):
+        told = re.findall(rf"\b(\w+)[ \t]+{name}\s*\[\s*(\w+)\s*\]", text)
+        told += re.findall(rf"\b{name}\s*:\s*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
+        for kind, count in told:
+            value = _value(count, text)
+            if value:
+                bits = re.search(r"(8|16|32|64)(?:_t)?$", kind)
+                width = (
+                    int(bits[1]) // 8 if bits is not None else {"char": 1, "short": 2, "int": 4, "long": 8}.get(kind, 1)
+                )
+                out |= {value, value * width}
+    return out
+
+
+def _value(word: str, text: str) -> int | None:
+    if _NUMBER.fullmatch(word):
+        return int(_NUMBER.fullmatch(word)[1].replace("_", ""), 0)  # type: ignore[index]
+    name = re.escape(word)
+    found = re.search(rf"#define\s+{name}\s+(\w+)|\bconst\s+{name}\s*:[^=]*=\s*(\w+)|\b{name}\s*=\s*(\w+)", text)
+    told = next((one for one in found.groups() if one), "") if found is not None else ""
+    number = _NUMBER.fullmatch(told)
+    return int(number[1].replace("_", ""), 0) if number is not None else None
+
+
+def _named(limit: str, access: str, text: str) -> bool:
+    """Whether a limit that is no number is the size of something the access names."""
+    sized = re.findall(r"sizeof\s*\(\s*\*?\s*([\w.\->]+)", limit)
+    if sized:
+        words = set(_WORD.findall(access))
+        return all(_WORD.findall(one)[-1] in words for one in sized)
+    value = _value(limit, text)
+    return value is not None and value in _arrays(access, text)
+
+
+def _from_packet(name: str, text: str, depth: int = 0) -> bool:
+    """Whether a number was read from memory that no helper gave: all calls on the way only turn bytes around."""
+    if depth > 4:
+        return False
+    found = re.findall(rf"(?<![\w.>])\b{re.escape(name)}\s*(?::[^=;]*)?=([^=;][^;]*);", text)
+    for made in found:
+        if any(one not in _ORDER for one in re.findall(r"\b(bpf_\w+)\s*\(", made)):
+            return False
+        base = re.search(r"\b(\w+)\s*(?:->|\)\s*\.)", made) or re.search(r"(?:^|[(=,&|^~-])\s*\*\s*\(?\s*(\w+)", made)
+        if base is not None:
+            owner = re.findall(rf"(?<![\w.>])\b{base[1]}\s*(?::[^=;]*)?=([^=;][^;]*);", text)
+            return not any(re.search(r"\bbpf_\w+\s*\(|get_ptr|\.get\(", one) for one in owner)
+        if "load" in made or re.search(r"\b(?:read|ptr_at|header)\w*\s*(?:::<[^;]*>)?\(", made):
+            return True
+        for word in _WORD.findall(made):
+            if word != name and not word.isupper() and _from_packet(word, text, depth + 1):
+                return True
+    return False

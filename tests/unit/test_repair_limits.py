@@ -1,0 +1,132 @@
+"""Limits that repair adds: those of what is accessed are shown, others are not, however content the verifier is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bpfsmith.repair.limits import unfounded
+
+SLOTS = """struct h { __u64 count; __u64 slots[32]; };
+int slot(void *ctx)
+{
+	__u64 took = bpf_ktime_get_ns();
+	struct h *h = bpf_map_lookup_elem(&H, &zero);
+	__u64 slot = took >> 20;
+	if (!h)
+		return 0;
+	h->slots[slot]++;
+	return 0;
+}
+"""
+COPY = """struct { __type(value, char[256]); } copies SEC(".maps");
+int copy(struct xdp_md *ctx)
+{
+	char to[64];
+	len = bpf_ntohs(ip->tot_len);
+	bpf_xdp_load_bytes(ctx, 14, to, len);
+	return XDP_PASS;
+}
+"""
+PACKET = """int prog(struct xdp_md *ctx)
+{
+	struct iphdr *ip = data + 14;
+	__u32 skip = ip->ihl * 4;
+	struct udphdr *udp = data + skip;
+	if (udp + 1 > data_end)
+		return XDP_PASS;
+	seen = udp->dest;
+	return XDP_PASS;
+}
+"""
+RUST = """const SLOTS: usize = 32;
+pub struct Histogram { pub slots: [u64; SLOTS] }
+fn leave(_ctx: Context) -> i32 {
+    let slot = (took >> 20) as usize;
+    unsafe {
+        *(*histogram).slots.get_unchecked_mut(slot) += 1;
+    }
+    0
+}
+"""
+
+
+def judged(text: str, line: str, test: str, sizes: set[int] | None = None, family: str = "V09") -> str | None:
+    """What is wrong with a test put before the line that holds `line`."""
+    lines = text.split("\n")
+    at = next(number for number, one in enumerate(lines) if line in one)
+    new = "\n".join([*lines[:at], *test.split("\n"), *lines[at:]])
+    why: Any = SimpleNamespace(family=family, cause=SimpleNamespace(advice=[]))
+    return unfounded({"x": (text, new)}, [("x", at + 1)], [why], sizes or set())
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "\tif (slot >= 32)\n\t\treturn 0;",
+        "\tif (slot >= sizeof(h->slots) / sizeof(h->slots[0]))\n\t\treturn 0;",
+        "\tif ((unsigned long)slot >= 32)\n\t\treturn 0;",
+        "\tif (slot > 31)\n\t\treturn 0;",
+    ],
+)
+def test_a_limit_of_the_index_that_the_array_tells(test: str) -> None:
+    said = judged(SLOTS, "slots[slot]++", test, {31})
+    assert said is None
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "\tif ((unsigned long)took >= 32767)\n\t\treturn 0;",  # an ancestor, and a number that was made up
+        "\tif (took >= 32)\n\t\treturn 0;",
+        "\tif (took >= sizeof(h->slots) / sizeof(h->slots[0]))\n\t\treturn 0;",
+        "\tif (slot >= 32767)\n\t\treturn 0;",
+        "\tif (slot >= 2)\n\t\treturn 0;",
+        "\tif (slot >= sizeof(zero))\n\t\treturn 0;",
+        "\tif (slot >= 32 || took > 7)\n\t\treturn 0;",
+        "\tif (h->count >= 32)\n\t\treturn 0;",
+        "\tif (slot < 32)\n\t\treturn 0;",
+    ],
+)
+def test_a_limit_of_something_else_is_not_shown(test: str) -> None:
+    assert judged(SLOTS, "slots[slot]++", test) is not None
+
+
+def test_lengths_follow_from_their_buffer() -> None:
+    assert judged(COPY, "load_bytes", "\tif ((unsigned long)len > sizeof(to))\n\t\treturn XDP_PASS;") is None
+    assert judged(COPY, "load_bytes", "\tif (len <= 0 || len > 64)\n\t\treturn XDP_PASS;") is None
+    assert judged(COPY, "load_bytes", "\tif (len <= 0 || len > 63)\n\t\treturn XDP_PASS;") is not None
+    assert judged(COPY, "load_bytes", "\tif ((unsigned long)len > 256)\n\t\treturn XDP_PASS;", {256}) is None
+    assert judged(COPY, "load_bytes", "\tif (len > 32767)\n\t\treturn XDP_PASS;") is not None
+    assert judged(COPY, "load_bytes", "\tif (ip->tot_len > 64)\n\t\treturn XDP_PASS;") is not None
+
+
+def test_what_packets_can_have_is_a_limit_of_offsets_read_from_packets() -> None:
+    test = "\tif ((unsigned long)skip >= 32767)\n\t\treturn XDP_PASS;"
+    assert judged(PACKET, "seen =", test, family="V08") is None
+    assert judged(PACKET, "seen =", test, family="V09") is not None  # of a map's value
+    clock = PACKET.replace("ip->ihl * 4", "bpf_ktime_get_ns() >> 3")
+    assert judged(clock, "seen =", test, family="V08") is not None
+    stored = PACKET.replace("ip = data + 14", "ip = bpf_map_lookup_elem(&m, &k)")
+    assert judged(stored, "seen =", test, family="V08") is not None
+    smaller = test.replace("32767", "20")
+    assert judged(PACKET, "seen =", smaller, family="V08") is not None
+
+
+def test_pointers_compared_with_the_end_are_no_matter_of_this() -> None:
+    test = "\tif ((void *)(udp + 1) > data_end)\n\t\treturn XDP_PASS;"
+    assert judged(PACKET, "seen =", test, family="V08") is None
+
+
+def test_rust_limits() -> None:
+    def put(condition: str) -> str | None:
+        return judged(RUST, "get_unchecked_mut", f"        if {condition} {{\n            return 0;\n        }}")
+
+    assert put("slot >= 32") is None
+    assert put("slot >= SLOTS") is None
+    assert put("slot as usize >= 32") is None
+    assert put("took >= 32") is not None
+    assert put("took as usize > 0x7fff") is not None
+    assert put("slot >= 3") is not None
