@@ -280,3 +280,26 @@ def test_complexity_ranks_lines() -> None:
     assert found.place.line == 12
     assert "1,000,001" in found.headline
     assert "followed 80 times" in found.because[0].text
+
+
+@pytest.mark.parametrize(
+    ("type_", "wanted"),
+    [
+        ("ptr_or_null_cgroup", "`bpf_kptr_xchg` or `bpf_cgroup_release`"),
+        ("ptr_or_null_task_struct", "`bpf_kptr_xchg` or `bpf_task_release`"),
+        ("ptr_or_null_mine", "the release function of its type"),
+    ],
+)
+def test_what_was_taken_out_of_a_map_is_released_by_its_type(type_: str, wanted: str) -> None:
+    found = cause(
+        f"""\
+0: (bf) r1 = r6                       ; R1_w=map_value(map=held,ks=4,vs=8) R6=map_value(map=held,ks=4,vs=8)
+1: (b7) r2 = 0                        ; R2_w=0
+2: (85) call bpf_kptr_xchg#194        ; R0_w={type_}(id=2,ref_obj_id=2) refs=2
+3: (b7) r0 = 0                        ; R0_w=0 refs=2
+4: (95) exit
+Unreleased reference id=2 alloc_insn=2
+"""
+    )
+    assert found.cls == "unreleased-reference"
+    assert wanted in found.advice[0].text

@@ -140,9 +140,9 @@ def _field(
         )
         tip = "keep the value in a variable or a map of your own; some fields have a helper that sets them"
     elif word and size not in allowed:
-        sizes = " or ".join(str(one) for one in allowed)
-        why = f"`{name}` has to be {verb} as {sizes} bytes at once, not {size}"
-        tip = f"use a type of {sizes} bytes ({_types(allowed)}) for it, and read neighbouring fields one by one"
+        sizes = " or ".join(str(one) for one in allowed[:-1]) + " or " * (len(allowed) > 1) + octets(allowed[-1])
+        why = f"`{name}` has to be {verb} as {sizes} at once, not {size}"
+        tip = f"use a type of {sizes} ({_types(allowed)}) for it, and read neighbouring fields one by one"
     elif offset != field.offset:
         why = f"the access at {offset} begins inside `{name}` ({field.offset} to {field.offset + field.size - 1})"
         tip = f"access all of `{field.name}` at its own offset {field.offset}"
@@ -319,11 +319,17 @@ def _buffer(trace: Trace, message: str) -> Cause:
         why, cls = f"the {what} buffer is accessed at an offset that is only known when it runs", "pointer-arithmetic"
         tip = "access it at constant offsets"
     else:
-        why, cls = f"the {what} buffer has no {size} bytes at {offset} that may be {verb}", "context-access"
+        why, cls = (
+            f"the {what} buffer has no {octets(size) if size else 'bytes'} at {offset} that may be {verb}",
+            "context-access",
+        )
         tip = "access only what the attach target declares (its writable size, the value's size)"
     return parts.cause(
         trace, cls, "high", why, step=step,
-        because=[*_origin(trace, step), *_chain(trace, step, f"{size or 'some'} bytes are {verb} here")],
+        because=[
+            *_origin(trace, step),
+            *_chain(trace, step, f"{octets(size) if size else 'some bytes'} {_are(size)} {verb} here"),
+        ],
         advice=[Advice("context-field", tip, offset=offset, size=size, access=verb)],
     )  # fmt: skip
 
@@ -362,7 +368,8 @@ def _special(trace: Trace, message: str) -> Cause:
     return parts.cause(
         trace, "context-access", "high",
         f"the bytes of `{field}` are {verb} directly; only {helper} may touch them",
-        step=step, because=_chain(trace, step, f"{size} bytes of `{field}` are {verb} here"), variables=[field],
+        step=step, variables=[field],
+        because=_chain(trace, step, f"{octets(size)} of `{field}` {_are(size)} {verb} here"),
         advice=[Advice("skip-field", f"access the fields around `{field}` one by one, and never copy the whole value",
                        field=field)],
     )  # fmt: skip
@@ -462,7 +469,7 @@ def _struct(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
         end = parts.number(message, "mend:")
         ends = f", which ends at {end}" if end is not None else ""
         return _plain(
-            trace, f"the {verb} of {size} bytes at {offset} goes beyond `{struct}.{member}`{ends}",
+            trace, f"the {verb} of {octets(size)} at {offset} goes beyond `{struct}.{member}`{ends}",
             f"access `{member}` inside its own size", "field-width", member,
         )  # fmt: skip
     if "cannot access ptr member" in message:

@@ -204,6 +204,9 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
         shown = f"the reference taken at instruction {slot}" if slot is not None else "a reference"
         giver = ""
     closing = " or ".join(f"`{one}`" for one in ends) or "a release"
+    if name == "bpf_kptr_xchg":
+        ends = _of_type(taken)
+        closing = " or ".join(f"`{one}`" for one in ends) or "the release function of its type"
     because: list[Fact | None] = []
     takes = (
         f"`{name}` gives {shown if variable else 'it'}, to be released"
@@ -232,6 +235,29 @@ def _leak(trace: Trace, leak: str, message: str) -> Cause:
         advice=[Advice("release", tip, acquire=name, release=ends, variable=variable,
                        acquired_at=taken.slot if taken is not None else slot)],
     )  # fmt: skip
+
+
+# Type of the kernel -> what releases one of it that was taken out of a map.
+_OF_TYPE = {
+    "task_struct": "bpf_task_release",
+    "cgroup": "bpf_cgroup_release",
+    "bpf_cpumask": "bpf_cpumask_release",
+    "cpumask": "bpf_cpumask_release",
+    "nf_conn": "bpf_ct_release",
+    "bpf_crypto_ctx": "bpf_crypto_ctx_release",
+}
+
+
+def _of_type(taken: Step | None) -> tuple[str, ...]:
+    """What releases the object that a call gave, by its type; nothing where that is not known."""
+    value = taken.next.value("r0") if taken is not None and taken.next is not None else None
+    if value is None:
+        return ()
+    name = value.type.removesuffix("_or_null")
+    for part in ("rcu_", "trusted_", "untrusted_", "percpu_", "alloc_", "ptr_", "or_null_"):
+        name = name.removeprefix(part)
+    known = _OF_TYPE.get(name)
+    return ("bpf_kptr_xchg", known) if known is not None else ()
 
 
 def _end(message: str, last: Step | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import stack_slot
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
+from bpfsmith.verify.cause.words import octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _big(trace: Trace, message: str) -> Cause:
         first, last = _span(trace, name)
         biggest = locals_of(trace, first, last)[:1] if first is not None else []
         at = biggest[0][1] if biggest else None
-        shown = f"`{parts.readable(name)}` uses {size} bytes"
+        shown = f"`{parts.readable(name)}` uses {octets(size)}"
         if biggest:
             shown += f", {biggest[0][0]} of them for what this line needs"
         because.append(Fact(biggest[0][2] if biggest else first, at, shown))

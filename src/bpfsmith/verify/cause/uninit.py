@@ -7,6 +7,7 @@ from bpfsmith.verify.cause.flow import stack_slot
 from bpfsmith.verify.cause.locals import at_stack, frame
 from bpfsmith.verify.cause.locals import place as declaration
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
+from bpfsmith.verify.cause.words import octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ def _stack(trace: Trace, message: str) -> Cause | None:
             shift = start - (known.kept(step.slot, "frame") or 0) + frame(trace, step.slot)
             layout = [(one, low - shift, low - shift + size) for one, low, size in known.fields]
     what = _which(missing, start, size, written, layout)
-    shown = f"`{name}`" if name else f"the {size} bytes at fp{start:+d}"
+    shown = f"`{name}`" if name else f"the {'byte' if size == 1 else octets(size)} at fp{start:+d}"
     were = "was" if len(missing) == 1 else "were"
     place = declaration(trace, known) if known is not None else _made(trace, step, name, written)
     because: list[Fact | None] = []
@@ -384,7 +385,8 @@ def _stack(trace: Trace, message: str) -> Cause | None:
                 )
             )
             lines.append(key)
-    use = f"`{helper}` reads all {size} bytes" if helper else f"{size} bytes are read"
+    every = "the byte" if size == 1 else f"all {size} bytes"
+    use = f"`{helper}` reads {every}" if helper else f"{octets(size)} {'is' if size == 1 else 'are'} read"
     because.append(trace.fact(step, f"{use}, and {what} {were} never written on this path"))
     zero = (
         f"make {shown} from zeroes (`let mut {name or 'x'}: T = unsafe {{ core::mem::zeroed() }};`, then set its "
