@@ -193,7 +193,13 @@ fn one(text: &Text, load: &mut Load) {
         || last_sure.is_some_and(|line| {
             text.kind(line) == Some(Kind::Safe) || text.line(line).ends_with(": safe")
         });
-    load.verdict = if message.is_some() || load.failed || load.report.is_some() {
+    // That it failed is known, and its steps, but the log stops in the middle of them.
+    let stops = !load.steps.is_empty()
+        && !counted
+        && !ends
+        && load.errno.is_none_or(|errno| errno == 13 || errno == 22)
+        && !load.told.iter().any(|line| Some(*line) > last_sure);
+    load.verdict = if message.is_some() || (load.failed && !stops) || load.report.is_some() {
         Verdict::Rejected
     } else if counted && (load.steps.is_empty() || ends || load.cut_middle) {
         Verdict::Accepted
@@ -306,6 +312,7 @@ fn cuts(text: &Text, load: &mut Load) {
     };
     load.cut_head &= !load.cut_middle;
     let counted = load.counts.contains_key("processed");
+    load.cut_middle |= load.gap;
     load.cut_tail =
         !counted && load.message.is_empty() && (!load.steps.is_empty() || load.level > 0);
 }

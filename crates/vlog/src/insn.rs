@@ -1,4 +1,7 @@
 //! An instruction, read back from the words of a log: `(bf) r6 = r1`.
+//!
+//! Long because it is one grammar: a function for each class of instruction, in the order of their codes, sharing the
+//! words of registers, types and memory.
 use bpfsmith_isa::Insn;
 use bpfsmith_isa::op::{alu, atomic, class, jmp, mode, pseudo};
 

@@ -130,6 +130,8 @@ pub struct Load {
     pub cut_head: bool,
     pub cut_tail: bool,
     pub cut_middle: bool,
+    /// Instructions are missing where no branch leads over them.
+    pub gap: bool,
     pub level: u8,
     pub counts: BTreeMap<&'static str, u64>,
     pub stack: Option<Vec<u64>>,

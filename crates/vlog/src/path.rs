@@ -19,8 +19,8 @@ pub(crate) struct Walk {
     frame: Option<u32>,
     /// `to caller at 5:` was told.
     returned: Option<u32>,
-    /// Steps were left out because none was found to come from.
-    pub(crate) lost: bool,
+    /// Lines are missing: what was printed cannot come right behind what stands before it.
+    pub(crate) gap: bool,
 }
 
 impl Walk {
@@ -47,6 +47,12 @@ impl Walk {
     /// The steps were thinned out: the last one's number is now another.
     pub(crate) fn moved(&mut self, tip: Option<u32>) {
         self.tip = tip;
+    }
+
+    /// Whether the first instruction, met now, is that of another load: nothing leads back to it.
+    pub(crate) fn anew(&self, steps: &[Step]) -> bool {
+        let going_on = !self.ended && !self.start && self.from.is_none();
+        going_on && self.tip.is_some_and(|tip| straight(steps, tip))
     }
 
     pub(crate) fn tip(&self) -> Option<u32> {
@@ -117,8 +123,8 @@ impl Walk {
             }
             if found.is_none() {
                 found = resumed(steps, insns, tip, from, slot, told_frame);
-                if found.is_none() {
-                    self.lost = true;
+                if found.is_none() && from.is_none() && !ended {
+                    self.gap |= straight(steps, tip);
                 }
             }
         }
@@ -150,6 +156,16 @@ impl Walk {
 }
 
 type Found = (How, u16, u32);
+
+/// Whether a step has one next step only, the instruction behind it.
+fn straight(steps: &[Step], at: u32) -> bool {
+    steps.get(at as usize).is_some_and(|one| {
+        !matches!(
+            one.kind,
+            InsnKind::Branch | InsnKind::Jump | InsnKind::Call | InsnKind::Exit
+        )
+    })
+}
 
 /// Back to the caller of a step, as told.
 fn returning(steps: &[Step], tip: u32) -> Option<Found> {

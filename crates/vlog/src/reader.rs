@@ -1,4 +1,7 @@
 //! Lines to a log: streaming, with bounded memory.
+//!
+//! Long because it is one state machine: what a line means depends on the lines before it, and every kind of line changes
+//! the same few fields.
 use crate::clean::{Cleaner, Sink};
 use crate::insn;
 use crate::lines::{self, Kind, classify, from_line, leading};
@@ -230,11 +233,22 @@ impl Taker {
         self.close(next);
     }
 
+    /// The load before has no end: the next begins with the source line that was just read, if one was.
+    fn another(&mut self) {
+        let source = self.source;
+        let end = self.text.len();
+        let mine = source != NONE && source.saturating_add(1) == end;
+        self.close(if mine { source } else { end });
+        if mine {
+            self.source = source;
+        }
+    }
+
     fn close(&mut self, next: u32) {
         let mut load = std::mem::take(&mut self.load);
         load.end = next;
         let walk = std::mem::take(&mut self.walk);
-        load.cut_middle |= walk.lost && !load.steps.is_empty() && load.cut_middle;
+        load.gap |= walk.gap;
         if self.done.len() < MAX_LOADS {
             self.done.push(load);
         }
@@ -286,6 +300,9 @@ impl Taker {
     // ------------------------------------------------------------ lines
 
     fn insn(&mut self, line: &str, slot: u32) {
+        if slot == 0 && self.walk.anew(&self.load.steps) {
+            self.another();
+        }
         self.sure = true;
         let indent = line.len() - line.trim_start().len();
         let used = line
