@@ -88,13 +88,17 @@ def _return_line(trace: Trace, source: Link) -> Place | None:
         return leaving
     if source.how != "const":
         return _tail(trace, place) if source.how in ("math", "shift", "narrow", "and-mask", "add", "sub") else None
-    found = parts.downward(trace, place, "return", str(insn.imm), 8)
+    return _constant_line(trace, place, insn.imm)
+
+
+def _constant_line(trace: Trace, place: Place, value: int) -> Place | None:
+    text = (place.text or "").strip()
+    found = parts.downward(trace, place, "return", str(value), 8)
     if found is not None:
         return found
-    if not place.exact and not 0 <= insn.imm <= 1 and (only := parts.downward(trace, place, str(insn.imm), "", 12)):
+    if not place.exact and not 0 <= value <= 1 and (only := parts.downward(trace, place, str(value), "", 12)):
         return only  # Rust: the number stands in one line only
-    bare = place.text.strip()
-    if place.line is not None and bare.startswith(("if ", "if(", "} else if", "else if")) and bare.endswith((")", "{")):
+    if place.line is not None and text.startswith(("if ", "if(", "} else if", "else if")) and text.endswith((")", "{")):
         return Place(place.path, place.line + 1, 0, None, place.function, place.own)  # what the condition is about
     return None
 
