@@ -3,9 +3,10 @@
 `selftest_messages.py [--kernels 5.10,6.12] [--sample 300] [--write]`.
 
 Every program of Debian's Linux 6.12 selftests of which a message is expected (the negative tests). What is expected
-stands in the objects (`__msg` becomes a BTF declaration tag) or in tables of the tests that load them. The family is right when it is that
-of the expected message; where a kernel rejects a program for another reason than the tests know (an older kernel lacks
-the helper first), nothing is expected of it. `--write` puts the table into docs/verifier/measured-messages.md.
+stands in the objects (`__msg` becomes a BTF declaration tag) or in tables of the tests that load them. The family is
+right when it is that of the expected message; where a kernel rejects a program for another reason than the tests know
+(an older kernel lacks the helper first), nothing is expected of it. `--write` puts the table into
+docs/verifier/measured-messages.md.
 """
 
 from __future__ import annotations

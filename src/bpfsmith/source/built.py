@@ -53,15 +53,15 @@ def target_dir(workspace: str) -> str:
     return os.path.join(workspace, "target")
 
 
-def find_objects(project: Project, target: str | None = None) -> list[BuiltObject]:
-    """The newest build of each kernel binary; two workspaces may have one of the same name each. `target`: the one
+def find_objects(project: Project, folder: str | None = None) -> list[BuiltObject]:
+    """The newest build of each kernel binary; two workspaces may have one of the same name each. `folder`: the one
     folder that everything was built in, instead of the workspaces' own."""
     kernel = [crate for crate in project.all_crates if crate.role == "kernel"]
     builders = {crate.workspace for crate in kernel}
     # Where aya-build runs, the objects lie in the target folder of the workspace with the build script.
     places: dict[str, list[str]] = {}
     for workspace in dict.fromkeys([*(crate.workspace for crate in project.all_crates), project.root]):
-        places.setdefault(target or target_dir(workspace), []).append(workspace)
+        places.setdefault(folder or target_dir(workspace), []).append(workspace)
     found: dict[tuple[str, str], list[str]] = {}
     makers: dict[tuple[str, str], Crate] = {}
     seen = set()
