@@ -3,6 +3,8 @@
 Reading is pure: bytes in, values out; no file, kernel or clock is touched here but in the last part, `sys`. Anything
 malformed raises `ReadError` (a `ValueError`); nothing panics. Offsets and sizes are bytes unless a name says `bits` or `insn`.
 Instruction indices count 8-byte slots from the start of the linked program (an `ld_imm64` takes two).
+
+Long because it is one module, and a stub stands beside it whole.
 """
 
 from collections.abc import Sequence

@@ -25,8 +25,7 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tools/dev")]
 
-FOLDER = HERE / "verdict"
-KERNELS = ("5.10", "6.1", "6.12", "6.18", "7.3")
+FOLDER, KERNELS = HERE / "verdict", ("5.10", "6.1", "6.12", "6.18", "7.3")
 CLASSES = (
     "missing-null-check", "missing-bounds-check", "check-on-copy", "check-lost", "check-wrong", "stale-pointer",
     "pointer-to-scalar", "pointer-arithmetic", "uninitialised", "unreleased-reference", "stack-limit",
@@ -231,13 +230,9 @@ def _check(case: Case) -> None:
 
 def sample(rows: Sequence[Case]) -> list[Case]:
     """A third of the cases, the same every time, of each language and class."""
-    out, seen = [], Counter[tuple[str, str]]()
-    for one in rows:
-        key = (one.language, one.cls)
-        if seen[key] % 3 == 0:
-            out.append(one)
-        seen[key] += 1
-    return out
+    from thirds import third
+
+    return third(rows, lambda one: (one.language, one.cls))
 
 
 # ------------------------------------------------------------ building

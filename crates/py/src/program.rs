@@ -1,4 +1,6 @@
 //! Bindings of one program: the linked instructions and the columns computed from them.
+//!
+//! Long because it is one class of Python's, and PyO3 wants its methods in one block.
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Bindings of the verifier log's reader.
+//!
+//! Long because it is one class of Python's for each thing a log has, and all of them are thin: getters that share the
+//! paste and the functions that make values of it.
 use std::sync::{Arc, Mutex};
 
 use bpfsmith_vlog::{
