@@ -197,3 +197,18 @@ def test_a_function_that_promises_gives_an_option_and_its_callers_fail(tmp_path:
     # Another type than that is no added check.
     other = changed_text.replace("Option<&'static mut u64>", "Option<&'static u64>")
     assert shape({"a.rs": (text, other)}, done) is not None
+
+
+def test_two_calls_that_say_the_same_may_be_one_now() -> None:
+    from collections import Counter
+
+    from bpfsmith.repair.kept import Moved, _missed
+
+    old = "a\n\tif (x)\n\t\treturn 1;\n1\n2\n3\n4\n5\n\tunlock(p);\n"
+    put = old.replace("\t\treturn 1;", "\t\tunlock(p);\n\t\treturn 1;")
+    one: Any = Counter({("f", 1): 1})  # merged by the compiler, and counted to the function
+    there: Any = Counter({("f", 9): 1})
+    assert _missed(there, one, Moved({"f": (old, put)})) is None
+    # Where nothing that says the same was put in, the call is gone.
+    other = old.replace("\t\treturn 1;", "\t\tx++;\n\t\treturn 1;")
+    assert _missed(there, one, Moved({"f": (old, other)})) == ("f", 9)

@@ -28,10 +28,11 @@ _COMPUTES = (4, 7)  # BPF_ALU, BPF_ALU64
 class Moved:
     """Where the lines of texts went: `texts` is path -> (text before, text after)."""
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_again", "_lines")
 
     def __init__(self, texts: Mapping[str, tuple[str, str]]) -> None:
         self._lines: dict[str, dict[int, range]] = {}
+        self._again: dict[Line, list[Line]] = {}
         for path, (old, new) in texts.items():
             lines: dict[int, range] = {}
             before, after = old.split("\n"), new.split("\n")
@@ -47,6 +48,15 @@ class Moved:
                     else:
                         lines[at + 1] = range(j1 + 1, j2 + 1)
             self._lines[path] = lines
+            fresh = [at for tag, _, _, j1, j2 in rows if tag == "insert" for at in range(j1, j2)]
+            for at, text in enumerate(before):
+                twins = [(path, one + 1) for one in fresh if text.strip() and after[one].strip() == text.strip()]
+                if twins:
+                    self._again[path, at + 1] = twins
+
+    def again(self, line: Line) -> list[Line]:
+        """Lines put in that say what a line says: of two such calls the compiler may make one."""
+        return self._again.get(line, [])
 
     def now(self, line: Line) -> list[Line]:
         """The lines it became; empty when it was taken out."""
@@ -117,6 +127,8 @@ def _missed(old: Counter[Line | None], new: Counter[Line | None], moved: Moved) 
             left[one] = 0
     for line, became in lacking:
         beside = [one for one in left if left[one] > 0 and any(_near(one, other) for other in became)]
+        if not beside and moved.again(line):  # two calls that say the same are one now, of whatever line
+            beside = [one for one in left if left[one] > 0]
         if beside:
             left[min(beside)] -= 1
         elif merged > 0:
