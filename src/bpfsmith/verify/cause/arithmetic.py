@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.places import called_from, made_at
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import came, kind, register, subject
@@ -78,14 +78,14 @@ def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause |
         return None
     what, name = subject(trace, last, where, kind(value))
     offset = next((part for part in message.split() if part.lstrip("-").isdigit()), "such an offset")
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-arithmetic",
         "medium",
         f"{offset} is too far from where {what} starts for any memory there is",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=[trace.fact(last, f"{offset} is added to {what} here")],
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("fit-size", "keep the offset inside what the pointer points to")],
     )
 
@@ -114,26 +114,26 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
     other = last.value(f"r{insn.src}") if code.by_register(insn) else None
     if "|=" in insn.text and value is not None and value.maybe_null and other is not None and other.maybe_null:
         facts.append(trace.fact(last, "both pointers are joined here (`|=`), to compare them with null at once"))
-        return Cause(
+        return parts.cause(
+            trace,
             "check-wrong",
             "medium",
             f"one comparison asks whether both pointers are null ({what} and another): each has to be compared alone",
-            place=trace.own_place(last),
-            slot=last.slot,
+            step=last,
             because=facts,
-            variables=[name] if name else [],
+            variables=[name],
             advice=[Advice("check-null", "leave when one of them is null (`||` in place of `&&`), each by itself")],
         )
     facts.append(trace.fact(last, f"`{_bare(insn.text)}`: not allowed with {kind(value)}" if value else message))
     named = f", {kind(value)}," if name else ""
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-arithmetic",
         "high" if value is not None else "medium",
         f"{what}{named} takes no such arithmetic",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("use-offset", "compute with a number beside it, and leave the pointer as it is")],
     )
 
@@ -181,14 +181,14 @@ def _modified(trace: Trace, last: Step) -> Cause:
         at = change.step
         facts.append(trace.fact(at, f"{what} is moved here: `{_bare(at.insn.text)}`"))
     facts.append(trace.fact(last, "it is used here, and such a pointer may only be used as it was given"))
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-arithmetic",
         "high" if change is not None else "medium",
         f"{what}{pointed} was moved before its use",
-        place=trace.own_place(at),
-        slot=at.slot,
+        step=at,
         because=facts,
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("constant-offset", "use the base pointer with a constant offset")],
     )
 
@@ -229,12 +229,12 @@ def _misaligned_argument(trace: Trace, last: Step, message: str) -> Cause:
     call = last.insn.call or "the function"
     size = message.rpartition("size ")[2].partition(" ")[0]
     wide = size if size.isdigit() else "8"
-    return Cause(
+    return parts.cause(
+        trace,
         "argument-type",
         "high",
         f"{call} is given an address that is not a multiple of {wide}: it wants memory for {wide} bytes",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=[trace.fact(last, f"{call} uses {wide} bytes here, at an address that is not a multiple of {wide}")],
         variables=[],
         advice=[Advice("align", f"pass the address of a variable of {wide} bytes (`long`)", size=int(wide))],
@@ -251,13 +251,13 @@ def _written(trace: Trace, last: Step, message: str) -> Cause:
     verb = "read" if reading else "written"
     by = f" by {insn.call}" if code.is_call(insn) and insn.call else ""
     facts.append(trace.fact(last, f"{verb} here{by}, which is not allowed: {message}"))
-    return Cause(
+    return parts.cause(
+        trace,
         "context-access",
         "high",
         f"{what} may not be {verb}" if value is not None and value.type != "scalar" else message,
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("copy", "write to a copy on the stack, or to a map that programs may write")],
     )

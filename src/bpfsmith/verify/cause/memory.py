@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import variable
 from bpfsmith.verify.cause.names import argument, index
 from bpfsmith.verify.cause.places import check_line, use_line
@@ -89,12 +89,12 @@ def _imprecise(trace: Trace, last: Step, step: Step, number: str, where: str) ->
     facts.append(
         trace.fact(last, "all of these addresses lie inside: the verifier adds up unsigned limits and loses it")
     )
-    return Cause(
+    return parts.cause(
+        trace,
         "verifier-imprecision",
         "high",
         f"{what} keeps the access inside {base}, which the verifier loses where it may be negative",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
         variables=[one for one in (name, base_name) if one],
         advice=[Advice("unsigned-index", "use an unsigned index from the start of the memory", name=name)],
@@ -108,6 +108,10 @@ def _index(trace: Trace, last: Step, step: Step, number: str) -> str | None:
         place = trace.own_place(each)
         if name is None and place is not None and place.text:
             name = index(place.text)
+    place = trace.own_place(last)
+    used = index(place.text) if place is not None and place.text else None
+    if name is not None and used is not None and name not in words(place.text if place else ""):
+        return used  # what the index was made of is named elsewhere
     return name
 
 
@@ -250,14 +254,14 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     limit = _loop(trace, last, chain)
     if limit is not None:
         facts.insert(len(facts) - 1, trace.fact(limit, "the limit of the loop lets it come here once too often"))
-        return Cause(
+        return parts.cause(
+            trace,
             "check-wrong",
             "medium",
             f"the loop goes on beyond the end of {thing}",
-            place=trace.own_place(limit),
-            slot=limit.slot,
+            step=limit,
             because=facts,
-            variables=[name] if name else [],
+            variables=[name],
             advice=[Advice("limit-loop", "end the loop earlier", size=size)],
         )
     held = kind(value, lines)
@@ -266,14 +270,14 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     beyond = f"{held} has {octets(size)}" if size is not None else f"the {edge} of {held} lies {side} that"
     if first < 0 and size is not None:
         beyond = f"{held} starts at 0"
-    return Cause(
+    return parts.cause(
+        trace,
         "missing-bounds-check",
         "high" if size is not None else "medium",
         f"{octets(wide)} at offset {first} {'is' if wide == 1 else 'are'} used, and {beyond}",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("fit-size", "use an offset and a width that lie inside, or make it larger", size=size)],
     )
 
@@ -344,12 +348,12 @@ def _stack(
         return _stack_index(trace, last, where, step, number, message)
     off = told(lines, "off")
     if off is not None and off < -STACK:
-        return Cause(
+        return parts.cause(
+            trace,
             "stack-limit",
             "high",
             f"{-off} bytes of stack are used, and a function has {STACK}",
-            place=trace.own_place(last),
-            slot=last.slot,
+            step=last,
             because=[trace.fact(last, f"{-off} bytes below the top of the frame: there are {STACK}")],
             advice=[Advice("map-scratch", "keep large values in a per-CPU array map", size=-off)],
         )
@@ -375,14 +379,14 @@ def _stack_index(trace: Trace, last: Step, where: str, step: Step, number: str, 
         what = quoted(name, "the index")
         facts = [trace.fact(step, f"{what} {amount(value)}: inside the array")]
         facts.append(trace.fact(last, "this kernel takes constant offsets on the stack only"))
-        return Cause(
+        return parts.cause(
+            trace,
             "environment",
             "medium",
             f"this kernel does not allow an array on the stack to be indexed by {what}, bounded or not",
-            place=trace.own_place(last),
-            slot=last.slot,
+            step=last,
             because=facts,
-            variables=[name] if name else [],
+            variables=[name],
             advice=[Advice("map-scratch", "keep the array in a per-CPU array map, or unroll the loop")],
         )
     low = value is not None and value.umax is not None and value.umax < 1 << 62
@@ -485,14 +489,14 @@ def _is_address(value: Value | None, where: str, message: str) -> bool:
 def _constant_size(trace: Trace, last: Step) -> Cause:
     name = trace.name(last, "r2")
     what = quoted(name, "the size")
-    return Cause(
+    return parts.cause(
+        trace,
         "argument-type",
         "high",
         f"{what} has to be a constant: so many bytes are reserved on every path",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=[trace.fact(last, f"bpf_ringbuf_reserve is given {what}, which is not the same on every path")],
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("constant-size", "reserve a constant size, or use bpf_ringbuf_output", name=name)],
     )
 
@@ -525,14 +529,14 @@ def _fixed_length(trace: Trace, last: Step, pointer: str, length: int, lines: li
         headline = f"{call} is given {length} bytes of {base}{has}"
     facts = [one for one in (came(trace, chain, base),) if one is not None]
     facts.append(trace.fact(last, headline))
-    return Cause(
+    return parts.cause(
+        trace,
         "missing-bounds-check",
         "medium",
         headline,
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
-        variables=[name] if name else [],
+        variables=[name],
         advice=[Advice("fit-size", "pass the size of the memory that is passed", size=size)],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import kind, quoted, register
 
@@ -93,14 +93,14 @@ def _null(trace: Trace, last: Step, where: str, chain: list[Link], what: str) ->
             facts.append(trace.fact(giver, f"{what} is what {giver.insn.call or 'a function'} gave: it may be null"))
         facts.append(trace.fact(step, f"{what} is compared with null here; the path goes on where it is null"))
         facts.append(trace.fact(last, f"{what} is used here on that path too"))
-        return Cause(
+        return parts.cause(
+            trace,
             "check-wrong",
             "high",
             f"the path on which {what} is null does not leave and comes to its use",
-            place=trace.own_place(step),
-            slot=step.slot,
+            step=step,
             because=facts,
-            variables=[name] if name else [],
+            variables=[name],
             advice=[Advice("leave-on-null", f"return where {what} is null", name=name, slot=insn.slot)],
         )
     return None
@@ -230,12 +230,12 @@ def _stale_cause(
         headline = f"{what} is used after {name} ended it"
         advice = Advice("use-before", f"use it before {name}", call=call.slot)
     facts.append(_use(trace, last, what))
-    return Cause(
+    return parts.cause(
+        trace,
         "stale-pointer",
         "high",
         headline,
-        place=trace.own_place(call),
-        slot=call.slot,
+        step=call,
         because=facts,
         advice=[advice],
     )
@@ -263,12 +263,12 @@ def _turned(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
             "sub": "another pointer is subtracted from it here: the result is a number",
         }.get(link.how, "it is computed with here: the result is a number")
         facts = [trace.fact(link.step, f"{what} was {kind(before)}; {how}"), _use(trace, last, what)]
-        return Cause(
+        return parts.cause(
+            trace,
             "pointer-to-scalar",
             "high",
             f"{what} was {kind(before)} and became a number",
-            place=trace.own_place(link.step),
-            slot=link.step.slot,
+            step=link.step,
             because=facts,
             advice=[Advice("keep-pointer", "keep it as a pointer: no casts through integers", how=link.how)],
         )
@@ -290,12 +290,12 @@ def _passed(trace: Trace, last: Step, where: str, chain: list[Link], what: str) 
     facts.append(
         trace.fact(last, f"passed to {call} here as argument {where[1:]}, which wants {wanted or 'a pointer'}")
     )
-    return Cause(
+    return parts.cause(
+        trace,
         "argument-type",
         "high" if wanted == "map_ptr" else "medium",
         f"{what} is a number, and {call} wants a pointer",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=facts,
         advice=[Advice("typed-pointer", "pass the pointer itself, of the type that is asked for", wanted=wanted)],
     )
@@ -342,12 +342,12 @@ def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
         advice = Advice("probe-read", "read through it with bpf_probe_read_kernel (or _user)")
     facts.append(trace.fact(link.step, f"{what} {text}"))
     facts.append(_use(trace, last, what))
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-to-scalar",
         "high" if typed else "medium",
         f"{what} {text.partition(':')[0]}, and is used as a pointer",
-        place=trace.own_place(link.step),
-        slot=link.step.slot,
+        step=link.step,
         because=facts,
         advice=[advice],
     )
@@ -356,12 +356,12 @@ def _loaded(trace: Trace, last: Step, _where: str, chain: list[Link], what: str)
 def _overwritten(trace: Trace, last: Step, link: Link, what: str) -> Cause:
     facts = [trace.fact(link.step, "this write changes only a part of what is read back: no pointer is left")]
     facts.append(_use(trace, last, what))
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-to-scalar",
         "medium",
         f"{what} was saved on the stack, and something else was written over it",
-        place=trace.own_place(link.step),
-        slot=link.step.slot,
+        step=link.step,
         because=facts,
         advice=[Advice("keep-pointer", "keep pointers apart from other data on the stack")],
     )
@@ -377,12 +377,12 @@ def _kept_before(trace: Trace, filler: Step, link: Link) -> Link | None:
 def _written_over(trace: Trace, last: Step, filler: Step, former: Link, what: str) -> Cause:
     call = filler.insn.call or "the call"
     thing = kind(former.step.value(former.source or ""))
-    return Cause(
+    return parts.cause(
+        trace,
         "pointer-to-scalar",
         "high",
         f"{call} writes its bytes over the place on the stack where a pointer to {thing} was kept",
-        place=trace.own_place(filler),
-        slot=filler.slot,
+        step=filler,
         because=[
             trace.fact(former.step, f"a pointer to {thing} is saved on the stack here"),
             trace.fact(filler, f"{call} writes over it: bytes without a type are left"),
@@ -426,12 +426,12 @@ _ADDRESSES = ("bpf_get_current_task", "bpf_get_func_ip", "bpf_get_attach_cookie"
 
 def _null_given(trace: Trace, last: Step, giver: Step, call: str, what: str) -> Cause:
     """The verifier follows the two answers of a call apart: this is the path on which it gave null."""
-    return Cause(
+    return parts.cause(
+        trace,
         "missing-null-check",
         "high",
         f"{what} may be null and is used without a check",
-        place=trace.own_place(last),
-        slot=last.slot,
+        step=last,
         because=[
             trace.fact(giver, f"{what} is what {call} gave: null on this path"),
             trace.fact(last, f"{what} is used here without a check"),
@@ -457,21 +457,21 @@ def _given(  # noqa: PLR0911 - one return a kind of answer
             return _null_given(trace, last, link.step, call, what)
         facts = [trace.fact(link.step, f"{call} gives {what} as a number"), _use(trace, last, what)]
         if not call.startswith(_ADDRESSES):
-            return Cause(
+            return parts.cause(
+                trace,
                 "pointer-to-scalar",
                 "high",
                 f"what {call} gives is a number and no pointer, and it is used as an address",
-                place=trace.own_place(link.step),
-                slot=link.step.slot,
+                step=link.step,
                 because=facts,
                 advice=[Advice("keep-pointer", "use a pointer that the verifier knows, not this number")],
             )
-        return Cause(
+        return parts.cause(
+            trace,
             "pointer-to-scalar",
             "high",
             f"{call} gives an address as a number; what it points to is read with bpf_probe_read_kernel",
-            place=trace.own_place(link.step),
-            slot=link.step.slot,
+            step=link.step,
             because=facts,
             advice=[
                 Advice("probe-read", "read through it with bpf_probe_read_kernel, or use its typed variant", call=call)
@@ -479,12 +479,12 @@ def _given(  # noqa: PLR0911 - one return a kind of answer
         )
     if link.how == "call":
         facts = [trace.fact(link.step, "registers r1 to r5 do not survive this call"), _use(trace, last, what)]
-        return Cause(
+        return parts.cause(
+            trace,
             "stale-pointer",
             "medium",
             f"{what} did not survive the call",
-            place=trace.own_place(link.step),
-            slot=link.step.slot,
+            step=link.step,
             because=facts,
         )
     if link.how == "const":
