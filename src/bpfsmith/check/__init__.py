@@ -111,7 +111,7 @@ def check(
         accept = UNSAFE if unsafe_fixes else SAFE
         report = mend(a_round, accept, write=not diff, last=work if prove else None)
         if repairs is not None and report.mended is not None:
-            report = repairs.left(report, report.mended.mended)
+            report = repairs.left(report, report.mended.mended, unsafe=unsafe_fixes, diff=diff)
         return report
     if cache and not build and not prove and (kernels is None or isinstance(kernels, str)):
         from bpfsmith.check.cache import through

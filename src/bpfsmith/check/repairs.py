@@ -27,6 +27,8 @@ class Repairs:
         self._say = say
         self.repaired: set[str] = set()  # programs with a fix that has been made
         self.roots: list[str] = []
+        self._proofs: list[Proof] = []
+        self._whole: list[str] = []  # what was repaired as a folder
 
     def into(self, report: Report) -> Report:
         """The report with a finding for each program that is rejected, and its fix."""
@@ -42,17 +44,49 @@ class Repairs:
                 continue
             self.roots.append(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
             findings += [_finding(one) for one in proofs]
+            self._proofs += proofs
+            self._whole.append(path)
         if report.sources is not None:
             for root in self.roots:
                 report.sources.add_root(root)
         report.findings = tuple(sorted([*report.findings, *findings], key=lambda one: one.sort_key()))
-        report.errors = (*report.errors, *errors)
+        report.errors = (*self._errors(report), *errors)
         return report
 
-    def left(self, report: Report, mended: Iterable[Finding]) -> Report:
-        """The last report without the verdicts on builds from before the repair."""
+    def _errors(self, report: Report) -> tuple[BpfsmithError, ...]:
+        """The errors without those that speak of missing objects where sources were built and judged instead."""
+        roots = {os.path.abspath(path) for path in self._whole}
+        return tuple(
+            one for one in report.errors
+            if not (one.message.startswith("no eBPF object and no") and os.path.abspath(one.where or ".") in roots)
+        )  # fmt: skip
+
+    def _reasons(self, done: set[str | None], *, unsafe: bool) -> list[str]:
+        """Why the others are left, a line each."""
+        out = []
+        for one in self._proofs:
+            if one.program in done:
+                continue
+            if one.proved:
+                said = "its fix does not go with another one: run it again"
+            elif one.fix.edits and not unsafe:
+                said = f"there is a change (`--unsafe-fixes` writes it), {one.why}"
+            else:
+                said = one.why
+            out.append(f"`{one.program}` is left as it is: {said}")
+        return out
+
+    def left(self, report: Report, mended: Iterable[Finding], *, unsafe: bool, diff: bool) -> Report:
+        """The last report without the verdicts on builds from before the repair, and with a reason for each program
+        that is left; with `diff`, which prints no notes, the reasons are said."""
         done = {one.program for one in mended if one.code == "CHK006"}
         report.findings = tuple(one for one in report.findings if one.code != "CHK006" or one.program not in done)
+        report.errors = self._errors(report)
+        reasons = self._reasons(done, unsafe=unsafe)
+        if diff:
+            for one in reasons:
+                self._say(one)
+        report.notes = (*report.notes, *reasons)
         if done:
             names = ", ".join(f"`{one}`" for one in sorted(name for name in done if name))
             report.notes = (*report.notes, f"repaired: {names}; what is built is older: build again")

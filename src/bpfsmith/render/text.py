@@ -151,15 +151,28 @@ class Text(Renderer):
             return out
         out.append(bar)
         changed = _changed(fix, sources)
+        # What kernels were asked about is shown with the lines beside it, as a diff would.
+        around = " accept" in fix.message and _whole_lines(fix)
         for number, old, new in changed[:_EDITS]:
+            if around:
+                out.extend(self._context(fix, sources, number - 1, number - 1, gutter))
             for sign, color, lines in (("-", "remove", old), ("+", "add", new)):
                 for at, line in enumerate(lines, number):
                     text = self._paint(color, f"{sign} {show(line)}".rstrip())
                     out.append(f"{self._paint('gutter', f'{at:>{gutter}}')} {text}")
+            if around:
+                out.extend(self._context(fix, sources, number + len(old), number + len(new), gutter))
         if len(changed) > _EDITS:
             out.append(f"{' ' * gutter} ... and {len(changed) - _EDITS} more places")
         out.append(bar)
         return out
+
+    def _context(self, fix: Fix, sources: Sources, number: int, shown_as: int, gutter: int) -> list[str]:
+        """An unchanged line beside a change, as a diff shows it."""
+        line = sources.line(fix.edits[0].span.path, number) if number > 0 else None
+        if line is None:
+            return []
+        return [f"{self._paint('gutter', f'{shown_as:>{gutter}}')}   {show(line)}".rstrip()]
 
     # ------------------------------------------------------------ the end
 
@@ -201,6 +214,14 @@ def _cut(line: str, start: int, stop: int) -> tuple[str, int]:
     first = max(0, start - 40)
     # Exact for one-cell characters; a cut line of wide ones may be marked a little off.
     return "\N{HORIZONTAL ELLIPSIS}" + shown[first + 1 : first + _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}", first
+
+
+def _whole_lines(fix: Fix) -> bool:
+    """Whether a fix puts or takes whole lines of one file: then what stands beside them tells what they are part of."""
+    spans = [edit.span for edit in fix.edits]
+    return len({one.path for one in spans}) == 1 and all(
+        edit.span.column == edit.span.end_column == 1 and edit.text[-1:] in ("", "\n") for edit in fix.edits
+    )
 
 
 def _changed(fix: Fix, sources: Sources) -> list[tuple[int, list[str], list[str]]]:

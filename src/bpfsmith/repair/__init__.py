@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["repair"]
 
+# What the search for one program may cost: changes that are built, seconds; seconds for one build.
+BUILDS, SECONDS, TIMEOUT = 24, 900.0, 300.0
+
 
 def repair(
     path: str | PathLike[str],
@@ -21,9 +24,9 @@ def repair(
     *,
     command: Sequence[str] | None = None,
     cache: str | None = None,
-    builds: int = 24,
-    seconds: float = 900,
-    timeout: float = 300,
+    builds: int = BUILDS,
+    seconds: float = SECONDS,
+    timeout: float = TIMEOUT,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Proof]:
     """For each program that one of the kernels rejects: a change of the sources that all of them accept, and what was

@@ -8,7 +8,7 @@ from bpfsmith.model.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
     from bpfsmith.repair.report import Proof
@@ -33,10 +33,10 @@ def source_of(path: str, command: Sequence[str] | None = None, cache: str | None
 
 
 def run(
-    path: Any, kernels: Any, program: str | None, command: Sequence[str] | None, cache: str | None, builds: int,
-    seconds: float, timeout: float, say: Callable[[str], None],
+    path: Any, kernels: Any, program: str | Collection[str] | None, command: Sequence[str] | None, cache: str | None,
+    builds: int, seconds: float, timeout: float, say: Callable[[str], None],
 ) -> list[Proof]:  # fmt: skip
-    """See `repair`."""
+    """See `repair`; of several programs those that the sources have."""
     from bpfsmith.repair.search import Search, Settings
     from bpfsmith.repair.tools import Runner
 
@@ -45,7 +45,7 @@ def run(
     with source.copy() as copy:
         say("building ..")
         search = Search(source, copy, Runner(timeout), settings)
-        if program is not None and not any(key[1] == program for key in search.first.rows):
+        if isinstance(program, str) and not any(key[1] == program for key in search.first.rows):
             raise InputError(
                 f"there is no program `{program}`",
                 where=os.fspath(path),

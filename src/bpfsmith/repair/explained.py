@@ -25,7 +25,8 @@ def prove(
     paths: workspaces, C files or folders of them, or objects that name their sources. kernels: as for `verify`. What
     was shown of a fix, or why there is none, becomes a note. Nothing of the user's is written. Raises as `repair`;
     `InputError` where no path leads to sources."""
-    from bpfsmith.repair import repair
+    from bpfsmith.repair import BUILDS, SECONDS, TIMEOUT
+    from bpfsmith.repair._job import run
 
     rejected = [one for one in found if one.verdict == "rejected"]
     if not rejected:
@@ -34,9 +35,11 @@ def prove(
     if not sources:
         raise InputError("there are no sources to repair", hint="name the workspace or the C file")
     proofs: list[Proof] = []
+    names = {one.program for one in rejected if one.program is not None}
+    # A log that does not say whose it is may be any program's.
+    only = names if names and all(one.program is not None for one in rejected) else None
     for source in sources:
-        names = {one.program for one in rejected}
-        proofs += [proof for proof in repair(source, kernels, say=say) if proof.program in names or None in names]
+        proofs += run(source, kernels, only, None, None, BUILDS, SECONDS, TIMEOUT, say)
     for one in rejected:
         # A log may not say whose it is: then of the one program that is rejected.
         mine = [proof for proof in proofs if one.program in (None, proof.program)]

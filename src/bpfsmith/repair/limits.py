@@ -108,6 +108,8 @@ def _limit(  # noqa: PLR0911 - one return a kind
         return None  # compared with the end of the packet
     if op in ("<", "<="):
         return None if right in ("0", "1") else f"`{left} {op} {right}` is no limit of what is accessed"
+    from bpfsmith.repair.c.number import looked_up
+
     value, shown = _CASTS.sub(" ", left).strip(" ()"), " ".join(left.split())
     names = [one for one in _WORD.findall(value) if one not in _NOT_NAMES]
     if not names:
@@ -120,6 +122,8 @@ def _limit(  # noqa: PLR0911 - one return a kind
         return f"{right} is no limit that follows from what is accessed"
     if not _used(value, access, text, through=False):
         return f"`{shown}` is not what the refused access is made with"
+    if any(right.strip() == looked_up(text, word) for word in set(_WORD.findall(access))):
+        return None
     if limit is not None and (limit in sizes or limit in _arrays(access, text)):
         return None
     if limit is None and _named(right, access, text):

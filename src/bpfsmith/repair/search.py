@@ -21,7 +21,7 @@ from bpfsmith.repair.tools import BuildFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
     from bpfsmith.repair.copies import Copy
@@ -98,11 +98,12 @@ class Search:
 
     # ------------------------------------------------------------ searching
 
-    def rejected(self, program: str | None = None) -> list[Key]:
-        """The programs that some kernel refuses."""
+    def rejected(self, program: str | Collection[str] | None = None) -> list[Key]:
+        """The programs that some kernel refuses; of these names only."""
+        names = (program,) if isinstance(program, str) else program
         return [
             key for key in self.first.rows
-            if (program is None or key[1] == program)
+            if (names is None or key[1] in names)
             and any(one.verdict == "rejected" for one in self.first.results(key).values())
         ]  # fmt: skip
 
@@ -151,7 +152,8 @@ class Search:
             if texts is None or hash(frozenset(texts.items())) in tried:
                 continue
             tried.add(hash(frozenset(texts.items())))
-            self.settings.say(f"{key[1]}: {one.message} ..")
+            number_of = f"building change {self._builds - builds + 1} of at most {self.settings.builds}"
+            self.settings.say(f"{key[1]}: {number_of} ({monotonic() - started:.0f} s): {one.message} ..")
             try:
                 built = self._build(texts)
             except BuildFailed as error:

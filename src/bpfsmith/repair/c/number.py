@@ -156,8 +156,22 @@ def _lengths(ground: Ground, function: Function, fails: Failing) -> Iterator[Can
                     f"{said}, above 0",
                     fails,
                 )
-                edit = guarded(function, at, [unsigned], fails, [_barrier(name)])
-                yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+                for condition in (f"{name} <= 0 || {upper}", unsigned) if zero else (unsigned,):
+                    edit = guarded(function, at, [condition], fails, [_barrier(name)])
+                    yield checked("bounds-check", [edit], f"{said}, in the copy that is used", fails)
+
+
+def looked_up(text: str, pointer: str) -> str:
+    """The size of the map value that a pointer was looked up to; "" where it was not, or not in one map."""
+    maps = set(re.findall(rf"\b{re.escape(pointer)}\s*=\s*bpf_map_lookup_elem\s*\(\s*&\s*(\w+)", text))
+    if len(maps) != 1:
+        return ""
+    found = re.search(rf"\bstruct\s*\w*\s*\{{([^{{}}]*)\}}\s*{maps.pop()}\b", text)
+    value = re.search(r"__type\s*\(\s*value\s*,\s*([^()]+?)\s*\)", found[1]) if found is not None else None
+    if value is None:
+        return ""
+    count = re.fullmatch(r"(?:unsigned\s+)?(?:char|__u8|u8)\s*\[\s*(\w+)\s*\]", value[1])
+    return count[1] if count is not None else f"sizeof({value[1]})"
 
 
 def _sizes(ground: Ground, function: Function, buffers: list[str]) -> list[str]:
@@ -175,6 +189,9 @@ def _sizes(ground: Ground, function: Function, buffers: list[str]) -> list[str]:
                 out.append(f"sizeof({plain})")
             elif pointed:
                 out.append(f"sizeof(*{plain})")
+            else:
+                value = looked_up(function.plain, plain)
+                out += [value] if value else []
     return list(dict.fromkeys(out))[:2]
 
 

@@ -10,7 +10,7 @@ from bpfsmith.source.types import bound, type_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bpfsmith.repair.ground import Ground
     from bpfsmith.repair.rust.spot import Failing, Spot
@@ -114,7 +114,7 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
         if expr.name in ("get", "get_ptr", "get_ptr_mut"):
             owner = type_of(expr.receiver)
             if owner is not None and owner.args:
-                return _of_type(expr, owner.args[-1])
+                return _of_type(expr, _held(expr, owner.args))
         return _array(expr.receiver, depth + 1)
     if expr.kind == "macro" and expr.path.rpartition("::")[2] in ("addr_of", "addr_of_mut") and expr.args:
         return _array(expr.args[0], depth + 1)
@@ -153,6 +153,14 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
 _BITS = {"u8": 8, "i8": 8, "u16": 16, "i16": 16, "u32": 32, "i32": 32, "u64": 64, "i64": 64}
 
 
+def _held(at: Expr, args: Sequence[str]) -> str:
+    """The type of what a map holds: the last of its arguments that is no number (`HashMap<u32, Slow, 1024>`)."""
+    for one in reversed(args):
+        if not one.strip("{} ").isdecimal() and constant(at.file, one, at.item) is None:
+            return one
+    return args[-1]
+
+
 def _struct(expr: Expr) -> str:
     """The type of what a pointer or reference leads to, as text."""
     while expr.kind in ("paren", "ref") or (expr.kind == "unary" and expr.op == "*"):
@@ -170,7 +178,7 @@ def _struct(expr: Expr) -> str:
         if one.name in ("get", "get_ptr", "get_ptr_mut"):
             owner = type_of(one.receiver)
             if owner is not None and owner.args:
-                return owner.args[-1]
+                return _held(one, owner.args)
     return ""
 
 
