@@ -61,7 +61,8 @@ def instruction(page: Page) -> str:
 def test_it_opens_where_the_verifier_stopped(page: Page) -> None:
     one, cause = explained("aya.log", OBJECT)
     assert step(page) == steps(page) == len(one.log.path)
-    assert page.ask("document.getElementById('headline').textContent") == one.headline
+    assert page.ask("document.getElementById('headline').textContent") == one.headline.replace("`", "")
+    assert page.ask("document.querySelector('#headline code').textContent") == "udp"
     assert one.message in page.ask("document.getElementById('message').textContent")
     assert page.ask("document.querySelectorAll('#chain button').length") == len(cause.because)
     here = page.ask("document.querySelector('#lines .here .number').textContent")
@@ -192,3 +193,8 @@ def test_the_data_is_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     data = json.loads(found[1])
     assert data["programs"][0]["class"] == bpfsmith.explain("aya.log").programs[0].cls
     assert "http://" not in text and "https://" not in text
+
+
+def test_it_opens_at_its_headline_where_the_window_is_narrow(page: Page) -> None:
+    page.ask("document.documentElement.style.width = '420px'; document.getElementById('next').click(); 1")
+    assert page.ask("window.scrollY") == 0

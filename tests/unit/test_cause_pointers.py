@@ -320,7 +320,7 @@ def test_a_check_of_where_a_variable_pointer_begins() -> None:
     )
     assert (found.cls, line(found)) == ("check-wrong", 9)
     assert found.headline.endswith("begins, not where it ends")
-    assert [one.text for one in found.advice] == ["compare the address 4 bytes further on with the end"]
+    assert [one.text for one in found.advice] == ["compare the address at least 4 bytes further on with the end"]
 
 
 def test_numbers_that_calls_give_are_no_addresses() -> None:

@@ -14,6 +14,21 @@
     return made;
   };
 
+  // What stands between backticks is code.
+  const worded = (tag, cls, text) => {
+    const made = make(tag, cls), parts = String(text).split("`");
+    parts.forEach((part, index) => {
+      const whole = index % 2 === 0 || index === parts.length - 1;
+      if (part) made.append(whole ? document.createTextNode((index % 2 ? "`" : "") + part) : make("code", "", part));
+    });
+    return made;
+  };
+  // Only the pane is scrolled: scrollIntoView would scroll the page away from the headline, too.
+  const reveal = (pane, row) => {
+    const box = pane.getBoundingClientRect(), one = row.getBoundingClientRect();
+    pane.scrollTop += one.top - box.top - (pane.clientHeight - one.height) / 2;
+  };
+
   // ---- states: what each step changed, gathered from the nearest one that is kept
   const copy = (frames) => new Map([...frames].map(([frame, names]) => [frame, new Map(names)]));
   function stateAt(step) {
@@ -126,13 +141,13 @@
         if (program.cause && program.cause.path === path && program.cause.line === number) row.classList.add("cause");
         box.append(row);
         const last = (program.chain[program.chain.length - 1] || {}).fact;
-        for (const fact of new Set(facts.map((one) => one.fact))) box.append(make("div", fact === last ? "said end" : "said", `^ ${fact}`));
+        for (const fact of new Set(facts.map((one) => one.fact))) box.append(worded("div", fact === last ? "said end" : "said", `^ ${fact}`));
       }
     }
     for (const row of $("lines").querySelectorAll(".here")) row.classList.remove("here");
     if (!place || !place.line) return;
     const row = $("lines").querySelector(`[data-line="${place.line}"]`);
-    if (row) { row.classList.add("here"); row.scrollIntoView({ block: "center" }); }
+    if (row) { row.classList.add("here"); reveal($("source"), row); }
   }
   function drawChain() {
     [...$("chain").children].forEach((one, index) => {
@@ -163,22 +178,22 @@
     const named = [program.program && `program ${program.program}`, program.kernel && `kernel ${program.kernel}`,
       place && place.path !== data.quoted && `${place.path}:${place.line}`, program.confidence && `confidence ${program.confidence}`];
     $("where").textContent = named.filter(Boolean).join(" · ");
-    $("headline").textContent = program.headline;
+    $("headline").replaceChildren(...worded("span", "", program.headline).childNodes);
     $("message").textContent = program.message ? `verifier: ${program.message}${program.family ? `  [${program.family}]` : ""}` : "";
     const list = $("chain"); list.replaceChildren();
     program.chain.forEach((fact, number) => {
       const item = make("li"), button = make("button"); button.type = "button";
       const where = fact.place && fact.place.path !== data.quoted ? `${fact.place.path.split("/").pop()}:${fact.place.line}` : fact.slot === null ? "" : `instruction ${fact.slot}`;
       if (number === program.chain.length - 1) item.className = "end";
-      button.append(make("span", "at", where), make("span", "said", fact.fact));
+      button.append(make("span", "at", where), worded("span", "said", fact.fact));
       button.disabled = fact.step === null;
       button.addEventListener("click", () => { history.push(at); go(fact.step); });
       item.append(button); list.append(item);
     });
-    for (const fix of program.fixes) { const item = make("li"); item.append(make("span", "at", "fix"), make("span", "", fix)); list.append(item); }
+    for (const fix of program.fixes) { const item = make("li"); item.append(make("span", "at", "fix"), worded("span", "", fix)); list.append(item); }
     const notes = [...program.notes, ...data.notes];
     if (program.left) notes.push(`${program.left} steps before the first one here are left out`);
-    for (const note of notes) { const item = make("li"); item.append(make("span", "at", "note"), make("span", "", note)); list.append(item); }
+    for (const note of notes) { const item = make("li"); item.append(make("span", "at", "note"), worded("span", "", note)); list.append(item); }
     go(program.steps.length - 1);
   }
 

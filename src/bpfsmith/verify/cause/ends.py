@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.result import Advice, Cause
-from bpfsmith.verify.cause.words import subject
+from bpfsmith.verify.cause.words import octets, subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["MOST", "PACKET", "follows", "instead_of_context", "late", "told", "words"]
+__all__ = ["MOST", "PACKET", "at_least", "beyond", "follows", "instead_of_context", "late", "told", "words"]
 
 PACKET = ("pkt", "pkt_meta")
 MOST = 0xFFFF
 AHEAD = 32
+FAR = 4000
 # Where contexts keep the packet's end: (offset, bytes).
 _ENDS = ((4, 4), (80, 4), (8, 8))
 
@@ -130,3 +131,37 @@ def late(trace: Trace, last: Step, first: list[int] | None = None, far: int = AH
         )
         waiting += [(after, ends, starts) for after in code.successors(insn)]
     return None
+
+
+def beyond(trace: Trace, last: Step, where: str, size: int) -> int:
+    """How many bytes behind the access at `last` are used through the same pointer further on: one check is for all."""
+    state = last.before
+    value = last.value(where)
+    if code.is_call(last.insn) or state is None or not state.frames:
+        return 0
+    here = most = last.insn.off + size
+    same = {where}
+    for name, one in state.frames[-1].regs.items() if value is not None else ():
+        if (one.type, one.id, one.off, one.var_off) == (value.type, value.id, value.off, value.var_off):
+            same.add(name)
+    seen = set()
+    waiting = [(last.slot, frozenset(same))]
+    while waiting and len(seen) < FAR:
+        slot, names = waiting.pop()
+        insn = trace.insn(slot)
+        if (slot, names) in seen or insn is None or not names:
+            continue
+        seen.add((slot, names))
+        group = code.group(insn)
+        base = insn.src if group == code.LDX else insn.dst if group in (code.ST, code.STX) else None
+        if base is not None and f"r{base}" in names:
+            most = max(most, insn.off + code.width(insn))
+        written = frozenset(code.writes(insn))
+        copied = frozenset((f"r{insn.dst}",)) if code.is_mov(insn) and f"r{insn.src}" in names else frozenset()
+        waiting += [(after, (names - written) | copied) for after in code.successors(insn)]
+    return min(most - here, MOST)
+
+
+def at_least(need: int, more: int) -> str:
+    """Bytes to check: as far as later accesses go; where none is known, what this one needs at least."""
+    return octets(need + more) if more else f"at least {octets(need)}"

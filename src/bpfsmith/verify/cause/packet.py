@@ -9,7 +9,7 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.ends import MOST, PACKET, follows, instead_of_context, late, told, words
+from bpfsmith.verify.cause.ends import MOST, PACKET, at_least, beyond, follows, instead_of_context, late, told, words
 from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
@@ -244,7 +244,7 @@ class _Access:
         if not self.same:
             return None
         one = self.same[-1]
-        have, start = _range(self.value), self.need - self.size
+        have, start = _range(self.value) - self.folded(), self.need - self.size
         if have <= 0:
             if one.step.taken is None:
                 return None
@@ -286,9 +286,10 @@ class _Access:
 
     def wrong(self, one: Check, headline: str, need: int | None = None) -> Cause:
         """`need`: bytes behind what is compared, where that is not the start of the packet."""
-        tip = f"compare with the end for {octets(self.need)}"
+        more = beyond(self.trace, self.last, self.where, self.size)
+        tip = f"compare with the end for {at_least(self.need, more)}"
         if need is not None:
-            tip = f"compare the address {octets(need)} further on with the end"
+            tip = f"compare the address {at_least(need, more)} further on with the end"
         return Cause(
             "check-wrong",
             "high",
@@ -296,8 +297,16 @@ class _Access:
             place=self.trace.own_place(one.step),
             slot=one.step.slot,
             because=self.facts,
-            advice=[Advice("check-packet", tip, need=self.need)],
+            advice=[Advice("check-packet", tip, need=self.need + more)],
         )
+
+    def folded(self) -> int:
+        """What kernels from 7.1 on count in: there the range begins where the pointer does that no number was added to,
+        and the message's offset holds the largest the number may be."""
+        unknown, most = self.value.var_off and self.value.var_off[1], int(self.value.umax or 0)
+        if not unknown or not most or _range(self.value) < most:
+            return 0
+        return most if any(f"off={self.need - self.size + most} " in line for line in said(self.trace)) else 0
 
     def meant(self, one: Check) -> bool:
         """The line of the check is about the variable that is used: the check was meant for it."""
@@ -471,7 +480,9 @@ class _Access:
         unknown = bool(self.value.var_off and self.value.var_off[1])
         at = "at a variable offset" if unknown else f"at offset {self.need - self.size}"
         names = [self.name] if self.name else []
-        advice = Advice("check-packet", f"compare with the end for {octets(self.need)} before", need=self.need)
+        more = beyond(self.trace, self.last, self.where, self.size)
+        tip = f"compare with the end for {at_least(self.need, more)} before"
+        advice = Advice("check-packet", tip, need=self.need + more)
         if after is not None:
             self.add(self.last, f"{octets(self.size)} {at} used here")
             place = self.trace.own_place(after.slot)
@@ -482,6 +493,9 @@ class _Access:
         covered = (
             "no check against the packet's end reaches that far" if self.checks else "nothing was compared with its end"
         )
+        part = bool(self.trace.log.cut & {"head", "middle"})
+        if part and not self.checks:
+            covered = "what is left of the log has no check against the packet's end"
         have = _range(self.value)
         headline = f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used "
         if drifted:
@@ -490,6 +504,8 @@ class _Access:
         elif have and not self.checks and not unknown and self.need > have:  # the check stands where the log is cut
             covered = f"the checks before cover the first {have} only"
             headline += f"and {covered}"
+        elif have and part and not self.checks:
+            headline += "beyond what a check covers that is not in this log"
         else:
             headline += "without a check that the packet is long enough"
         self.add(self.last, f"{octets(self.size)} {at} used here, and {covered}")

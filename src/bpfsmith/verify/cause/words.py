@@ -167,6 +167,9 @@ def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:  # noqa: PL
             base = link.step.value(f"r{insn.src}") if code.is_load(insn) else None
             source = f" from {kind(base)}" if base is not None and base.type else ""
             made = any(one.how in ("add", "sub", "math") for one in chain[: chain.index(link)])
+            field = _packet_start(trace, link.step) if made and source == " from the context" else None
+            if field is not None:
+                return trace.fact(link.step, f"{what} begins with `{field}`, which is read here")
             verb = "begins with what is read here" if made else "is read"
             return trace.fact(link.step, f"{what} {verb}{source}, {octets(code.width(insn))}")
         if link.how == "const" and link is chain[-1]:
@@ -178,4 +181,18 @@ def came(trace: Trace, chain: list[Link], what: str) -> Fact | None:  # noqa: PL
             return trace.fact(link.step, f"{what} starts as {insn.imm}")
         if link.how == "ctx":
             return trace.fact(link.step, f"{what} is the program's context")
+    return None
+
+
+def _packet_start(trace: Trace, step: Step) -> str | None:
+    """What the line reads from the context, as it is written there: `ctx.data()`, `skb->data`."""
+    place = trace.own_place(step)
+    text = place.text if place is not None else None
+    for sign in (".data()", "->data"):
+        before, found, after = (text or "").partition(sign)
+        at = len(before)
+        while at and (before[at - 1].isalnum() or before[at - 1] == "_"):
+            at -= 1
+        if found and before[at:].isidentifier() and not (after[:1].isalnum() or after[:1] == "_"):
+            return before[at:] + sign
     return None
