@@ -6,6 +6,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import variable
 from bpfsmith.verify.cause.names import argument, index
+from bpfsmith.verify.cause.names import words as named_words
 from bpfsmith.verify.cause.places import check_line, use_line
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.scalars import Need, Story, why
@@ -110,7 +111,7 @@ def _index(trace: Trace, last: Step, step: Step, number: str) -> str | None:
             name = index(place.text)
     place = trace.own_place(last)
     used = index(place.text) if place is not None and place.text else None
-    if name is not None and used is not None and name not in words(place.text if place else ""):
+    if name is not None and used is not None and name not in named_words((place and place.text) or ""):
         return used  # what the index was made of is named elsewhere
     return name
 
