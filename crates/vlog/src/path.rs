@@ -50,9 +50,9 @@ impl Walk {
     }
 
     /// Whether the first instruction, met now, is that of another load: nothing leads back to it.
-    pub(crate) fn anew(&self, steps: &[Step]) -> bool {
+    pub(crate) fn anew(&self, steps: &[Step], insns: &HashMap<u32, LogInsn>) -> bool {
         let going_on = !self.ended && !self.start && self.from.is_none();
-        going_on && self.tip.is_some_and(|tip| straight(steps, tip))
+        going_on && self.tip.is_some_and(|tip| straight(steps, insns, tip, 0))
     }
 
     pub(crate) fn tip(&self) -> Option<u32> {
@@ -124,7 +124,7 @@ impl Walk {
             if found.is_none() {
                 found = resumed(steps, insns, tip, from, slot, told_frame);
                 if found.is_none() && from.is_none() && !ended {
-                    self.gap |= straight(steps, tip);
+                    self.gap |= straight(steps, insns, tip, slot);
                 }
             }
         }
@@ -157,14 +157,18 @@ impl Walk {
 
 type Found = (How, u16, u32);
 
-/// Whether a step has one next step only, the instruction behind it.
-fn straight(steps: &[Step], at: u32) -> bool {
-    steps.get(at as usize).is_some_and(|one| {
-        !matches!(
-            one.kind,
-            InsnKind::Branch | InsnKind::Jump | InsnKind::Call | InsnKind::Exit
-        )
-    })
+/// Whether nothing leads from a step to `slot`, which is not behind it.
+fn straight(steps: &[Step], insns: &HashMap<u32, LogInsn>, at: u32, slot: u32) -> bool {
+    let Some(one) = steps.get(at as usize) else {
+        return false;
+    };
+    match one.kind {
+        InsnKind::Jump | InsnKind::Call | InsnKind::Exit => false,
+        InsnKind::Branch => insns
+            .get(&one.slot)
+            .is_some_and(|insn| insn.target.is_some_and(|target| target != slot)),
+        _ => true,
+    }
 }
 
 /// Back to the caller of a step, as told.

@@ -300,7 +300,7 @@ impl Taker {
     // ------------------------------------------------------------ lines
 
     fn insn(&mut self, line: &str, slot: u32) {
-        if slot == 0 && self.walk.anew(&self.load.steps) {
+        if slot == 0 && self.walk.anew(&self.load.steps, &self.load.insns) {
             self.another();
         }
         self.sure = true;
