@@ -77,7 +77,11 @@ _SIZED = frozenset({"V08", "V09", "V10"})
 
 def _made_up(one: Candidate) -> bool:
     """Whether a limit is no size of anything, but what packets can have."""
-    return any("32767" in edit.text or "0x7fff" in edit.text for edit in one.edits)
+    return "32767" in _put(one) or "0x7fff" in _put(one)
+
+
+def _put(one: Candidate) -> str:
+    return "".join(edit.text for edit in one.edits)
 
 
 def candidates(ground: Ground) -> list[Candidate]:
@@ -96,5 +100,6 @@ def candidates(ground: Ground) -> list[Candidate]:
     if ground.cause.cls != "missing-null-check" and ground.why.family in _SIZED:
         # No number becomes smaller for a test of a pointer.
         found = [one for one in found if one.kind != "null-check"]
-    found.sort(key=lambda one: (one.shape == REWRITE, _made_up(one), one.size))
+    late = ground.language == "rust" and ground.why.family == "V10"  # a length is no address
+    found.sort(key=lambda one: (one.shape == REWRITE, _made_up(one), late and "data_end" in _put(one), one.size))
     return found[: MOST[ground.language]]

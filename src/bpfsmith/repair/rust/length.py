@@ -6,6 +6,7 @@ from bpfsmith.repair.report import Candidate
 from bpfsmith.repair.rust.common import at_use, branch, let_of, pure, stripped, type_text
 from bpfsmith.repair.rust.index import _array
 from bpfsmith.repair.rust.spot import before, failing, spots, statement
+from bpfsmith.source.layout import constant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def _lengths(ground: Ground, spot: Spot) -> Iterator[tuple[Expr, Expr]]:
             inner = stripped(given)
             if ".cast" in given.text or _array(given) is not None:
                 continue  # a pointer
+            if constant(given.file, inner.text, given.item) is not None:
+                continue
             if inner.kind == "path" and "::" not in inner.path and inner.path.islower():
                 let = let_of(inner)
                 init = let.init if let is not None else None
