@@ -18,6 +18,8 @@ __all__ = ["find", "pages", "rule_page"]
 def find(word: str) -> Explanation:
     """See `bpfsmith.explain.explain`."""
     found = pages(word)
+    if not found and (page := _message_page(word)) is not None:
+        found = [page]
     if not found:
         raise _unknown(word)
     return Explanation(word, found)
@@ -44,7 +46,9 @@ def pages(word: str) -> list[Page]:
     if family is not None:
         found.append(family)
     if not found:
-        topic = _topics.about(word)
+        from bpfsmith.explain import _classes
+
+        topic = _classes.page(word) or _topics.about(word)
         if topic is not None:
             found.append(topic)
     return found
@@ -66,6 +70,22 @@ def _family_page(word: str, single: bool = False) -> Page | None:
     except OSError:  # an installation without its pages still names families
         text = f"# {row.code} {row.name}\n\n{row.title}"
     return Page("family", row.code, text)
+
+
+def _message_page(text: str) -> Page | None:
+    """Of a sentence a verifier says, pasted without its log: its family."""
+    if " " not in text.strip():
+        return None
+    from bpfsmith.verify.messages import classify
+
+    found = classify(text.strip())
+    page = _family_page(found.family) if found is not None and found.confidence != "low" else None
+    if page is None:
+        return None
+    said = (
+        f"> {text.strip()}\n\nThe log that ends with this message tells where and why: `bpfsmith explain FILE`, or `-`"
+    )
+    return Page(page.kind, page.name, f"{page.markdown}\n{said}.\n")
 
 
 def rule_page(entry: Entry) -> Page:
@@ -122,8 +142,14 @@ def _unknown(word: str) -> InputError:
     from bpfsmith.model.near import near_matches
 
     ours = [name for entry in rules.listing() for name in (entry.code, entry.name)]
-    known = [*_lists.LISTS, *_topics.names(), *ours]
-    near = list(dict.fromkeys([*near_matches(word, known, 2), *facts.near(word, 3)]))[:4]
+    from bpfsmith.explain._classes import CLASSES
+    from bpfsmith.verify.messages import FAMILIES
+
+    families = [name for one in FAMILIES for name in (one.code, one.name)]
+    known = [*_lists.LISTS, *_topics.names(), *ours, *CLASSES, *families]
+    near = list(
+        dict.fromkeys([*near_matches(word.upper() if word[1:2].isdigit() else word, known, 2), *facts.near(word, 3)])
+    )[:4]
     hint = "`bpfsmith explain` lists what there is"
     if near:
         hint = f"did you mean {', '.join(f'`{one}`' for one in near)}? {hint}"

@@ -24,6 +24,8 @@ def run(
     progress: Any, prove: bool = False, say: Any = None,
 ) -> Explanation:  # fmt: skip
     """See `explain`."""
+    if sources is not None and not os.path.isdir(os.fspath(sources)):
+        raise InputError(f"there is no folder `{os.fspath(sources)}`", os.fspath(sources), "give the sources' folder")
     found = _run(
         what, of, programs, {"kernels": kernels, "attach_to": attach_to, "globals": values, "map_sizes": map_sizes},
         progress, (say or (lambda _: None)) if prove else None,

@@ -147,11 +147,14 @@ def index() -> Page:
         f"""\
 # bpfsmith explain WORD
 
-A word is
+A verifier's log, an object or a workspace is explained, too: `bpfsmith explain verifier.log`, `-` for a paste,
+`bpfsmith explain prog.o`. A word is
 
 * a rule's code or name: `OBJ001`, `helper-not-allowed` ({len(codes)} rules: `bpfsmith explain rules`)
 * a helper, kernel function, map type, program type, attach type, flag, context or section name: `bpf_loop`, `ringbuf`,
   `xdp`, `__sk_buff`, `kprobe/tcp_v4_connect`; what real kernels answered about it stands with it
+* a family of the verifier's messages, by its code (`V06`) or by a message, pasted; a class of causes
+  (`missing-null-check`)
 * a list: {", ".join(f"`{name}`" for name in LISTS)}
 * a topic, one of those below
 
