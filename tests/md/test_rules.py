@@ -18,7 +18,7 @@ import bpfsmith  # noqa: E402
 from bpfsmith import rules  # noqa: E402
 from bpfsmith.rules import _kernel_types  # noqa: E402
 
-FILES = sorted(path for path in HERE.rglob("*.md") if path.name != "README.md")
+FILES = sorted(path for path in [*HERE.glob("*.md"), *HERE.glob("source/*.md")] if path.name != "README.md")
 CASES = [case for file in FILES for case in cases(file)]
 C_CASES = [case for case in CASES if case.language == "c"]
 OBJECT_CASES = [case for case in CASES if case.language == "rust-object"]

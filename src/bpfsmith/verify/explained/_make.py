@@ -71,7 +71,8 @@ def explained(
         return made
     match = _match(log, refused)
     if match is not None:
-        made.message = made.message or match.message
+        if not log.message and match.family != "V67":  # a number alone is not what the kernel said
+            made.message = match.message
         made.family = match.family
         made.title = _title(match.family)
     _cause(made, match, kernel, sources)
