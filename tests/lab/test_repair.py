@@ -109,6 +109,39 @@ def test_a_check_is_added_and_proved(written: Any, kernels: list[str], text: str
     assert kernels[0] in proof.fix.message and proof.refused == tuple(kernels)
 
 
+SLOT = HEAD + """
+struct h { __u64 count; __u64 slots[32]; };
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct h);
+} table SEC(".maps");
+
+SEC("raw_tp/sys_exit")
+int prog(void *ctx)
+{
+	__u32 zero = 0;
+	__u64 took = bpf_ktime_get_ns();
+	struct h *h = bpf_map_lookup_elem(&table, &zero);
+	__u64 slot = took >> 20;
+
+	if (!h)
+		return 0;
+	h->slots[slot]++;
+	return 0;
+}
+char _license[] SEC("license") = "GPL";
+"""  # fmt: skip
+
+
+def test_a_limit_is_that_of_the_index_which_the_array_tells(written: Any, kernels: list[str]) -> None:
+    (proof,) = written(SLOT, kernels)
+    assert proof.proved, proof.why
+    assert "if (slot >= sizeof(h->slots) / sizeof(h->slots[0]))" in proof.diff
+    assert "took >=" not in proof.diff and "32767" not in proof.diff
+
+
 def test_two_rejections_take_two_checks(written: Any, kernels: list[str]) -> None:
     (proof,) = written(TWICE, kernels)
     assert proof.proved, proof.why
@@ -169,3 +202,13 @@ def test_check_writes_the_proved_fix(
     assert (tmp_path / "prog.c").read_text() == NULL
     main(["check", "prog.o", "--prove", "--fix", "--kernels", ",".join(kernels)])
     assert "\tif (!slots)\n\t\treturn XDP_PASS;\n" in (tmp_path / "prog.c").read_text()
+
+
+def test_a_folder_without_an_object_is_mended_without_an_error(
+    tmp_path: Path, kernels: list[str], clang: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prog.c").write_text(HASH)
+    assert main(["check", ".", "--prove", "--fix", "--kernels", kernels[-1]]) == 0
+    assert "error" not in capsys.readouterr().err
+    assert "\tif (!slots)\n" in (tmp_path / "prog.c").read_text()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bpfsmith.check.repairs import Repairs
+from bpfsmith.repair.c.number import looked_up
 from bpfsmith.repair.limits import unfounded
 
 SLOTS = """struct h { __u64 count; __u64 slots[32]; };
@@ -130,3 +132,39 @@ def test_rust_limits() -> None:
     assert put("took >= 32") is not None
     assert put("took as usize > 0x7fff") is not None
     assert put("slot >= 3") is not None
+
+
+MAP = """struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(value, char[256]);
+} copies SEC(".maps");
+int copy(struct xdp_md *ctx)
+{
+	char *to = bpf_map_lookup_elem(&copies, &zero);
+	bpf_xdp_load_bytes(ctx, 14, to, len);
+	return XDP_PASS;
+}
+"""
+
+
+def test_a_pointer_that_was_looked_up_has_the_size_of_the_value() -> None:
+    assert looked_up(MAP, "to") == "256"
+    assert looked_up(MAP.replace("char[256]", "struct row"), "to") == "sizeof(struct row)"
+    assert looked_up(MAP + "to = bpf_map_lookup_elem(&others, &zero);", "to") == ""
+    assert looked_up(MAP, "ctx") == ""
+    assert judged(MAP, "load_bytes", "\tif (len <= 0 || len > 256)\n\t\treturn XDP_PASS;") is None
+    assert judged(MAP, "load_bytes", "\tif (len <= 0 || len > 255)\n\t\treturn XDP_PASS;") is not None
+
+
+def test_each_program_that_is_left_has_its_reason() -> None:
+    def proof(program: str, edits: tuple[int, ...], *, proved: bool) -> Any:
+        return SimpleNamespace(program=program, fix=SimpleNamespace(edits=edits), proved=proved, why=f"why {program}")
+
+    repairs = Repairs([], None)
+    repairs._proofs = [
+        proof("mended", (1,), proved=True), proof("none", (), proved=False), proof("offered", (1,), proved=False),
+    ]  # fmt: skip
+    assert repairs._reasons({"mended"}, unsafe=False) == [
+        "`none` is left as it is: why none",
+        "`offered` is left as it is: there is a change (`--unsafe-fixes` writes it), why offered",
+    ]
