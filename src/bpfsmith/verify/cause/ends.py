@@ -141,10 +141,15 @@ def beyond(trace: Trace, last: Step, where: str, size: int) -> int:
         return 0
     here = most = last.insn.off + size
     same = {where}
-    for name, one in state.frames[-1].regs.items() if value is not None else ():
-        if (one.type, one.id, one.off, one.var_off) == (value.type, value.id, value.off, value.var_off):
+    for name, one in state.frames[-1].regs.items():
+        if value is not None and (one.type, one.id, one.off, one.var_off) == (
+            value.type,
+            value.id,
+            value.off,
+            value.var_off,
+        ):
             same.add(name)
-    seen = set()
+    seen: set[tuple[int, frozenset[str]]] = set()
     waiting = [(last.slot, frozenset(same))]
     while waiting and len(seen) < FAR:
         slot, names = waiting.pop()

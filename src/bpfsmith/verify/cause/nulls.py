@@ -37,10 +37,13 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
     chain = trace.origin(last, where)
     giver = origin_call(chain)
     name = named(trace, last, where)
-    what = quoted(name, "the pointer")
+    asked = _asked(trace, name, giver, last)
+    name = None if asked else name
+    what = asked or quoted(name, "the pointer")
     facts: list[Fact] = []
     if giver is not None:
-        facts.append(trace.fact(giver, f"{what} is what {_giver(giver)} gave: it may be null"))
+        made = f"{what} comes from {_giver(giver)}" if asked else f"{what} is what {_giver(giver)} gave"
+        facts.append(trace.fact(giver, f"{made}: it may be null"))
     elif chain:
         facts.append(_start(trace, chain[-1], what))
     arg = next((link for link in chain if link.how == "arg"), None)
@@ -60,8 +63,21 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
         slot=last.slot,
         because=facts,
         variables=[name] if name else [],
-        advice=_advice(name, last, giver),
+        advice=_advice(name, last, giver, asked),
     )
+
+
+def _asked(trace: Trace, name: str | None, giver: Step | None, last: Step) -> str:
+    """A map's name in Rust stands for what it was asked for, which no variable holds: "what `BEGUN.get(..)` gives"."""
+    if name is None or giver is None or not name.isupper():
+        return ""
+    for step in (giver, last):
+        place = trace.own_place(step)
+        rest = ((place.text if place is not None else None) or "").partition(f"{name}.")[2]
+        method = rest.partition("(")[0]
+        if method.isidentifier() and "(" in rest:
+            return f"what `{name}.{method}(..)` gives"
+    return ""
 
 
 def named(trace: Trace, last: Step, where: str) -> str | None:
@@ -106,12 +122,15 @@ def _use(last: Step, what: str) -> str:
     return f"{what} is {'read' if code.is_load(insn) else 'written'} through here"
 
 
-def _advice(name: str | None, last: Step, giver: Step | None) -> list[Advice]:
+def _advice(name: str | None, last: Step, giver: Step | None, asked: str = "") -> list[Advice]:
     what = quoted(name, "the pointer")
+    tip = f"compare {what} with null before this use, and leave when it is"
+    if asked:
+        tip = f"take {asked} apart before this use: `let Some(value) = .. else {{ return .. }};`"
     return [
         Advice(
             "check-null",
-            f"compare {what} with null before this use, and leave when it is",
+            tip,
             name=name,
             slot=last.slot,
             giver=giver.slot if giver is not None else None,
