@@ -36,7 +36,7 @@ def check(
     diff: bool = False,
     preview: bool = False,
     cache: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
 ) -> Report:
     """Checks objects and workspaces; the report holds findings sorted by place, and everything that went wrong.
 
@@ -98,7 +98,7 @@ def check(
         from bpfsmith.check.fix import SAFE, UNSAFE, mend
         from bpfsmith.check.repairs import Repairs
 
-        repairs = Repairs(listed, kernels, say) if prove else None
+        repairs = Repairs(listed, kernels, say or (lambda _: None)) if prove else None
         rounds = iter(range(1 << 30))
 
         def a_round() -> Report:

@@ -34,7 +34,7 @@ def explain(
     map_sizes: Mapping[str, int] | None = None,
     sources: str | PathLike[str] | None = None,
     prove: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Explanation:
     """Explains why the verifier refused a program, or what a word means.
@@ -58,7 +58,7 @@ def explain(
     neither word, log, object nor workspace, with near matches; `EnvironmentMissing` when there is no kernel to ask."""
     from bpfsmith.explain._job import run
 
-    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress, prove, say)
+    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress, prove, say or (lambda _: None))
 
 
 make_callable(__name__)
