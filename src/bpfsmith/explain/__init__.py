@@ -58,7 +58,8 @@ def explain(
     neither word, log, object nor workspace, with near matches; `EnvironmentMissing` when there is no kernel to ask."""
     from bpfsmith.explain._job import run
 
-    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress, prove, say or (lambda _: None))
+    told = say or (lambda _: None)
+    return run(what, object, programs, kernels, attach_to, globals, map_sizes, sources, progress, prove, told)
 
 
 make_callable(__name__)
