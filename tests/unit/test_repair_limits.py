@@ -90,6 +90,13 @@ def test_a_limit_of_the_index_that_the_array_tells(test: str) -> None:
         "\tif (slot >= 32 || took > 7)\n\t\treturn 0;",
         "\tif (h->count >= 32)\n\t\treturn 0;",
         "\tif (slot < 32)\n\t\treturn 0;",
+        "\tif (32 < slot)\n\t\treturn 0;",
+        "\tif (slot != 0)\n\t\treturn 0;",
+        "\tif (slot)\n\t\treturn 0;",
+        "\tif (took == took)\n\t\treturn 0;",
+        "\tif (slot >= 32 - 31)\n\t\treturn 0;",
+        "\tif (slot >= sizeof(h->slots) / sizeof(h->slots))\n\t\treturn 0;",
+        "\tif (slot >= sizeof(h->slots[0]) / sizeof(h->slots[0]))\n\t\treturn 0;",
     ],
 )
 def test_a_limit_of_something_else_is_not_shown(test: str) -> None:

@@ -82,6 +82,16 @@ def _limits(old: str, new: str) -> Iterator[tuple[str, str, str]]:
                 found = _COMPARED.fullmatch(part.strip().replace("->", "."))
                 if found is not None:
                     yield found[1].strip(), found[2], found[3].strip()
+                elif _odd(part.strip()) and not re.search(rf"\bif\b[^\n]*{re.escape(part.strip())}", old):
+                    yield part.strip(), "", ""
+
+
+def _odd(test: str) -> bool:
+    """A test that is neither a limit nor one of null or nothing: it may hold nearly always."""
+    if "!=" in test or re.fullmatch(r"\w+", test):
+        return True
+    same = test.split("==")
+    return len(same) == 2 and same[1].strip(" ()") not in ("0", "NULL", "None")
 
 
 def _condition(text: str, at: int) -> str:
@@ -104,6 +114,8 @@ def _condition(text: str, at: int) -> str:
 def _limit(  # noqa: PLR0911 - one return a kind
     left: str, op: str, right: str, access: str, text: str, *, packet: bool, sizes: Collection[int]
 ) -> str | None:
+    if not op:
+        return f"`{left}` is no limit of what is accessed"
     if _end(left) or _end(right):
         return None  # compared with the end of the packet
     if op in ("<", "<="):
@@ -223,6 +235,11 @@ def _named(limit: str, access: str, text: str) -> bool:
     """Whether a limit that is no number is the size of something the access names."""
     sized = re.findall(r"sizeof\s*\(\s*\*?\s*([\w.\->]+)", limit)
     if sized:
+        whole = re.fullmatch(
+            r"\(?\s*sizeof\s*\(\s*([^()]+?)\s*\)\s*(?:/\s*sizeof\s*\(\s*([^()]+?)\s*\[0\]\s*\)|-\s*\w+)?\s*\)?", limit
+        )
+        if whole is None or (whole[2] and whole[2] != whole[1]) or "[" in whole[1]:
+            return False
         words = set(_WORD.findall(access))
         return all(_WORD.findall(one)[-1] in words for one in sized)
     value = _value(limit, text)
