@@ -67,6 +67,10 @@ def of_bytes(
     notes = []
     if len(loads) > 1:
         notes.append(f"{len(loads)} loads in one paste, each explained alone")
+    told = sorted({str(one.program) for one in loads if one.program})
+    if isinstance(programs, str) and told and not objects and not _wanted(told, programs):
+        names = ", ".join(f"`{one}`" for one in told)
+        notes.append(f"the log is of {names}, not of `{programs}`: it is explained as such")
     made = []
     for one in loads:
         program, said = _program(one, objects, programs)
@@ -75,6 +79,13 @@ def of_bytes(
             each.notes.insert(0, said)
         made.append(each)
     return made, notes
+
+
+def _wanted(told: list[str], pattern: str) -> bool:
+    """A name a log tells fits; kernels tell 15 letters of it."""
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(one, pattern) or pattern.startswith(one) for one in told)
 
 
 def _once(loads: list[Any]) -> list[Any]:
