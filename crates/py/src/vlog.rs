@@ -31,10 +31,10 @@ struct PyReader {
 impl PyReader {
     fn feed(&self, py: Python<'_>, data: &[u8]) {
         py.detach(|| {
-            if let Ok(mut reader) = self.reader.lock() {
-                if let Some(reader) = reader.as_mut() {
-                    reader.feed(data);
-                }
+            if let Ok(mut reader) = self.reader.lock()
+                && let Some(reader) = reader.as_mut()
+            {
+                reader.feed(data);
             }
         });
     }
@@ -556,8 +556,8 @@ impl PyStep {
         self.step.how.word()
     }
 
-    #[getter]
-    fn from_slot(&self) -> Option<u32> {
+    #[getter(from_slot)]
+    fn came_from(&self) -> Option<u32> {
         told(self.step.from)
     }
 
