@@ -159,16 +159,17 @@ def _engine() -> str:
 
 
 def project(case: Case, folder: Path) -> Path:
-    """The case as a person has it: a Cargo package, or a C source."""
+    """The case as a person has it: a Cargo package, or a C source. All Rust cases of a release are one package in turn,
+    so that what they depend on is built once."""
     block = case.rejected
     assert block is not None
     text = verdict.rust_text(case, block) if case.language == "rust" else block.text
-    root = folder / case.name
+    version = case.options.get("aya-ebpf", "0.2.1")
+    root = folder / (f"rust-{version}" if case.language == "rust" else case.name)
     if case.language == "rust":
         import crates
 
-        version = case.options.get("aya-ebpf", "0.2.1")
-        head = f'[package]\nname = "{case.name}"\nversion = "0.1.0"\nedition = "2024"\n'
+        head = '[package]\nname = "rejected"\nversion = "0.1.0"\nedition = "2024"\n'
         profile = '\n[profile.release]\ndebug = 2\ncodegen-units = 1\nlto = "fat"\n\n[workspace]\n'
         files = {"Cargo.toml": f"{head}\n[dependencies]\n{crates._EBPF[version]}{profile}", "src/main.rs": text}
     else:
@@ -205,7 +206,7 @@ def repair_all(chosen: Sequence[Case], say: Callable[[str], None]) -> None:
     folder, engine = kept_at(), _engine()
     folder.mkdir(parents=True, exist_ok=True)
     for one in chosen:
-        if not _repairable(one):
+        if not _repairable(one) or not kernels_of(one):
             continue
         assert one.rejected is not None
         key = hashlib.sha256(f"{engine}\0{one.rejected.text}".encode()).hexdigest()[:16]
