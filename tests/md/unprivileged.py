@@ -27,8 +27,10 @@ _ENDING = 120  # seconds one guest may take for all objects
 def judge(paths: Sequence[str], kernels: Sequence[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(kernel, path, {program, verdict, reason, message, log}) of each program of each object on each kernel. Raises
     `AssertionError` with what the guest printed when it gave no answer."""
-    source = Path(__file__).resolve().parents[2] / "src"
-    env = {**os.environ, "PYTHONPATH": str(source)}
+    import bpfsmith
+
+    # The one that runs here, installed or a source tree: in a folder of its own the child would not find it.
+    env = {**os.environ, "PYTHONPATH": str(Path(bpfsmith.__file__ or "").resolve().parents[1])}
     for kernel in kernels:
         with tempfile.TemporaryDirectory() as folder:
             names = {}
