@@ -92,11 +92,12 @@ def kernel_files() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that talk to the kernel share one worker: they count what is loaded."""
+    """Tests that talk to the kernel share one worker: they count what is loaded, and what processes do. A browser is
+    many processes."""
     if not config.pluginmanager.hasplugin("xdist"):  # in a guest of the lab
         return
     for item in items:
-        if item.get_closest_marker("root"):
+        if item.get_closest_marker("root") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("kernel"))
 
 

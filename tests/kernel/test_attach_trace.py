@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import subprocess
 import threading
@@ -33,6 +34,14 @@ def runs(bpf: Any, name: str, act: Callable[[], object]) -> int:
     before = bpf.globals[f"{name}_hits"]
     act()
     return int(bpf.globals[f"{name}_hits"] - before)
+
+
+def exactly(bpf: Any, name: str, act: Callable[[], object], wanted: int) -> int:
+    """`runs`, once more when another process of this machine called the same function meanwhile."""
+    for _ in range(5):
+        if (counted := runs(bpf, name, act)) == wanted:
+            break
+    return counted
 
 
 def getpgid() -> None:
@@ -116,12 +125,12 @@ def test_uprobe_by_name_offset_process_and_library(bpf: Any) -> None:
         (("libc", "lab*"), {}), (("libc", "labs"), {"all_matches": True}),
     ):  # fmt: skip
         with entry.attach_uprobe(*words, **options):
-            assert runs(bpf, "entry", labs) == 4, (words, options)
-        assert runs(bpf, "entry", labs) == 0
+            assert exactly(bpf, "entry", labs, 4) == 4, (words, options)
+        assert exactly(bpf, "entry", labs, 0) == 0
     with entry.attach("libc", "labs", pid=1):
-        assert runs(bpf, "entry", labs) == 0
+        assert exactly(bpf, "entry", labs, 0) == 0
     with bpf.programs["leave"].attach("libc", "labs") as link:
-        assert runs(bpf, "leave", labs) == 4
+        assert exactly(bpf, "leave", labs, 4) == 4
         assert link.info()["event"] == "uretprobe"
     with bpf.programs["cookied"].attach("libc", "labs", cookie=99):
         labs()
@@ -142,11 +151,12 @@ def test_many_uprobes_by_one_link(bpf: Any) -> None:
         {"pattern": "l*abs", "pid": os.getpid()},
     ):  # fmt: skip
         with many.attach_uprobe_multi("libc", **options) as link:
-            assert runs(bpf, "many", both) == (4 if len(set(where)) == 1 else 5), options
+            wanted = 4 if len(set(where)) == 1 else 5
+            assert exactly(bpf, "many", both, wanted) == wanted, options
             assert sorted(link.info()["offsets"]) == sorted(set(where))
         assert runs(bpf, "many", both) == 0
     with bpf.programs["session"].attach("libc", symbols=["labs"]):
-        assert runs(bpf, "session", labs) == 8  # at entry and at return
+        assert exactly(bpf, "session", labs, 8) == 8  # at entry and at return
     with pytest.raises(TargetMissing, match="no process 99999999"):
         many.attach("libc", "labs", pid=99999999)
     with pytest.raises(InputError, match="1 cookies for 2 places"):
@@ -277,7 +287,7 @@ def test_perf_events(bpf: Any) -> None:
     with program.attach_perf_event("context-switches", pid=0):
         assert runs(bpf, "sample", lambda: time.sleep(0.001)) >= 1
     with program.attach_perf_event("page-faults", pid=0):
-        assert runs(bpf, "sample", lambda: bytearray(1 << 22)) >= 1
+        assert runs(bpf, "sample", lambda: mmap.mmap(-1, 1 << 16).write(b"x")) >= 1
     with program.attach_perf_event(config=(1, 0), frequency=500, cpu=0):
         pass
 
