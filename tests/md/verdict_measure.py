@@ -308,11 +308,12 @@ def page(chosen: Sequence[Case], rows: Sequence[Row]) -> str:
             "## Fixes that are proved",
             "",
             "For cases whose cause lies in the program. Proved means: built by the project's own build, accepted by "
-            "the kernels asked, and shown to do nothing else (both ran and agreed, or the only new path is the failing "
-            "branch of an added check).",
+            "the oldest and the newest kernel the case is about, and shown to do nothing else: both ran and agreed, or "
+            "the only new path is the failing branch of an added check, or the edit is of a kind that says the same in "
+            "other words ([which](../guide/repair.md)). `verdict.py measure repair` tries them.",
             "",
-            "| language | half | tried | proved | with the same output | only the failing branch | offered as unsafe |",
-            "|---|---|---|---|---|---|---|",
+            "| language | half | tried | proved | same output | only the failing branch | same work | unsafe |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for language in ("rust", "c"):
             for half, word in ((False, "in view"), (True, "set aside")):
@@ -321,12 +322,11 @@ def page(chosen: Sequence[Case], rows: Sequence[Row]) -> str:
                 if not told:
                     continue
                 proved = [one for one in told if one["applicability"] == "proved"]
-                same = sum(one["shown"] == "same-output" for one in proved)
+                kinds = ("same-output", "only-failing-branch", "same-work")
+                shown = " | ".join(str(sum(one["shown"] == kind for one in proved)) for kind in kinds)
                 unsafe = sum(one["applicability"] == "unsafe" for one in told)
                 share = f"{len(proved)} ({100 * len(proved) / len(told):.0f} %)"
-                lines.append(
-                    f"| {language} | {word} | {len(told)} | {share} | {same} | {len(proved) - same} | {unsafe} |"
-                )
+                lines.append(f"| {language} | {word} | {len(told)} | {share} | {shown} | {unsafe} |")
         lines.append("")
     return "\n".join(lines)
 
