@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,9 +197,9 @@ def _sweep(folder: Path, keep: set[Path]) -> None:
             shutil.rmtree(binary)
 
 
-def _cargo(folder: Path, env: dict[str, str]) -> dict[str, str]:
-    """Builds all; name of a binary -> the errors about it."""
-    words = ["build", "--release", "--workspace", "--bins", "--keep-going", "--message-format=json"]
+def _cargo(folder: Path, env: dict[str, str], which: Sequence[str] = ("--workspace", "--bins")) -> dict[str, str]:
+    """Builds all, or what `which` says; name of a binary -> the errors about it."""
+    words = ["build", "--release", *which, "--keep-going", "--message-format=json"]
     done = subprocess.run(
         [env["CARGO"], *words, "--ignore-rust-version"], cwd=folder, env=env, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False,

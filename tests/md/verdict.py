@@ -15,7 +15,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -312,7 +311,7 @@ def _build_rust(rust: list[tuple[Case, Block]], folder: Path, out: Built) -> Non
         **os.environ, **bpf_toolchain.env(), "CARGO_TARGET_DIR": str(target), "CARGO_BUILD_TARGET": proofs._TARGET,
         "CARGO_INCREMENTAL": "0",
     }  # fmt: skip
-    said = _cargo(folder, env, [binary(one, block) for one, block in rust])
+    said = proofs._cargo(folder, env, [word for one, block in rust for word in ("--bin", binary(one, block))])
     for one, block in rust:
         name, key = binary(one, block), (one.name, block.kind)
         path = target / proofs._TARGET / "release" / name
@@ -322,24 +321,6 @@ def _build_rust(rust: list[tuple[Case, Block]], folder: Path, out: Built) -> Non
             out.objects[key] = path
         else:
             out.errors[key] = said.get("", "not built")
-
-
-def _cargo(folder: Path, env: dict[str, str], names: list[str]) -> dict[str, str]:
-    """Builds the binaries; name of one -> the errors about it."""
-    import json
-
-    words = ["build", "--release", "--keep-going", "--message-format=json", "--ignore-rust-version"]
-    done = subprocess.run(
-        [env["CARGO"], *words, *(word for name in names for word in ("--bin", name))], cwd=folder, env=env,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    out: dict[str, str] = {"": done.stderr[-2000:]}
-    for line in done.stdout.splitlines():
-        row = json.loads(line) if line.startswith("{") else {}
-        if row.get("reason") == "compiler-message" and row["message"]["level"] == "error":
-            name = row["target"]["name"]
-            out[name] = out.get(name, "") + row["message"]["rendered"]
-    return out
 
 
 def _build_c(case: Case, block: Block, folder: Path, out: Built) -> None:

@@ -357,8 +357,7 @@ def test_effort(lab: Lab) -> None:
     assert effort is not None
     assert (effort.processed, effort.counted, effort.share) == (46, 3, 46 / 1_000_000)
     assert [(name, stack) for name, _, stack in effort.functions] == [("accepted", 16), ("sum", 0)]
-    assert effort.lines[0].count == 2
-    assert sum(one.count for one in effort.lines) <= effort.counted
+    assert [one.count for one in effort.lines] == [2, 1]
     assert report.result("no_target", "6.12").effort is None
 
 

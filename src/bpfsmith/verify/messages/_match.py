@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import errorcode
+
 from bpfsmith.verify.messages import _rows
 
 TYPE_CHECKING = False
@@ -31,9 +33,6 @@ _CONTRACT = "Caller passes invalid args"
 _LOOKED_AT = 300  # lines from the end: noise may have millions
 _SURE = 0.45  # of the words of a wording that is in no row
 _NUMBER = ("scalar", "inv", "unknown", "imm", "const_imm")  # what kernels called a register that holds no pointer
-_NUMBERS = {
-    "EPERM": 1, "ENOENT": 2, "E2BIG": 7, "ENOMEM": 12, "EACCES": 13, "EINVAL": 22, "ENOSPC": 28,
-}  # fmt: skip
 
 
 class Match:
@@ -278,8 +277,7 @@ def _loader(lines: Sequence[str], errno: int | None) -> Match | None:
     if weak is not None or errno is None:
         return weak
     family = {1: "V63", 28: "V66", 7: "V27"}.get(errno, "V67")
-    name = next((name for name, number in _NUMBERS.items() if number == errno), str(errno))
-    return Match(family, None, {"errno": errno}, name, "low")
+    return Match(family, None, {"errno": errno}, errorcode.get(errno, str(errno)), "low")
 
 
 def _said(line: str) -> list[str]:
