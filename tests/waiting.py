@@ -1,4 +1,4 @@
-"""What the kernel finishes a moment later: threads that were joined, processes that were killed, programs that were closed."""
+"""What the kernel finishes a moment later: joined threads, killed processes, closed programs."""
 
 from __future__ import annotations
 
