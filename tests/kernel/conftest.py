@@ -26,7 +26,7 @@ from network import Net
 
 PROGS = Path(__file__).parent / "progs"
 KINDS = {"prog": "PROG", "map": "MAP", "link": "LINK", "btf": "BTF"}
-GRACE = 3.0  # seconds the kernel gets to free what was closed: it waits for RCU and for its workers
+GRACE = 15.0  # seconds the kernel gets to free what was closed: it waits for RCU and for its workers
 
 
 # ------------------------------------------------------------ nothing may stay behind

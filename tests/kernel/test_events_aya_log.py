@@ -61,7 +61,7 @@ def test_async(bpf: Any) -> None:
     from bpfsmith.run.events import aya_logs
 
     async def main() -> list[Any]:
-        logs = aya_logs(bpf.maps["AYA_LOGS"], timeout=0.2)
+        logs = aya_logs(bpf.maps["AYA_LOGS"], timeout=2)
         asyncio.get_running_loop().call_later(0.05, run, bpf.programs["logger"])
         return [told(record) async for record in logs]
 

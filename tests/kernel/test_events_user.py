@@ -83,10 +83,10 @@ def test_full(bpf: Any) -> None:
     began = time.monotonic()
     with pytest.raises(KernelError):
         ring.submit(bytes(8), timeout=0.05)
-    assert 0.05 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.05
     timer = threading.Timer(0.05, run, (bpf.programs["drain"],))
     timer.start()
-    ring.submit(bytes(8), timeout=5)
+    ring.submit(bytes(8), timeout=60)
     timer.join()
     assert bpf.globals["drained"] == 4096
 
@@ -94,7 +94,7 @@ def test_full(bpf: Any) -> None:
 def test_threads_and_closing(bpf: Any) -> None:
     ring = bpf.maps["commands"]
     threads = [
-        threading.Thread(target=lambda: [ring.submit((1).to_bytes(8, "little"), timeout=10) for _ in range(3000)])
+        threading.Thread(target=lambda: [ring.submit((1).to_bytes(8, "little"), timeout=60) for _ in range(3000)])
         for _ in range(4)
     ]
     for thread in threads:

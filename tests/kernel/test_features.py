@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import comes_true
 
 import bpfsmith
 from bpfsmith import kernel
@@ -103,11 +103,7 @@ def test_programs_of_devmap_and_cpumap_entries(
         bpf.maps[table][0] = (first, bpf.programs[f"at_{kind}"].fileno())
         with bpf.programs[f"to_{kind}"].attach_xdp(netns.device, "skb"):
             netns.udp(3)
-            for _ in range(100):
-                if bpf.globals[f"by_{kind}"] >= 3:
-                    break
-                time.sleep(0.005)
-        assert bpf.globals[f"by_{kind}"] >= 3
+            assert comes_true(lambda: bpf.globals[f"by_{kind}"] >= 3)
 
 
 def test_packets_of_many_pages(netns: Any, bpf_object: Callable[..., Path]) -> None:

@@ -285,7 +285,7 @@ def test_tc_mark(netns: Any) -> None:
     ):
         here.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
         here.bind((netns.address, 9005))
-        here.settimeout(2)
+        here.settimeout(20)
         netns.udp(3, port=9005, payload=bytes(100))
         for _ in range(3):
             _, told, _, _ = here.recvmsg(100, 100)
