@@ -31,7 +31,7 @@ PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments",
 SHIPPED = ("tests/kernel", "tests/corpus", "tests/fixtures", "examples", "docs", "tools/dev")
 SINGLE = (
     "tests/conftest.py", "tests/lacking.py", "tests/guide.py", "tests/network.py", "tests/streams.py",
-    "tests/snapshots.py", "pyproject.toml", "README.md",
+    "tests/snapshots.py", "tests/waiting.py", "pyproject.toml", "README.md",
 )  # fmt: skip
 SKIPPED = {"target", "__pycache__", "isa_src", "include", "f2py", "testing", "_pyinstaller", "distutils"}
 MEMORY = 1024

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.waiting import comes_true
 
 from bpfsmith.model.errors import InputError, KernelError, TargetGone, TargetMissing
 from bpfsmith.run.load import load
 from lacking import LEFT_OUT
+from waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.toolchain]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.waiting import comes_true
 
 import bpfsmith
 from bpfsmith import kernel
+from waiting import comes_true
 
 pytestmark = [pytest.mark.root, pytest.mark.toolchain]
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.waiting import comes_true
 
 import bpfsmith
 from bpfsmith import kernel
 from bpfsmith.model.errors import InputError, TargetMissing, UnknownName, Unsupported, VerifierRejected
 from bpfsmith.run.session import Calls, Sink
+from waiting import comes_true
 
 pytestmark = pytest.mark.root
 

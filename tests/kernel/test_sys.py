@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.waiting import comes_true
 
 from bpfsmith import _native
 from bpfsmith._native import Fd, bpf, bpf_fd, replay
+from waiting import comes_true
 
 pytestmark = pytest.mark.root
 
