@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
-from bpfsmith.verify.cause.result import Advice, Cause, Fact
+from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Link, Step, Trace
     from bpfsmith.verify.messages import Match
 
-__all__ = ["find", "kind"]
+__all__ = ["find", "function_place", "kind"]
 
 # The kernel's words for what a register holds, in a person's.
 _KINDS = {
@@ -190,7 +190,7 @@ def _subprogram(trace: Trace, message: str) -> Cause:
     said = [text for _, text in trace.log.told if text != message]
     detail = next((text for text in reversed(said) if "arg#" in text or text[:1] == "R" or "Arg#" in text), "")
     if "return scalar" in message or "return value not void" in message:
-        place = _function_place(trace, name)
+        place = function_place(trace, name)
         return parts.cause(
             trace, "return-range", "high", f"`{name}` is verified on its own and may return a number or nothing only",
             step=step, place=place,
@@ -200,7 +200,7 @@ def _subprogram(trace: Trace, message: str) -> Cause:
         )  # fmt: skip
     if "not supported yet" in message:
         position = (parts.number(message, "rg#") or 0) + 1
-        place = _function_place(trace, name)
+        place = function_place(trace, name)
         return parts.cause(
             trace, "argument-type", "high",
             f"argument {position} of `{name}` is of a type that functions verified on their own may not have",
@@ -219,7 +219,7 @@ def _subprogram(trace: Trace, message: str) -> Cause:
     cls = "missing-null-check" if passed is not None and passed.maybe_null else "argument-type"
     if detail:
         why += f"; the kernel says: {detail.strip()}"
-    declared = _function_place(trace, name) if "size cannot be determined" in detail else None
+    declared = function_place(trace, name) if "size cannot be determined" in detail else None
     return parts.cause(
         trace, cls, "high", f"`{name}` is verified on its own, and is called with what it does not take{why}",
         step=step, place=declared, variables=[name],
@@ -233,7 +233,7 @@ def _subprogram(trace: Trace, message: str) -> Cause:
     )  # fmt: skip
 
 
-def _function_place(trace: Trace, name: str):  # type: ignore[no-untyped-def]
+def function_place(trace: Trace, name: str) -> Place | None:
     """The first line of a function of the program."""
     from bpfsmith.verify.cause.locals import function_line
 
@@ -370,6 +370,8 @@ def _wanted(message: str) -> str:  # noqa: PLR0911
         return "memory of plain numbers"
     if "memory, len pair" in message:
         return "memory that is as long as the length says"
+    if "same allocation" in message:
+        return "an object that stands beside the lock that is held"
     if "expected for bpf_" in message:
         return "an object that was allocated for it"
     if "doesn't point to a const string" in message:
@@ -468,5 +470,5 @@ _FINDERS = (
       "cannot be determined", "acquire kernel function",
       "len pair", "expected for bpf_", "const string", "owning", "doesn't point to", "type ID", "expects refcounted",
       "BPF_PTR_POISON", "invalid btf_id", "is not a scalar", "refcount", "can only take", "map_uid",
-      "not found at offset", "has no valid", "expects arg#", "offset="), _typed),
+      "not found at offset", "same allocation", "has no valid", "expects arg#", "offset="), _typed),
 )  # fmt: skip

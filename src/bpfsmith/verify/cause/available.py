@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Trace
     from bpfsmith.verify.messages import Match
 
-__all__ = ["find"]
+__all__ = ["asleep", "find"]
 
 CORE_POISON = 0xBAD2310  # libbpf's number for an instruction whose CO-RE relocation found nothing
 KFUNC_POISON = "2002000"  # .. and for a weak kernel function that is not there
 CAPABILITIES = "CAP_BPF, CAP_PERFMON and, for network programs, CAP_NET_ADMIN"
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """`environment` for what is not offered here; None where the message is about something else."""
     message = parts.said(trace, match)
     if "GPL" in message:
@@ -30,6 +30,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
         found = _call(trace, message)
         if found is not None:
             return found
+    if "loading/calling other" in message:
+        return _capability(trace, message)
     if "kernel function" in message or "kfunc" in message:
         return _kernel_function(trace, message)
     if "mixing of tail_calls" in message:
@@ -89,8 +91,8 @@ def _call(trace: Trace, message: str) -> Cause | None:
             step=trace.last, variables=[name],
             advice=[Advice("attach-elsewhere", f"attach to another function, or do without `{name}`", function=name)],
         )  # fmt: skip
-    if "non-sleepable prog" in message or "program must be sleepable" in message:
-        return _sleep(trace, message)
+    if any(word in message for word in ("non-sleepable prog", "must be sleepable", "but the program is not")):
+        return asleep(trace, message)
     return None
 
 
@@ -113,7 +115,7 @@ def _poisoned(trace: Trace, message: str, number: int) -> Cause:
     what, tip = "", ""
     here = trace.own_place(trace.last) if trace.last is not None else None
     if number != CORE_POISON and here is not None and "unreachable" in (here.text or ""):
-        from bpfsmith.verify.cause.uninit import trap
+        from bpfsmith.verify.cause.panics import trap
 
         return trap(trace)
     if trace.program is not None and trace.kernel is not None and not isinstance(trace.kernel, str):
@@ -223,10 +225,12 @@ def _some(words: list[str]) -> str:
     return shown + (f" and {len(words) - 6} more" if len(words) > 6 else "") if words else "none"
 
 
-def _sleep(trace: Trace, message: str) -> Cause:
-    name = (
-        parts.called(trace.last) or parts.word(message, "sleepable kfunc ") or parts.word(message, "sleepable helper ")
-    )
+def asleep(trace: Trace, message: str) -> Cause:
+    """What may sleep, in a program that may not."""
+    stems = ("sleepable kfunc ", "sleepable helper ", "kernel function ", "global function ")
+    told = next((word for stem in stems if (word := parts.word(message, stem))), "")
+    step = trace.last
+    name = parts.called(step) or (parts.function(trace, step.insn.target) if step is not None else "") or told or "this"
     made = (
         "declare it sleepable (`#[fentry(sleepable)]`, `#[lsm(sleepable)]`, `#[uprobe(sleepable)]`)"
         if parts.rust(trace)

@@ -148,8 +148,144 @@ _FAMILIES = {
     "V31": "unreleased-reference", "V32": "argument-type", "V33": "argument-type", "V34": "uninitialised",
     "V35": "environment", "V36": "argument-type", "V37": "argument-type", "V38": "argument-type",
     "V39": "loader-or-metadata", "V40": "return-range", "V41": "environment", "V42": "environment",
-    "V43": "loader-or-metadata", "V44": "attach-target", "V45": "environment", "V46": "environment",
-    "V47": "environment", "V48": "kernel-bug",
+    "V43": "loader-or-metadata", "V44": "attach-target", "V45": "environment", "V46": "loader-or-metadata",
+    "V47": "environment", "V48": "kernel-bug", "V60": "environment", "V61": "environment",
+    "V62": "loader-or-metadata", "V63": "environment", "V64": "attach-target", "V65": "loader-or-metadata",
+    "V66": "loader-or-metadata", "V67": "unknown", "V68": "loader-or-metadata", "V69": "environment",
+}  # fmt: skip
+
+# Families that have several classes: words that say another than the family's own, the first that occurs.
+_WITHIN: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "V04": (
+        ("stale-pointer", ("into stack frame of the caller", "return stack pointer")),
+        ("environment", ("leaking pointer",)),
+    ),
+    "V08": (
+        ("environment", ("does not allow writes", "cannot write into packet", "helper access to the packet")),
+        ("pointer-arithmetic", ("pointer arithmetic",)),
+    ),
+    "V15": (("pointer-arithmetic", ("variable buffer offset", "variable offset")),),
+    "V16": (
+        ("environment", ("non-GPL", "CAP_", "CONFIG_")),
+        ("pointer-arithmetic", ("negative access", "variable offset")),
+    ),
+    "V17": (("argument-type", ("may write into memory",)),),
+    "V20": (
+        ("missing-null-check", ("_or_null", "NULL")),
+        ("loader-or-metadata", ("unable to resolve",)),
+    ),
+    "V22": (("argument-type", ("non-zero flags",)),),
+    "V23": (
+        ("environment", (
+            "progs cannot use", "Sleepable programs can only", "can only use preallocated", "cannot update sockmap",
+        )),
+        ("loader-or-metadata", ("not pointing to valid", "fd_array", "insn array", "excl_prog_hash")),
+        ("complexity", ("total number of",)),
+        ("attach-target", ("device mismatch",)),
+    ),
+    "V24": (
+        ("check-lost", ("same insn cannot be used",)),
+        ("environment", (
+            "kernel is missing BTF", "extern ", "address for kernel symbol",
+        )),
+    ),
+    "V25": (
+        ("environment", ("CAP_BPF", "root only")),
+        ("complexity", ("too many subprograms",)),
+        ("stack-limit", ("recursive call",)),
+        ("missing-bounds-check", ("outside of jump table", "is too big")),
+        ("loader-or-metadata", (
+            "invalid destination", "middle of ldimm64", "jump table", "insn_array", "PTR_TO_INSN",
+        )),
+    ),
+    "V26": (
+        ("context-access", ("stores into", "loads from")),
+        ("environment", ("unknown opcode", "only supported on 64-bit", "may_goto")),
+        ("complexity", ("16-bit range",)),
+    ),
+    "V28": (("environment", ("back-edge",)),),
+    "V29": (
+        ("argument-type", ("must be referenced", "been acquired before", "unacquired reference", "expects ref")),
+        ("kernel-bug", ("verifier internal error",)),
+    ),
+    "V30": (
+        ("argument-type", (
+            "not found at offset", "expected", "expects arg#", "non-owning", "can only take", "same allocation",
+            "not a pointer to map_value", "No graph node",
+        )),
+    ),
+    "V31": (
+        ("environment", (
+            "non-sleepable", "must be sleepable", "but the program is not", "PREEMPT_RT",
+        )),
+    ),
+    "V32": (
+        ("context-access", (
+            "directly by load/store", "access misaligned", "access size must", "accessed indirectly",
+            "access cannot have variable", "kptr in map can only", "store to referenced", "store to uptr",
+            "imm must be 0",
+        )),
+        ("loader-or-metadata", ("has to have BTF", "repeating kptr")),
+        ("environment", ("PREEMPT_RT",)),
+    ),
+    "V33": (
+        ("uninitialised", ("xpected an initialized",)),
+        ("unreleased-reference", ("overwrite referenced dynptr", "uninitialized dynptr")),
+        ("context-access", ("mem access",)),
+    ),
+    "V34": (
+        ("unreleased-reference", ("expected uninitialized", "RCU CS")),
+        ("argument-type", ("on stack", "valid iter pointer")),
+        ("environment", ("is only allowed in",)),
+    ),
+    "V35": (
+        ("loader-or-metadata", (
+            "fd_idx", "fd_array", "BTF fd", "not a module BTF", "btf_id", "offset disallowed", "is too long",
+            "KF_IMPLICIT_ARGS",
+        )),
+        ("complexity", ("too many different",)),
+    ),
+    "V36": (
+        ("missing-bounds-check", ("len pair",)),
+        ("missing-null-check", ("_or_null", "NULL")),
+        ("environment", ("rcu tag support",)),
+        ("loader-or-metadata", ("requires prog BTF",)),
+    ),
+    "V37": (
+        ("return-range", ("subprogram exit", "return scalar", "return value not void")),
+        ("unreleased-reference", ("use static function instead", "while holding a lock")),
+        ("environment", ("JIT ",)),
+        ("loader-or-metadata", ("valid BTF", "Invalid BTF", "unreliable BTF", "r11")),
+    ),
+    "V38": (
+        ("return-range", ("callback return", "async callback", "R0 not a scalar")),
+        ("environment", ("non-JITed", "BPF_LD_")),
+    ),
+    "V39": (
+        ("panic-or-unreachable", ("bpf_throw", "directly")),
+        ("attach-target", ("cannot attach to",)),
+    ),
+    "V40": (("environment", ("leaks addr",)),),
+    "V41": (
+        ("return-range", ("return 'int'",)),
+        ("argument-type", ("prog array map",)),
+        ("loader-or-metadata", ("without BTF",)),
+        ("unreleased-reference", ("__ref argument",)),
+    ),
+    "V42": (
+        ("return-range", ("return 'int'",)),
+        ("argument-type", ("R6 !=",)),
+        ("loader-or-metadata", ("without BTF",)),
+    ),
+    "V44": (("environment", ("GPL", "JIT")),),
+    "V46": (
+        ("environment", ("JIT ", "CAP_", "Only one arena", "not supported yet")),
+        ("check-lost", ("same insn cannot be used",)),
+        ("attach-target", ("Cannot attach to",)),
+        ("argument-type", ("is not a pointer to arena", "stack argument", "any other tags")),
+    ),
+    "V47": (("kernel-bug", ("not eliminated",)),),
+    "V62": (("environment", ("not permitted", "EPERM", "ermission denied")),),
 }  # fmt: skip
 
 _TITLES = {
@@ -173,26 +309,21 @@ _TITLES = {
     "check-lost": "known on each path, lost where they meet",
 }
 
-# Families in which words decide: in all others the family does, where it has a class.
-_SPLIT = frozenset((
-    "V01", "V04", "V16", "V17", "V20", "V22", "V23", "V24", "V25", "V26", "V28", "V29", "V30", "V31", "V32", "V33",
-    "V34", "V36", "V37", "V38", "V39", "V41", "V42", "V46",
-))  # fmt: skip
+# What the kernel says of itself, whatever it was looking at.
+_ITSELF = ("verifier internal error", "verifier bug", "REG INVARIANTS VIOLATION")
 
 
 def conventional(message: str, family: str = "") -> str:
     """The class of a message by convention alone; `unknown` where neither its words nor its family say one."""
     fixed = _FAMILIES.get(family)
-    if fixed is not None and family not in _SPLIT:
-        return fixed
-    if "from stack" in message and "+" in message:
-        return "uninitialised"  # the ones of bounds say `off=`
-    for name, words in _WORDS:
-        if any(word in message for word in words):
-            return name
-    if fixed is not None:
-        return fixed
-    return "loader-or-metadata" if family >= "V60" else "unknown"
+    if fixed is None:
+        if "from stack" in message and "+" in message:
+            return "uninitialised"  # the ones of bounds say `off=`
+        return next((name for name, words in _WORDS if any(word in message for word in words)), "unknown")
+    if any(word in message for word in _ITSELF) and "DYNPTR cannot be released" not in message:
+        return "kernel-bug"
+    rows = _WITHIN.get(family, ())
+    return next((name for name, words in rows if any(word in message for word in words)), fixed)
 
 
 def title(name: str) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["find", "loop", "loops", "ranked"]
 
+_FOLLOWED = 1_000_000  # instructions that kernels follow
+
 
 def find(trace: Trace, match: Match | None) -> Cause | None:
     """`no-progress-loop`, `complexity`, or `panic-or-unreachable` for a panic handler's own loop."""
@@ -111,7 +113,7 @@ def loops(trace: Trace) -> list[set[int]]:
 
 
 def _endless(trace: Trace, message: str) -> Cause:
-    from bpfsmith.verify.cause.uninit import panicking
+    from bpfsmith.verify.cause.panics import panicking
 
     slot = parts.number(message, "at insn ")
     if slot is None:
@@ -283,6 +285,8 @@ def _complex(trace: Trace, message: str) -> Cause:  # noqa: PLR0912
     body = _heaviest(trace)
     place = _head(trace, body) if body else None
     slot: int | None = min(body) if body else None
+    if body and "jumps" not in message and (doubling := _doubling(trace, body)) is not None:
+        slot, place = doubling, trace.own_place(doubling)
     because: list[Fact | None] = []
     total = sum(count for count, _, _ in rows) or 1
     for count, one, slots in rows[:5]:
@@ -334,6 +338,21 @@ def _complex(trace: Trace, message: str) -> Cause:  # noqa: PLR0912
         trace, "complexity", "high" if place is not None else "medium", headline, place=place, slot=slot,
         because=because, advice=tips,
     )  # fmt: skip
+
+
+def _doubling(trace: Trace, body: set[int]) -> int | None:
+    """The branch in a loop of few rounds that both ways of a value go through: every round doubles the paths."""
+    rounds = 0
+    inner: int | None = None
+    for slot in sorted(body):
+        insn = trace.insn(slot)
+        if insn is None or not code.conditional(insn):
+            continue
+        if all(after in body for after in trace.successors(slot)):
+            inner = slot if inner is None else inner
+        elif not code.by_register(insn):
+            rounds = max(rounds, abs(insn.imm))
+    return inner if rounds and rounds * len(body) < _FOLLOWED else None
 
 
 def _branchy(trace: Trace) -> tuple[int | None, Place | None]:

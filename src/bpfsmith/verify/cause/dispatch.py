@@ -39,8 +39,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "V21": ("arguments",),
     "V22": ("available", "arguments"),
     "V23": ("available", "arguments", "shape"),
-    "V24": ("shape",),
-    "V25": ("shape",),
+    "V24": ("shape", "available"),
+    "V25": ("shape", "available", "cost", "stack"),
     "V26": ("fields", "shape"),
     "V27": ("cost",),
     "V28": ("cost",),
@@ -61,7 +61,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "V43": ("shape",),
     "V44": ("attach",),
     "V45": ("available",),
-    "V46": ("available", "arguments", "shape"),
+    "V46": ("available", "shape", "arguments"),
     "V47": ("available", "shape"),
     "V48": ("outside",),
     "V60": ("outside",),
@@ -80,7 +80,7 @@ MODULES: dict[str, tuple[str, ...]] = {
 def explain_cause(trace: Trace, match: Match | None, *, strict: bool = False) -> Cause:
     """Never fails: where no module knows, the class is the message's by convention (`unknown` where there is
     none), at the place where the verifier stopped."""
-    for module in MODULES.get(match.family, ()) if match is not None else ():
+    for module in _asked(match):
         try:
             found = _finder(module)(trace, match)
         except Exception:  # a log is what somebody pasted: one module's surprise is no reason to say nothing
@@ -96,17 +96,38 @@ def explain_cause(trace: Trace, match: Match | None, *, strict: bool = False) ->
             if found.confidence == "high" and (found.place is None or not found.place.exact or not found.place.own):
                 found.confidence = "medium"
             return found
-    from bpfsmith.verify.cause.classes import conventional
+    return _by_convention(trace, match)
+
+
+def _asked(match: Match | None) -> tuple[str, ...]:
+    """The modules for a message; only one that says so is about null."""
+    modules = MODULES.get(match.family, ()) if match is not None else ()
+    if match is None or match.family == "V06" or "NULL" in match.message or "or_null" in match.message:
+        return modules
+    return tuple(one for one in modules if one != "nulls")
+
+
+# What these say depends on where a value came from: without that, the words alone are no more than a guess.
+_VALUES = ("V03", "V06", "V07", "V08", "V09", "V10", "V11", "V12", "V13", "V19", "V67")
+
+
+def _by_convention(trace: Trace, match: Match | None) -> Cause:
+    """What a message's words and family say, at the user's own line of where the verifier stopped."""
+    from bpfsmith.verify.cause.classes import conventional, title
 
     symptom = trace.symptom
-    return Cause(
-        conventional(symptom.text, match.family if match is not None else ""),
-        "low",
-        symptom.text or "the log does not say why",
-        place=symptom.place,
-        slot=symptom.slot,
-        symptom=symptom,
-    )
+    said = (match.message if match is not None else "") or symptom.text
+    cls = conventional(said, match.family if match is not None else "")
+    known = match is not None and match.confidence != "low" and match.family not in _VALUES and cls != "unknown"
+    place, slot = symptom.place, symptom.slot
+    if cls == "attach-target" and slot is None:
+        from bpfsmith.verify.cause.attach import program_place
+
+        place = program_place(trace)
+    elif slot is None and (told := trace.log.at) is not None:
+        slot, place = int(told), trace.own_place(int(told))
+    headline = f"{title(cls)}: {said.strip()}" if known else said or "the log does not say why"
+    return Cause(cls, "medium" if known else "low", headline, place=place, slot=slot, symptom=symptom)
 
 
 def _finder(module: str) -> Callable[[Trace, Match | None], Cause | None]:

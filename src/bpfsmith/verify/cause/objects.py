@@ -21,7 +21,7 @@ _BEGINS = (
 )  # fmt: skip
 
 
-def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
+def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911, PLR0912
     """Causes of families V32, V33, V34 and V39."""
     message = parts.said(trace, match)
     if "xpected an initialized" in message:
@@ -40,12 +40,16 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         return _inside(trace)
     if "RCU" in message and ("expected an" in message or "requires" in message):
         return _needs_rcu(trace, message)
+    if "cannot attach to" in message:
+        return None
     if "exception c" in message or "bpf_throw" in message:
         return _exception(trace, message)
     if "directly by load/store" in message or "direct access to" in message:
         from bpfsmith.verify.cause import fields
 
         return fields.find(trace, match)
+    if _bytes_of(message):
+        return _touched(trace, message)
     if "kptr" in message or "has to have BTF" in message or "constant offset" in message or "valid bpf_" in message:
         return _field(trace, message)
     if "doesn't point to" in message or "mangled" in message or "map_uid" in message or "misaligned" in message:
@@ -339,12 +343,12 @@ def _exception(trace: Trace, message: str) -> Cause:
             advice=[Advice("return-error", "return a value that ends the loop, and throw behind it")],
         )  # fmt: skip
     told = parts.word(parts.told(trace, "Validating"), "Validating ")
-    name = name or told
+    name = name or told or _handler(trace)
     place = None
     if step is None and name:
-        from bpfsmith.verify.cause.locals import function_line
+        from bpfsmith.verify.cause.arguments import function_place
 
-        place = function_line(trace, name)
+        place = function_place(trace, name)
     headline = "the exception callback has to be one global function that takes one number and returns one"
     return parts.cause(
         trace, "loader-or-metadata", "medium", headline + (f" (`{name}`)" if name else ""), step=step, slot=slot,
@@ -354,13 +358,24 @@ def _exception(trace: Trace, message: str) -> Cause:
     )  # fmt: skip
 
 
+def _handler(trace: Trace) -> str:
+    """The function that the object's types name as exception callback; "" where they name none or several."""
+    btf = trace.program.owner.btf if trace.program is not None else None
+    if btf is None:
+        return ""
+    stem = "exception_callback:"
+    tags = [btf.name(one) for one in range(btf.first_id, len(btf)) if btf.kind(one) == "DECL_TAG"]
+    found = {tag.removeprefix(stem) for tag in tags if tag.startswith(stem)}
+    return found.pop() if len(found) == 1 else ""
+
+
 _FIELDS = (
     "bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer", "bpf_wq", "bpf_list_head", "bpf_rb_root", "bpf_refcount", "kptr",
     "uptr",
 )  # fmt: skip
 
 
-def _field(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
+def _field(trace: Trace, message: str) -> Cause | None:
     step = trace.last
     name = parts.called(step)
     reg = parts.register(message) or "r1"
@@ -407,14 +422,30 @@ def _field(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
             else "the field holds no reference, and is used as if it did", step=step, because=where, variables=[name],
             advice=[Advice("argument", "store what the field is declared for (`__kptr`), through `bpf_kptr_xchg()`")],
         )  # fmt: skip
-    if "kptr" in message:
-        return parts.cause(
-            trace, "context-access", "high", "a kernel pointer in a map may be read whole, at its own offset, and "
-                                             "changed "
-            "through `bpf_kptr_xchg()` only", step=step, because=where, variables=[name],
-            advice=[Advice("kptr-xchg", "use `bpf_kptr_xchg()` to change it; read all 8 bytes at once to look at it")],
-        )  # fmt: skip
     return None
+
+
+def _bytes_of(message: str) -> bool:
+    """The message is about the bytes of a field that only the kernel keeps."""
+    from bpfsmith.verify.cause.classes import conventional
+
+    return conventional(message, "V32") == "context-access"
+
+
+def _touched(trace: Trace, message: str) -> Cause:
+    step = trace.last
+    name = parts.called(step)
+    field = next((one for one in _FIELDS if one in message), "kptr")
+    own = "a kernel pointer in a map may" if field in ("kptr", "uptr") else f"`{field}` may"
+    how = "be read whole, at its own offset, and changed through `bpf_kptr_xchg()` only"
+    headline = f"{own} {how}" if field == "kptr" else f"{own} be read whole, at its own offset, and never written"
+    if "indirectly" in message:
+        headline = f"the memory that `{name or 'the call'}` gets holds a `{field}`, which only the kernel may touch"
+    return parts.cause(
+        trace, "context-access", "high", headline, step=step, variables=[name],
+        because=_chain(trace, step, f"`{name}` is called here" if name else "it is accessed here"),
+        advice=[Advice("kptr-xchg", "use `bpf_kptr_xchg()` to change it; read all 8 bytes at once to look at it")],
+    )  # fmt: skip
 
 
 def _chain(trace: Trace, step: Step | None, text: str) -> list[Fact]:

@@ -54,18 +54,21 @@ _RELEASE = {
     "bpf_crypto_ctx_create": ("bpf_crypto_ctx_release",),
 }  # fmt: skip
 
+_RES_LOCK = ("bpf_res_spin_lock", "bpf_res_spin_lock_irqsave")
+_RES_UNLOCK = ("bpf_res_spin_unlock", "bpf_res_spin_unlock_irqrestore")
+
 # Words of a message -> (what opens, what closes, what a person calls it).
 _SECTIONS = (
     ("spin_lock-ed", ("bpf_spin_lock",), ("bpf_spin_unlock",), "the spin lock"),
     ("bpf_spin_lock", ("bpf_spin_lock",), ("bpf_spin_unlock",), "the spin lock"),
     ("bpf_spin_unlock", ("bpf_spin_lock",), ("bpf_spin_unlock",), "the spin lock"),
-    ("res_spin", ("bpf_res_spin_lock",), ("bpf_res_spin_unlock",), "the spin lock"),
+    ("res_spin", _RES_LOCK, _RES_UNLOCK, "the spin lock"),
     ("rcu_read_lock", ("bpf_rcu_read_lock",), ("bpf_rcu_read_unlock",), "the RCU section"),
     ("rcu", ("bpf_rcu_read_lock",), ("bpf_rcu_read_unlock",), "the RCU section"),
     ("preempt", ("bpf_preempt_disable",), ("bpf_preempt_enable",), "the section without preemption"),
     ("irq", ("bpf_local_irq_save",), ("bpf_local_irq_restore",), "the section without interrupts"),
     ("IRQ", ("bpf_local_irq_save",), ("bpf_local_irq_restore",), "the section without interrupts"),
-    ("lock", ("bpf_spin_lock", "bpf_res_spin_lock"), ("bpf_spin_unlock", "bpf_res_spin_unlock"), "the lock"),
+    ("lock", ("bpf_spin_lock", *_RES_LOCK), ("bpf_spin_unlock", *_RES_UNLOCK), "the lock"),
 )  # fmt: skip
 
 
@@ -75,12 +78,18 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     leak = parts.told(trace, "Unreleased reference") or message
     if "Unreleased reference" in leak or ("reference leak" in message and "lock" not in message):
         return _leak(trace, leak, message)
+    if "Leaking reference" in message or "mixed with socket references" in message:
+        return _leak(trace, leak, message)
     if "must be referenced when passed to release" in message or "reference has not been acquired" in message:
         return _released(trace, message)
     if "expects ref" in message or "unacquired reference" in message:
         return _released(trace, message)
     if "use static function instead" in message:
         message = parts.told(trace, "global function calls") or "lock"
+    elif "sleep" in message:
+        return _asleep(trace, message)
+    elif "same allocation" in message:
+        return None
     if "requires RCU" in message:
         from bpfsmith.verify.cause import objects
 
@@ -387,6 +396,20 @@ def _section(  # noqa: PLR0911
         advice=[Advice("move-out", f"call it before {what} is {_taken(what)}, or after {closing}", function=name,
                        acquire=opens[0], release=closes[0])],
     )  # fmt: skip
+
+
+def _asleep(trace: Trace, message: str) -> Cause | None:
+    """What may sleep: inside a section that is open, else in a program that may not sleep at all."""
+    rows = _SECTIONS if trace.last is not None else ()
+    for word, opens, closes, what in rows:
+        if word != "lock" and _open(trace, opens, closes) is not None:
+            return _section(trace, message, opens, closes, what)
+    if "non-sleepable" not in message:
+        told = next((row for row in _SECTIONS if row[0] in message), None)
+        return None if told is None else _section(trace, message, *told[1:])
+    from bpfsmith.verify.cause import available
+
+    return available.asleep(trace, message)
 
 
 def _called_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.classes import conventional
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
@@ -22,17 +23,13 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         from bpfsmith.verify.cause import arguments
 
         return arguments.find(trace, match)
-    if "loading/calling other" in message:
-        from bpfsmith.verify.cause import available
-
-        return available.find(trace, match)
-    if "too many subprograms" in message:
-        from bpfsmith.verify.cause import cost
-
-        return cost.find(trace, match)
     if any(word in message for word in _ENCODING):
         return _encoding(trace, message)
-    if "insn" in message and ("stores into" in message or "BPF_ATOMIC" in message):
+    if "func_info" in message and (newer := _newer(trace)) is not None:
+        return newer
+    if "Only one arena" in message:
+        return _arenas(trace)
+    if conventional(message, match.family if match is not None else "") != "loader-or-metadata":
         return None
     return _metadata(trace, message)
 
@@ -126,7 +123,7 @@ def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
 
 _ENCODING = (
     "reserved fields", "unknown opcode", "invalid BPF_", "unknown insn class", "div by zero", "invalid shift",
-    "atomic operand", "atomic opcode", "may_goto", "16-bit range", "sign extending loads", "BPF_ATOMIC uses",
+    "atomic operand", "atomic opcode", "may_goto", "sign extending loads", "BPF_ATOMIC uses",
     "load-acquire", "store-release", "addr_space_cast", "LD_IMM", "invalid bpf_ld",
 )  # fmt: skip
 
@@ -268,18 +265,6 @@ def _broken(trace: Trace, message: str, slot: int | None) -> Cause:
 
 def _metadata(trace: Trace, message: str) -> Cause:
     slot = trace.log.at if len(trace.log.insns) or "insn" in message else None
-    if "func_info" in message and trace.program is not None:
-        newer = next((at for need, at in trace.program.features() if need == "callback"), None)
-        if newer is not None:  # kernels before 5.13 count functions that are only pointed to otherwise
-            return parts.cause(
-                trace, "environment", "medium",
-                "the program hands a function to a helper, which exists from Linux 5.13 on", slot=newer,
-                because=[_fact(trace, newer, "the address of a function is taken here")],
-                advice=[Advice("newer-kernel", "load it on Linux 5.13 or newer, or do without the callback",
-                               feature="callback", since="5.13")],
-            )  # fmt: skip
-    if "Only one arena" in message:
-        return _arenas(trace)
     headline, tip = "", ""
     for words, what, how in _METADATA:
         if any(word in message for word in words):
@@ -293,6 +278,20 @@ def _metadata(trace: Trace, message: str) -> Cause:
     return parts.cause(
         trace, "loader-or-metadata", "high" if headline else "medium", headline, slot=slot, step=_step(trace, slot),
         because=[_fact(trace, slot, message.strip())] if slot is not None else [], advice=[Advice("rebuild", tip)],
+    )  # fmt: skip
+
+
+def _newer(trace: Trace) -> Cause | None:
+    """Kernels before 5.13 count functions that are only pointed to otherwise."""
+    features = trace.program.features() if trace.program is not None else ()
+    slot = next((at for need, at in features if need == "callback"), None)
+    if slot is None:
+        return None
+    return parts.cause(
+        trace, "environment", "medium", "the program hands a function to a helper, which exists from Linux 5.13 on",
+        slot=slot, because=[_fact(trace, slot, "the address of a function is taken here")],
+        advice=[Advice("newer-kernel", "load it on Linux 5.13 or newer, or do without the callback",
+                       feature="callback", since="5.13")],
     )  # fmt: skip
 
 

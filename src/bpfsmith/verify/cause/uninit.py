@@ -6,6 +6,7 @@ from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import stack_slot
 from bpfsmith.verify.cause.locals import at_stack, frame
 from bpfsmith.verify.cause.locals import place as declaration
+from bpfsmith.verify.cause.panics import NEAR, panic_cause, panicking, trapped
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.words import octets
 
@@ -15,103 +16,22 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
     from bpfsmith.verify.messages import Match
 
-__all__ = ["find", "panicking"]
+__all__ = ["find"]
 
-NEAR = 200  # steps looked back for a panic, or for stores to the stack
 ARGUMENTS = ("r1", "r2", "r3", "r4", "r5")
-# Parts of paths, function names and source lines that only a panic's way has.
-_PANIC = (
-    "core/src/panicking.rs", "panicking", "unreachable_unchecked", "unwrap_failed", "expect_failed",
-    "panic_bounds_check", "slice_index_fail", "slice_start_index", "slice_end_index", "panic_impl", "panic_handler",
-    "rust_begin_unwind",
-)  # fmt: skip
 
 
 def find(trace: Trace, match: Match | None) -> Cause | None:
-    """`uninitialised`, or `panic-or-unreachable` where a panic's way fell through."""
+    """`uninitialised`, `panic-or-unreachable` where a panic's way fell through, `context-access` for the kernel's own
+    bytes on the stack."""
     message = parts.said(trace, match)
     if "__bpf_trap" in message:
-        return _trap(trace)
+        return trapped(trace)
     if "read from stack" in message or "indirect access to stack" in message:
         return _stack(trace, message)
     if "!read_ok" in message or ("is invalid" in message and parts.register(message)):
         return _register(trace, message)
     return None
-
-
-# ---------------------------------------------------------------- panics
-
-
-def panicking(trace: Trace, step: Step, far: int = NEAR) -> Place | None:
-    """The user's own line that can panic, when the path came through a panic to `step`; None when it did not."""
-    told: Step | None = None
-    for former in (step, *trace.steps.back(step.at, far)):
-        place = trace.place(former.slot)
-        name = parts.function(trace, former.slot) or ""
-        where = f"{place.path or ''} {place.text or ''} {place.function or ''}" if place is not None else ""
-        if any(part in where or part in name for part in _PANIC):
-            told = former
-        elif told is not None and place is not None and place.own:
-            return place
-        elif told is not None and (found := trace.own_place(former)) is not None and found.own:
-            return found
-    if told is not None:
-        return trace.own_place(told)
-    return None
-
-
-def _panic_cause(trace: Trace, step: Step, place: Place, what: str) -> Cause:
-    return parts.cause(
-        trace,
-        "panic-or-unreachable",
-        "high",
-        f"`{place.text or 'this line'}` can panic, and {what}",
-        place=place,
-        because=[
-            Fact(None, place, "this can panic"),
-            trace.fact(step, "the panic's way ends without leaving the program: what follows it is other code"),
-        ],
-        advice=[
-            Advice(
-                "avoid-panic",
-                "use what cannot panic (`get()`, `checked_div()`, a match instead of `unwrap()`), or make the panic "
-                "handler `loop {}` instead of `unreachable_unchecked()`, so that the compiler keeps the ways apart",
-            )
-        ],
-    )
-
-
-def _trap(trace: Trace) -> Cause:
-    step = trace.last
-    if step is None:
-        return parts.cause(trace, "uninitialised", "low", "the compiler found a value that is never set", slot=None)
-    panic = panicking(trace, step)
-    if panic is not None:
-        return _panic_cause(trace, step, panic, "the compiler was told that it never does")
-    here = trace.own_place(step)
-    if not parts.rust(trace) and here is not None and "unreachable" in (here.text or ""):
-        return trap(trace)
-    if parts.rust(trace):
-        return parts.cause(
-            trace,
-            "panic-or-unreachable",
-            "medium",
-            "the compiler put a trap where the code says that nothing comes (`unreachable_unchecked`, a panic handler)",
-            step=step,
-            because=[trace.fact(step, "the trap stands here")],
-            advice=[
-                Advice("avoid-panic", "make the panic handler `loop {}`, and return an error where this can happen")
-            ],
-        )
-    return parts.cause(
-        trace,
-        "uninitialised",
-        "medium",
-        "the compiler saw that a variable is used before it is set on this path, and put a trap here",
-        step=step,
-        because=[trace.fact(step, "the trap stands here: no value would be right")],
-        advice=[Advice("initialise", "give every variable used here a value where it is declared")],
-    )
 
 
 # ---------------------------------------------------------------- registers
@@ -129,7 +49,7 @@ def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
         )  # fmt: skip
     panic = panicking(trace, step)
     if panic is not None:
-        return _panic_cause(trace, step, panic, f"the program then runs into code where {reg} was never set")
+        return panic_cause(trace, step, panic, f"the program then runs into code where {reg} was never set")
     if reg in ARGUMENTS and (name := parts.called(step)):
         return _unset_argument(trace, step, reg, name)
     writer = trace.defined(step, reg)
@@ -146,18 +66,6 @@ def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
     if entered and not parts.rust(trace) and _skipped(trace, step, reg) is None:
         return _one_argument(trace, step, reg)
     return _never(trace, step, reg)
-
-
-def trap(trace: Trace) -> Cause:
-    """`__builtin_unreachable()` on a way the verifier can go: compilers from LLVM 21 on call `__bpf_trap` there, which
-    kernels before 6.16 do not have."""
-    return parts.cause(
-        trace, "panic-or-unreachable", "high",
-        "the code says that nothing comes here, and the compiler put a trap (`__bpf_trap`) there: the verifier comes",
-        step=trace.last,
-        because=[trace.fact(trace.last, "the trap stands here")] if trace.last is not None else [],
-        advice=[Advice("avoid-unreachable", "return a value here")],
-    )  # fmt: skip
 
 
 def _missing_argument(trace: Trace, step: Step, reg: str, call: Step) -> Cause:
@@ -423,12 +331,34 @@ def _special(trace: Trace, step: Step, start: int) -> Cause | None:
     if not kind:
         return None
     what = {"dynptr": "a dynptr", "iter": "an iterator", "irq": "an interrupt flag"}[kind]
+    moved = _copied(trace, step)
     return parts.cause(
-        trace, "uninitialised", "high", f"the bytes of {what} on the stack are read as if they were the program's own",
+        trace, "context-access" if moved else "uninitialised", "high",
+        f"{what} is copied: it has to stay where it was made, and only the kernel knows its bytes" if moved
+        else f"the bytes of {what} on the stack are read as if they were the program's own",
         step=step, because=[trace.fact(step, f"the bytes at fp{start:+d} belong to {what}, which only the kernel "
                                              f"reads")],
-        advice=[Advice("use-helper", f"ask through the helpers for {what} (`bpf_dynptr_read()`, `bpf_dynptr_data()`)")],
+        advice=[
+            Advice("keep-in-place", f"make {what} in the variable it is used from, and pass its address")
+            if moved
+            else Advice("use-helper", f"ask through the helpers for {what} (`bpf_dynptr_read()`, "
+                                      "`bpf_dynptr_data()`)")
+        ],
     )  # fmt: skip
+
+
+def _copied(trace: Trace, step: Step) -> bool:
+    """What is read is stored elsewhere at once, as moves and copies do; with a log alone, what Rust does."""
+    if trace.program is None:
+        return parts.rust(trace)
+    insn, slot = step.insn, step.slot
+    for at in range(slot + 1, slot + 8):
+        after = trace.insn(at)
+        if after is None or not (code.is_load(after) or code.is_store(after) or code.is_mov(after)):
+            return False
+        if code.is_store(after) and code.group(after) == code.STX and after.src == insn.dst:
+            return True
+    return False
 
 
 def _offsets(message: str) -> tuple[int, int, int] | None:
