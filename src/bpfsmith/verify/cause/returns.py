@@ -96,11 +96,72 @@ def _constant_line(trace: Trace, place: Place, value: int) -> Place | None:
     found = parts.downward(trace, place, "return", str(value), 8)
     if found is not None:
         return found
+    if (spelled := _spelled(trace, place, value)) is not None:
+        return spelled
     if not place.exact and not 0 <= value <= 1 and (only := parts.downward(trace, place, str(value), "", 12)):
         return only  # Rust: the number stands in one line only
     if place.line is not None and text.startswith(("if ", "if(", "} else if", "else if")) and text.endswith((")", "{")):
         return Place(place.path, place.line + 1, 0, None, place.function, place.own)  # what the condition is about
     return None
+
+
+def _spelled(trace: Trace, place: Place, value: int) -> Place | None:
+    """The line below that has the value as a person writes it, by number or by name; None where the place has it
+    itself, or several lines below do."""
+    from bpfsmith.verify.cause.places import lines
+
+    if 0 <= value <= 1 or place.path is None or place.line is None:
+        return None
+    known = lines(trace, place.path)
+    names = _spellings(known, value)
+    rows: list[Place] = []
+    for at in range(place.line, place.line + 20):
+        text = known.get(at, "")
+        if at > place.line and text.startswith(("fn ", "pub fn ", "#[")):
+            break
+        if any(_stands(text, name) for name in names):
+            if at == place.line:
+                return None
+            rows.append(Place(place.path, at, 0, text, place.function, place.own))
+    return rows[0] if len(rows) == 1 else None
+
+
+def _spellings(known: dict[int, str], value: int) -> list[str]:
+    """`-111`, `-ECONNREFUSED`, and what the file calls it: `const REFUSED: i32 = -111;`, `#define REFUSED -111`."""
+    from errno import errorcode
+
+    found = [str(value)]
+    if value < 0 and -value in errorcode:
+        found.append(f"-{errorcode[-value]}")
+    for text in known.values():
+        for sign, number in (("", value), ("-", -value)) if value < 0 else (("", value),):
+            name = _constant_named(text, number)
+            if name:
+                found.append(sign + name)
+    return found
+
+
+def _constant_named(text: str, number: int) -> str:
+    """The constant that a line declares with this number, else ""."""
+    words = text.split()
+    if words[:1] == ["#define"] and len(words) == 3 and words[2].strip("()") == str(number):
+        return words[1]
+    left, equals, right = text.partition(" = ")
+    if not equals or right.rstrip(";,").strip() != str(number) or "const" not in left.split():
+        return ""
+    return left.partition(":")[0].split()[-1]
+
+
+def _stands(text: str, word: str) -> bool:
+    """The word stands in a line by itself; a number or name with a sign has it before it."""
+    at = text.find(word)
+    while at >= 0:
+        before, behind = text[max(0, at - 1) : at], text[at + len(word) : at + len(word) + 1]
+        minus = word[0] != "-" and before == "-"
+        if not minus and not (before.isalnum() or before == "_") and not (behind.isalnum() or behind == "_"):
+            return True
+        at = text.find(word, at + 1)
+    return False
 
 
 def _tail(trace: Trace, place: Place) -> Place | None:
