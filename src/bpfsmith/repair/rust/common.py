@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
-from bpfsmith.repair.rust.spot import before, edit, guard, statement
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import edit
 from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bpfsmith.model.finding import Edit
     from bpfsmith.repair.rust.spot import Failing, Spot
     from bpfsmith.source.rust import Expr, Let
 
 __all__ = [
-    "ACCESS", "ASSIGNS", "at_use", "branch", "checked", "fresh", "let_of", "pointers", "pure", "replaced", "stripped",
-    "type_text",
+    "ACCESS", "ASSIGNS", "at_use", "branch", "checked", "fresh", "joined", "let_of", "pointers", "pure", "replaced",
+    "stripped", "type_text",
 ]  # fmt: skip
 
 ACCESS = frozenset({"read", "read_unaligned", "read_volatile", "write", "write_unaligned", "write_volatile", "as_ref"})
@@ -28,7 +29,21 @@ _LOOKS = frozenset({"data", "data_end", "len", "metadata", "metadata_end", "cast
 
 def checked(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candidate:
     """A check whose failing branch does what `fails` says."""
-    return Candidate(kind, edits, message, branch(fails), fails.text, fails.why)
+    whole = joined([*edits, *fails.edits])
+    return Candidate(kind, whole, message, branch(fails), " or ".join(fails.texts), fails.why)
+
+
+def joined(edits: Sequence[Edit]) -> list[Edit]:
+    """Insertions at one place made one, in this order."""
+    out: list[Edit] = []
+    for one in edits:
+        span = one.span
+        at = next((at for at, other in enumerate(out) if other.span == span), -1)
+        if at >= 0 and (span.line, span.column) == (span.end_line, span.end_column):
+            out[at] = type(one)(span, out[at].text + one.text)
+        else:
+            out.append(one)
+    return out
 
 
 def branch(fails: Failing) -> str:
@@ -106,15 +121,11 @@ def pointers(spot: Spot) -> Iterator[tuple[Expr, Expr]]:
 
 
 def at_use(
-    kind: str, spot: Spot, use: Expr, condition: str, fails: Failing, message: str, lines: list[str] | None = None
+    kind: str, use: Expr, condition: str, fails: Failing, message: str, lines: list[str] | None = None
 ) -> Iterator[Candidate]:
     """`if condition { fail }` before the statement of a use, after `lines`."""
-    place = statement(use)
-    if lines:
-        text = [*lines, f"if {condition} {{", f"    {fails.statement}", "}"]
-        yield checked(kind, [before(spot.file, place, text)], message, fails)
-    else:
-        yield checked(kind, [guard(spot.file, place, condition, fails)], message, fails)
+    text = [*(lines or ()), f"if {condition} {{", f"    {fails.statement}", "}"]
+    yield checked(kind, guarded(use, text), message, fails)
 
 
 def type_text(expr: Expr, depth: int = 0) -> str:  # noqa: PLR0911 - one return a kind

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import Candidate
-from bpfsmith.repair.rust.common import at_use, branch, fresh, pure, replaced, stripped, type_text
-from bpfsmith.repair.rust.spot import before, failing, spots, statement
+from bpfsmith.repair.rust.common import at_use, checked, fresh, pure, replaced, stripped, type_text
+from bpfsmith.repair.rust.fallible import fails_at
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import spots
 from bpfsmith.source.layout import constant, layout
 from bpfsmith.source.types import bound, type_of
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
     from bpfsmith.repair.rust.spot import Failing, Spot
     from bpfsmith.source.rust import Expr
 
@@ -28,11 +30,11 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     """`if index >= N` right before the use; where the compiler made the check of another copy, behind a barrier."""
     for spot in spots(ground):
         for use, base, index in _indexed(spot):
-            fails = failing(spot.item, ground, use)
+            fails = fails_at(spot.item, ground, use)
             if fails is None:
                 continue
             for limit in _limits(ground, spot, base, index):
-                yield from _checks(spot, use, index, limit, fails)
+                yield from _checks(use, index, limit, fails)
 
 
 def _indexed(spot: Spot) -> Iterator[tuple[Expr, Expr | None, Expr]]:
@@ -204,28 +206,22 @@ def _compared(spot: Spot, index: Expr) -> Iterator[str]:
             yield left.text
 
 
-def _checks(spot: Spot, use: Expr, index: Expr, limit: str, fails: Failing) -> Iterator[Candidate]:
+def _checks(use: Expr, index: Expr, limit: str, fails: Failing) -> Iterator[Candidate]:
     said = f"go on only when `{index.text[:40]}` is below {limit}"
     number = index.text if index.kind in ("path", "field") and not _signed(index) else f"({index.text}) as usize"
     number = f"{index.text} as usize" if index.kind in ("path", "field") and _signed(index) else number
     if pure(index):
-        yield from at_use("bounds-check", spot, use, f"{number} >= {limit}", fails, said)
+        yield from at_use("bounds-check", use, f"{number} >= {limit}", fails, said)
     inner = stripped(index)
     # The compiler may check one copy and use another: a barrier makes them one.
     name = inner.path if inner.kind == "path" and "::" not in inner.path else fresh(index, "index")
     first = inner.text if inner.kind == "path" else index.text
     lines = [f"let {name} = core::hint::black_box({first});"]
     again = name if inner.kind != "path" or not _signed(index) else f"{name} as usize"
-    edits = [
-        before(
-            spot.file,
-            statement(use),
-            [*lines, f"if {again} >= {limit} {{", f"    {fails.statement}", "}"],
-        )
-    ]
+    edits = guarded(use, [*lines, f"if {again} >= {limit} {{", f"    {fails.statement}", "}"])
     if inner.kind != "path" or "::" in inner.path:
         edits.append(replaced(index, name))
-    yield Candidate("bounds-check", edits, f"{said}, in the copy that is used", branch(fails), fails.text, fails.why)
+    yield checked("bounds-check", edits, f"{said}, in the copy that is used", fails)
 
 
 def _signed(index: Expr) -> bool:

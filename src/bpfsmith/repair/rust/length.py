@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import Candidate
-from bpfsmith.repair.rust.common import at_use, branch, let_of, pure, stripped, type_text
+from bpfsmith.repair.rust.common import at_use, checked, let_of, pure, stripped, type_text
+from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.index import _array
-from bpfsmith.repair.rust.spot import before, failing, spots, statement
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import spots
 from bpfsmith.source.layout import constant
 
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
     from bpfsmith.repair.rust.spot import Failing, Spot
     from bpfsmith.source.rust import Expr
 
@@ -23,11 +25,11 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     """`if len > N` before the call, on what the call is given; zero too where that is refused."""
     for spot in spots(ground):
         for call, length in _lengths(ground, spot):
-            fails = failing(spot.item, ground, call)
+            fails = fails_at(spot.item, ground, call)
             if fails is None:
                 continue
             for limit in _limits(ground, spot, call):
-                yield from _checks(ground, spot, call, length, limit, fails)
+                yield from _checks(ground, call, length, limit, fails)
 
 
 def _lengths(ground: Ground, spot: Spot) -> Iterator[tuple[Expr, Expr]]:
@@ -80,7 +82,7 @@ def _limits(ground: Ground, spot: Spot, call: Expr) -> list[str]:
     return list(dict.fromkeys(out))[:2]
 
 
-def _checks(ground: Ground, spot: Spot, call: Expr, length: Expr, limit: str, fails: Failing) -> Iterator[Candidate]:
+def _checks(ground: Ground, call: Expr, length: Expr, limit: str, fails: Failing) -> Iterator[Candidate]:
     inner = stripped(length)
     text = inner.text
     said = f"call only with a length of at most {limit}"
@@ -89,12 +91,10 @@ def _checks(ground: Ground, spot: Spot, call: Expr, length: Expr, limit: str, fa
     zero = f"{text} == 0 || " if "zero" in f"{ground.why.message} {ground.cause.headline}".lower() else ""
     if pure(inner):
         if zero:
-            yield from at_use("bounds-check", spot, call, f"{text} == 0", fails, "call only with a length above 0")
-        yield from at_use("bounds-check", spot, call, f"{zero}{number} > {limit}", fails, said)
+            yield from at_use("bounds-check", call, f"{text} == 0", fails, "call only with a length above 0")
+        yield from at_use("bounds-check", call, f"{zero}{number} > {limit}", fails, said)
         if not zero:
-            yield from at_use(
-                "bounds-check", spot, call, f"{text} == 0 || {number} > {limit}", fails, f"{said}, above 0"
-            )
+            yield from at_use("bounds-check", call, f"{text} == 0 || {number} > {limit}", fails, f"{said}, above 0")
     if inner.kind == "path" and "::" not in inner.path:
         # What the compiler knows already it does not check again: behind a barrier it does.
         lines = [
@@ -103,10 +103,7 @@ def _checks(ground: Ground, spot: Spot, call: Expr, length: Expr, limit: str, fa
             f"    {fails.statement}",
             "}",
         ]
-        edits = [before(spot.file, statement(call), lines)]
-        yield Candidate(
-            "bounds-check", edits, f"{said}, in the copy that is used", branch(fails), fails.text, fails.why
-        )
+        yield checked("bounds-check", guarded(call, lines), f"{said}, in the copy that is used", fails)
 
 
 def _signed_by(path: Expr) -> bool:

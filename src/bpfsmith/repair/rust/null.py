@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bpfsmith.repair.rust.common import at_use, checked, fresh, pointers, pure, replaced, stripped
-from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
+from bpfsmith.repair.rust.fallible import fails_at
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import edit, everywhere, indent, spots, statement
 from bpfsmith.source.rust import Let
-from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if spot.item.id not in seen:
             seen.add(spot.item.id)
             yield from promises(ground, spot)
-            yield from _optional(ground, spot)
         yield from _pointers(ground, spot)
+    for spot in everywhere(ground):
+        if spot.item.id not in seen:
+            yield from promises(ground, spot)
+            yield from _looked_up(ground, spot)
 
 
 # ------------------------------------------------------------ promises to the compiler
@@ -41,12 +45,12 @@ def promises(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     found = [one for one in body.within("method") if one.name == "unwrap_unchecked" and one.receiver is not None]
     found.sort(key=lambda one: abs(spot.file.position(one.start)[0] - spot.line))
     for call in found:
-        fails = failing(spot.item, ground, call)
+        fails = fails_at(spot.item, ground, call)
         if fails is not None and call.receiver is not None:
             yield from unwrapped(call, call.receiver.text, fails)
     for call in body.within("call"):
         last = call.callee.path.rpartition("::")[2] if call.callee is not None else ""
-        fails = failing(spot.item, ground, call) if last in ("unreachable_unchecked", "assert_unchecked") else None
+        fails = fails_at(spot.item, ground, call) if last in ("unreachable_unchecked", "assert_unchecked") else None
         if fails is None:
             continue
         if last == "unreachable_unchecked" and not call.args:
@@ -85,7 +89,7 @@ def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> It
     what = f"(unsafe {{ {tested} }})" if risky and not tested.lstrip("(").startswith("unsafe") else tested
     what = f"({what})" if what.endswith("}") else what
     lines = [f"let {some}({name}) = {what} else {{", f"    {fails.statement}", "};"]
-    yield checked("null-check", [before(file, place, lines), replaced(call, name)], said, fails)
+    yield checked("null-check", [*guarded(call, lines), replaced(call, name)], said, fails)
 
 
 def _whole(let: Let, call: Expr) -> bool:
@@ -120,46 +124,22 @@ def _needs_unsafe(call: Expr) -> bool:
     )  # fmt: skip
 
 
-def _optional(ground: Ground, spot: Spot) -> Iterator[Candidate]:
-    """A function of this file that promises there is something, and cannot say otherwise: it gives an `Option`, and
-    its callers fail."""
-    for item in spot.file.items_of_kind("fn"):
-        body = item.expr
-        tail = body.tail if body is not None else None
-        if body is None or tail is None or not item.type or item.extern or item.name == ground.program.name:
-            continue
-        promised = [one for one in tail.within("method") if one.name == "unwrap_unchecked" and one.receiver is not None]
-        if len(promised) != 1 or any(True for _ in body.within("return", "closure", "try")) or failing(item, ground):
-            continue
-        receiver = promised[0].receiver
-        calls = [one for one in spot.file.of_kind("call") if one.callee is not None and one.callee.path == item.name]
-        named = [
-            one for one in spot.file.path_exprs(item.name) if one.path != item.name or bound(one.path, one) is None
-        ]
-        if receiver is None or not calls or len(named) != len(calls):
-            continue
-        end = item.type_start + len(item.type)
-        text, call = spot.file.text, promised[0]
-        inner = f"{text[tail.start : call.start]}{receiver.text}?{text[call.end : tail.end]}"
-        edits = [
-            edit(spot.file, item.type_start, end, f"Option<{item.type}>"),
-            edit(spot.file, tail.start, tail.end, f"Some({inner})"),
-        ]
-        fails: Failing | None = None
-        for one in calls:
-            place, caller = statement(one), one.item
-            fails = failing(caller, ground, one) if caller is not None else None
-            if fails is None or not (isinstance(place, Let) and place.name and place.init == one and not place.type):
-                break
-            space = indent(spot.file, place.start)
-            text = f"let Some({place.pattern}) = {one.text} else {{\n{space}    {fails.statement}\n{space}}};"
-            edits.append(edit(spot.file, place.start, place.end, text))
-        else:
-            if fails is not None:
-                yield checked("null-check", edits, f"let `{item.name}` say that there is nothing", fails)
-
-
 # ------------------------------------------------------------ raw pointers
+
+
+def _looked_up(ground: Ground, spot: Spot) -> Iterator[Candidate]:
+    """`&mut *lookup(..)` in a function that is called where the use is."""
+    body = spot.item.expr
+    for one in body.within("ref") if body is not None else ():
+        target = one.inner
+        if target is None or target.kind != "unary" or target.op != "*" or target.inner is None:
+            continue
+        pointer = target.inner
+        found = stripped(pointer)
+        name = found.callee.path.rpartition("::")[2] if found.kind == "call" and found.callee is not None else ""
+        fails = fails_at(spot.item, ground, one) if "lookup" in name or name == "bpf_ringbuf_reserve" else None
+        if fails is not None:
+            yield from _named(pointer, fails)
 
 
 def _pointers(ground: Ground, spot: Spot) -> Iterator[Candidate]:
@@ -172,22 +152,22 @@ def _pointers(ground: Ground, spot: Spot) -> Iterator[Candidate]:
         found.append((access, inner if inner.kind in ("path", "field") else target))
     found.sort(key=lambda one: (one[1].text not in wanted, one[1].kind not in ("path", "field"), one[1].start))
     for access, pointer in found:
-        fails = failing(spot.item, ground, access)
+        fails = fails_at(spot.item, ground, access)
         if fails is None or pointer.text in done:
             continue
         done.add(pointer.text)
         if pointer.kind in ("path", "field") and pure(pointer):
             said = f"return when `{pointer.text}` is null"
-            yield from at_use("null-check", spot, access, f"{pointer.text}.is_null()", fails, said)
+            yield from at_use("null-check", access, f"{pointer.text}.is_null()", fails, said)
         elif pointer.kind != "path":
-            yield from _named(spot, pointer, fails)
+            yield from _named(pointer, fails)
 
 
-def _named(spot: Spot, pointer: Expr, fails: Failing) -> Iterator[Candidate]:
+def _named(pointer: Expr, fails: Failing) -> Iterator[Candidate]:
     """A pointer that is computed and used at once gets a name first."""
     name = fresh(pointer, "pointer")
     text = pointer.text
     init = text if text.startswith("unsafe") else f"unsafe {{ {text} }}"
     lines = [f"let {name} = {init};", f"if {name}.is_null() {{", f"    {fails.statement}", "}"]
-    edits = [before(spot.file, statement(pointer), lines), replaced(pointer, name)]
+    edits = [*guarded(pointer, lines), replaced(pointer, name)]
     yield checked("null-check", edits, "return when the pointer is null", fails)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bpfsmith.repair.rust.common import at_use, pointers, pure, stripped, type_text
-from bpfsmith.repair.rust.spot import Spot, failing, spots
+from bpfsmith.repair.rust.fallible import fails_at
+from bpfsmith.repair.rust.spot import Spot, spots
 from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
@@ -35,7 +36,7 @@ def checks(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     found = [(access, target) for access, target in pointers(spot)]
     found.sort(key=lambda one: (stripped(one[1]).text not in wanted, one[1].start))
     for access, target in found:
-        fails = failing(spot.item, ground, access)
+        fails = fails_at(spot.item, ground, access)
         end = end_of(spot.item, access, target)
         if fails is None or end is None:
             continue
@@ -43,7 +44,7 @@ def checks(ground: Ground, spot: Spot) -> Iterator[Candidate]:
             if condition not in done:
                 done.add(condition)
                 said = f"compare what is read through `{stripped(target).text[:40]}` with the end of the packet first"
-                yield from at_use("bounds-check", spot, access, condition, fails, said)
+                yield from at_use("bounds-check", access, condition, fails, said)
 
 
 def _beyond(target: Expr, end: str) -> Iterator[str]:
@@ -156,10 +157,10 @@ def _limits(ground: Ground, spot: Spot) -> Iterator[Candidate]:
                 continue
             if not _is_number(inner) or _is_place(inner):
                 continue
-            fails = failing(spot.item, ground, one)
+            fails = fails_at(spot.item, ground, one)
             if fails is not None:
                 said = f"go on only while `{inner.text}` is at most {_FAR}, which packets can have"
-                yield from at_use("bounds-check", spot, one, f"{inner.text} as usize > {_FAR:#x}", fails, said)
+                yield from at_use("bounds-check", one, f"{inner.text} as usize > {_FAR:#x}", fails, said)
 
 
 def _is_place(path: Expr, depth: int = 0) -> bool:

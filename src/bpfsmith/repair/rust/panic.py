@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bpfsmith.repair.rust.common import at_use, checked, pure, replaced
+from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.null import promises, unwrapped
-from bpfsmith.repair.rust.spot import Spot, edit, everywhere, failing, spots, statement
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import Spot, edit, everywhere, spots, statement
 from bpfsmith.source.rust import Let
 from bpfsmith.source.types import type_of
 
@@ -50,7 +52,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
 
 def _line(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     for one in spot.around():
-        fails = failing(spot.item, ground, one)
+        fails = fails_at(spot.item, ground, one)
         if fails is not None:
             yield from _of(one, spot, fails)
 
@@ -62,7 +64,7 @@ def _whole_function(ground: Ground, spot: Spot) -> Iterator[Candidate]:
         if spot.first <= one.start < spot.last:
             continue
         if one.kind in ("index", "macro") or one.name in ("unwrap", "expect") or one.op in ("/", "%"):
-            fails = failing(spot.item, ground, one)
+            fails = fails_at(spot.item, ground, one)
             if fails is not None:
                 yield from _of(one, spot, fails)
 
@@ -76,14 +78,14 @@ def _of(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:
         divisor = one.operands[1]
         if divisor is not None and divisor.integer is None and pure(divisor):
             said = f"divide only when `{divisor.text[:40]}` is not 0"
-            yield from at_use("bounds-check", spot, one, f"{divisor.text} == 0", fails, said)
+            yield from at_use("bounds-check", one, f"{divisor.text} == 0", fails, said)
     elif one.kind == "index":
         base, index = one.operands
         if base is None or index is None or not pure(base) or index.kind == "range":
-            yield from _slice(one, spot, fails)
+            yield from _slice(one, fails)
         elif pure(index) and index.integer is None:
             said = f"go on only when `{index.text[:40]}` is an index of `{base.text[:40]}`"
-            yield from at_use("bounds-check", spot, one, f"{index.text} >= {base.text}.len()", fails, said)
+            yield from at_use("bounds-check", one, f"{index.text} >= {base.text}.len()", fails, said)
     elif one.kind == "macro" and one.path.rpartition("::")[2] in _PANICS:
         text = fails.statement
         place = statement(one)
@@ -114,7 +116,7 @@ def _never(call: Expr, spot: Spot) -> bool:
     return any(item.kind == "fn" and item.type.strip() == "!" for item in spot.file.items_named(name))
 
 
-def _slice(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:
+def _slice(one: Expr, fails: Failing) -> Iterator[Candidate]:
     """`a[x..y]` may panic: `a.get(x..y)` does not."""
     base, index = one.operands
     parent = one.parent
@@ -131,11 +133,10 @@ def _slice(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:
         yield checked("bounds-check", [replaced(whole, text)], f"take the part by `{method}`", fails)
     else:
         from bpfsmith.repair.rust.common import fresh
-        from bpfsmith.repair.rust.spot import before
 
         name = fresh(one, "part")
         lines = [f"let Some({name}) = {tested} else {{", f"    {fails.statement}", "};"]
-        edits = [before(spot.file, statement(one), lines), replaced(whole, name)]
+        edits = [*guarded(one, lines), replaced(whole, name)]
         yield checked("bounds-check", edits, f"take the part by `{method}`", fails)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bpfsmith.repair.report import REWRITE, Candidate
-from bpfsmith.repair.rust.common import branch, fresh, pure, replaced
+from bpfsmith.repair.rust.common import checked, fresh, pure, replaced
 from bpfsmith.repair.rust.spot import _results, everywhere, failing, spots
 from bpfsmith.source.layout import constant
 
@@ -77,7 +77,7 @@ def _tested(ground: Ground, leaf: Expr, limits: tuple[int, int]) -> Iterator[Can
     lines = [f"let {name} = {leaf.text};", f"if {test} {{", f"    {fails.statement}", "}", name]
     text = "{\n" + "".join(f"        {line}\n" for line in lines) + "    }"
     said = f"return only what the hook takes, {low} to {high}"
-    yield Candidate("return-range", [replaced(leaf, text)], said, branch(fails), fails.text, fails.why)
+    yield checked("return-range", [replaced(leaf, text)], said, fails)
     if (low, high) == (0, 1) and pure(leaf):
         said = "return whether it is more than 0"
         yield Candidate("return-range", [replaced(leaf, f"({leaf.text} != 0) as {item.type.strip()}")], said, REWRITE)

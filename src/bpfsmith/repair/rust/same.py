@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from bpfsmith.repair.report import REWRITE, SAME_WORK, Candidate
-from bpfsmith.repair.rust.common import ASSIGNS, branch, pure, replaced, stripped
-from bpfsmith.repair.rust.spot import before, edit, everywhere, failing, indent, spots, statement
+from bpfsmith.repair.rust.common import ASSIGNS, checked, pure, replaced, stripped
+from bpfsmith.repair.rust.fallible import fails_at
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import edit, everywhere, indent, spots, statement
 from bpfsmith.source.layout import layout
 
 TYPE_CHECKING = False
@@ -199,7 +201,7 @@ def _full(spot: Spot, ground: Ground) -> Iterator[Candidate]:
         if one.op != "*" or one.inner is None or one.inner.kind != "path" or "::" in one.inner.path:
             continue
         name = one.inner.path
-        fails = failing(spot.item, ground, one)
+        fails = fails_at(spot.item, ground, one)
         if fails is None:
             continue
         lines = [
@@ -208,9 +210,9 @@ def _full(spot: Spot, ground: Ground) -> Iterator[Candidate]:
             f"    {fails.statement}",
             "}",
         ]
-        edits = [before(spot.file, statement(one), lines)]
+        edits = guarded(one, lines)
         said = f"take the full socket of `{name}` by `bpf_sk_fullsock`, and return where there is none"
-        yield Candidate("full-socket", edits, said, branch(fails), fails.text, fails.why)
+        yield checked("full-socket", edits, said, fails)
 
 
 # ------------------------------------------------------------ declarations

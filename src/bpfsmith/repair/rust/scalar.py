@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bpfsmith.repair.rust.common import ASSIGNS, checked, fresh, pure, replaced, stripped
+from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.null import _whole
-from bpfsmith.repair.rust.spot import before, edit, failing, indent, spots, statement
+from bpfsmith.repair.rust.place import guarded
+from bpfsmith.repair.rust.spot import edit, indent, spots, statement
 from bpfsmith.source.rust import Let
 
 TYPE_CHECKING = False
@@ -33,7 +35,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     helper = _USER if user else _KERNEL
     for spot in spots(ground):
         for whole, pointer in _reads(spot):
-            fails = failing(spot.item, ground, whole)
+            fails = fails_at(spot.item, ground, whole)
             if fails is not None:
                 yield from _helped(spot, whole, pointer, helper, fails)
 
@@ -86,7 +88,7 @@ def _helped(spot: Spot, whole: Expr, pointer: str, helper: str, fails: Failing) 
         return
     name = fresh(whole, "read")
     lines = [f"let Ok({name}) = (unsafe {{ {call} }}) else {{", f"    {fails.statement}", "};"]
-    yield checked("probe-read", [before(spot.file, place, lines), replaced(whole, name)], said, fails)
+    yield checked("probe-read", [*guarded(whole, lines), replaced(whole, name)], said, fails)
 
 
 def _in_unsafe(expr: Expr) -> bool:

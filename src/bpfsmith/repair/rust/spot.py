@@ -9,7 +9,7 @@ from bpfsmith.source.rust import Let
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bpfsmith.repair.ground import Ground
     from bpfsmith.source.rust import Expr, Item, SourceFile
@@ -187,17 +187,22 @@ def before(file: SourceFile, place: Expr | Let, lines: list[str]) -> Edit:
 
 class Failing:
     """`text`: the expression it returns when it fails (`Err(())`, `None`, `0`), "" for a function that returns nothing;
-    `question`: whether `?` on a `Result` or `Option` does that; `why`: how it was chosen; `certain`: other failure
-    branches return the same."""
+    `kind`: result, option, value or nothing; `why`: how it was chosen; `certain`: other failure branches return the
+    same; `edits`: what lets the function fail at all, `texts` what its callers return then."""
 
-    __slots__ = ("certain", "error", "kind", "text", "why")
+    __slots__ = ("certain", "edits", "error", "kind", "text", "texts", "why")
 
-    def __init__(self, text: str, kind: str, why: str, *, certain: bool, error: str = "") -> None:
+    def __init__(
+        self, text: str, kind: str, why: str, *, certain: bool, error: str = "", edits: Sequence[Edit] = (),
+        texts: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.text = text
-        self.kind = kind  # result, option, value, nothing, closure
+        self.kind = kind
         self.why = why
         self.certain = certain
         self.error = error  # what stands in `Err(..)`
+        self.edits = tuple(edits)
+        self.texts = tuple(texts) or (text,)
 
     @property
     def statement(self) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import Candidate
-from bpfsmith.repair.rust.common import branch, pointers, stripped
+from bpfsmith.repair.rust.common import checked, pointers, stripped
+from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.packet import _beyond, end_of
-from bpfsmith.repair.rust.spot import Spot, before, failing, spots, statement
+from bpfsmith.repair.rust.spot import Spot, before, spots, statement
 from bpfsmith.source.rust import Expr, Let
 from bpfsmith.source.types import bound
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfsmith.repair.ground import Ground
+    from bpfsmith.repair.report import Candidate
 
 __all__ = ["candidates"]
 
@@ -23,7 +24,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     listed = list(spots(ground))
     for spot in listed:
         for access, target in pointers(spot):
-            fails = failing(spot.item, ground, access)
+            fails = fails_at(spot.item, ground, access)
             inner = stripped(target)
             lets = list(dict.fromkeys(_made_of(target, access)))
             if fails is None or not lets:
@@ -44,8 +45,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 text = [*lines, f"if {condition} {{", f"    {fails.statement}", "}"]
                 said = f"make `{inner.text[:40]}` and its check anew after the packet may have moved"
                 for place in _places(access, listed, spot):
-                    edits = [before(spot.file, place, text)]
-                    yield Candidate("re-derive", edits, said, branch(fails), fails.text, fails.why)
+                    yield checked("re-derive", [before(spot.file, place, text)], said, fails)
 
 
 def _made_of(target: Expr, at: Expr, depth: int = 0) -> Iterator[Let]:
