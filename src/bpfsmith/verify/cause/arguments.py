@@ -186,6 +186,8 @@ def _subprogram(trace: Trace, message: str) -> Cause:
     step = trace.last
     name = parts.word(message, "Global function ") or parts.quoted(parts.after(message, "('") and message)
     name = name or parts.word(message, " in ")
+    if not name and step is not None:
+        name = parts.function(trace, step.insn.target) or ""
     name = parts.readable(name.partition("(")[0])
     said = [text for _, text in trace.log.told if text != message]
     detail = next((text for text in reversed(said) if "arg#" in text or text[:1] == "R" or "Arg#" in text), "")
@@ -260,6 +262,8 @@ def _constant(trace: Trace, message: str) -> Cause | None:
     if step is None:
         return _either_map(trace) if "abusing map_ptr" in message else None
     name = parts.called(step)
+    if "abusing map_ptr" in message and name != "bpf_tail_call":
+        return _either_of_maps(trace, step, name)
     reg = reg or "r2"
     expression, variable = _expression(trace, step, name, reg)
     value = step.value(reg)
@@ -304,6 +308,16 @@ def _either_map(trace: Trace) -> Cause:
     )  # fmt: skip
 
 
+def _either_of_maps(trace: Trace, step: Step, name: str) -> Cause:
+    """Kernels call it a tail call's mistake wherever a call's map differs from path to path."""
+    _, variable = _expression(trace, step, name, "r1")
+    return parts.cause(
+        trace, "argument-type", "high", f"which map `{name}` works on differs from path to path, and it has to be one",
+        step=step, because=[trace.fact(step, f"`{name}` is reached with different maps")], variables=[variable, name],
+        advice=[Advice("split-paths", f"call `{name}` on each path, with its own map", function=name)],
+    )  # fmt: skip
+
+
 def _typed(trace: Trace, message: str) -> Cause | None:
     """Kernel functions' arguments, and helpers' kernel pointers."""
     step = trace.last
@@ -315,6 +329,11 @@ def _typed(trace: Trace, message: str) -> Cause | None:
     value = step.value(reg) if reg else None
     expression, variable = _expression(trace, step, name, reg) if reg else (None, None)
     shown = f"`{expression}`" if expression else f"argument {position}" if position else "an argument"
+    if value is not None and value.maybe_null and ("must point to" in message or "referenced or" in message):
+        from bpfsmith.verify.cause import nulls
+
+        if (null := nulls.find(trace, None)) is not None:
+            return null
     wanted = _wanted(message)
     has = f"it is {kind(value.type)}" if value is not None else ""
     got = parts.after(message, "has a pointer to ")
@@ -367,7 +386,10 @@ def _wanted(message: str) -> str:  # noqa: PLR0911
     if "but " in message and " is expected" in message:
         return f"a `{parts.word(message, 'but ')}`"
     if "must point to" in message:
-        return "memory of plain numbers"
+        struct = _bare(parts.after(message, "pointer type "))
+        return f"a kernel pointer to `{struct}`" if struct.startswith("struct ") else "memory of plain numbers"
+    if " is " in message and " expected " in message and "expected for" not in message:
+        return f"a `{_bare(parts.after(message, ' expected ')).removeprefix('struct ')}`"
     if "memory, len pair" in message:
         return "memory that is as long as the length says"
     if "same allocation" in message:
@@ -470,5 +492,5 @@ _FINDERS = (
       "cannot be determined", "acquire kernel function",
       "len pair", "expected for bpf_", "const string", "owning", "doesn't point to", "type ID", "expects refcounted",
       "BPF_PTR_POISON", "invalid btf_id", "is not a scalar", "refcount", "can only take", "map_uid",
-      "not found at offset", "same allocation", "has no valid", "expects arg#", "offset="), _typed),
+      "not found at offset", "same allocation", " expected ", "has no valid", "expects arg#", "offset="), _typed),
 )  # fmt: skip

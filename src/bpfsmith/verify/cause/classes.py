@@ -186,7 +186,8 @@ _WITHIN: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "V24": (
         ("check-lost", ("same insn cannot be used",)),
         ("environment", (
-            "kernel is missing BTF", "extern ", "address for kernel symbol",
+            "kernel is missing BTF", "extern ", "address for kernel symbol", "unrecognized bpf_ld_imm64",
+            "isn't KIND_VAR",
         )),
     ),
     "V25": (
@@ -248,6 +249,7 @@ _WITHIN: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "V36": (
         ("missing-bounds-check", ("len pair",)),
         ("missing-null-check", ("_or_null", "NULL")),
+        ("uninitialised", ("must be valid and initialized",)),
         ("environment", ("rcu tag support",)),
         ("loader-or-metadata", ("requires prog BTF",)),
     ),

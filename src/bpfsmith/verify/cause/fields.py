@@ -24,7 +24,7 @@ _SOCKETS = {"sock": "bpf_sock", "sock_common": "bpf_sock", "tcp_sock": "bpf_tcp_
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     """`context-access`; `environment` where a newer kernel would take it."""
     message = parts.said(trace, match)
-    if "bpf_context access" in message:
+    if "bpf_context access" in message or "access to context" in message:
         return _context(trace, message)
     if "flow keys" in message or ("access off=" in message and "sock" in message):
         return _socket(trace, message)

@@ -24,7 +24,7 @@ _BEGINS = (
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911, PLR0912
     """Causes of families V32, V33, V34 and V39."""
     message = parts.said(trace, match)
-    if "xpected an initialized" in message:
+    if "xpected an initialized" in message or "must be valid and initialized" in message:
         return _not_begun(trace, message)
     if "ninitialized dynptr" in message or "xpected uninitialized" in message:
         return _twice(trace, message)
@@ -137,12 +137,13 @@ def _not_begun(trace: Trace, message: str) -> Cause | None:
             because=[trace.fact(step, f"{reg} is {kind(value.type)}")], variables=[variable, name],
             advice=[Advice("argument", f"keep the {what} in a local variable and pass its address", function=name)],
         )  # fmt: skip
-    ended = _former(trace, step, slot, _ENDS)
     begun = _former(trace, step, slot, _BEGINS)
+    ended = _former(trace, step, slot, _ENDS) or (_ended_with_it(trace, step, begun) if what == "dynptr" else None)
     if ended is not None and (begun is None or begun.at < ended.at):
+        again = any(name.endswith(word) for word in _ENDS)
         return parts.cause(
-            trace, "stale-pointer", "high", f"{shown} is used after `{parts.called(ended)}` ended it", step=step,
-            because=[trace.fact(ended, f"`{parts.called(ended)}` ends the {what}"),
+            trace, "stale-pointer", "high", f"{shown} is used after `{parts.called(ended)}` ended it",
+            step=step if again else ended, because=[trace.fact(ended, f"`{parts.called(ended)}` ends the {what}"),
                      trace.fact(step, f"`{name}` uses it again")],
             variables=[variable, name],
             advice=[Advice("reorder", f"use the {what} before it is ended, and end it once on every "
@@ -172,6 +173,23 @@ def _not_begun(trace: Trace, message: str) -> Cause | None:
                                      f"it",
                        variable=variable)],
     )  # fmt: skip
+
+
+def _ended_with_it(trace: Trace, step: Step, begun: Step | None) -> Step | None:
+    """What ended a dynptr that was set up here: the end of the reservation it is a view of, or of which it has clones;
+    a call that moves the packet's data."""
+    if begun is None:
+        return None
+    from bpfsmith.facts import helpers
+
+    for former in trace.steps.back(step.at, 5000):
+        if former.at <= begun.at:
+            return None
+        name = parts.called(former)
+        row = helpers.by_name(name) if name else None
+        if any(name.endswith(word) for word in _ENDS) or (row is not None and row.moves_packet):
+            return former
+    return None
 
 
 def _write(trace: Trace, step: Step, slot: int | None, begun: Step | None) -> Step | None:

@@ -359,7 +359,7 @@ def _section(  # noqa: PLR0911
                            acquire=opens[0], release=closes[0])],
         )  # fmt: skip
     if "must be held for" in message:
-        return _must_hold(trace, step, opens[0])
+        return _must_hold(trace, step, opened, opens[0])
     if name in closes and ("different" in message or "order" in message):
         return _other(trace, step, opened, name, message)
     because: list[Fact | None] = []
@@ -460,8 +460,17 @@ def _open(trace: Trace, opens: tuple[str, ...], closes: tuple[str, ...]) -> Step
     return None
 
 
-def _must_hold(trace: Trace, step: Step, lock: str) -> Cause:
+def _must_hold(trace: Trace, step: Step, opened: Step | None, lock: str) -> Cause:
     name = parts.called(step)
+    if opened is not None:
+        return parts.cause(
+            trace, "argument-type", "high", f"`{name}` needs the lock that stands beside the list or tree, and another "
+                                            f"one is held",
+            step=step, because=[trace.fact(opened, f"`{parts.called(opened)}` takes a lock of another object"),
+                                trace.fact(step, f"`{name}` is called for what that lock does not guard")],
+            variables=[name],
+            advice=[Advice("hold", f"call `{lock}` on the lock in the same object", acquire=lock)],
+        )  # fmt: skip
     return parts.cause(
         trace, "unreleased-reference", "high", f"`{name}` needs the lock that stands beside the list or tree to be "
                                                f"held",

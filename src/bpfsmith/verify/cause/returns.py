@@ -41,7 +41,7 @@ def _value(trace: Trace, message: str) -> Cause:
     step = trace.last
     low, high = _range(message)
     where = (
-        "callback" if "callback return" in message or "R0 not a scalar" in message
+        "callback" if "callback" in message or "R0 not a scalar" in message
         else "function" if "subprogram exit" in message else "program"
     )  # fmt: skip
     kind = parts.program_type(trace) if where == "program" else None

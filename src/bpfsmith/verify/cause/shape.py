@@ -124,7 +124,7 @@ def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
 _ENCODING = (
     "reserved fields", "unknown opcode", "invalid BPF_", "unknown insn class", "div by zero", "invalid shift",
     "atomic operand", "atomic opcode", "may_goto", "sign extending loads", "BPF_ATOMIC uses",
-    "load-acquire", "store-release", "addr_space_cast", "LD_IMM", "invalid bpf_ld",
+    "load-acquire", "store-release", "addr_space_cast", "LD_IMM", "invalid bpf_ld", "unrecognized bpf_ld",
 )  # fmt: skip
 
 # By operation code alone.
