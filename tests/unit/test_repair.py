@@ -24,9 +24,9 @@ from bpfsmith.repair.kept import Moved, gone
 from bpfsmith.repair.makers import candidates
 from bpfsmith.repair.report import FAILING_BRANCH, NO_NEW_PATH, REWRITE, SAME_WORK, Candidate
 from bpfsmith.repair.search import edits_of
-from bpfsmith.repair.shape import c as c_shape
 from bpfsmith.repair.shape import rust as rust_shape
 from bpfsmith.repair.shape import shape
+from bpfsmith.repair.shape_c import c as c_shape
 from bpfsmith.repair.tools import BuildFailed, Runner
 from bpfsmith.verify.cause import Cause, Place
 
@@ -159,7 +159,7 @@ fn count(ctx: &Ctx) -> u32 {
     if key == 7 {
         return 0;
     }
-    unsafe { *calls += 1 };
+    unsafe { *calls.add(key) += 1 };
     0
 }
 """
@@ -171,7 +171,7 @@ def _rust(old: str, new: str, text: str = RUST, done: Candidate = CHECK) -> str 
     return rust_shape(text, text.replace(old, new, 1), [done])
 
 
-USE = "    unsafe { *calls += 1 };\n"
+USE = "    unsafe { *calls.add(key) += 1 };\n"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_cheats_are_no_failing_branch_in_c(new: str) -> None:
     "call", ["bpf_ringbuf_submit(hits, 0);", "bpf_ringbuf_discard(hits, 0);", "bpf_sk_release(hits);"]
 )
 def test_only_what_gives_back_may_release_in_c(call: str) -> None:
-    new = C.replace("\thits->n++;\n", f"\thits->n++;\n\t{call}\n")
+    new = C.replace("\t\treturn 0;\n", f"\t{{\n\t\t{call}\n\t\treturn 0;\n\t}}\n", 1)
     assert c_shape(C, new, [Candidate("null-check", (), "", FAILING_BRANCH, "0")]) is not None
     assert c_shape(C, new, [Candidate("release", (), "", NO_NEW_PATH)]) is None
 

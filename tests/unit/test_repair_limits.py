@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,13 +56,16 @@ fn leave(_ctx: Context) -> i32 {
 """
 
 
-def judged(text: str, line: str, test: str, sizes: set[int] | None = None, family: str = "V09") -> str | None:
+def judged(
+    text: str, line: str, test: str, sizes: set[int] | None = None, family: str = "V09",
+    needed: Callable[[str, str], bool] | None = None,
+) -> str | None:  # fmt: skip
     """What is wrong with a test put before the line that holds `line`."""
     lines = text.split("\n")
     at = next(number for number, one in enumerate(lines) if line in one)
     new = "\n".join([*lines[:at], *test.split("\n"), *lines[at:]])
     why: Any = SimpleNamespace(family=family, cause=SimpleNamespace(advice=[]))
-    return unfounded({"x": (text, new)}, [("x", at + 1)], [why], sizes or set())
+    return unfounded({"x": (text, new)}, [("x", at + 1)], [why], sizes or set(), needed)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_a_limit_of_something_else_is_not_shown(test: str) -> None:
 
 def test_lengths_follow_from_their_buffer() -> None:
     assert judged(COPY, "load_bytes", "\tif ((unsigned long)len > sizeof(to))\n\t\treturn XDP_PASS;") is None
-    assert judged(COPY, "load_bytes", "\tif (len <= 0 || len > 64)\n\t\treturn XDP_PASS;") is None
+    assert judged(COPY, "load_bytes", "\tif (len < 0 || len > 64)\n\t\treturn XDP_PASS;") is None
     assert judged(COPY, "load_bytes", "\tif (len <= 0 || len > 63)\n\t\treturn XDP_PASS;") is not None
     assert judged(COPY, "load_bytes", "\tif ((unsigned long)len > 256)\n\t\treturn XDP_PASS;", {256}) is None
     assert judged(COPY, "load_bytes", "\tif (len > 32767)\n\t\treturn XDP_PASS;") is not None
@@ -127,6 +131,41 @@ def test_what_packets_can_have_is_a_limit_of_offsets_read_from_packets() -> None
 def test_pointers_compared_with_the_end_are_no_matter_of_this() -> None:
     test = "\tif ((void *)(udp + 1) > data_end)\n\t\treturn XDP_PASS;"
     assert judged(PACKET, "seen =", test, family="V08") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "test", "looser"),
+    [
+        ("slots[slot]++", "slot >= 16", "slot >= (16) + 1"),  # half of what the array has
+        ("slots[slot]++", "slot > sizeof(zero)", "slot > (sizeof(zero)) + 1"),
+        ("slots[slot]++", "slot == 0", "0"),  # may be allowed
+        ("slots[slot]++", "(void *)(h->slots + 40) > data_end", "((void *)(h->slots + 40)) - 1 > data_end"),
+    ],
+)
+def test_a_limit_that_nothing_tells_is_shown_where_one_more_is_refused(line: str, test: str, looser: str) -> None:
+    asked = []
+
+    def needed(_: str, text: str) -> bool:
+        asked.append(text)
+        return True
+
+    put = f"\tif ({test})\n\t\treturn 0;"
+    assert judged(SLOTS, line, put, needed=needed) is None
+    assert f"\tif ({looser})\n" in asked[0]
+    assert judged(SLOTS, line, put, needed=lambda _, __: False) is not None
+    assert judged(SLOTS, line, put) is not None
+
+
+def test_lengths_of_zero_are_left_out_only_where_they_are_refused() -> None:
+    test = "\tif (len <= 0 || len > 64)\n\t\treturn XDP_PASS;"
+    assert judged(COPY, "load_bytes", test, needed=lambda _, text: "if (0 || len > 64)" in text) is None
+    assert judged(COPY, "load_bytes", test, needed=lambda _, __: False) is not None
+
+
+def test_an_index_has_as_many_values_as_its_array_has_elements() -> None:
+    bytes_of = SLOTS.replace("slots[slot]++", "slots[slot] = 1")
+    assert judged(bytes_of, "slots[slot]", "\tif (slot >= 256)\n\t\treturn 0;") is not None
+    assert judged(bytes_of, "slots[slot]", "\tif (slot >= 4)\n\t\treturn 0;", {32}) is not None
 
 
 def test_rust_limits() -> None:
@@ -159,7 +198,7 @@ def test_a_pointer_that_was_looked_up_has_the_size_of_the_value() -> None:
     assert looked_up(MAP.replace("char[256]", "struct row"), "to") == "sizeof(struct row)"
     assert looked_up(MAP + "to = bpf_map_lookup_elem(&others, &zero);", "to") == ""
     assert looked_up(MAP, "ctx") == ""
-    assert judged(MAP, "load_bytes", "\tif (len <= 0 || len > 256)\n\t\treturn XDP_PASS;") is None
+    assert judged(MAP, "load_bytes", "\tif (len < 0 || len > 256)\n\t\treturn XDP_PASS;") is None
     assert judged(MAP, "load_bytes", "\tif (len <= 0 || len > 255)\n\t\treturn XDP_PASS;") is not None
 
 
@@ -175,3 +214,11 @@ def test_each_program_that_is_left_has_its_reason() -> None:
         "`none` is left as it is: why none",
         "`offered` is left as it is: there is a change (`--unsafe-fixes` writes it), why offered",
     ]
+
+
+def test_the_length_of_what_is_indexed_is_its_limit() -> None:
+    """What the index would have panicked for is tested: that is its limit, wherever the compiler put the panic."""
+    old = "fn f(a: &[u8; 4], i: usize) -> Option<u8> {\n    Some(a[i])\n}\n"
+    new = old.replace("    Some(", "    if i >= a.len() {\n        return None;\n    }\n    Some(")
+    assert unfounded({"a.rs": (old, new)}, [], [], ()) is None
+    assert unfounded({"a.rs": (old, new.replace("a.len()", "b.len()"))}, [], [], ()) is not None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.model.object import Object
 
-__all__ = ["RUNNABLE", "Compared", "compare"]
+__all__ = ["RUNNABLE", "Compared", "compare", "given", "refill"]
 
 RUNNABLE = frozenset(
     {
@@ -83,11 +83,11 @@ def _observe(load: Callable[..., Any], obj: Object, program: str, kind: str) -> 
     out = Observed()
     for fill in range(_FILLS):
         with load(obj, select=program) as loaded:
-            _fill(loaded, fill)
+            refill(loaded, fill)
             run = loaded.programs[program]
-            for label, given in _inputs(kind):
+            for label, asked in given(kind):
                 try:
-                    done = run.test_run(**given)
+                    done = run.test_run(**asked)
                 except BpfsmithError as error:
                     done_as: tuple[Any, ...] = ("refused", getattr(error, "errno", 0), None)
                 else:
@@ -102,7 +102,8 @@ def _plain(value: Any) -> Any:
     return tuple(sorted((name, repr(one)) for name, one in value.items())) if isinstance(value, dict) else value
 
 
-def _inputs(kind: str) -> list[tuple[str, dict[str, Any]]]:
+def given(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """What programs of a type are run on: (what it is, the arguments of `test_run`)."""
     if kind == "sk_lookup":
         return [(f"port {one['local_port']}", {"ctx": one}) for one in inputs.sockets()]
     if kind == "raw_tracepoint":
@@ -115,8 +116,9 @@ def _inputs(kind: str) -> list[tuple[str, dict[str, Any]]]:
     return [(f"a packet of {len(one)} bytes ({one[:38].hex()}..)", {"data": one}) for one in inputs.packets()]
 
 
-def _fill(loaded: Any, fill: int) -> None:
-    """Round 0 leaves maps as they are loaded: lookups of keys miss."""
+def refill(loaded: Any, fill: int) -> None:
+    """Puts entries into the maps. Round 0 leaves them as they are loaded: lookups of keys miss; in round 3 all values
+    are zero."""
     from bpfsmith import kernel
 
     if fill == 0:
@@ -127,7 +129,7 @@ def _fill(loaded: Any, fill: int) -> None:
         else:
             indices = inputs.keys(table.key_size)[: table.max_entries]
         for at, key in enumerate(indices):
-            value = inputs.values(table._copied, 1 if fill == 1 else 2 + at)
+            value = inputs.values(table._copied, {1: 1, 3: 0}.get(fill, 2 + at))
             kernel.door().map_write(table.fileno(), key, value, 0)  # refused ones are missing for both
 
 

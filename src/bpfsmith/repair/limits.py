@@ -2,7 +2,8 @@
 
 A test of some other number, or against a number that was made up, may satisfy the verifier by never letting the access
 happen. Shown is only a limit of the very index, offset or length that the refused access names, which is the size of
-what is accessed; a number that packets can have at most counts for offsets that were read from the packet.
+what is accessed, or of which one more is refused by a kernel: then it is no smaller than it has to be. A number that
+packets can have at most counts for offsets that were read from the packet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from bpfsmith.repair.kept import Moved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from bpfsmith.repair.judged import Why
 
@@ -39,23 +40,44 @@ def unfounded(
     refused: Sequence[tuple[str, int]],
     whys: Sequence[Why],
     sizes: Collection[int],
+    needed: Callable[[str, str], bool] | None = None,
 ) -> str | None:
     """Why an added limit is not shown to be the right one, as a sentence; None when each is.
 
     texts: path -> (old, new); refused: (path, line) of the access in the old texts; sizes: numbers that the log and the
-    types tell of what is accessed, in elements or bytes."""
+    types tell of what is accessed, in elements or bytes; needed: whether a kernel refuses it with this text of a path,
+    in which a limit is one larger or a test is left out."""
     moved = Moved(texts)
     access = ""
     for line in refused:
         for path, number in moved.now(line):
             access += _statement(texts[path][1], number) if path in texts else ""
     packet = any(one.family in ("V08", "V12") for one in whys)
-    for old, new in texts.values():
-        for left, op, right in _limits(old, new):
+    for path, (old, new) in texts.items():
+        for whole, left, op, right in _limits(old, new):
             wrong = _limit(left, op, right, access, new, packet=packet, sizes=sizes)
-            if wrong is not None:
-                return wrong
+            if wrong is None:
+                continue
+            looser = _looser(whole, op) if wrong.startswith(_PERHAPS) and new.count(whole) == 1 else ""
+            no = "false" if path.endswith(".rs") else "0"
+            if needed is None or not looser or not needed(path, new.replace(whole, looser.replace("\0", no))):
+                return wrong.removeprefix(_PERHAPS)
     return None
+
+
+_PERHAPS = "\0"  # before a reason that a kernel can refute
+
+
+def _looser(whole: str, op: str) -> str:
+    """A test that lets one more through; of one that has no limit `\\0`, for none at all."""
+    if op not in (">", ">="):
+        return "\0"
+    found = re.fullmatch(r"(\s*)((?:->|[^<>])+?)(\s*>=?\s*)(.+?)(\s*)", whole, re.DOTALL)
+    if found is None:
+        return ""
+    if _end(found[4]):
+        return f"{found[1]}({found[2].strip()}) - 1{found[3]}{found[4]}{found[5]}"
+    return f"{found[1]}{found[2]}{found[3]}({found[4]}) + 1{found[5]}"
 
 
 def known_sizes(whys: Sequence[Why]) -> set[int]:
@@ -66,12 +88,12 @@ def known_sizes(whys: Sequence[Why]) -> set[int]:
             for name in ("count", "limit", "elements", "max_index", "value_size", "mem_size", "size", "max"):
                 value = advice.operands.get(name)
                 if isinstance(value, int) and value > 1:
-                    out |= {value, *(value // width for width in (2, 4, 8) if value % width == 0)}
+                    out.add(value)
     return out
 
 
-def _limits(old: str, new: str) -> Iterator[tuple[str, str, str]]:
-    """(left, operator, right) of the comparisons of numbers that are new."""
+def _limits(old: str, new: str) -> Iterator[tuple[str, str, str, str]]:
+    """(the whole, left, operator, right) of the comparisons of numbers that are new."""
     before, after = old.split("\n"), new.split("\n")
     for tag, _, _, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag in ("equal", "delete"):
@@ -80,10 +102,13 @@ def _limits(old: str, new: str) -> Iterator[tuple[str, str, str]]:
         for one in re.finditer(r"\bif\b", put):
             for part in re.split(r"\|\||&&", _condition(put, one.end())):
                 found = _COMPARED.fullmatch(part.strip().replace("->", "."))
+                zero = re.fullmatch(r"(.+?)\s*==\s*0", part.strip(), re.DOTALL)
                 if found is not None:
-                    yield found[1].strip(), found[2], found[3].strip()
+                    yield part.strip(), found[1].strip(), found[2], found[3].strip()
+                elif zero is not None and not re.search(rf"\bif\b[^\n]*{re.escape(part.strip())}", old):
+                    yield part.strip(), zero[1], "==", "0"
                 elif _odd(part.strip()) and not re.search(rf"\bif\b[^\n]*{re.escape(part.strip())}", old):
-                    yield part.strip(), "", ""
+                    yield part.strip(), part.strip(), "", ""
 
 
 def _odd(test: str) -> bool:
@@ -111,15 +136,25 @@ def _condition(text: str, at: int) -> str:
     return text[start:]
 
 
-def _limit(  # noqa: PLR0911 - one return a kind
+def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     left: str, op: str, right: str, access: str, text: str, *, packet: bool, sizes: Collection[int]
 ) -> str | None:
     if not op:
         return f"`{left}` is no limit of what is accessed"
-    if _end(left) or _end(right):
-        return None  # compared with the end of the packet
+    if _end(right):
+        return _whole(left, access)
+    if _end(left):
+        return None  # the packet's end is compared with what is read
+    plain = "".join(text.split())
+    if op == ">=" and right.endswith(".len()") and f"{right.removesuffix('.len()')}[{left}]".replace(" ", "") in plain:
+        return None  # what the index itself would have panicked for
+    if op == "==":
+        divides = re.search(rf"[/%]\s*\(*\s*\**\(*{re.escape(left.strip('() '))}", access) is not None
+        return None if divides else f"{_PERHAPS}`{left} == 0` leaves out what may be allowed"
     if op in ("<", "<="):
-        return None if right in ("0", "1") else f"`{left} {op} {right}` is no limit of what is accessed"
+        if right not in ("0", "1"):
+            return f"`{left} {op} {right}` is no limit of what is accessed"
+        return None if (op, right) == ("<", "0") else f"{_PERHAPS}`{left} {op} {right}` leaves out what may be allowed"
     from bpfsmith.repair.c.number import looked_up
 
     value, shown = _CASTS.sub(" ", left).strip(" ()"), " ".join(left.split())
@@ -132,15 +167,30 @@ def _limit(  # noqa: PLR0911 - one return a kind
         if packet and _used(value, access, text, through=True) and _from_packet(names[0], text):
             return None
         return f"{right} is no limit that follows from what is accessed"
-    if not _used(value, access, text, through=False):
+    how = _used(value, access, text, through=False)
+    if not how:
         return f"`{shown}` is not what the refused access is made with"
     if any(right.strip() == looked_up(text, word) for word in set(_WORD.findall(access))):
         return None
-    if limit is not None and (limit in sizes or limit in _arrays(access, text)):
+    top = limit + 1 if limit is not None and op == ">" and how == "index" else limit
+    if top is not None and (top in sizes or limit in sizes or top in _arrays(access, text, how)):
         return None
-    if limit is None and _named(right, access, text):
+    if limit is None and _named(right, access, text, how):
         return None
-    return f"{right} is not known to be the size of what is accessed"
+    return f"{_PERHAPS}{right} is not known to be the size of what is accessed"
+
+
+def _whole(left: str, access: str) -> str | None:
+    """Whether what is compared with the end of the packet is the end of what is read: one of the pointer's type."""
+    plain = " ".join(_CASTS.sub(" ", left).split())
+    one = re.search(
+        r"&?\s*\b([A-Za-z_]\w*)(?:\s*\[[^\[\]]*\])?\s*(?:\+\s*1\b(?!\s*\+)|\.\s*(?:wrapping_)?add\(1\))", plain
+    )
+    sized = re.search(r"\b([A-Za-z_]\w*)\s*\+\s*(?:sizeof\s*\(|(?:core::mem::)?size_of)", plain)
+    found = one or sized
+    if found is not None and (not access.strip() or found[1] in _WORD.findall(access)):
+        return None
+    return f"{_PERHAPS}`{' '.join(left.split())}` is not known to be the end of what is read"
 
 
 def _end(text: str) -> bool:
@@ -161,30 +211,31 @@ def _statement(text: str, line: int) -> str:
     return text[start:end] + "\n"
 
 
-def _used(value: str, access: str, text: str, *, through: bool) -> bool:
-    """Whether the access is made with a value: as its index, as a length it is given, or as a step of its pointer;
-    `through`: or its pointer was made with it."""
+def _used(value: str, access: str, text: str, *, through: bool) -> str:
+    """Whether the access is made with a value: as its `index`, or in `bytes` as a length it is given or as a step of
+    its pointer; `through`: or its pointer was made with it."""
     spaced = re.escape(" ".join(value.split())).replace("\\ ", r"\s*")
     word = rf"(?<![\w.]){spaced}(?!\w)"
     plain = _CASTS.sub(" ", access.replace("->", "."))
     for one in re.finditer(word, plain):
         if plain[one.end() :].lstrip().startswith(("=", ">>", "<<", "->", ".")) and "==" not in plain[one.end() :][:3]:
             continue
-        if _inside(plain, one.start()):
-            return True
+        inside = _inside(plain, one.start())
+        if inside:
+            return inside
         if re.search(r"\+=?\s*\(*\s*$", plain[: one.start()]) and not re.match(r"[^;]*>>", plain[one.end() :]):
-            return True
+            return "bytes"
     if through:
         # A pointer that the access names, made by adding the value to one.
         for pointer in set(_WORD.findall(access)):
             made = re.search(rf"\b{pointer}\s*(?::[^=;]*)?=[^=;][^;]*;", text)
             if made is not None and re.search(rf"[+,(]\s*{word}", _CASTS.sub(" ", made[0].replace("->", "."))):
-                return True
-    return False
+                return "bytes"
+    return ""
 
 
-def _inside(text: str, at: int) -> bool:
-    """Whether an offset is in an index, or an argument of a helper or of a step of a pointer."""
+def _inside(text: str, at: int) -> str:
+    """`index` of an offset in an index or step of a pointer, `bytes` of one in an argument of a helper, else ""."""
     depth = 0
     for number in range(at - 1, -1, -1):
         letter = text[number]
@@ -195,17 +246,18 @@ def _inside(text: str, at: int) -> bool:
                 depth -= 1
                 continue
             if letter == "[":
-                return True
+                return "index"
             called = re.search(r"(\w+)\s*$", text[:number])
             if called is not None:
-                return (
-                    re.fullmatch(rf"bpf_\w+|{_STEPS}|from_raw_parts(?:_mut)?|load_bytes|output", called[1]) is not None
-                )
-    return False
+                if re.fullmatch(_STEPS, called[1]):
+                    return "index"
+                lengths = r"bpf_\w+|from_raw_parts(?:_mut)?|load_bytes|output"
+                return "bytes" if re.fullmatch(lengths, called[1]) else ""
+    return ""
 
 
-def _arrays(access: str, text: str) -> set[int]:
-    """Elements and bytes of the arrays that the access names."""
+def _arrays(access: str, text: str, how: str) -> set[int]:
+    """Elements (for an index) or bytes of the arrays that the access names."""
     out: set[int] = set()
     for name in set(_WORD.findall(access)):
         told = re.findall(rf"\b(\w+)[ \t]+{name}\s*\[\s*(\w+)\s*\]", text)
@@ -217,7 +269,21 @@ def _arrays(access: str, text: str) -> set[int]:
                 width = (
                     int(bits[1]) // 8 if bits is not None else {"char": 1, "short": 2, "int": 4, "long": 8}.get(kind, 1)
                 )
-                out |= {value, value * width}
+                out.add(value if how == "index" else value * width)
+        out |= _of_map(name, text)
+    return out
+
+
+def _of_map(name: str, text: str) -> set[int]:
+    """Elements and bytes of the arrays that a map holds which a Rust local was looked up in."""
+    out: set[int] = set()
+    for made in re.findall(rf"\blet\b[^=;]*\b{name}\b[^=;]*=([^;]*);", text):
+        for found in re.findall(r"\b(\w+)\s*\.\s*get(?:_ptr|_ptr_mut)?\s*\(", made):
+            held = re.search(rf"\bstatic\s+(?:mut\s+)?{found}\s*:[^=]*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
+            count = _value(held[2], text) if held is not None else None
+            if held is not None and count:
+                bits = re.search(r"(8|16|32|64)$", held[1])
+                out |= {count, count * (int(bits[1]) // 8 if bits is not None else 1)}
     return out
 
 
@@ -231,19 +297,22 @@ def _value(word: str, text: str) -> int | None:
     return int(number[1].replace("_", ""), 0) if number is not None else None
 
 
-def _named(limit: str, access: str, text: str) -> bool:
+def _named(limit: str, access: str, text: str, how: str) -> bool:
     """Whether a limit that is no number is the size of something the access names."""
     sized = re.findall(r"sizeof\s*\(\s*\*?\s*([\w.\->]+)", limit)
     if sized:
         whole = re.fullmatch(
             r"\(?\s*sizeof\s*\(\s*([^()]+?)\s*\)\s*(?:/\s*sizeof\s*\(\s*([^()]+?)\s*\[0\]\s*\)|-\s*\w+)?\s*\)?", limit
         )
-        if whole is None or (whole[2] and whole[2] != whole[1]) or "[" in whole[1]:
+        if whole is None or (whole[2] and (whole[2] != whole[1] or how != "index")) or "[" in whole[1]:
+            return False
+        less = re.search(r"-\s*(\w+)\s*\)?$", limit)
+        if less is not None and not re.search(rf"\b{less[1]}\b", access):
             return False
         words = set(_WORD.findall(access))
         return all(_WORD.findall(one)[-1] in words for one in sized)
     value = _value(limit, text)
-    return value is not None and value in _arrays(access, text)
+    return value is not None and value in _arrays(access, text, how)
 
 
 def _from_packet(name: str, text: str, depth: int = 0) -> bool:

@@ -296,9 +296,12 @@ class Search:
         if shown is None:
             shown, said = argued(before, after, pairs, done)
             if shown == "only-failing-branch" and any(one.kind == "bounds-check" for one in done):
-                wrong = self._unfounded(pairs, whys)
+                wrong = self._unfounded(key, pairs, whys)
                 if wrong is not None:
                     shown, said = None, f"not shown to do the same: {wrong}"
+            if shown == "only-failing-branch" and kernels:
+                wrong, tried_out = self._tried_out(key, pairs, done, kernels, after.type or "")
+                shown, said = (None, f"not shown to do the same: {wrong}") if wrong else (shown, said + tried_out)
         message = "; ".join(dict.fromkeys(one.message for one in done))
         message += _shown_by(shown, kernels, ran)
         fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
@@ -307,7 +310,35 @@ class Search:
             key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
         )
 
-    def _unfounded(self, pairs: dict[str, tuple[str, str]], whys: list[Why]) -> str | None:
+    def _tried_out(
+        self, key: Key, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...], kernels: list[str], type_: str
+    ) -> tuple[str | None, str]:
+        """Runs a copy that counts what the added checks let through: (what it refutes, what it showed)."""
+        from bpfsmith.repair import trial
+        from bpfsmith.repair.behaviour import RUNNABLE
+
+        named = [one for one in kernels if one != "host"]
+        if not named:
+            return None, ""
+        counts = None
+        if type_ in RUNNABLE:
+            texts, number = trial.counting(pairs, done)
+            if not number:
+                return None, ""
+            self.settings.say(f"{key[1]}: running a copy that counts what the check lets through ..")
+            try:
+                built = self._build(texts)
+            except BuildFailed:
+                built = None
+            self._builds -= 1
+            obj = built.objects.get(key[0]) if built is not None else None
+            counts = trial.run(named[-1], obj, key[1], number) if obj is not None else None
+            self.copy.change({path: new for path, (_, new) in pairs.items()})
+        if counts is not None and counts.refuted and any(one.kind != "null-check" for one in done):
+            return f"in {counts.runs} test runs on {named[-1]} the added check never let the program go on", ""
+        return None, f"; {trial.said(counts, named[-1], type_)}"
+
+    def _unfounded(self, key: Key, pairs: dict[str, tuple[str, str]], whys: list[Why]) -> str | None:
         """Whether limits that were added are those of what is accessed."""
         from bpfsmith.repair.limits import known_sizes, unfounded
 
@@ -317,7 +348,24 @@ class Search:
                 it = fact.place if fact is not None else None
                 if it is not None and it.path and it.line:
                     lines[self.copy.outside(it.path), it.line] = None
-        return unfounded(pairs, list(lines), whys, known_sizes(whys))
+
+        def needed(path: str, text: str) -> bool:
+            """Whether a kernel refuses the program with this text of a file."""
+            texts = {**{name: new for name, (_, new) in pairs.items()}, path: text}
+            self.settings.say(f"{key[1]}: trying a limit that lets one more through ..")
+            try:
+                built = self._build(texts)
+            except BuildFailed:
+                return False
+            finally:
+                self._builds -= 1
+            built.ask(self.settings.kernels, [key[1]], log=False, timeout=self.settings.timeout)
+            return any(one.verdict == "rejected" for one in built.results(key).values())
+
+        try:
+            return unfounded(pairs, list(lines), whys, known_sizes(whys), needed)
+        finally:
+            self.copy.change({path: new for path, (_, new) in pairs.items()})
 
     def _symptom(self, whys: list[Why]) -> list[tuple[str, int]]:
         """The lines one of which must be reached still: the refused instruction's; where the cause is a use that

@@ -11,14 +11,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from bpfsmith.repair.conventions import neutral
+from bpfsmith.repair.report import REWRITE, SAME_WORK, UNSURE_BRANCH
+from bpfsmith.repair.used import always_used
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bpfsmith.repair.report import Candidate
-    from bpfsmith.source.rust import Expr, Item, SourceFile
+    from bpfsmith.source.rust import Expr, Item, Let, SourceFile
 
-__all__ = ["shape"]
+__all__ = ["added", "by_convention", "rust", "shape"]
 
 _TOKEN = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])'|0[xX][0-9a-fA-F_]+\w*|\d[\w.]*|[A-Za-z_]\w*|->|=>|::|\.\.=|\.\."
@@ -27,17 +31,30 @@ _TOKEN = re.compile(
 )
 
 
-def shape(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> str | None:
-    """None when it is so; else what is new besides, as a sentence."""
-    if any(one.shape == "unsure-branch" for one in done):
-        return "the function has no failure branch that the new one could agree with"
-    if any(one.shape in ("rewrite", "same-work") for one in done):
+def shape(
+    texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate], type_: str | None = None, entry: str = ""
+) -> str | None:
+    """None when it is so; else what is new besides, as a sentence.
+    `type_`, `entry`: of the program and its function."""
+    if any(one.shape in (REWRITE, SAME_WORK) for one in done):
         return "the change is more than an added check, and no kernel of the lab runs both"
+    if any(one.shape == UNSURE_BRANCH for one in done) and not by_convention(done, type_):
+        return "the function has no failure branch that the new one could agree with"
     for path, (old, new) in sorted(texts.items()):
-        wrong = rust(old, new, done) if path.endswith(".rs") else c(old, new, done)
+        if path.endswith(".rs"):
+            wrong = rust(old, new, done)
+        else:
+            from bpfsmith.repair.shape_c import c
+
+            wrong = c(old, new, done, type_, entry)
         if wrong is not None:
             return wrong
     return None
+
+
+def by_convention(done: Sequence[Candidate], type_: str | None) -> bool:
+    """Whether what had to be chosen is what takes no part at this hook."""
+    return all(one.shape != UNSURE_BRANCH or neutral(type_, one.returns) for one in done)
 
 
 # ------------------------------------------------------------ Rust
@@ -170,7 +187,10 @@ def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | Non
     wrong = _assignments(old, new, filled={one.kind for one in done} >= {"initialise"})
     if wrong is not None:
         return wrong
-    return _branches(old, new, {one.returns for one in done})
+    returns = {text for one in done for text in one.returns.split(" or ")}
+    if "".join(after.type.split()) == _optional(before):
+        returns.add("None")
+    return _branches(old, new, returns, some="".join(after.type.split()) == _optional(before))
 
 
 def _assignments(old: Expr, new: Expr, *, filled: bool) -> str | None:
@@ -192,10 +212,11 @@ def _left(one: Expr) -> tuple[str, str]:
     return (_words(left) if left is not None else "", one.op)
 
 
-def _branches(  # noqa: PLR0912 - one branch a kind of newness
-    old: Expr, new: Expr, returns: set[str]
+def _branches(  # noqa: PLR0911, PLR0912 - one branch a kind of newness
+    old: Expr, new: Expr, returns: set[str], *, some: bool = False
 ) -> str | None:
-    """Every new way out is the failing branch of a new test, and every new test has nothing else in it."""
+    """Every new way out is the failing branch of a new test, and every new test has nothing else in it. `some`: what
+    the function gives is in `Some` now."""
     known = Counter(_words(one) for one in old.within("return"))
     tests = Counter(_test(one) for one in old.within("if"))
     allowed: set[int] = set()
@@ -215,6 +236,9 @@ def _branches(  # noqa: PLR0912 - one branch a kind of newness
         wrong = _condition(condition, old)
         if wrong is not None:
             return wrong
+        if not _asserted(condition, old) and not always_used(one, condition):
+            shown = condition.text[:60]
+            return f"what `if {shown}` tests is used on some ways only, and the program would leave on the others too"
         allowed.add(leave.id)
     lets = Counter(let.other.text for block in old.within("block") for let in block.lets if let.other is not None)
     for block in new.within("block"):
@@ -229,6 +253,8 @@ def _branches(  # noqa: PLR0912 - one branch a kind of newness
                 allowed.add(leave.id)
     for one in new.within("return"):
         text = _words(one)
+        if some and text.startswith("returnSome(") and text.endswith(")"):
+            text = f"return{text[len('returnSome(') : -1]}"
         if known[text] and one.id not in allowed:
             known[text] -= 1
             continue
@@ -254,6 +280,40 @@ def _in_arm(leave: Expr, arms: Counter[str]) -> bool:
         if outer.kind not in ("block", "paren"):
             return False
     return False
+
+
+def _asserted(condition: Expr, old: Expr) -> bool:
+    """Whether the contrary of a test was asserted where it stands now: that panicked on every way."""
+    inner = condition.inner if condition.kind == "unary" and condition.op == "!" else condition
+    text = _words(inner).strip("()") if inner is not None else ""
+    asserts = (one for one in old.within("macro") if one.path.rpartition("::")[2] in _ASSERTS)
+    return any(text in _words(one) for one in asserts)
+
+
+_ASSERTS = frozenset({"assert", "assert_eq", "assert_ne", "debug_assert"})
+
+
+def added(before: SourceFile, after: SourceFile) -> list[Expr | Let]:
+    """The tests of a changed file whose branch only leaves, which the old one does not have."""
+    out: list[Expr | Let] = []
+    olds = _functions(before)
+    for key, item in _functions(after).items():
+        old = olds[key].expr if key in olds else None
+        if item.expr is None or old is None:
+            continue
+        tests = Counter(_test(one) for one in old.within("if"))
+        lets = Counter(_words(let.other) for block in old.within("block") for let in block.lets if let.other)
+        for one in item.expr.within("if"):
+            tests[_test(one)] -= 1
+            if tests[_test(one)] < 0 and one.branches[1] is not None and _only_return(one.branches[1]) is not None:
+                out.append(one)
+        for block in item.expr.within("block"):
+            for let in block.lets:
+                if let.other is not None:
+                    lets[_words(let.other)] -= 1
+                    if lets[_words(let.other)] < 0:
+                        out.append(let)
+    return out
 
 
 def _test(one: Expr) -> str:
@@ -338,164 +398,3 @@ def _refuted(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
     if condition.op == "!=":
         return limit == 0 or right.text in ("0", "None") or right.kind == "path"
     return condition.op == "=="
-
-
-# ------------------------------------------------------------ C
-
-_RETURN = re.compile(r"return|goto")
-_C_CALLS = frozenset(
-    {
-        "sizeof",
-        "if",
-        "return",
-        "__builtin_memset",
-        "memset",
-        "bpf_probe_read_kernel",
-        "bpf_probe_read_user",
-        "barrier_var",
-    }
-)
-_C_CALLS |= {
-    "__typeof__",
-    "bpf_probe_read",
-    "bpf_probe_read_kernel_str",
-    "bpf_sk_fullsock",
-}
-
-# What an edit that gives something back may call besides.
-_ENDED = re.compile(
-    r"bpf_iter_\w+_destroy|bpf_(?:task|cgroup|sk)_release|bpf_ringbuf_(?:submit|discard)|bpf_spin_unlock"
-    r"|bpf_rcu_read_unlock|bpf_preempt_enable"
-)
-
-
-def c(old: str, new: str, done: Sequence[Candidate] = ()) -> str | None:
-    """As `shape`, for one C file: nothing is taken out, and what is put in is a test that fails, or an initialiser."""
-    from difflib import SequenceMatcher
-
-    before = [one for one in _TOKEN.findall(old) if not one.startswith(("//", "/*"))]
-    after = [one for one in _TOKEN.findall(new) if not one.startswith(("//", "/*"))]
-    known = set(before)
-    releases = any(one.kind == "release" for one in done)
-    returns = set(_after_return(before))
-    for i1, i2, j1, j2 in _hunks(SequenceMatcher(None, before, after, autojunk=False).get_opcodes()):
-        taken = before[i1:i2]
-        put = after[j1:j2] if taken else _balanced(after, j1, j2)
-        lost = Counter(taken) - Counter(put)
-        if any(_identifier(one) or one in ("=", "+=", "-=") for one in lost):
-            return f"`{' '.join(taken)[:60]}` is gone"
-        if not put or (not taken and _initialiser(put)):
-            continue
-        if (
-            not taken
-            and put[0] == "return"
-            and put.count(";") == 1
-            and after[j2 : j2 + 1] == ["}"]
-            and before[i1 - 1] in ";}"
-        ):
-            continue  # a way out where the function had none: it ran off its end
-        calls = {put[at] for at in range(len(put) - 1) if put[at + 1] == "(" and _identifier(put[at])}
-        if '"+r"' in put and put.count('""') == put.count("volatile"):
-            calls.discard("volatile")  # `asm volatile("" : "+r"(x));`: no instruction, the same value
-        foreign = {one for one in calls - _C_CALLS - set(taken) if not (releases and _ENDED.fullmatch(one))}
-        if foreign:
-            return f"a call of `{min(foreign)}` is new"
-        wrong = _c_tests(put, known, returns, Counter(taken))
-        if wrong is not None:
-            return wrong
-    return None
-
-
-def _balanced(tokens: list[str], start: int, end: int) -> list[str]:
-    """The inserted tokens, moved so that they begin with a test: a difference may be cut some tokens off."""
-    if start == end or tokens[start] == "if":
-        return tokens[start:end]
-    for step in (-1, 1):
-        first, last = start, end
-        while first > 0 and last < len(tokens):
-            # What leaves at one side must come in at the other, or it is another difference.
-            if tokens[first - 1 if step < 0 else last] != tokens[last - 1 if step < 0 else first]:
-                break
-            first, last = first + step, last + step
-            if tokens[first] == "if":
-                return tokens[first:last]
-    return tokens[start:end]
-
-
-def _identifier(token: str) -> bool:
-    return token[:1].isalpha() or token[:1] == "_"
-
-
-def _initialiser(put: list[str]) -> bool:
-    return put in (["=", "{", "}"], ["=", "{", "0", "}"], ["=", "0"]) or put[0] in ("__builtin_memset", "memset")
-
-
-def _after_return(tokens: list[str]) -> Iterator[str]:
-    for at, one in enumerate(tokens):
-        if one in ("return", "goto"):
-            end = tokens.index(";", at) if ";" in tokens[at:] else at
-            yield " ".join(tokens[at + 1 : end])
-
-
-def _hunks(opcodes: Sequence[tuple[str, int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """What differs; where something was replaced all of it as one, for such a difference is cut anywhere."""
-    rows = [(i1, i2, j1, j2) for tag, i1, i2, j1, j2 in opcodes if tag != "equal"]
-    if any(i2 > i1 for i1, i2, _, _ in rows):
-        return [(rows[0][0], rows[-1][1], rows[0][2], rows[-1][3])]
-    return rows
-
-
-def _c_tests(put: list[str], known: set[str], returns: set[str], left: Counter[str]) -> str | None:
-    """`left`: words that stood there before, as often as they did."""
-    at = 0
-    while at < len(put):
-        if put[at] != "if":
-            if put[at] in _C_FLOW and not left[put[at]]:
-                return f"`{' '.join(put[at : at + 3])}` is new"
-            left[put[at]] -= put[at] in _C_FLOW
-            at += 1
-            continue
-        wrong, end = _c_test(put, at, known, returns)
-        if wrong is None:
-            at = end
-        elif left["if"]:  # one that was there, its condition may have changed places with a local
-            left["if"] -= 1
-            at += 1
-        else:
-            return wrong
-    return None
-
-
-_C_FLOW = frozenset({"return", "goto", "while", "for", "do", "switch", "break", "continue"})
-
-
-def _c_test(put: list[str], at: int, known: set[str], returns: set[str]) -> tuple[str | None, int]:
-    """What is wrong with a test at `at` as the failing branch of a check, and where it ends."""
-    close = _closing(put, at + 1)
-    if close is None:
-        return "a test is not whole", at
-    condition = put[at + 2 : close]
-    shown = " ".join(condition)[:60]
-    if not any(one in known and _identifier(one) for one in condition):
-        return f"`{shown}` tests nothing of the program's", at
-    if any(one in ("=", "++", "--") for one in condition):
-        return f"`{shown}` changes something", at
-    at = close + 1
-    braces = at < len(put) and put[at] == "{"
-    at += braces
-    if at >= len(put) or not _RETURN.fullmatch(put[at]):
-        return f"the branch of `if ({shown})` does more than fail", at
-    end = put.index(";", at) if ";" in put[at:] else -1
-    said = " ".join(put[at + 1 : end])
-    if end < 0 or said not in returns:
-        return f"`{put[at]} {said}` is none of the function's other ways out", at
-    return None, end + 1 + braces
-
-
-def _closing(tokens: list[str], at: int) -> int | None:
-    depth = 0
-    for number in range(at, len(tokens)):
-        depth += (tokens[number] == "(") - (tokens[number] == ")")
-        if depth == 0:
-            return number
-    return None

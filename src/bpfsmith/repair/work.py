@@ -27,7 +27,7 @@ def argued(
     before: Program, after: Program, texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]
 ) -> tuple[str | None, str]:
     """Where no kernel runs both: (what is shown, or None, and a sentence of why). `texts`: path -> (old, new)."""
-    from bpfsmith.repair.report import SAME_WORK
+    from bpfsmith.repair.report import FAILING_BRANCH, SAME_WORK, UNSURE_BRANCH
     from bpfsmith.repair.shape import shape
 
     if all(one.shape == SAME_WORK for one in done):
@@ -36,14 +36,15 @@ def argued(
             return None, f"not shown to do the same: {wrong}"
         said = "; ".join(dict.fromkeys(one.why for one in done))
         return "same-work", f"{said}; the same helpers are called and the same is written"
-    wrong = shape(texts, done)
+    wrong = shape(texts, done, after.type, after.name)
     if wrong is not None:
         return None, f"not shown to do the same: {wrong}"
     returns = next((one for one in done if one.returns), None)
     said = "the only new path is the failing branch of the check that was added"
     if returns is not None:
-        said += f", which returns `{returns.returns}` ({returns.why})"
-    elif not any(one.shape == "failing-branch" for one in done):
+        why = f"by convention: {returns.why}" if returns.shape == UNSURE_BRANCH else returns.why
+        said += f", which returns `{returns.returns}` ({why})"
+    elif not any(one.shape in (FAILING_BRANCH, UNSURE_BRANCH) for one in done):
         said = "no path was added"
     return "only-failing-branch", f"{said}; every helper call and map write is still reached"
 
