@@ -77,6 +77,67 @@ MOVED = """\
 3: (79) r1 = *(u64 *)(r10 -16)
 invalid read from stack off -16+0 size 8
 """
+EXPIRED = """\
+; bpf_rcu_read_lock(); @ p.c:30
+0: (85) call bpf_rcu_read_lock#68180
+; parent = task->real_parent; @ p.c:31
+1: (79) r6 = *(u64 *)(r1 +2888)       ; R6=rcu_ptr_task_struct()
+; bpf_rcu_read_unlock(); @ p.c:32
+2: (85) call bpf_rcu_read_unlock#68181
+; parent = bpf_task_acquire(parent); @ p.c:33
+3: (bf) r1 = r6                       ; R1=untrusted_ptr_task_struct() R6=untrusted_ptr_task_struct()
+4: (85) call bpf_task_acquire#68527
+R1 must be a rcu pointer
+"""
+QUEUED = """\
+; item = bpf_obj_new_impl(1, NULL); @ p.c:10
+0: (85) call bpf_obj_new_impl#1000    ; R0=ptr_item(ref_obj_id=2)
+1: (bf) r6 = r0                       ; R0=ptr_item(ref_obj_id=2) R6=ptr_item(ref_obj_id=2)
+; bpf_list_push_front_impl(&head, &item->node, NULL, 0); @ p.c:12
+2: (bf) r2 = r6                       ; R2=ptr_item(ref_obj_id=2) R6=ptr_item(ref_obj_id=2)
+3: (07) r2 += 16                      ; R2=ptr_item(ref_obj_id=2,off=16)
+4: (85) call bpf_list_push_front_impl#1001   ; R0=scalar()
+; bpf_obj_drop_impl(item, NULL); @ p.c:14
+5: (bf) r1 = r6                       ; R1=scalar() R6=scalar()
+6: (85) call bpf_obj_drop_impl#1002
+R1 must be referenced or trusted
+"""
+FLAG = """\
+; bpf_local_irq_restore(&flags); @ p.c:15
+0: (bf) r1 = r10                      ; R1=fp0 R10=fp0
+1: (07) r1 += -8                      ; R1=fp-8
+2: (85) call bpf_local_irq_restore#67426
+expected an initialized irq flag as arg#0
+"""
+TWICE = """\
+; bpf_iter_num_destroy(&it); @ p.c:20
+0: (bf) r1 = r10                      ; R1=fp0 R10=fp0
+1: (07) r1 += -8                      ; R1=fp-8
+2: (85) call bpf_iter_num_destroy#30
+; bpf_iter_num_destroy(&it); @ p.c:22
+3: (bf) r1 = r10                      ; R1=fp0 R10=fp0
+4: (07) r1 += -8                      ; R1=fp-8
+5: (85) call bpf_iter_num_destroy#30
+expected an initialized iter_num as arg #0
+"""
+PARTLY = """\
+; if (v4) @ p.c:8
+0: (55) if r6 != 0x0 goto pc+2        ; R6=0
+; key = long_one(skb); @ p.c:9
+1: (b7) r4 = 5                        ; R4=5
+2: (05) goto pc+2
+; use(key); @ p.c:13
+5: (63) *(u32 *)(r10 -4) = r4         ; R4=5 R10=fp0
+6: (95) exit
+
+from 0 to 3: R6=1 R10=fp0
+; key = short_one(skb); @ p.c:11
+3: (85) call bpf_ktime_get_ns#5       ; R0=scalar()
+4: (bf) r0 = r6                       ; R0=1
+; use(key); @ p.c:13
+5: (63) *(u32 *)(r10 -4) = r4
+R4 !read_ok
+"""
 
 
 @pytest.mark.parametrize(
@@ -88,9 +149,27 @@ invalid read from stack off -16+0 size 8
         (ASLEEP, "unreleased-reference", 41, "RCU section is open"),
         (NEVER_ASLEEP, "environment", 41, "may sleep, and this program may not"),
         (NULL_KEY, "missing-null-check", 9, "may be null"),
+        (EXPIRED, "stale-pointer", 32, "is good inside the RCU section only"),
+        (QUEUED, "unreleased-reference", 14, "what `bpf_list_push_front_impl` has taken before"),
+        (FLAG, "uninitialised", 15, "none is open on this path"),
+        (TWICE, "unreleased-reference", 22, "after `bpf_iter_num_destroy` ended it"),
+        (PARTLY, "uninitialised", 11, "made here without all of its bytes"),
         (MOVED, "uninitialised", 17, "the bytes of a dynptr on the stack are read"),
     ],
-    ids=["clone", "other-lock", "no-lock", "asleep", "never-asleep", "null-key", "moved"],
+    ids=[
+        "clone",
+        "other-lock",
+        "no-lock",
+        "asleep",
+        "never-asleep",
+        "null-key",
+        "expired",
+        "queued",
+        "flag",
+        "twice",
+        "partly",
+        "moved",
+    ],
 )
 def test_cause(log: str, cls: str, line: int, words: str) -> None:
     found = cause(log)

@@ -102,6 +102,11 @@ def _kind(trace: Trace, message: str) -> Cause | None:
                                            "loader that "
                                "applies its relocations")],
             )  # fmt: skip
+    if has.startswith("untrusted_ptr"):
+        from bpfsmith.verify.cause.pairs import expired
+
+        if (gone := expired(trace, reg)) is not None:
+            return gone
     role = _role(name, position)
     headline = f"`{name}` takes {_listed(wanted)} as argument {position}{role}, and {shown} is {kind(has)}"
     return parts.cause(

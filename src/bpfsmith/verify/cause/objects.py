@@ -142,7 +142,8 @@ def _not_begun(trace: Trace, message: str) -> Cause | None:
     if ended is not None and (begun is None or begun.at < ended.at):
         again = any(name.endswith(word) for word in _ENDS)
         return parts.cause(
-            trace, "stale-pointer", "high", f"{shown} is used after `{parts.called(ended)}` ended it",
+            trace, "unreleased-reference" if again else "stale-pointer", "high",
+            f"{shown} is used after `{parts.called(ended)}` ended it",
             step=step if again else ended, because=[trace.fact(ended, f"`{parts.called(ended)}` ends the {what}"),
                      trace.fact(step, f"`{name}` uses it again")],
             variables=[variable, name],

@@ -97,7 +97,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     if "not found at offset" in message or "expects arg#" in message or "expected bpf_" in message:
         return None
     if "must be a rcu pointer" in message or "must be referenced or trusted" in message:
-        return None
+        return _given_away(trace, message) or expired(trace, parts.register(message))
     for word, opens, closes, what in _SECTIONS:
         if word in message:
             return _section(trace, message, opens, closes, what)
@@ -287,15 +287,7 @@ def _released(trace: Trace, message: str) -> Cause | None:
     reg = parts.register(message) or "r1"
     former = _former_release(trace, step, name, reg)
     if former is not None:
-        return parts.cause(
-            trace, "stale-pointer", "high", f"`{name}` is called with what was released before", step=step,
-            because=[
-                trace.fact(former, f"`{parts.called(former)}` releases it here"),
-                trace.fact(step, f"`{name}` is called with the same again"),
-            ],
-            variables=[trace.name(step, reg), name],
-            advice=[Advice("release-once", "release it once on every way", release=name)],
-        )  # fmt: skip
+        return _again(trace, step, former, reg)
     value = step.value(reg)
     kind = f" (it is `{value.text}`)" if value is not None else ""
     return parts.cause(
@@ -305,6 +297,22 @@ def _released(trace: Trace, message: str) -> Cause | None:
         variables=[trace.name(step, reg), name],
         advice=[Advice("acquire-first", "release only what this program acquired (and null-checked) "
                                         "itself", release=name)],
+    )  # fmt: skip
+
+
+def _again(trace: Trace, step: Step, former: Step, reg: str) -> Cause:
+    """A second release."""
+    name, first = parts.called(step), parts.called(former)
+    keeps = "push" in first or "add" in first or "xchg" in first
+    return parts.cause(
+        trace, "unreleased-reference", "high", f"`{name}` is called with what `{first}` "
+                                               f"{'has taken' if keeps else 'released'} before", step=step,
+        because=[
+            trace.fact(former, f"`{first}` {'takes it over, also where it fails' if keeps else 'releases it here'}"),
+            trace.fact(step, f"`{name}` is called with the same again"),
+        ],
+        variables=[trace.name(step, reg), name],
+        advice=[Advice("release-once", "release it once on every way", release=name)],
     )  # fmt: skip
 
 
@@ -326,15 +334,67 @@ def _whence(trace: Trace, step: Step, reg: str) -> list[Fact]:
 
 def _former_release(trace: Trace, step: Step, name: str, reg: str) -> Step | None:
     """A former call on the path that released the same value."""
-    from bpfsmith.verify.cause.flow import root
-
     ends = {one for known in _RELEASE.values() for one in known} | {name}
-    wanted = root(trace, step, reg)
+    wanted = _begun(trace, step, reg)
     for former in trace.steps.back(step.at, 2000):
         if former.at <= wanted[0]:
             return None
-        if parts.called(former) in ends and root(trace, former, "r1") == wanted:
+        if parts.called(former) in ends and any(_begun(trace, former, one) == wanted for one in ("r1", "r2")):
             return former
+    return None
+
+
+def _begun(trace: Trace, step: Step, reg: str) -> tuple[int, str]:
+    """Where the value began that a register holds, or whose part it points to."""
+    from bpfsmith.verify.cause.flow import root
+
+    found = root(trace, step, reg)
+    for link in trace.origin(step, reg):
+        if link.how == "add" and link.source is not None:
+            found = root(trace, link.step, link.source)
+    return found
+
+
+def _given_away(trace: Trace, message: str) -> Cause | None:
+    """Something to release that a list, a tree or a former release has already."""
+    step = trace.last
+    name = parts.called(step)
+    ends = {one for known in _RELEASE.values() for one in known}
+    if step is None or (name not in ends and not name.endswith(("_release", "_drop", "_drop_impl", "_put"))):
+        return None
+    former = _former_release(trace, step, name, parts.register(message) or "r1")
+    return None if former is None else _again(trace, step, former, parts.register(message) or "r1")
+
+
+def expired(trace: Trace, reg: str | None) -> Cause | None:
+    """A pointer that an RCU section vouched for, used after its end."""
+    step = trace.last
+    if step is None or reg is None:
+        return None
+    from bpfsmith.verify.cause.flow import location
+
+    chain = trace.origin(step, reg)
+    for former in trace.steps.back(step.at, 2000):
+        if parts.called(former) != "bpf_rcu_read_unlock" or former.frame != step.frame:
+            continue
+        value = former.value(location(chain, former.at, step, reg)[1])
+        if value is None or not value.text.startswith(("rcu_ptr", "percpu_rcu_ptr")):
+            return None
+        name = parts.called(step)
+        place = trace.own_place(former)
+        if place is not None and "bpf_rcu_read_unlock" not in (place.text or ""):  # compilers make one call of two
+            place = parts.upward(trace, trace.own_place(step), ("bpf_rcu_read_unlock",), 40) or place
+        variable = trace.name(step, reg)
+        shown = f"`{variable}`" if variable else "the pointer"
+        return parts.cause(
+            trace, "stale-pointer", "high",
+            f"{shown} is good inside the RCU section only, and `{name}` gets it after its end", step=former,
+            place=place,
+            because=[*_whence(trace, step, reg), trace.fact(former, "the section ends here, and the pointer with it"),
+                     trace.fact(step, f"`{name}` is called with it")],
+            variables=[variable, name],
+            advice=[Advice("reorder", f"call `{name}` before `bpf_rcu_read_unlock()`", function=name)],
+        )  # fmt: skip
     return None
 
 
@@ -351,9 +411,12 @@ def _section(  # noqa: PLR0911
     name = parts.called(step)
     closing = " or ".join(f"`{one}`" for one in closes)
     if name in closes and opened is None:
+        never = "expected an initialized" in message and not any(
+            parts.called(former) in closes for former in trace.steps.back(step.at, FAR)
+        )
         return parts.cause(
-            trace, "unreleased-reference", "high", f"`{name}` ends {what}, and none is {_state(what)} on this "
-                                                   f"path", step=step,
+            trace, "uninitialised" if never else "unreleased-reference", "high",
+            f"`{name}` ends {what}, and none is {_state(what)} on this path", step=step,
             because=[trace.fact(step, f"`{name}` is called, and nothing opened it on the way here")], variables=[name],
             advice=[Advice("pair", f"call {' or '.join(f'`{one}`' for one in opens)} on every way that leads here",
                            acquire=opens[0], release=closes[0])],

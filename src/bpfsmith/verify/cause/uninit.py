@@ -56,7 +56,8 @@ def _register(trace: Trace, message: str) -> Cause | None:  # noqa: PLR0911
     if writer is not None and writer.frame < step.frame:
         return _missing_argument(trace, step, reg, writer)
     if writer is not None and code.is_call(writer.insn):
-        return _clobbered(trace, step, reg, writer)
+        joined = _joined(trace, step, reg, writer)
+        return _clobbered(trace, step, reg, writer) if joined is None else _partly(trace, step, reg, joined)
     if writer is not None and code.group(writer.insn) == code.LD and reg != "r0":
         return _after_load(trace, step, reg, writer)
     if reg == "r0" and code.is_exit(step.insn):
@@ -222,6 +223,56 @@ def _skipped(trace: Trace, step: Step, reg: str) -> Step | None:
         if any(parts.reaches(trace, one, writers, avoid=(step.slot,)) for one in other):
             return former
     return None
+
+
+def _joined(trace: Trace, step: Step, reg: str, call: Step) -> Step | None:
+    """The last step on this path before another way comes in that has set the register."""
+    before: dict[int, list[int]] = {}
+    for slot in trace.cfg:
+        for after in trace.successors(slot):
+            before.setdefault(after, []).append(slot)
+    for former in trace.steps.back(step.at, NEAR):
+        if former.at < call.at:
+            return None
+        behind = former.next
+        for other in before.get(behind.slot, ()) if behind is not None else ():
+            if other != former.slot and _sets(trace, other, reg, before):
+                return former
+    return None
+
+
+def _sets(trace: Trace, slot: int, reg: str, before: dict[int, list[int]]) -> bool:
+    """The straight way that ends in `slot` sets the register, not by a call."""
+    for _ in range(16):
+        insn = trace.insn(slot)
+        if insn is None or code.is_call(insn):
+            return False
+        if reg in code.writes(insn):
+            return True
+        ways = before.get(slot, [])
+        if len(ways) != 1:
+            return False
+        slot = ways[0]
+    return False
+
+
+def _partly(trace: Trace, step: Step, reg: str, made: Step) -> Cause:
+    """Where ways meet, one of which leaves out part of a value: enums with variants of different length, locals that
+    one branch sets."""
+    name, place = _variable(trace, step, reg)
+    shown = f"`{name}`" if name else "the value"
+    return parts.cause(
+        trace, "uninitialised", "high" if name else "medium",
+        f"{shown} is made here without all of its bytes, and all of them are used where the ways meet",
+        step=made, place=place,
+        because=[
+            trace.fact(made, f"on this way nothing sets what {reg} is to hold; another way that leads on does"),
+            trace.fact(step, f"{reg} is used here and has no value"),
+        ],
+        variables=[name],
+        advice=[Advice("initialise", "give every part a value on each way: a struct without variants, or zeroes first",
+                       variable=name)],
+    )  # fmt: skip
 
 
 def _variable(trace: Trace, step: Step, reg: str) -> tuple[str | None, Place | None]:
