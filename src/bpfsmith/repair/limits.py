@@ -131,7 +131,7 @@ def _condition(text: str, at: int) -> str:
             return text[start:number]
         if text[start] == "(" and depth == 0:
             rest = text[number + 1 :].lstrip()
-            if rest.startswith(("return", "goto", "{")):
+            if rest.startswith(("return", "goto", "continue", "break", "{")):
                 return text[start + 1 : number]
     return text[start:]
 
@@ -164,8 +164,9 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     number = _NUMBER.fullmatch(right.strip(" ()"))
     limit = int(number[1].replace("_", ""), 0) if number is not None else None
     if limit in (FAR, FAR + 1):
-        if packet and _used(value, access, text, through=True) and _from_packet(names[0], text):
-            return None
+        if packet and _used(value, access, text, through=True):
+            if _from_packet(names[0], text) or _compared(value, text):
+                return None
         return f"{right} is no limit that follows from what is accessed"
     how = _used(value, access, text, through=False)
     if not how:
@@ -191,6 +192,17 @@ def _whole(left: str, access: str) -> str | None:
     if found is not None and (not access.strip() or found[1] in _WORD.findall(access)):
         return None
     return f"{_PERHAPS}`{' '.join(left.split())}` is not known to be the end of what is read"
+
+
+def _compared(value: str, text: str) -> bool:
+    """Whether a pointer that a number is added to is compared with the end of the packet: with a number as large it
+    would lie behind that in any packet."""
+    spaced = re.escape(" ".join(value.split())).replace("\\ ", r"\s*")
+    plain = _CASTS.sub(" ", text.replace("->", "."))
+    for made in re.finditer(rf"\b(\w+)\s*(?::[^=;]*)?=[^=;][^;]*[+,(]\s*{spaced}(?!\w)[^;]*;", plain):
+        if re.search(rf"\b{made[1]}\b[^;{{}}]*>=?\s*[^;{{}}]*\b\w*end\b", plain[made.end() :]):
+            return True
+    return False
 
 
 def _end(text: str) -> bool:

@@ -97,9 +97,11 @@ def stripped(expr: Expr) -> Expr:
         expr = inner
 
 
-def pointers(spot: Spot) -> Iterator[tuple[Expr, Expr]]:
-    """(the access, the pointer expression) of what the line reads or writes through pointers."""
-    for one in spot.around():
+def pointers(spot: Spot, *, whole: bool = False) -> Iterator[tuple[Expr, Expr]]:
+    """(the access, the pointer expression) of what the line reads or writes through pointers; `whole`: all of the
+    function."""
+    body = spot.item.expr
+    for one in body.within() if whole and body is not None else spot.around():
         target: Expr | None = None
         if one.kind == "unary" and one.op == "*":
             target = one.inner

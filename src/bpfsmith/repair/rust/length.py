@@ -39,6 +39,10 @@ def _lengths(ground: Ground, spot: Spot) -> Iterator[tuple[Expr, Expr]]:
     found: list[tuple[bool, Expr, Expr]] = []
     for one in spot.around("call", "method"):
         for given in one.args:
+            for part in given.within("range"):
+                last = part.operands[1]
+                if last is not None and pure(last) and constant(last.file, last.text, last.item) is None:
+                    found.append((True, one, last))
             inner = stripped(given)
             if ".cast" in given.text or _array(given) is not None:
                 continue  # a pointer
@@ -66,9 +70,12 @@ def _limits(ground: Ground, spot: Spot, call: Expr) -> list[str]:
     """How large the buffer is: as its type says, as the cause says."""
     out: list[str] = []
     for given in call.args:
-        known = _array(given)
-        if known is not None:
-            out.append(str(known[0] * known[1]))
+        bases = [one.operands[0] for one in given.within("index")]
+        bases += [one.receiver for one in given.within("method") if one.name in ("get", "get_mut")]
+        for base in [*bases, given]:
+            known = _array(base) if base is not None else None
+            if known is not None:
+                out.append(str(known[0] * known[1]))
     told = ground.operand("limit", "size", "value_size", "mem_size", "max")
     if isinstance(told, int) and 0 < told < 1 << 29:
         out.append(str(told))

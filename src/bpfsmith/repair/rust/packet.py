@@ -24,16 +24,20 @@ _FAR = 0x7FFF
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """Comparisons with the end, right before the use and on the pointer that is used."""
-    for spot in spots(ground):
+    listed = list(spots(ground))
+    for spot in listed:
         yield from checks(ground, spot)
         yield from _limits(ground, spot)
+    # The line may be that of a check which forgets something, or of what a function gave.
+    for spot in {spot.item.id: spot for spot in listed}.values():
+        yield from checks(ground, spot, whole=True)
 
 
-def checks(ground: Ground, spot: Spot) -> Iterator[Candidate]:
-    """`if pointer + size > end` before the accesses of a line."""
+def checks(ground: Ground, spot: Spot, *, whole: bool = False) -> Iterator[Candidate]:
+    """`if pointer + size > end` before the accesses of a line, or of the whole function."""
     wanted = ground.cause.variables
     done: set[str] = set()
-    found = [(access, target) for access, target in pointers(spot)]
+    found = [(access, target) for access, target in pointers(spot, whole=whole)]
     found.sort(key=lambda one: (stripped(one[1]).text not in wanted, one[1].start))
     for access, target in found:
         fails = fails_at(spot.item, ground, access)
@@ -95,13 +99,13 @@ def end_of(  # noqa: PLR0911, PLR0912 - one return a place it may be kept in
             if let.init is None or let.start > at.start:
                 continue
             if let.name is not None and _ends_with(let.init, wanted) and _visible(let.name, at):
-                return str(let.name)
+                return _number(let.name, let.init)
             if let.init.kind == "tuple" and let.pattern.startswith("("):
                 names = [one.strip().removeprefix("mut ") for one in let.pattern.strip("()").split(",")]
                 parts = [let.file.exprs[one] for one in let.init.fields[0] if one >= 0]
                 for name, part in zip(names, parts, strict=False):
                     if _ends_with(part, wanted) and _visible(name, at):
-                        return str(name)
+                        return _number(name, part)
     for param in item.params:
         if param.name and any(one in param.type for one in _CONTEXTS):
             return f"{param.name}.{wanted}()"
@@ -117,6 +121,11 @@ def end_of(  # noqa: PLR0911, PLR0912 - one return a place it may be kept in
         if param.name and "xdp_md" in param.type:
             return f"unsafe {{ (*{param.name}).{wanted} }} as usize"
     return None
+
+
+def _number(name: str, init: Expr) -> str:
+    """A local as a number, whatever it was kept as."""
+    return f"{name} as usize" if type_text(init).startswith("*") else name
 
 
 def _ends_with(expr: Expr, name: str) -> bool:

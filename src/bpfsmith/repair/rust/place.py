@@ -6,7 +6,7 @@ reached on some ways only, or again and again: there the check is put into a blo
 
 from __future__ import annotations
 
-from bpfsmith.repair.rust.spot import before, edit, indent, statement
+from bpfsmith.repair.rust.spot import before, edit, indent, statement, transparent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def boundary(use: Expr) -> Expr | None:  # noqa: PLR0911 - one return a kind
     for outer in use.ancestors():
         kind = outer.kind
         if kind == "block":
-            if not _sees_through(outer):
+            if not transparent(outer):
                 return None
         elif kind == "binary" and outer.op in ("&&", "||"):
             if outer.operands[1] == child:
@@ -57,19 +57,6 @@ def boundary(use: Expr) -> Expr | None:  # noqa: PLR0911 - one return a kind
             return child
         inner, child = child, outer
     return None
-
-
-def _sees_through(block: Expr) -> bool:
-    """`unsafe { one expression }` inside of a larger one."""
-    parent = block.parent
-    return (
-        parent is not None
-        and block.tail is not None
-        and not block.fields[1]
-        and not block.label
-        and parent.kind not in ("if", "match", "closure", "loop", "while", "for")
-        and not (block.item is not None and block.item.expr == block)
-    )
 
 
 def closure_of(use: Expr) -> Expr | None:

@@ -25,6 +25,7 @@ __all__ = [
     "indent",
     "spots",
     "statement",
+    "transparent",
     "type_is_number",
 ]
 
@@ -144,21 +145,22 @@ def statement(expr: Expr) -> Expr | Let:
             for one in block.statements:
                 held = one.init if isinstance(one, Let) else one
                 inside = (one.start <= expr.start and expr.end <= one.end) or held == at
-                if inside and not _transparent(block):
+                if inside and not transparent(block):
                     return one
         at, block = block, block.parent
     return expr
 
 
-def _transparent(block: Expr) -> bool:
+def transparent(block: Expr) -> bool:
     """`unsafe { one expression }`: what is put before it goes before the statement around."""
     parent = block.parent
+    asked = parent is not None and parent.kind in ("if", "match") and parent.fields[0] == block.id
     return (
         parent is not None
         and block.tail is not None
         and not block.fields[1]
         and not block.label
-        and (parent.kind not in ("if", "match", "closure", "loop", "while", "for"))
+        and (asked or parent.kind not in ("if", "match", "closure", "loop", "while", "for"))
         and not _is_body(block)
     )
 
