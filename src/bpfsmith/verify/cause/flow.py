@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Trace
 
 __all__ = [
+    "WHOLE",
     "address",
+    "constant",
     "copies",
     "defined",
     "location",
@@ -30,6 +32,7 @@ __all__ = [
 AHEAD = 24  # instructions looked at after a use
 LINKS = 64  # stations of one value
 HOPS = 12  # stations of an address on the stack
+WHOLE = ("mov", "spill", "fill", "arg", "return")  # what keeps a value as it is
 
 
 def frame_slot(step: Step, register: int, off: int) -> tuple[int, int] | None:
@@ -215,8 +218,8 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
         at = frame_slot(writer, insn.dst, insn.off)
         fits = at is not None and at[1] == slot and code.width(insn) >= size
         whole = code.group(insn) == code.STX and not code.is_atomic(insn) and fits
-        how = "spill" if code.width(insn) == size else "narrow"
-        return Link(writer, where, how if whole else "spill", f"r{insn.src}" if whole else None)
+        same = code.width(insn) == size
+        return Link(writer, where, "spill" if same or not whole else "narrow", f"r{insn.src}" if whole else None, same)
     if writer.frame < step.frame:  # what a function was called with
         return Link(writer, where, "arg", where)
     if code.is_call(insn):
@@ -236,28 +239,63 @@ def _link(trace: Trace, step: Step, where: str) -> Link | None:  # noqa: PLR0911
     return _math(writer, insn, where)
 
 
-def _math(writer: Step, insn: code.Insn, where: str) -> Link:  # noqa: PLR0911
+def _math(writer: Step, insn: code.Insn, where: str) -> Link:
     what = code.operation(insn)
     wide = code.group(insn) == code.ALU64
     source = f"r{insn.src}"
     if what == code.MOV:
         if not code.by_register(insn):
             return Link(writer, where, "const")
-        return Link(writer, where, "mov" if wide and insn.off in (0, 1) else "narrow", source)
-    if not wide:
-        return Link(writer, where, "narrow", where)
+        whole = wide and insn.off in (0, 1)
+        return Link(writer, where, "mov" if whole else "narrow", source, whole)
     if what in (code.ADD, code.SUB):
-        if what == code.ADD and code.by_register(insn) and _pointer(writer, source) and not _pointer(writer, where):
+        plain = what == code.ADD and wide and code.by_register(insn)
+        if plain and _pointer(writer, source) and not _pointer(writer, where):
             return Link(writer, where, "add", source)
-        return Link(writer, where, "add" if what == code.ADD else "sub", where)
-    if what == code.AND:
-        return Link(writer, where, "and-mask", where)
-    return Link(writer, where, "shift" if what in (6, 7, 0xC) else "math", where)
+        return Link(writer, where, "add" if what == code.ADD else "sub", where, wide)
+    how = "and-mask" if what == code.AND else "shift" if what in (6, 7, 0xC) else "math"
+    return Link(writer, where, how, where, wide)
 
 
 def _pointer(step: Step, where: str) -> bool:
     value = step.value(where)
-    return value is not None and value.type not in ("scalar", None, "")
+    if value is not None and (value.type != "scalar" or value.line_no is not None):
+        return value.type not in ("scalar", None, "")
+    return points(step.trace, step, where)
+
+
+def points(trace: Trace, step: Step, where: str) -> bool:
+    """Whether a value that no state tells of certainly is an address: of the stack, of a map, what a helper gives that
+    answers pointers, the context."""
+    if where == "r10":
+        return True
+    kept: dict[tuple[int, str], bool] = trace.kept.setdefault("points", {})
+    key = (step.at, where)
+    if key not in kept:
+        kept[key] = False
+        kept[key] = _points(trace, step, where)
+    return kept[key]
+
+
+def _points(trace: Trace, step: Step, where: str) -> bool:
+    for _ in range(HOPS):
+        if where == "r10":
+            return True
+        link = _link(trace, step, where)
+        if link is None:
+            return False
+        insn = link.step.insn
+        if link.how == "ctx" or (link.how == "const" and insn.code == 0x18 and insn.src in (1, 2)):
+            return True
+        if link.how == "call" and code.is_helper_call(insn):
+            from bpfsmith.facts import helpers
+
+            row = helpers.by_name(insn.call or "")
+            return row is not None and row.returns.startswith("pointer")
+        if link.source is None or link.how not in (*WHOLE, "add"):
+            return False
+        step, where = link.step, link.source
+    return False
 
 
 def _exit_of(trace: Trace, call: Step, until: Step) -> Step | None:
@@ -273,7 +311,7 @@ def _exit_of(trace: Trace, call: Step, until: Step) -> Step | None:
 def root(trace: Trace, step: Step, where: str, narrow: bool = False) -> tuple[int, str]:
     """The place where the value in `where` began, through copies, spills, fills and arguments only: two with the same
     root hold the same value. With `narrow`, 32-bit copies count too."""
-    hows = ("mov", "spill", "fill", "arg", "return", "narrow") if narrow else ("mov", "spill", "fill", "arg", "return")
+    hows = (*WHOLE, "narrow") if narrow else WHOLE
     former: Link | None = None
     for _ in range(LINKS):
         link = _link(trace, step, where)
@@ -305,6 +343,21 @@ def read_of(trace: Trace, step: Step, where: str) -> tuple[tuple[int, str], int,
             insn = link.step.insn
             base = root(trace, link.step, f"r{insn.src}")
             return (base, insn.off, code.width(insn)) if base[0] >= 0 else None
+    return None
+
+
+def constant(step: Step, where: str) -> int | None:
+    """The constant a register holds before `step`, as the state or the instruction that wrote it tells."""
+    value = step.value(where)
+    if value is not None and value.known is not None:
+        return int(value.known)
+    if value is not None and value.line_no is not None and value.type != "scalar":
+        return None
+    for link in origin(step.trace, step, where):
+        if link.how == "const":
+            return link.step.insn.imm if link.step.insn.code != 0x18 or link.step.insn.src == 0 else None
+        if link.how not in WHOLE:
+            break
     return None
 
 

@@ -9,10 +9,11 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.comparisons import LT, NOT, TURNED
 from bpfsmith.verify.cause.ends import MOST, PACKET, at_least, beyond, follows, instead_of_context, late, told, words
 from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
-from bpfsmith.verify.cause.scalars import LT, NOT, TURNED, Need, why
+from bpfsmith.verify.cause.scalars import Need, why
 from bpfsmith.verify.cause.words import amount, came, octets, quoted, register, said, subject
 
 TYPE_CHECKING = False

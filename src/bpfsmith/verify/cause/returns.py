@@ -280,7 +280,7 @@ def _made(link: Link, trace: Trace) -> str:
         return (
             f"the value is the constant {insn.imm}" if code.operation(insn) == code.MOV else "the value is a constant"
         )
-    if link.how == "narrow" and code.operation(link.step.insn) == code.END:
+    if not link.wide and code.operation(link.step.insn) == code.END:
         return "the value's bytes are put into another order"
     return {
         "load": "the value is read from memory", "narrow": "the value is cut to 32 bits",

@@ -9,7 +9,8 @@ where the result cannot overflow; 32-bit comparisons tell of the low half only. 
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import later, location, read_of, root
+from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, related
+from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, points, root
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
 
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from bpfsmith.verify.cause.comparisons import Seen
     from bpfsmith.verify.cause.trace import Link, Step, Trace
 
     Value = Any
@@ -25,16 +27,9 @@ __all__ = ["Need", "Story", "why"]
 
 U32 = 0xFFFFFFFF
 FAR = 4000
-MUL, LSH, MOD, RIGHT = 2, 6, 9, (7, 0xC)
+NEAR = 4
+SUB, MUL, LSH, MOD, RIGHT = 1, 2, 6, 9, (7, 0xC)
 HUGE = 1 << 29
-EQ, GT, GE, SET, NE, SGT, SGE, LT, LE, SLT, SLE = 1, 2, 3, 4, 5, 6, 7, 0xA, 0xB, 0xC, 0xD
-SIGNED = (SGT, SGE, SLT, SLE)
-UPPER = (LT, LE, SLT, SLE)
-LOWER = (GT, GE, SGT, SGE)
-NOT = {EQ: NE, NE: EQ, GT: LE, GE: LT, LT: GE, LE: GT, SGT: SLE, SGE: SLT, SLT: SGE, SLE: SGT}
-TURNED = {GT: LT, GE: LE, LT: GT, LE: GE, SGT: SLT, SGE: SLE, SLT: SGT, SLE: SGE}
-SAME = ("mov", "spill", "fill", "arg", "return")
-LINEAR = (*SAME, "add", "sub", "narrow", "shift", "and-mask", "math")
 
 
 class Story:
@@ -57,14 +52,15 @@ class Story:
 
 class Need:
     """What the verifier wants of a number: that it is not negative (`low`), not 0 (`zero`), at most `most` (None: some
-    limit)."""
+    limit); `packet`: that so many bytes of a packet are there, which no number shows."""
 
-    __slots__ = ("low", "most", "zero")
+    __slots__ = ("low", "most", "packet", "zero")
 
-    def __init__(self, low: bool = False, zero: bool = False, most: int | None = None) -> None:
+    def __init__(self, low: bool = False, zero: bool = False, most: int | None = None, packet: bool = False) -> None:
         self.low = low
         self.zero = zero
         self.most = most
+        self.packet = packet
 
     def met(self, value: Value | None) -> bool:
         """The kernel knows it of `value`."""
@@ -83,66 +79,6 @@ class Need:
         return "may be 0" if self.zero else "has no upper limit that fits"
 
 
-def _pointer(value: Value | None) -> bool:
-    """A packet's address, which is no number: what is compared is where the packet ends."""
-    return value is not None and value.type in ("pkt", "pkt_end", "pkt_meta")
-
-
-class Seen:
-    """A comparison about the value or about something made of it. `version`: how many changes lie between the value
-    compared and the one used (0: none), -1 for something derived; `chain`: on the value's own way, or the kernel knew
-    that it is the same; `narrow`: 32 bits of it; `mixed`: made with another unknown number; `kept`: so many low
-    bits of it are compared, where a mask cut the others off."""
-
-    __slots__ = ("chain", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
-
-    def __init__(
-        self, step: Step, on: str, version: int, chain: bool, narrow: bool, mixed: bool = False, kept: int = 64
-    ) -> None:
-        self.step = step
-        self.insn = step.insn
-        self.on = on
-        self.version = version
-        self.chain = chain
-        self.narrow = narrow
-        self.mixed = mixed
-        self.kept = kept
-        self.taken = step.taken
-
-    @property
-    def equality(self) -> bool:
-        return code.operation(self.insn) in (EQ, NE)
-
-    @property
-    def holds(self) -> int:
-        """The condition that is true on the path, as an operation (`LT` where `GE` was not taken)."""
-        what = code.operation(self.insn)
-        if code.by_register(self.insn) and self.on == f"r{self.insn.src}" and self.insn.src != self.insn.dst:
-            what = TURNED.get(what, what)
-        return what if self.taken else NOT.get(what, what)
-
-    @property
-    def floor(self) -> bool:
-        """A test that keeps negative numbers or zero out, and was never meant as an upper limit."""
-        if not code.by_register(self.insn):
-            return self.insn.imm <= 1
-        limit = self.step.value(self.other or "")
-        return limit is not None and limit.known is not None and -1 <= limit.known <= 1
-
-    @property
-    def other(self) -> str | None:
-        """The register it is compared with, None for a number."""
-        if not code.by_register(self.insn):
-            return None
-        return f"r{self.insn.dst}" if self.on == f"r{self.insn.src}" else f"r{self.insn.src}"
-
-    @property
-    def known(self) -> Value | None:
-        """What the kernel knew of the register behind it, on this path."""
-        after = self.step.next
-        return None if after is None or after.frame != self.step.frame else after.value(self.on)
-
-
 def why(trace: Trace, use: Step, where: str, need: Need, name: str | None = None) -> Story:
     """`where` before `use` is the number that lacks what it needs."""
     return _Search(trace, use, where, need, name).story()
@@ -151,7 +87,7 @@ def why(trace: Trace, use: Step, where: str, need: Need, name: str | None = None
 class _Search:
     """One number's way to its use."""
 
-    __slots__ = ("chain", "facts", "need", "read", "seen", "trace", "use", "value", "versions", "what", "where")
+    __slots__ = ("chain", "facts", "need", "seen", "trace", "use", "value", "versions", "what", "where")
 
     def __init__(self, trace: Trace, use: Step, where: str, need: Need, name: str | None) -> None:
         self.trace = trace
@@ -168,15 +104,17 @@ class _Search:
         # Roots of the value as it is used (first), and as it was before each change.
         self.versions = [root(trace, use, where)]
         for link in self.chain:
-            if link.source is not None and link.how not in SAME:
+            if link.source is not None and link.how not in WHOLE:
                 self.versions.append(root(trace, link.step, link.source))
-        self.read = read_of(trace, use, where)
-        self.seen = self.comparisons()
+        self.seen = comparisons(trace, use, where, self.chain, self.versions).found
 
     def story(self) -> Story:
         for find in (
+            self.distance,
+            self.difference,
             self.lost,
             self.saved,
+            self.clamped,
             self.wrong,
             self.copied,
             self.remainder,
@@ -195,78 +133,59 @@ class _Search:
     def add(self, step: Step, text: str) -> None:
         self.facts.append(self.trace.fact(step, text))
 
-    # ------------------------------------------------------------ comparisons on the path
+    # ------------------------------------------------------------ made of two numbers
 
-    def comparisons(self) -> list[Seen]:
-        """Those about the value, in the order of the path."""
-        versions = self.versions
-        loose = root(self.trace, self.use, self.where, narrow=True)
-        first = self.chain[-1].step.at if self.chain and self.read is None else self.use.at - FAR
-        found: list[Seen] = []
-        for step in self.trace.steps.back(self.use.at, FAR):
-            if step.at < first:
-                break
-            if not code.conditional(step.insn) or code.operation(step.insn) == SET:
-                continue
-            for on in code.reads(step.insn):
-                one = self.about(step, on, versions, loose)
-                if one is not None:
-                    found.append(one)
-                    break
-        found.reverse()
-        return found
-
-    def about(  # noqa: PLR0911 - one return a way
-        self, step: Step, on: str, versions: list[tuple[int, str]], loose: tuple[int, str]
-    ) -> Seen | None:
-        half = code.group(step.insn) == code.JMP32
-        own = root(self.trace, step, on)
-        if own[0] < 0 or _pointer(step.value(on)):
+    def distance(self) -> Story | None:
+        """How far one address lies from another, taken for bytes of the packet: it is a number like any other."""
+        if not self.need.packet:
             return None
-        if self.same(step):
-            return None
-        if own in versions:
-            frame, there = location(self.chain, step.at, self.use, self.where)
-            chain = step.frame == frame and (there == on or _told(step, on, there))
-            return Seen(step, on, versions.index(own), chain, half)
-        if root(self.trace, step, on, narrow=True) == loose:
-            return Seen(step, on, -1, False, True)
-        if code.operation(step.insn) in (EQ, NE):
-            return None
-        if self.read is not None and read_of(self.trace, step, on) == self.read:
-            return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
-        # Something made of it by additions, shifts or 32-bit copies: compilers compare `i - 1` or the low half.
-        narrow, mixed, kept = half, False, 64
-        for link in self.trace.origin(step, on):
-            if link.how not in LINEAR or link.source is None:
-                break
+        for link in self.chain:
             insn = link.step.insn
-            kept = min(kept, _low_bits(link))
-            narrow = narrow or link.how == "narrow" or (link.how == "shift" and insn.imm == 32)
-            if link.how in ("add", "sub", "math") and code.by_register(insn):
-                other = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
-                added = link.step.value(other)
-                mixed = mixed or added is None or added.known is None
-                if link.how != "math" and root(self.trace, link.step, other) in versions:
-                    return Seen(step, on, -1, False, narrow, mixed)
-            if link.how not in SAME and root(self.trace, link.step, link.source) in versions:
-                return Seen(step, on, -1, False, narrow, mixed, kept)
+            if link.how != "sub" or not code.by_register(insn):
+                continue
+            both = [self.address(link.step, f"r{number}") for number in (insn.dst, insn.src)]
+            if not all(both):
+                continue
+            self.facts = [self.trace.fact(link.step, f"{self.what} is the distance of two addresses: any number")]
+            self.add(self.use, "so many bytes of the packet are used here: no number shows that they are there")
+            headline = f"{self.what} is the distance of two addresses, of which the verifier knows nothing"
+            return Story("verifier-imprecision", link.step, headline, self.facts)
         return None
 
-    def same(self, step: Step) -> bool:
-        """A comparison of a number with itself, moved by a constant: whether a sum or difference went over."""
-        first, second = f"r{step.insn.dst}", f"r{step.insn.src}"
-        if not code.by_register(step.insn) or first == second:
-            return False
-        for one, other in ((first, second), (second, first)):
-            wanted = root(self.trace, step, other)
-            for link in self.trace.origin(step, one):
-                moved = link.how in ("add", "sub") and not code.by_register(link.step.insn)
-                if link.source is None or not (moved or link.how in SAME or link.how == "narrow"):
-                    break
-                if wanted[0] >= 0 and root(self.trace, link.step, link.source) == wanted:
-                    return True
-        return False
+    def address(self, step: Step, where: str) -> bool:
+        value = step.value(where)
+        if value is not None and (value.type != "scalar" or value.line_no is not None):
+            return bool(value.type != "scalar")
+        return points(self.trace, step, where)
+
+    def difference(self) -> Story | None:
+        """A difference of two numbers that were compared with each other, the first of them bounded: the verifier does
+        not know that it is not negative."""
+        for link in self.chain:
+            insn = link.step.insn
+            if link.how != "sub" or not code.by_register(insn) or link.source is None:
+                if link.how in WHOLE or link.how == "narrow" or not code.by_register(insn):
+                    continue
+                return None
+            other = f"r{insn.src}"
+            if constant(link.step, other) is not None or not self.bounded(link):
+                return None
+            test = related(self.trace, link.step, link.source, other)
+            if test is None:
+                return None
+            self.add(test, "the two numbers are compared with each other here: the verifier keeps nothing of that")
+            self.add(link.step, "their difference is computed here: to the verifier it may be negative, or huge")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            headline = f"{self.what} is a difference of numbers that were compared, which the verifier does not follow"
+            return Story("verifier-imprecision", link.step, headline, self.facts)
+        return None
+
+    def bounded(self, link: Link) -> bool:
+        """The number that something is subtracted from had a limit."""
+        value = link.step.value(link.source or "")
+        if value is not None and value.umax is not None:
+            return bool(value.umax < HUGE)
+        return any(one.chain and one.step.at < link.step.at and one.holds in UPPER for one in self.seen)
 
     # ------------------------------------------------------------ known, and lost
 
@@ -274,16 +193,18 @@ class _Search:
         """The bound was known on the value's own way, and an instruction lost it."""
         if self.need.met(self.value):
             return None
-        need = Need(self.need.low, self.need.zero)  # some limit: offsets grow by factors on their way
         for at, link in enumerate(self.chain):
             if link.source is None or link.how not in ("fill", "narrow", "mov"):
                 continue
+            need = self.wanted(at)
             before, after = self.before(at), link.step.result(link.where)
             blind = after is None and link.how == "fill" and self.cut_by(at)
             if not blind and (not need.met(before) or after is None or need.met(after)):
                 continue
             tests = [one for one in self.seen if one.step.at < link.step.at and one.chain]
             if not tests and link.how != "fill":
+                continue
+            if link.how == "fill" and before is not None and after is not None and before.umax == after.umax:
                 continue
             for one in tests[-1:]:
                 self.add(one.step, f"{self.what} is compared here: it {amount(before)}")
@@ -298,6 +219,11 @@ class _Search:
                 "check-lost", link.step, f"the range of {self.what} is lost between its check and its use", self.facts
             )
         return None
+
+    def wanted(self, at: int) -> Need:
+        """What is needed of the value at a station; some limit where factors and sums lie between it and the use."""
+        plain = all(link.how in (*WHOLE, "narrow") for link in self.chain[: at + 1])
+        return Need(self.need.low, self.need.zero, self.need.most if plain else None)
 
     def cut_by(self, at: int) -> bool:
         """What is read back was checked before it was saved, and fewer than 8 bytes of it were kept: kernels that print
@@ -340,6 +266,48 @@ class _Search:
                 return Story("check-lost", link.step, headline, self.facts)
         return None
 
+    def clamped(self) -> Story | None:
+        """A copy was cut to the limit where the number is larger, and the number itself is used."""
+        for one in reversed(self.seen):
+            least = one.least
+            if not one.chain or least is None or one.floor or one.taken is None:
+                continue
+            cut = self.cut(one, least)
+            if cut is None:
+                continue
+            self.add(one.step, f"compared here, to cut a copy of {self.what} that is too large")
+            self.add(cut, f"the copy is cut to the limit here; {self.what} itself stays as it is")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            headline = f"a copy of {self.what} is cut to the limit, and {self.what} itself is used"
+            return Story("check-on-copy", one.step, headline, self.facts)
+        return None
+
+    def cut(self, one: Seen, least: int) -> Step | None:
+        """Where a register that holds the value on the other way of a comparison got the limit on this one."""
+        same = {name for name in self.trace.copies(one.step, one.on) if name.startswith("r")}
+        other = [slot for slot in self.trace.successors(one.step.slot) if one.step.next and slot != one.step.next.slot]
+        insn = self.trace.insn(other[0]) if other else None
+        for _ in range(NEAR):
+            if insn is None:
+                break
+            math = code.group(insn) in (code.ALU, code.ALU64)
+            moved = math and code.operation(insn) == code.MOV and code.by_register(insn)
+            if moved and f"r{insn.src}" in same | {one.on}:
+                same.add(f"r{insn.dst}")
+            after = code.successors(insn)
+            insn = self.trace.insn(after[0]) if len(after) == 1 else None
+        step = one.step.next
+        for _ in range(NEAR):
+            if step is None or step.at > self.use.at or step.frame != one.step.frame:
+                break
+            for name in same:
+                held = constant(step, name)
+                if held is not None and abs(held - least) <= 1:
+                    made = self.trace.defined(step, name)
+                    return made if made is not None else step
+            step = step.next
+        return None
+
     # ------------------------------------------------------------ compared, but not so that it helps
 
     def wrong(self) -> Story | None:  # noqa: PLR0911 - one return a mistake
@@ -354,13 +322,13 @@ class _Search:
         limits = [one for one in own if one.holds in UPPER]
         if not limits:
             one = own[-1]
+            if self.outside(one):
+                return self.told(one, f"the way on from here is the one on which {self.what} is too large",
+                                 f"the check of {self.what} goes on where it should leave")  # fmt: skip
             if self.need.low or (one.floor and self.answered()):
                 return None
-            if one.floor:
-                return self.told(one, "compared here: small numbers are kept out, large ones are not",
-                                 f"the check of {self.what} sets no upper limit")  # fmt: skip
-            return self.told(one, f"the way on from here is the one on which {self.what} is too large",
-                             f"the check of {self.what} goes on where it should leave")  # fmt: skip
+            return self.told(one, "compared here: small numbers are kept out, large ones are not",
+                             f"the check of {self.what} sets no upper limit")  # fmt: skip
         bound = [one for one in limits if self.constant(one)]
         if not bound:
             return self.relation(limits[-1])
@@ -376,6 +344,14 @@ class _Search:
             return self.told(one, f"checked here: {self.what} {amount(known)}, which is too much for what follows",
                              f"the check of {self.what} allows more than fits")  # fmt: skip
         return None
+
+    def outside(self, one: Seen) -> bool:
+        """Of the numbers that come here, not even the least fits."""
+        least, most = one.least, self.need.most
+        factor = self.scale(self.chain[-1]) if self.chain else 1
+        if least is None or one.floor:
+            return False
+        return least * max(factor, 1) > most if most is not None else not self.need.low
 
     def answered(self) -> bool:
         """The number is a helper's answer, which is negative for an error: whether it is one was all that was asked."""
@@ -494,7 +470,7 @@ class _Search:
             if link.how != "and-mask" or code.by_register(insn) or insn.imm in (0xFF, 0xFFFF):
                 continue
             place = self.trace.own_place(link.step)
-            if place is None or place.text is None or "&" not in place.text.replace("&&", ""):
+            if place is None or place.text is None or not _masks(place.text):
                 continue
             self.add(link.step, f"the mask {insn.imm & (1 << 64) - 1:#x} keeps more than fits")
             self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
@@ -532,6 +508,21 @@ class _Search:
         return Story("verifier-imprecision", self.use, headline, self.facts, False)
 
 
+def _masks(text: str) -> bool:
+    """A line that masks: with `&` as an operator, or through a macro or function that is called so."""
+    if " & " in text or "&=" in text:
+        return True
+    name = ""
+    for letter in text:
+        if letter.isalnum() or letter == "_":
+            name += letter
+            continue
+        if letter == "(" and ("mask" in name.lower() or (len(name) > 1 and name.isupper())):
+            return True
+        name = ""
+    return False
+
+
 def _indexes(text: str) -> bool:
     """An index expression of Rust stands in the line: `a[i]`, not `#[..]`, `[0; 4]` or `&[..]`."""
     at = text.find("[")
@@ -541,23 +532,3 @@ def _indexes(text: str) -> bool:
             return "get_unchecked" not in text and ".add(" not in text and ".offset(" not in text
         at = text.find("[", at + 1)
     return False
-
-
-def _low_bits(link: Link) -> int:
-    """How many low bits of a number a mask keeps; 64 where it is none that cuts."""
-    mask = link.step.insn.imm
-    plain = link.how == "and-mask" and not code.by_register(link.step.insn) and mask > 1
-    return mask.bit_length() if plain and mask & (mask + 1) == 0 else 64
-
-
-def _told(step: Step, on: str, there: str) -> bool:
-    """The kernel knew that the value at `there` is the one compared, and gave it the same bounds."""
-    after = step.next
-    if after is None or after.frame != step.frame:
-        return False
-    here, other, former = after.value(on), after.value(there), step.value(there)
-    if here is None or other is None or former is None:
-        return False
-    known = (other.umin, other.umax, other.smin, other.smax)
-    same = known == (here.umin, here.umax, here.smin, here.smax)
-    return same and known != (former.umin, former.umax, former.smin, former.smax)

@@ -128,17 +128,19 @@ class Steps:
 
 
 class Link:
-    """A station of a value on its way: at `step`, `where` (a register or `fp-8`) got it by `how`: `mov`, `narrow` (32
-    bits or fewer kept), `add`, `sub`, `and-mask`, `shift`, `math`, `spill`, `fill`, `load`, `call`, `return`, `arg`,
-    `ctx`, `const`. `source` is what it came from, None where the walk ends."""
+    """A station of a value on its way: at `step`, `where` (a register or `fp-8`) got it by `how`: `mov`, `narrow` (a
+    copy of 32 bits or fewer), `add`, `sub`, `and-mask`, `shift`, `math`, `spill`, `fill`, `load`, `call`, `return`,
+    `arg`, `ctx`, `const`. `source` is what it came from, None where the walk ends; `wide`: all 64 bits count, False
+    for instructions of 32 bits and for copies that cut."""
 
-    __slots__ = ("how", "source", "step", "where")
+    __slots__ = ("how", "source", "step", "where", "wide")
 
-    def __init__(self, step: Step, where: str, how: str, source: str | None = None) -> None:
+    def __init__(self, step: Step, where: str, how: str, source: str | None = None, wide: bool = True) -> None:
         self.step = step
         self.where = where
         self.how = how
         self.source = source
+        self.wide = wide
 
     def __repr__(self) -> str:
         return f"<Link {self.step.slot}: {self.where} {self.how} {self.source or ''}>"
