@@ -86,6 +86,15 @@ def _agent(_: int, line: str) -> str:
     return f'level=warning msg="{_escaped(line)}" subsys=loader' if line else "level=warning subsys=loader"
 
 
+def _go_list(text: str) -> str:
+    lines = ", ".join(f'"{_escaped(line)}"' for line in text.rstrip("\n").split("\n"))
+    return f"could not start: &internal.VerifierError{{source: load, Log: []string{{{lines}}}, Truncated: false}}\n"
+
+
+def _json_list(text: str) -> str:
+    return json.dumps({"level": "error", "log": text.rstrip("\n").split("\n")}, indent=2) + "\n"
+
+
 STYLES: dict[str, tuple[Style, str | None]] = {
     "aya": (_aya, "aya"),
     "aya, anyhow": (_anyhow, "aya"),
@@ -98,6 +107,16 @@ STYLES: dict[str, tuple[Style, str | None]] = {
     "cilium/ebpf": (_cilium, "cilium"),
     "iproute2": (_iproute2, "iproute2"),
     "logfmt": (_lines(_agent), None),
+    "logfmt in a journal": (
+        _lines(lambda at, line: f"May 14 16:21:{at % 60:02d} node1 agent[12]: {_agent(at, line)}"),
+        None,
+    ),
+    "a list of strings": (_go_list, None),
+    "a list of strings, one a line": (_json_list, None),
+    "an error of Go, escaped": (
+        lambda text: f'&fmt.wrapError{{msg:"load program: permission denied: {_escaped(text)}"}}\n',
+        "cilium",
+    ),
     "JSON lines": (_lines(lambda at, line: json.dumps({"level": "error", "time": at, "msg": line})), None),
     "JSON": (lambda text: json.dumps({"error": "load program: permission denied:\n" + text}) + "\n", "cilium"),
     "journal": (_lines(lambda at, line: f"Apr 01 10:41:{at % 60:02d} host.local agent[10491]: {line}"), None),
@@ -116,6 +135,7 @@ STYLES: dict[str, tuple[Style, str | None]] = {
     "colours": (_lines(lambda _, line: f"\x1b[31m{line}\x1b[0m"), None),
     "HTML": (lambda text: text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), None),
     "80 columns": (_wrapped(80), None),
+    "100 columns": (_wrapped(100), None),
     "120 columns": (_wrapped(120), None),
     "shell": (lambda text: f"$ sudo ./prog eth0\n{text}$ echo $?\n1\n", None),
 }

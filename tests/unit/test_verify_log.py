@@ -142,7 +142,7 @@ def test_pastes_say_the_same(style: str) -> None:
         assert len(log.loads) == 1
         if loader is not None:
             assert log.errno == 13
-        if loader not in (None, "aya") and style != "JSON":
+        if loader not in (None, "aya") and style not in ("JSON", "an error of Go, escaped"):
             assert log.program == "handle"
 
 
@@ -158,6 +158,47 @@ def test_one_line_of_cilium() -> None:
     whole += "".join(f"\t{one}\n" for one in LOGS["6.12-1-one_way"].splitlines())
     log = VerifierLog(whole)
     assert len(log.loads) == 1 and facts(log) == facts(read("6.12-1-one_way"))
+
+
+def test_one_line_and_the_log_up_to_where_it_stops() -> None:
+    """The line tells the instruction that the log no longer has."""
+    line = "program x: load program: permission denied: 12: (71) r1 = *(u8 *)(r9 +3): R9 invalid mem access 'inv'"
+    part = "load program: permission denied:\n\t10: (54) w1 &= 1\n\t11: (79) r9 = *(u64 *)(r10 -8)\n\t; if (info->fl"
+    log = VerifierLog(f"{line} (646 line(s) omitted)\n{part}")
+    assert (log.at, log.message, log.verdict) == (12, "R9 invalid mem access 'inv'", "rejected")
+    # Of a log that stops elsewhere nothing is made up.
+    assert VerifierLog(f"{line} (646 line(s) omitted)\n{part.replace('11:', '3:')}").message == ""
+
+
+def test_one_line_that_a_terminal_broke() -> None:
+    log = VerifierLog(
+        "load program: invalid argument: Unreleased \nreference id=3 alloc_insn=10 (28 line(s) omitted) \n"
+    )
+    assert log.message == "Unreleased reference id=3 alloc_insn=10"
+
+
+GAPS = {
+    "behind a call": "0: (85) call bpf_ktime_get_ns#5\n4: (b7) r0 = 0\n5: (95) exit\n",
+    "behind an exit": "0: (b7) r0 = 0\n1: (95) exit\n7: (b7) r0 = 1\n8: (95) exit\n",
+    "behind a jump": "0: (05) goto pc+2\n5: (b7) r0 = 0\n6: (95) exit\n",
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_lines_that_are_missing(name: str) -> None:
+    assert "middle" in VerifierLog(GAPS[name] + "R0 !read_ok\n").cut
+
+
+def test_no_line_is_missing_where_the_kernel_goes_on() -> None:
+    branches = "0: (15) if r1 == 0x0 goto pc+1\n1: (95) exit\n\nfrom 0 to 2: R1=0 R10=fp0\n2: (95) exit\n"
+    later = "0: (85) call bpf_timer_set_callback#170 4: R1=map_ptr() R10=fp0 async_cb\n4: (95) exit\n"
+    for text in (branches, later):
+        assert VerifierLog(text + "R0 !read_ok\n").cut == set()
+
+
+def test_an_instruction_of_which_only_the_front_is_there() -> None:
+    log = VerifierLog("libbpf: prog 'x': -- BEGIN PROG LOAD LOG --\n0: (b7) r0 = 0\n1: (67)")
+    assert (log.message, log.cut) == ("", {"tail"})
 
 
 def test_the_shortest_of_bcc_and_4_19() -> None:

@@ -4,7 +4,8 @@
 //! journal's words, a line number), and the width at which a terminal broke lines.
 use std::collections::HashMap;
 
-use crate::lines::{Kind, classify, contains, find};
+use crate::escapes::{decoded, listed, listed_alone, message, unescaped};
+use crate::lines::{Kind, classify, find};
 use crate::tokens::{Token, tokens};
 
 /// Who takes the lines.
@@ -29,6 +30,8 @@ pub(crate) struct Cleaner {
     first: Vec<u8>,
     style: Option<Style>,
     held: Option<(String, usize)>,
+    /// Within the sections that 7.3 adds.
+    report: bool,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +40,10 @@ struct Style {
     /// Blanks behind the prefix.
     blanks: usize,
     indent: usize,
-    /// Lines are of a structured logger.
+    /// Lines are of a structured logger, or of a list of strings.
     logger: bool,
+    /// Lines are strings of a list, one below the other.
+    strings: bool,
     width: Option<usize>,
 }
 
@@ -119,6 +124,15 @@ impl Cleaner {
     fn text(&mut self, line: &str, special: bool, sink: &mut dyn Sink) {
         if special {
             let mut cleaned = decoded(line);
+            if self.style.as_ref().is_some_and(|style| style.strings)
+                && let Some(text) = listed_alone(&cleaned)
+            {
+                cleaned = text;
+            }
+            if let Some(lines) = listed(&cleaned) {
+                lines.iter().for_each(|one| self.unwrapped(one, sink));
+                return;
+            }
             if let Some(text) = message(&cleaned) {
                 let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
                 if text.contains('\n') {
@@ -142,6 +156,11 @@ impl Cleaner {
     fn unwrapped(&mut self, line: &str, sink: &mut dyn Sink) {
         let Some(style) = &self.style else { return };
         let line = style.without_prefix(line);
+        if line.starts_with("Verification failed") {
+            self.report = true;
+        } else if self.report && classify(line.as_bytes()).0 == Kind::Count {
+            self.report = false;
+        }
         let wide = style
             .width
             .is_some_and(|width| line.chars().count() == width);
@@ -149,6 +168,10 @@ impl Cleaner {
             let kind = classify(line.as_bytes()).0;
             // A piece of a broken line is no line of its own; one that looks like a state goes on with the state.
             let goes_on = match kind {
+                // A report's own lines are indented.
+                _ if self.report => !line.is_empty() && !line.starts_with([' ', '\t']),
+                // Of one that holds a whole error only what ends it.
+                Kind::Told if is_brief_open(&held) => line.contains(" omitted)"),
                 Kind::Told => !starts_new(line),
                 // `var_off=(0x0` and, behind the break, `; 0xff))`.
                 Kind::Source => is_open(&held) && line.contains(')'),
@@ -163,7 +186,7 @@ impl Cleaner {
                     held.push(' ');
                 }
                 held.push_str(line);
-                if wide || ends_open(&held) {
+                if wide || ends_open(&held) || is_brief_open(&held) {
                     self.held = Some((held, pieces + 1));
                 } else {
                     sink.line(&held);
@@ -172,7 +195,7 @@ impl Cleaner {
             }
             sink.line(&held);
         }
-        if wide || ends_open(line) {
+        if wide || ends_open(line) || is_brief_open(line) {
             self.held = Some((line.to_owned(), 1));
         } else {
             sink.line(line);
@@ -190,16 +213,33 @@ fn starts_new(line: &str) -> bool {
             "math between",
             "Unreleased",
             "BPF program is",
+            "func '",
+            "last_idx ",
             "-- ",
         ]
         .iter()
         .any(|stem| line.starts_with(stem))
 }
 
+/// cilium/ebpf's one line, without the count of omitted lines that ends it.
+fn is_brief_open(line: &str) -> bool {
+    line.rsplit_once("load program: ").is_some_and(|(_, rest)| {
+        rest.split_once(": ").is_some_and(|(words, said)| {
+            crate::words::errno(words).is_some() && !said.is_empty() && !said.contains(" omitted)")
+        })
+    })
+}
+
 /// Whether brackets are left open.
 fn is_open(line: &str) -> bool {
     let count = |one: u8| line.bytes().filter(|byte| *byte == one).count();
     count(b'(') > count(b')')
+}
+
+/// Whether brackets are closed that were not opened.
+fn is_open_backwards(line: &str) -> bool {
+    let at = |one: char| line.find(one).unwrap_or(line.len());
+    at(')') < at('(')
 }
 
 /// A state that breaks off between the two parts of `var_off=(0x0; 0xff)`.
@@ -219,12 +259,18 @@ impl Style {
         let mut indents: HashMap<usize, usize> = HashMap::new();
         let mut lines = Vec::new();
         let mut logger = false;
+        let mut strings = 0;
         for raw in text.split('\n').take(8192) {
             let mut line = decoded(raw.strip_suffix('\r').unwrap_or(raw));
             if let Some(text) = message(&line) {
                 logger = true;
                 line = text;
             }
+            if let Some(text) = listed_alone(&line).filter(|text| anchor(text).is_some()) {
+                strings += 1;
+                line = text;
+            }
+            logger |= line.contains("\", \"") && listed(&line).is_some();
             if !line.contains("\\n")
                 && let Some(at) = anchor(&line)
             {
@@ -246,7 +292,8 @@ impl Style {
             lines.push(line);
         }
         let mut style = Self {
-            logger,
+            logger: logger || strings > 0,
+            strings: strings > 0,
             ..Self::default()
         };
         // The most frequent; of equals the shortest, so that the answer is the same every time.
@@ -273,36 +320,52 @@ impl Style {
         if !WIDTHS.contains(&most) {
             return None;
         }
+        let line_at = |at: usize| lines.get(at).copied().unwrap_or("");
         let mut full = 0;
         let mut broken = 0;
         let mut opened = 0;
+        let mut proven = false;
         for (at, width) in widths.iter().enumerate() {
-            if *width == most {
-                full += 1;
-                let next = lines.get(at + 1).copied().unwrap_or("");
-                let kind = classify(next.as_bytes()).0;
-                let whole = classify(lines.get(at).copied().unwrap_or("").as_bytes()).0;
-                let line = lines.get(at).copied().unwrap_or("");
-                // A state goes on: brackets or a value are missing, or registers follow that begin no line.
-                let more = is_open(line)
-                    || line.ends_with('=')
-                    || kind == Kind::Told
-                        && tokens(next).any(|one| matches!(one, Token::Reg(..) | Token::Slot(..)));
-                let open = matches!(whole, Kind::State | Kind::From | Kind::Insn)
-                    && !next.is_empty()
-                    && matches!(kind, Kind::Told | Kind::State | Kind::Source)
-                    && more;
-                opened += usize::from(open);
-                let told = matches!(kind, Kind::Told) && !next.is_empty() && !starts_new(next);
-                if open || told {
-                    broken += 1;
-                }
+            if *width != most {
+                continue;
+            }
+            full += 1;
+            let (line, next) = (line_at(at), line_at(at + 1));
+            let kind = classify(next.as_bytes()).0;
+            let whole = classify(line.as_bytes()).0;
+            // No line of a log has brackets that the next one closes, or half of its counts.
+            let state = matches!(whole, Kind::State | Kind::From | Kind::Insn);
+            proven |= state && is_open(line) && is_open_backwards(next)
+                || whole == Kind::Count
+                    && line.starts_with("processed ")
+                    && !line.contains("mark_read ")
+                    && next.contains("mark_read ");
+            // A state goes on: brackets or a value are missing, or registers follow that begin no line.
+            let behind = whole == Kind::Insn && (line.contains("; R") || line.contains("; frame"));
+            let more = is_open(line)
+                || line.ends_with('=')
+                || behind && kind == Kind::State
+                || kind == Kind::Told
+                    && tokens(next).any(|one| matches!(one, Token::Reg(..) | Token::Slot(..)))
+                || behind
+                    && kind == Kind::Told
+                    && !next.starts_with(' ')
+                    && !starts_new(next)
+                    && classify(line_at(at + 2).as_bytes()).0.is_sure();
+            let open = state
+                && !next.is_empty()
+                && matches!(kind, Kind::Told | Kind::State | Kind::Source)
+                && more;
+            opened += usize::from(open);
+            let told = matches!(kind, Kind::Told) && !next.is_empty() && !starts_new(next);
+            if open || told {
+                broken += 1;
             }
         }
         // Lines as long as each other are no proof; brackets left open are, and one pair at a terminal's usual width.
         let least = if USUAL.contains(&most) { 1 } else { 2 };
         let proof = opened >= least || opened >= 1 && broken >= 3;
-        (proof && broken * 2 >= full).then_some(most)
+        (proven || proof && broken * 2 >= full).then_some(most)
     }
 
     fn without_prefix<'a>(&self, line: &'a str) -> &'a str {
@@ -330,7 +393,7 @@ impl Style {
 }
 
 /// Where `12: (bf) ..` begins, or the counts do.
-fn anchor(line: &str) -> Option<usize> {
+pub(crate) fn anchor(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
     let mut from = 0;
     while let Some(at) = find(bytes.get(from..)?, b": (").map(|at| at + from) {
@@ -397,187 +460,4 @@ fn matched<'a>(shape: &[Part], line: &'a str) -> Option<&'a str> {
         }
     }
     Some(rest)
-}
-
-/// The text a structured logger has in a line: `level=warning msg="2: (b4) w1 = 1" subsys=loader`,
-/// `{"level":"error","msg":"..."}`; such a line without a message is an empty one.
-fn message(line: &str) -> Option<String> {
-    let head = line.trim_start();
-    let fields = head.starts_with("level=") || head.starts_with("time=") || head.starts_with("ts=");
-    let json = head.starts_with('{') && head.ends_with('}');
-    if !fields && !json {
-        return None;
-    }
-    let stems: &[&str] = if fields {
-        &["msg=\"", "error=\"", "err=\""]
-    } else {
-        &[
-            "\"log\":",
-            "\"msg\":",
-            "\"message\":",
-            "\"MESSAGE\":",
-            "\"error\":",
-        ]
-    };
-    let mut best: Option<&str> = None;
-    for stem in stems {
-        let Some(at) = head.find(stem) else { continue };
-        let Some(rest) = head.get(at + stem.len()..) else {
-            continue;
-        };
-        let rest = if fields {
-            Some(rest)
-        } else {
-            rest.trim_start().strip_prefix('"')
-        };
-        let Some(rest) = rest else { continue };
-        let mut escaped = false;
-        let mut end = rest.len();
-        for (at, byte) in rest.bytes().enumerate() {
-            match byte {
-                b'\\' if !escaped => escaped = true,
-                b'"' if !escaped => {
-                    end = at;
-                    break;
-                }
-                _ => escaped = false,
-            }
-        }
-        let value = rest.get(..end)?;
-        // The log is where most is said.
-        if best.is_none_or(|one| one.len() < value.len()) {
-            best = Some(value);
-        }
-    }
-    match best {
-        Some(value) => Some(unescape(value)),
-        None if fields => Some(String::new()),
-        None => None,
-    }
-}
-
-/// Without colours, zero bytes and the entities of HTML.
-fn decoded(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut chars = line.chars().peekable();
-    while let Some(one) = chars.next() {
-        match one {
-            '\u{1b}' => {
-                // `ESC [ .. letter`, `ESC ] .. BEL`, or a single one.
-                match chars.next() {
-                    Some('[') => {
-                        for one in chars.by_ref() {
-                            if ('@'..='~').contains(&one) {
-                                break;
-                            }
-                        }
-                    }
-                    Some(']') => {
-                        while let Some(one) = chars.next() {
-                            if one == '\u{7}' {
-                                break;
-                            }
-                            if one == '\u{1b}' {
-                                chars.next();
-                                break;
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            '\0' | '\u{feff}' => {}
-            _ => out.push(one),
-        }
-    }
-    if out.contains('&') && out.contains(';') {
-        for (entity, text) in [
-            ("&lt;", "<"),
-            ("&gt;", ">"),
-            ("&quot;", "\""),
-            ("&#39;", "'"),
-            ("&#x27;", "'"),
-            ("&nbsp;", " "),
-            ("&amp;", "&"),
-        ] {
-            if out.contains(entity) {
-                out = out.replace(entity, text);
-            }
-        }
-    }
-    out
-}
-
-/// A log in one line, its line ends written `\n`.
-fn unescaped(line: &str) -> Option<String> {
-    let bytes = line.as_bytes();
-    if !contains(bytes, b"\\n") || !(anchor(line).is_some() || contains(bytes, b"processed ")) {
-        return None;
-    }
-    // A source line of the log may hold `\n` itself: a whole log has one before each of its instructions.
-    if matches!(classify(bytes).0, Kind::Source | Kind::Insn | Kind::State)
-        && find(bytes, b"\\n").is_some_and(|at| anchor(line.get(at..).unwrap_or("")).is_none())
-    {
-        return None;
-    }
-    let line = if is_twice(bytes) {
-        line.replace("\\\\", "\\")
-    } else {
-        line.to_owned()
-    };
-    Some(unescape(&line))
-}
-
-/// Whether line ends are written `\\\\n`: all of them behind an even number of backslashes.
-fn is_twice(bytes: &[u8]) -> bool {
-    let mut run = 0_usize;
-    let mut even = false;
-    for byte in bytes {
-        match byte {
-            b'\\' => run += 1,
-            b'n' if run % 2 == 1 => return false,
-            other => {
-                even |= *other == b'n' && run > 0;
-                run = 0;
-            }
-        }
-    }
-    even
-}
-
-/// What stands in quotes: `\n`, `\t`, `\"`, `\u003e` as what they are.
-fn unescape(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut chars = line.chars();
-    while let Some(one) = chars.next() {
-        if one != '\\' {
-            out.push(one);
-            continue;
-        }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => {}
-            Some('u') => {
-                let digits: String = chars.clone().take(4).collect();
-                match u32::from_str_radix(&digits, 16)
-                    .ok()
-                    .and_then(char::from_u32)
-                {
-                    Some(one) if digits.len() == 4 => {
-                        out.push(one);
-                        chars.nth(3);
-                    }
-                    _ => out.push_str("\\u"),
-                }
-            }
-            Some(other @ ('"' | '\\' | '\'' | '/')) => out.push(other),
-            Some(other) => {
-                out.push('\\');
-                out.push(other);
-            }
-            None => out.push('\\'),
-        }
-    }
-    out
 }

@@ -5,6 +5,7 @@
 //! that say more. States are worked out when asked for. Nothing here panics, and memory is bounded whatever comes in.
 
 mod clean;
+mod escapes;
 mod finish;
 pub mod insn;
 pub mod lines;

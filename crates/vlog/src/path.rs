@@ -123,8 +123,11 @@ impl Walk {
             }
             if found.is_none() {
                 found = resumed(steps, insns, tip, from, slot, told_frame);
-                if found.is_none() && from.is_none() && !ended {
-                    self.gap |= straight(steps, insns, tip, slot);
+                if found.is_none() && from.is_none() {
+                    // Behind an exit or what is known already the kernel tells where it goes on.
+                    // So it does of callbacks that run later, with the state they begin in.
+                    let told = told_frame.is_some();
+                    self.gap |= !told && (ended || lacks(steps, insns, tip, slot));
                 }
             }
         }
@@ -168,6 +171,23 @@ fn straight(steps: &[Step], insns: &HashMap<u32, LogInsn>, at: u32, slot: u32) -
             .get(&one.slot)
             .is_some_and(|insn| insn.target.is_some_and(|target| target != slot)),
         _ => true,
+    }
+}
+
+/// Whether something must stand between a step and `slot`, which is neither behind it nor where it leads.
+fn lacks(steps: &[Step], insns: &HashMap<u32, LogInsn>, at: u32, slot: u32) -> bool {
+    let Some(one) = steps.get(at as usize) else {
+        return false;
+    };
+    match one.kind {
+        InsnKind::Jump => insns
+            .get(&one.slot)
+            .is_some_and(|insn| insn.target.is_some() && insn.target != Some(slot)),
+        InsnKind::Call => insns
+            .get(&one.slot)
+            .is_some_and(|insn| insn.callee != Some(Callee::Subprogram) || insn.target.is_some()),
+        InsnKind::Exit => one.frame > 0 && steps.get(one.caller as usize).is_some(),
+        _ => straight(steps, insns, at, slot),
     }
 }
 

@@ -10,6 +10,8 @@ use crate::path::Walk;
 use crate::report::{self, Report};
 use crate::words;
 
+mod thin;
+
 /// Bytes of text that are kept at most, unless told otherwise.
 pub(crate) const KEEP: usize = 32 << 20;
 /// Lines of no use that are listed at most.
@@ -86,6 +88,8 @@ pub(crate) struct Taker {
     gap: bool,
     source: u32,
     slot: u32,
+    /// What a loader's one line had of the load, before its log.
+    brief: Vec<String>,
 }
 
 impl Sink for Taker {
@@ -111,6 +115,7 @@ impl Taker {
             gap: false,
             source: NONE,
             slot: NONE,
+            brief: Vec::new(),
         }
     }
 
@@ -229,8 +234,32 @@ impl Taker {
     // ------------------------------------------------------------ loads
 
     fn next_load(&mut self) {
+        self.recall();
         let next = self.text.len();
         self.close(next);
+    }
+
+    /// A log that breaks off right before the instruction that the loader's one line told: that, and why.
+    fn recall(&mut self) {
+        let brief = std::mem::take(&mut self.brief);
+        let Some((Kind::Insn, Some(slot))) = brief.first().map(|line| classify(line.as_bytes()))
+        else {
+            return;
+        };
+        let last = self.load.steps.last();
+        let next = last
+            .and_then(|one| self.load.insns.get(&one.slot))
+            .map(crate::insn::LogInsn::next);
+        let quiet = !self.counted
+            && self
+                .load
+                .told
+                .last()
+                .is_none_or(|line| last.is_some_and(|one| *line < one.line));
+        if quiet && next == Some(slot) {
+            (self.closed, self.gap) = (false, false);
+            brief.iter().for_each(|line| self.take(line));
+        }
     }
 
     /// The load before has no end: the next begins with the source line that was just read, if one was.
@@ -265,6 +294,7 @@ impl Taker {
     }
 
     fn finish(mut self) -> Paste {
+        self.recall();
         let end = self.text.len();
         let nothing =
             !self.sure && !self.counted && !self.framed && self.load.message_line.is_none();
@@ -462,6 +492,10 @@ impl Taker {
             return;
         }
         let at = self.push(line, Kind::Told, NONE);
+        if is_cut_insn(line) {
+            self.beside(at);
+            return;
+        }
         let fence = line.trim_start();
         let fence = ["```", "~~~", "$ ", "[root@", "root@"]
             .iter()
@@ -529,157 +563,35 @@ impl Taker {
         }
         if let (Some("cilium"), Some((lines, omitted))) = (said.loader, words::one_line(line)) {
             lines.iter().for_each(|line| self.take(line));
+            if !omitted
+                && lines
+                    .first()
+                    .is_some_and(|line| classify(line.as_bytes()).0 == Kind::State)
+            {
+                return; // a whole log begins in this line
+            }
+            self.brief = lines;
             self.load.cut_head |= omitted;
             self.load.brief = true;
             self.closed = true;
         }
-    }
-
-    // ------------------------------------------------------------ bounded memory
-
-    /// Lets go of what is not on the path: branches that were finished, and of a path that is too long its middle.
-    fn thin(&mut self) {
-        let room = self.keep / 2;
-        let mut keep = vec![false; self.text.lines.len()];
-        let mark = |keep: &mut Vec<bool>, line: u32| {
-            if let Some(one) = keep.get_mut(line as usize) {
-                *one = true;
-            }
-        };
-        // Loads that are done are let go of from the oldest on.
-        let mut spent = 0;
-        let mut kept_loads = 0;
-        for load in self.done.iter().rev() {
-            let size: usize = (load.first..load.end)
-                .map(|line| self.text.line(line).len() + 1)
-                .sum();
-            spent += size;
-            if spent > room / 2 {
-                break;
-            }
-            kept_loads += 1;
-            (load.first..load.end).for_each(|line| mark(&mut keep, line));
-        }
-        self.done.drain(..self.done.len() - kept_loads);
-        let mut chain = Vec::new();
-        let mut at = self.walk.tip();
-        while let Some(number) = at {
-            let Some(one) = self.load.step(number) else {
-                break;
-            };
-            chain.push(number);
-            at = (one.parent < number).then_some(one.parent);
-        }
-        // From the end back, as far as there is room.
-        let mut bytes = spent.min(room / 2);
-        let mut steps = Vec::new();
-        let mut cut = false;
-        for number in &chain {
-            let Some(one) = self.load.step(*number) else {
-                break;
-            };
-            let end = self.load.line_after(*number).min(self.text.len());
-            let size: usize = (one.line..end)
-                .map(|line| self.text.line(line).len() + 1)
-                .sum();
-            bytes += size;
-            if bytes > room || steps.len() > MAX_LINES / 4 {
-                cut = true;
-                break;
-            }
-            steps.push(*number);
-            (one.line..end).for_each(|line| mark(&mut keep, line));
-            // What was printed at a switch is of the step behind it.
-            let before = one.line.saturating_sub(8);
-            (before..one.line)
-                .filter(|line| {
-                    matches!(
-                        self.text.kind(*line),
-                        Some(Kind::From | Kind::State | Kind::Source)
-                    )
-                })
-                .for_each(|line| mark(&mut keep, line));
-        }
-        steps.reverse();
-        for line in self.load.sources.values() {
-            mark(&mut keep, *line);
-        }
-        for list in [
-            &mut self.load.told,
-            &mut self.load.unknown,
-            &mut self.load.beside,
-        ] {
-            let extra = list.len().saturating_sub(2048);
-            list.drain(..extra);
-            list.iter().for_each(|line| mark(&mut keep, *line));
-        }
-        let first = self.load.first as usize;
-        for (at, line) in self.text.lines.iter().enumerate().skip(first) {
-            if matches!(line.kind, Kind::Func | Kind::Count | Kind::Report) && bytes < self.keep {
-                bytes += (line.end - line.start) as usize + 1;
-                mark(&mut keep, at as u32);
-            }
-        }
-        self.load.cut_middle = true;
-        let _ = cut;
-        self.rewrite(&keep, &steps);
-    }
-
-    fn rewrite(&mut self, keep: &[bool], steps: &[u32]) {
-        let old = std::mem::take(&mut self.text);
-        let mut new = Vec::with_capacity(keep.len() + 1);
-        for (at, kept) in keep.iter().enumerate() {
-            new.push(self.text.lines.len() as u32);
-            if let (true, Some(line)) = (*kept, old.lines.get(at)) {
-                let text = old
-                    .all
-                    .get(line.start as usize..line.end as usize)
-                    .unwrap_or("");
-                self.push(text, line.kind, line.slot);
-            }
-        }
-        new.push(self.text.lines.len() as u32);
-        let map = |line: &mut u32| *line = new.get(*line as usize).copied().unwrap_or(NONE);
-        let lists = |load: &mut Load| {
-            map(&mut load.first);
-            map(&mut load.end);
-            for list in [&mut load.told, &mut load.unknown, &mut load.beside] {
-                list.iter_mut().for_each(map);
-            }
-            load.sources.values_mut().for_each(map);
-        };
-        for load in &mut self.done {
-            lists(load);
-            load.steps.iter_mut().for_each(|one| map(&mut one.line));
-        }
-        lists(&mut self.load);
-        if self.source != NONE {
-            map(&mut self.source);
-            if self.source as usize >= self.text.lines.len() {
-                self.source = NONE;
-            }
-        }
-        let mut numbers = std::collections::HashMap::with_capacity(steps.len());
-        let mut kept = Vec::with_capacity(steps.len());
-        for number in steps {
-            let Some(mut one) = self.load.step(*number).copied() else {
-                continue;
-            };
-            numbers.insert(*number, kept.len() as u32);
-            one.parent = numbers.get(&one.parent).copied().unwrap_or(NONE);
-            one.caller = numbers.get(&one.caller).copied().unwrap_or(NONE);
-            map(&mut one.line);
-            kept.push(one);
-        }
-        let tip = (kept.len() as u32).checked_sub(1);
-        self.load.steps = kept;
-        self.walk.moved(tip);
     }
 }
 
 /// Whether a text ends behind so many bytes: a blank, or nothing.
 fn boundary(rest: &str, length: usize) -> bool {
     matches!(rest.as_bytes().get(length), None | Some(b' ' | b'\t'))
+}
+
+/// An instruction of which only the front is there: `12: (67)`.
+fn is_cut_insn(line: &str) -> bool {
+    leading(line.as_bytes()).is_some_and(|(_, used)| {
+        line.get(used..)
+            .and_then(|rest| rest.strip_prefix(": ("))
+            .is_some_and(|rest| {
+                rest.len() <= 3 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b')')
+            })
+    })
 }
 
 /// A row of a table of 7.3 and newer: what it does to frame pointers stands behind a tab.

@@ -242,7 +242,8 @@ pub(crate) fn one_line(line: &str) -> Option<(Vec<String>, bool)> {
     let mut cut = None;
     for (at, _) in rest.match_indices(": ") {
         let tail = bytes.get(at + 2..)?;
-        let register = matches!(tail, [b'R', digit, ..] if digit.is_ascii_digit());
+        let register = matches!(tail, [b'R', digit, ..] if digit.is_ascii_digit())
+            && !crate::lines::starts_state(tail);
         if register || tail.starts_with(b"invalid bpf_context access") {
             cut = Some(at);
         }

@@ -108,11 +108,11 @@ def _tells(log: Any) -> bool:
     verifiers say: noise has last lines too."""
     if log.steps or log.counts or log.errno is not None or log.verdict == "accepted":
         return True
-    if not log.message and log.verdict == "unknown":
-        return False
-    from bpfsmith.verify.messages import classify
+    from bpfsmith.verify.messages import classify, quoted
 
-    return classify(log) is not None
+    if not log.message and log.verdict == "unknown":
+        return quoted(log) is not None
+    return classify(log) is not None or quoted(log) is not None
 
 
 def _refuse(data: bytes | str, name: str) -> bytes | str:

@@ -67,18 +67,27 @@ def explained(
         return made
     made.message = log.message
     made.instruction = log.at
-    if not log.message and not refused:
+    match = _match(log, refused) if log.message or refused else None
+    apart = None
+    if not log.message and (match is None or match.row is None):
+        apart = _apart(log)
+    if apart is not None:
+        match = apart
+        made.verdict, made.message, made.instruction = "rejected", apart.message, None
+        if log.steps:
+            made.notes.append("its message stands apart from the log: the instruction it is about is not known")
+    elif not log.message and not refused:
         return made
-    match = _match(log, refused)
     if match is not None:
-        if not log.message and match.family != "V67":  # a number alone is not what the kernel said
+        # A number alone is not what the kernel said.
+        if (not log.message and match.family != "V67") or _said_before(log, match):
             made.message = match.message
         made.family = match.family
         made.title = _title(match.family)
-    _cause(made, match, kernel, sources)
+    _cause(made, match, kernel, sources, alone=apart is not None)
     if said.startswith(_LOADERS) and made.cause is not None:
         made.cause.headline, made.cause.cls, made.cause.confidence = _sentence(said), "environment", "high"
-    if not log.message and made.cause is not None and not log.told:
+    if not log.message and apart is None and made.cause is not None and not log.told:
         errno = _errno(log.errno)
         made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
     return made
@@ -138,15 +147,38 @@ def _title(code: str) -> str:
         return ""
 
 
-def _cause(made: Explained, match: Any, kernel: Any, sources: Any) -> None:
-    """The engine's answer; what it cannot follow costs the cause, not the explanation."""
+def _said_before(log: Any, match: Any) -> bool:
+    """Whether what is said last is none of the kernel's messages, and one stands before it: logs are cut in a line."""
+    if match.row is None or match.confidence == "low" or match.message in log.message:
+        return False
+    from bpfsmith.verify.messages import classify
+
+    return classify(str(log.message)) is None
+
+
+def _apart(log: Any) -> Any:
+    """The message where it stands in words around the log: a title, a sentence, the loader's one line."""
+    from bpfsmith.verify.messages import quoted
+
+    try:
+        return quoted(log)
+    except Exception:
+        if _strict():
+            raise
+        return None
+
+
+def _cause(made: Explained, match: Any, kernel: Any, sources: Any, *, alone: bool = False) -> None:
+    """The engine's answer; what it cannot follow costs the cause, not the explanation. `alone`: by the message only,
+    where the log does not reach the instruction that it is about."""
     from bpfsmith.verify.cause.dispatch import explain_cause
     from bpfsmith.verify.cause.trace import Trace
 
     for program in dict.fromkeys((made.source, None)):
         try:
             made.trace = Trace(made.log, program, kernel, sources)
-            made.cause = explain_cause(made.trace, match, strict=_strict())
+            asked = Trace(parsed(match.message), program, kernel, sources) if alone else made.trace
+            made.cause = explain_cause(asked, match, strict=_strict())
         except Exception:
             if _strict():
                 raise

@@ -11,13 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.messages._families import FAMILIES, Family, family
     from bpfsmith.verify.messages._match import Match, classify
+    from bpfsmith.verify.messages._quoted import quoted
     from bpfsmith.verify.messages._rows import Row, rows
 
-__all__ = ["FAMILIES", "Family", "Match", "Row", "classify", "family", "rows"]
+__all__ = ["FAMILIES", "Family", "Match", "Row", "classify", "family", "quoted", "rows"]
 
 _WHERE = {
     "FAMILIES": "_families", "Family": "_families", "family": "_families",
-    "Match": "_match", "classify": "_match", "Row": "_rows", "rows": "_rows",
+    "Match": "_match", "classify": "_match", "quoted": "_quoted", "Row": "_rows", "rows": "_rows",
 }  # fmt: skip
 
 

@@ -1,0 +1,63 @@
+"""Messages in words around a log: titles, sentences, quotes; the log itself is missing, or stops before its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import bpfsmith
+from bpfsmith.model.errors import InputError
+from bpfsmith.verify.messages import quoted
+
+PROSE = {
+    "# combined stack size of 3 calls is 544. Too large\n\nSince the last update.": "V05",
+    "It builds, but I get `R2 min value is negative, either use unsigned or 'var &= const'`. What is it?": "V10",
+    "[15:44:13.162] R9 !read_ok\n": "V01",
+    "the verifier says: ' calling kernel function bpf_strnlen is not allowed'.": "V35",
+    "# Cannot load: program of this type cannot use helper bpf_probe_read_str": "V22",
+    'ERROR with "invalid func unknown#114" on 5.4': "V22",
+    "# back-edge from insn 517 to 486 -- it used to work": "V28",
+    "The error:\n\nR2 invalid mem access 'inv'.   <-----\n": "V07",
+}
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_families(text: str) -> None:
+    found = quoted(text)
+    assert found is not None and found.family == PROSE[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot read the packet in my program, it is invalid. See `man bpf`.",
+        "error: expected `;` found `}`\n --> src/main.rs:3:4\n",
+        "the helper is called with R1 and R2, which point to the stack",
+        "R: I tried 'unknown' and \"invalid\".",
+    ],
+)
+def test_words_that_are_no_message(text: str, tmp_path: Path) -> None:
+    assert quoted(text) is None
+    path = tmp_path / "words.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match="no verifier's log"):
+        bpfsmith.explain(str(path))
+
+
+def test_a_title_and_a_log_that_stops(tmp_path: Path) -> None:
+    """The instruction is not in the log: nothing is said about the last one that is."""
+    path = tmp_path / "issue.txt"
+    log = "0: R1=ctx() R10=fp0\n0: (b7) r1 = 0                        ; R1_w=0\n1: (63) *(u32 *)(r10 -4) = r1\n2: (b"
+    path.write_text(f"# `invalid read from stack off -110+0 size 2`\n\n```\n{log}\n```\n")
+    one = bpfsmith.explain(str(path)).programs[0]
+    assert (one.verdict, one.family, one.instruction) == ("rejected", "V02", None)
+    assert one.message == "invalid read from stack off -110+0 size 2"
+    assert any("apart" in note for note in one.notes)
+
+
+def test_what_is_said_behind_the_message_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "cut.log"
+    path.write_text("0: (b7) r1 = 0\n1: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed")
+    one = bpfsmith.explain(str(path)).programs[0]
+    assert (one.message, one.instruction) == ("R1 invalid mem access 'scalar'", 1)
