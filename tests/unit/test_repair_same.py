@@ -160,15 +160,15 @@ def _done(kind: str) -> list[Candidate]:
     ],
 )
 def test_calls_must_be_the_same(kind: str, old: list[str], new: list[str], wrong: bool) -> None:
-    assert (changed(_program(old), _program(new), _done(kind)) is not None) is wrong
+    assert (changed(_program(old), _program(new), {}, _done(kind)) is not None) is wrong
 
 
 def test_another_declaration_leaves_every_instruction() -> None:
     load, move, leave = (0x18, 1, 2, 0, 0), (0xB7, 0, 0, 0, 1), (0x95, 0, 0, 0, 0)
     before = _program([], [load, move, leave])
-    assert changed(before, _program([], [(0x18, 1, 1, 0, 9), move, leave]), _done("declaration")) is None
-    assert changed(before, _program([], [load, (0xB7, 0, 0, 0, 2), leave]), _done("declaration")) is not None
-    assert changed(before, _program([], [load, leave]), _done("declaration")) is not None
+    assert changed(before, _program([], [(0x18, 1, 1, 0, 9), move, leave]), {}, _done("declaration")) is None
+    assert changed(before, _program([], [load, (0xB7, 0, 0, 0, 2), leave]), {}, _done("declaration")) is not None
+    assert changed(before, _program([], [load, leave]), {}, _done("declaration")) is not None
 
 
 def test_same_work_is_shown_only_by_itself() -> None:

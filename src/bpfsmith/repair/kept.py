@@ -144,17 +144,20 @@ def _near(one: Line, other: Line) -> bool:
 
 def gone(
     before: Program, after: Program, moved: Moved, shown: Callable[[str], str], symptom: Sequence[Line] = (),
-    instead: Mapping[str, str] | None = None, *, stores: bool = True,
+    instead: Mapping[str, str] | None = None, *, stores: bool = True, twice: str = "",
+    released: Collection[str] = (),
 ) -> str | None:  # fmt: skip
     """What of the original cannot be reached any more, as a sentence; None when all is there. `shown`: the user's path
     of an object's. `symptom`: the line the verifier
     refused; of several one must be reached. `instead`: a helper -> the one that stands for it now.
-    `stores`: whether writes count: to the stack of a caller, into which a function was put, they are none."""
+    `released`: helpers that give back, where the edit gives back on more ways: the compiler makes one of several.
+    `stores`: whether writes count: to the stack of a caller, into which a function was put, they are none.
+    `twice`: what was called once too often."""
     old, new = _Sites(before, shown), _Sites(after, shown)
     for name, sites in sorted(old.calls.items()):
         there = new.calls.get(name, Counter()) + new.calls.get((instead or {}).get(name, ""), Counter())
         missed = _missed(sites, there, moved)
-        if missed is not None:
+        if missed is not None and name != twice and not (name in released and there):
             return f"the call of {name} at line {missed[1]} is gone"
         if not there:
             return f"no call of {name} is left"

@@ -146,8 +146,13 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     if _end(left):
         return None  # the packet's end is compared with what is read
     plain = "".join(text.split())
-    if op == ">=" and right.endswith(".len()") and f"{right.removesuffix('.len()')}[{left}]".replace(" ", "") in plain:
-        return None  # what the index itself would have panicked for
+    if op == ">=" and right.endswith(".len()"):
+        base, index = "".join(right.removesuffix(".len()").split()), "".join(left.split())
+        if any(
+            f"{base}{form}" in plain
+            for form in (f"[{index}]", f".get_unchecked({index})", f".get_unchecked_mut({index})")
+        ):
+            return None  # what the index itself would have panicked for
     if op == "==":
         divides = re.search(rf"[/%]\s*\(*\s*\**\(*{re.escape(left.strip('() '))}", access) is not None
         return None if divides else f"{_PERHAPS}`{left} == 0` leaves out what may be allowed"
@@ -164,9 +169,9 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     number = _NUMBER.fullmatch(right.strip(" ()"))
     limit = int(number[1].replace("_", ""), 0) if number is not None else None
     if limit in (FAR, FAR + 1):
-        if packet and _used(value, access, text, through=True):
-            if _from_packet(names[0], text) or _compared(value, text):
-                return None
+        through = packet and _used(value, access, text, through=True)
+        if through and (_from_packet(names[0], text) or _compared(value, text)):
+            return None
         return f"{right} is no limit that follows from what is accessed"
     how = _used(value, access, text, through=False)
     if not how:

@@ -16,7 +16,7 @@ from bpfsmith.repair.ground import Ground
 from bpfsmith.repair.judged import Built, Why, why
 from bpfsmith.repair.kept import Moved, gone
 from bpfsmith.repair.makers import candidates
-from bpfsmith.repair.report import Candidate, Proof
+from bpfsmith.repair.report import SAME_WORK, Candidate, Proof
 from bpfsmith.repair.tools import BuildFailed
 
 TYPE_CHECKING = False
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from typing import Any
 
+    from bpfsmith.model.program import Program
     from bpfsmith.repair.copies import Copy
     from bpfsmith.repair.tools import Runner
     from bpfsmith.verify.report import Result
 
     Key = tuple[str, str]
+    Step = tuple[dict[str, str], Program]
 
 __all__ = ["Search", "Settings"]
 
 _DEPTH = 4
+# What gives back: given back on more ways, the compiler makes one of several such calls.
+RELEASES = ("bpf_sk_release", "bpf_ringbuf_discard", "bpf_ringbuf_submit", "bpf_spin_unlock", "bpf_task_release")
 
 
 class Settings:
@@ -53,13 +57,16 @@ class Settings:
 
 
 class _Node:
-    """The project with some changes: `texts` by the user's path, what was done, and why it is refused still."""
+    """The project with some changes: `texts` by the user's path, what was done, why it is refused still; `steps`: the
+    texts and the program after each change, the original first."""
 
-    __slots__ = ("done", "seen", "size", "texts", "whys")
+    __slots__ = ("done", "seen", "size", "steps", "texts", "whys")
 
     def __init__(
-        self, texts: dict[str, str], done: tuple[Candidate, ...], whys: list[Why], seen: frozenset[Any]
-    ) -> None:
+        self, texts: dict[str, str], done: tuple[Candidate, ...], whys: list[Why], seen: frozenset[Any],
+        steps: tuple[Step, ...],
+    ) -> None:  # fmt: skip
+        self.steps = steps
         self.texts = texts
         self.done = done
         self.whys = whys
@@ -140,7 +147,9 @@ class Search:
                     number += 1
                     heappush(queue, ((len(node.done), rank, node.size + one.size, number), number, node, one))
 
-        root = _Node({}, (), [one for one in whys if not one.outside], frozenset(_marks(first)))
+        root = _Node(
+            {}, (), [one for one in whys if not one.outside], frozenset(_marks(first)), (({}, self.first.program(key)),)
+        )
         offer(root, self.first)
         spare: Proof | None = None
         partial: tuple[dict[str, str], tuple[Candidate, ...], Built, list[str]] | None = None
@@ -172,8 +181,9 @@ class Search:
             done = (*node.done, one)
             if left:
                 self.settings.say(f"{key[1]}: {left[0]} still refuses it: {results[left[0]].message}")
+            steps = (*node.steps, (texts, built.program(key)))
             if not left:
-                proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds)
+                proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds, steps)
                 if proof is not None and proof.proved:
                     return proof
                 spare = spare or proof
@@ -185,7 +195,7 @@ class Search:
                 more = self._whys(built, key, results)
                 inside = [reason for reason in more if not reason.outside and reason.kernel in left]
                 if inside:
-                    offer(_Node(texts, done, inside, node.seen | marks), built)
+                    offer(_Node(texts, done, inside, node.seen | marks, steps), built)
         tries = self._builds - builds
         if spare is None and partial is not None:
             spare = self._partly(key, cls, *partial, whys, tries)
@@ -258,11 +268,11 @@ class Search:
 
     def _proved(
         self, key: Key, cls: str, texts: dict[str, str], done: tuple[Candidate, ...], built: Built, whys: list[Why],
-        tried: int,
+        tried: int, steps: tuple[Step, ...] = (),
     ) -> Proof | None:  # fmt: skip
         """The proof of an accepted change; None when it is no fix at all."""
         from bpfsmith.repair.behaviour import RUNNABLE, compare
-        from bpfsmith.repair.work import INSTEAD, argued
+        from bpfsmith.repair.work import instead, second_release
 
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
@@ -271,8 +281,14 @@ class Search:
         panics = bool(whys) and whys[0].cause.cls == "panic-or-unreachable"
         stores = any(one.kind != "inline" for one in done)
         symptom = self._symptom(whys) if stores and not panics else []
-        instead = INSTEAD if any(one.kind == "typed-task" for one in done) else None
-        missing = gone(before, after, Moved(pairs), self.copy.outside, symptom, instead, stores=stores)
+        twice = second_release(pairs, done)
+        if twice:
+            symptom = []
+        released = RELEASES if any(one.kind == "release" for one in done) else ()
+        missing = gone(
+            before, after, Moved(pairs), self.copy.outside, symptom, instead(done), stores=stores, twice=twice,
+            released=released,
+        )  # fmt: skip
         if missing is not None:
             self.settings.say(f"{key[1]}: no fix: {missing}")
             return None
@@ -294,7 +310,7 @@ class Search:
                 said = f"{taken[-1]} accepts the original: both gave the same in {told.runs} test runs"
                 said += f" ({told.why})" if told.why else ""
         if shown is None:
-            shown, said = argued(before, after, pairs, done)
+            shown, said = self._argued(before, after, pairs, done, steps)
             if shown == "only-failing-branch" and any(one.kind == "bounds-check" for one in done):
                 wrong = self._unfounded(key, pairs, whys)
                 if wrong is not None:
@@ -309,6 +325,32 @@ class Search:
         return Proof(
             key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
         )
+
+    def _argued(
+        self, before: Program, after: Program, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...],
+        steps: tuple[Step, ...],
+    ) -> tuple[str | None, str]:  # fmt: skip
+        """What the change shows by itself: as a whole, or where checks were added to what says the same in other words,
+        each step."""
+        from bpfsmith.repair.work import argued
+
+        shown, said = argued(before, after, pairs, done)
+        kinds = {one.shape == SAME_WORK for one in done}
+        if shown is not None or len(kinds) < 2 or len(steps) != len(done) + 1:
+            return shown, said
+        reasons = []
+        for at, one in enumerate(done):
+            (earlier, first), (later, second) = steps[at], steps[at + 1]
+            texts = {
+                path: (earlier.get(path, self._original(path) or ""), later[path])
+                for path in later
+                if earlier.get(path, self._original(path)) != later[path]
+            }
+            step, reason = argued(first, second, texts, [one])
+            if step is None:
+                return None, reason
+            reasons.append(reason)
+        return "only-failing-branch", "; then ".join(dict.fromkeys(reasons))
 
     def _tried_out(
         self, key: Key, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...], kernels: list[str], type_: str

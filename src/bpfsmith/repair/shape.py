@@ -54,7 +54,12 @@ def shape(
 
 def by_convention(done: Sequence[Candidate], type_: str | None) -> bool:
     """Whether what had to be chosen is what takes no part at this hook."""
-    return all(one.shape != UNSURE_BRANCH or neutral(type_, one.returns) for one in done)
+    return all(
+        one.shape != UNSURE_BRANCH or (one.kind not in _VERDICTS and neutral(type_, one.returns)) for one in done
+    )
+
+
+_VERDICTS = ("return-range", "in-range")  # a value that is out of range meant something: what, nobody says
 
 
 # ------------------------------------------------------------ Rust
@@ -99,14 +104,17 @@ _UNCHECKED = frozenset(
     {
         *("unwrap_unchecked", "get_unchecked", "get_unchecked_mut", "unreachable_unchecked", "assert_unchecked"),
         *("unwrap", "expect", "uninit", "assume_init", "read", "write", "panic", "unreachable", "read_volatile"),
-        *("assert", "assert_eq", "assert_ne", "debug_assert", "todo", "unimplemented"),
+        *("assert", "assert_eq", "assert_ne", "debug_assert", "todo", "unimplemented", "forget"),
     }
 )
 _ASSIGNS = frozenset({"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="})
 _LOOPS = ("loop", "while", "for", "break", "continue")
 # Given back on a way out that was there: what was reserved.
 _RELEASES = frozenset(
-    {"submit", "discard", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_submit", "bpf_spin_unlock", "into"}
+    {
+        *("submit", "discard", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_submit", "bpf_spin_unlock"),
+        *("into", "drop"),
+    }
 )
 
 

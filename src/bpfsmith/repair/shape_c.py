@@ -10,7 +10,19 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.tested import CALL, LEAVES, NO_CALLS, PROBE, TOKEN, Guard, Text, check, judged, only_leave, parts
+from bpfsmith.repair.tested import (
+    CALL,
+    LEAVES,
+    NO_CALLS,
+    PROBE,
+    TOKEN,
+    Guard,
+    Text,
+    check,
+    judged,
+    parts,
+    within,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +38,9 @@ _BARRIER = re.compile(
     r"|barrier_var\s*\(\s*\w+\s*\)\s*;"
 )
 _GIVES_BACK = re.compile(
-    r"(?:bpf_iter_\w+_destroy|bpf_(?:task|cgroup|sk|cpumask|key|crypto_ctx|obj|kptr)_(?:release|drop|put)|bpf_obj_drop"
-    r"|bpf_ringbuf_discard(?:_dynptr)?|bpf_ringbuf_submit(?:_dynptr)?|bpf_(?:res_)?spin_unlock|bpf_rcu_read_unlock"
-    r"|bpf_preempt_enable|bpf_local_irq_restore|bpf_put_file|bpf_kfree_skb)\s*\([^;]*\)\s*;"
+    r"bpf_\w*(?:release|discard|submit|unlock|destroy|drop|put|enable|restore)\w*\s*\([^;{}]*\)\s*;"
 )
+_UNLOCKS = re.compile(r"bpf_\w*(?:unlock|enable|restore)")
 _FRESH = re.compile(r"(?:const\s+|unsigned\s+|struct\s+)*(?:__auto_type|\w+)[\s*]+(\w+)\s*=\s*([^;]+);")
 _TYPED = re.compile(r"__typeof__\s*\((.+)\)\s*(\w+)\s*;", re.DOTALL)
 
@@ -77,6 +88,7 @@ class _Match:
         self.fresh: dict[str, list[list[str]]] = {}
         self.skips: dict[int, tuple[int, Guard | None]] = {}  # token -> (the one behind what may be new, its test)
         self.braces: set[int] = set()
+        self.returns: dict[int, Guard] = {}
         for node, body in after.nodes():
             self._statement(node, body)
 
@@ -106,6 +118,12 @@ class _Match:
         if j in self.skips:
             end, guard = self.skips[j]
             yield (i, end), guard
+        if (
+            "unreachable" in self.kinds
+            and here == "return"
+            and old[i : i + 4] == ["__builtin_unreachable", "(", ")", ";"]
+        ):
+            yield (i + 4, new.index(";", j) + 1), self.returns.get(j)
         if j in self.braces:
             yield (i, j + 1), None
         for text in self.fresh.get(here, ()):
@@ -151,7 +169,7 @@ class _Match:
         """What may be new: kept by the token it begins with."""
         text = self.after.of(node)
         if node.kind == "if" and len(node.parts) == 1 and node.head is not None:
-            leave = only_leave(node.parts[0])
+            leave = self._leave(node.parts[0])
             if leave is not None:
                 condition = self.after.kept[node.head[0] : node.head[1]]
                 wrong = self._wrong(condition, body)
@@ -162,8 +180,14 @@ class _Match:
                     self._skip(node, Guard(node, condition, said, body))
                 elif not self.reason:
                     self.reason = wrong
+            elif "release" in self.kinds and self._given_where_it_is(node) and self._before_a_way_out(node):
+                self._skip(node)
+        elif node.kind == "if" and "release" in self.kinds and self._gives(node.parts[1]):
+            self._otherwise(node)
         elif node.kind == "plain":
             self._plain(node, text, body)
+        elif node.kind == "return" and "unreachable" in self.kinds:
+            self.returns[self.index[node.start]] = Guard(node, "", " ".join(text.rstrip(";").split()), body)
         elif (
             node.kind == "return"
             and node.end >= body.end - 1 - len(self.after.plain[node.end : body.end])
@@ -172,6 +196,35 @@ class _Match:
             self._last(node, body)
         elif node.kind == "block" and node.parent is not None and node.parent.kind not in ("block", "top"):
             self._wrapped(node, body)
+
+    def _leave(self, node: Node) -> Node | None:
+        """The way out that is all of a branch, but for what it gives back."""
+        while node.kind == "block":
+            rest = [one for one in node.parts if not _GIVES_BACK.fullmatch(self.after.of(one))]
+            if len(rest) != 1 or node.parts[-1] is not rest[0]:
+                return None
+            node = rest[0]
+        return node if node.kind in LEAVES else None
+
+    def _gives(self, node: Node) -> bool:
+        """Whether all that a statement does is to give something back."""
+        if node.kind == "block":
+            return bool(node.parts) and all(self._gives(one) for one in node.parts)
+        return node.kind == "plain" and _GIVES_BACK.fullmatch(self.after.of(node)) is not None
+
+    def _given_where_it_is(self, node: Node) -> bool:
+        """`if (x) release(x);`"""
+        assert node.head is not None
+        name = self.after.plain[node.head[0] : node.head[1]].strip()
+        given = self.after.of(node.parts[0])
+        return name.isidentifier() and self._gives(node.parts[0]) and re.search(rf"\(\s*{name}\b", given) is not None
+
+    def _otherwise(self, node: Node) -> None:
+        """`else` behind a test that had none, which only gives something back."""
+        start = self.index.get(node.parts[1].start)
+        if start is not None and self.after.tokens[start - 1] == "else":
+            self._skip(node.parts[1])
+            self.skips[start - 1] = self.skips.pop(start)
 
     def _last(self, node: Node, body: Body) -> None:
         """A way out where the function ran off its end."""
@@ -189,7 +242,7 @@ class _Match:
     def _insertion(self, node: Node, body: Body) -> bool:
         text = self.after.of(node)
         if node.kind == "if":
-            return len(node.parts) == 1 and only_leave(node.parts[0]) is not None
+            return len(node.parts) == 1 and (self._leave(node.parts[0]) is not None or self._given_where_it_is(node))
         return node.kind == "plain" and (
             _BARRIER.fullmatch(text) is not None
             or _GIVES_BACK.fullmatch(text) is not None
@@ -222,14 +275,13 @@ class _Match:
                 self._skip(node)
             return
         typed = _TYPED.fullmatch(text)
-        if typed is not None and self._unknown(typed[2], body):
+        if typed is not None and self._unknown(typed[2], body) and self._next(node, typed[2], body):
             self._skip(node)
             self.fresh.setdefault(typed[2], []).append(_tokens(typed[1]))
             return
         fresh = _FRESH.fullmatch(text)
         if fresh is not None and self._unknown(fresh[1], body):
-            calls = {one for one in CALL.findall(fresh[2]) if one not in NO_CALLS}
-            if not calls and not re.search(r"\+\+|--|[^=!<>]=[^=]", fresh[2]):
+            if self._next(node, fresh[1], body, once=bool(_works(fresh[2]))):
                 self._skip(node)
                 self.fresh.setdefault(fresh[1], []).append(_tokens(fresh[2]))
             return
@@ -250,6 +302,27 @@ class _Match:
             if any(was[at : at + len(wanted)] == wanted for at in range(len(was) - len(wanted) + 1)):
                 self._skip(node)
 
+    def _next(self, node: Node, name: str, body: Body, *, once: bool = False) -> bool:
+        """Whether the name of a fresh local stands, tests and the like apart, in the very next statement only; `once`:
+        there once, before anything else is called or changed, whatever the statement finds."""
+        parent = node.parent
+        if parent is None:
+            return False
+        rest = parent.parts[parent.parts.index(node) + 1 :]
+        while rest and self._insertion(rest[0], body):
+            rest = rest[1:]
+        if not rest:
+            return False
+        word = re.compile(rf"(?<![\w.>]){re.escape(name)}\b")
+        uses = [one.start() + rest[0].start for one in word.finditer(self.after.plain[rest[0].start : rest[0].end])]
+        if not uses or word.search(self.after.plain[rest[0].end : body.end]):
+            return False
+        return not once or (
+            len(uses) == 1
+            and not _works(self.after.plain[rest[0].start : uses[0]])
+            and within(rest[0], uses[0], self.after, "")
+        )
+
     def _before_a_way_out(self, node: Node) -> bool:
         """What is given back is given back right before the function is left, or begun again."""
         parent = node.parent
@@ -259,7 +332,8 @@ class _Match:
         while rest and _GIVES_BACK.fullmatch(self.after.of(rest[0])):
             rest = rest[1:]
         if not rest:
-            return parent.kind == "top" or only_leave(parent) is not None
+            # What is locked may be worked with behind a branch's end.
+            return parent.kind == "top" or _UNLOCKS.search(self.after.of(node)) is None
         following = rest[0]
         text = self.after.of(following)
         return (
@@ -294,6 +368,12 @@ class _Match:
             if not check(part):
                 return f"`{' '.join(part.split())[:60]}` is no check of a pointer, index or length"
         return None
+
+
+def _works(text: str) -> bool:
+    """Whether computing something calls or changes anything."""
+    calls = {one for one in CALL.findall(text) if one not in (*NO_CALLS, "return", "while", "switch", "for")}
+    return bool(calls) or re.search(r"\+\+|--|(?<![=!<>])=(?!=)", text) is not None
 
 
 def _tokens(text: str) -> list[str]:

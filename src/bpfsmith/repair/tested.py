@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
     from bpfsmith.repair.c.reader import Body, Node
 
-__all__ = ["CALL", "LEAVES", "NO_CALLS", "PROBE", "TOKEN", "Guard", "Text", "check", "judged", "only_leave", "parts"]
+__all__ = [
+    "CALL",
+    "LEAVES",
+    "NO_CALLS",
+    "PROBE",
+    "TOKEN",
+    "Guard",
+    "Text",
+    "check",
+    "judged",
+    "only_leave",
+    "parts",
+    "within",
+]
 
 TOKEN = re.compile(
     r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'|0[xX][0-9a-fA-F_]+\w*|\d[\w.]*|[A-Za-z_]\w*|->|<<=|>>=|\.\.\."
@@ -151,7 +164,7 @@ def judged(one: Guard, before: Text, after: Text, type_: str | None, entry: str)
     wrong = _way(one, before, after, type_, entry)
     if wrong is not None:
         return f"{wrong}: `{shown} {one.leave};`"
-    if PROBE.fullmatch(one.condition.strip()):
+    if not one.condition or PROBE.fullmatch(one.condition.strip()):
         return None  # the read itself, where it stood
     if not _used(one, after):
         return f"what `{shown}` tests is used on some ways only, and the program would leave on the others too"
@@ -265,7 +278,7 @@ def _comes_to(guard: Node, at: int, text: Text, ahead: str) -> bool:
     while parent is not None:
         for one in parent.parts[parent.parts.index(node) + 1 :]:
             if one.start <= at < one.end:
-                return _within(one, at, text, ahead)
+                return within(one, at, text, ahead)
             if _may_leave(one, text):
                 return False
         if parent.kind in (*_LOOPS, "switch"):
@@ -299,17 +312,17 @@ def _fresh_test(branch: Node, text: Text) -> bool:
     return all(check(part) and "&&" not in part for part in parts(head, "||")) and "==" not in head
 
 
-def _within(node: Node, at: int, text: Text, ahead: str) -> bool:  # noqa: PLR0911 - one return a kind
+def within(node: Node, at: int, text: Text, ahead: str) -> bool:  # noqa: PLR0911 - one return a kind
     """Whether a statement, once begun, always comes to an offset in it."""
     if node.kind == "block":
         for one in node.parts:
             if one.start <= at < one.end:
-                return _within(one, at, text, ahead)
+                return within(one, at, text, ahead)
             if _may_leave(one, text):
                 return False
         return False
     if node.kind == "do":
-        return not (node.head and node.head[0] <= at < node.head[1]) and _within(node.parts[0], at, text, ahead)
+        return not (node.head and node.head[0] <= at < node.head[1]) and within(node.parts[0], at, text, ahead)
     if node.head is not None:
         if not node.head[0] <= at < node.head[1]:
             return False

@@ -120,7 +120,7 @@ def _always(outer: Expr, child: Expr) -> bool:  # noqa: PLR0911 - one return a k
     if outer.kind == "if":
         return outer.branches[0] == child
     if outer.kind == "match":
-        return all(result != child for _, _, result in outer.arms) and child.kind != "block"
+        return bool(outer.fields[0] == child.id)
     if outer.kind == "closure":
         return False
     if outer.kind in ("while", "for"):

@@ -5,7 +5,9 @@ What a maker of such an edit vouches for stands in its candidate; here the two o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from difflib import SequenceMatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,13 +16,46 @@ if TYPE_CHECKING:
     from bpfsmith.model.program import Program
     from bpfsmith.repair.report import Candidate
 
-__all__ = ["INSTEAD", "argued", "changed"]
+__all__ = ["argued", "changed", "instead", "second_release"]
 
 _LOAD_WIDE = 0x18
 # Kinds of edits that leave every instruction as it was: only what they refer to is declared in another way.
-_DECLARED = frozenset({"declaration"})
-# Kinds that put a call where another one of the same value was: old name -> new name.
-INSTEAD = {"bpf_get_current_task": "bpf_get_current_task_btf"}
+_DECLARED = frozenset({"declaration", "larger-value"})
+# Kinds whose reason is known here; what another maker vouches for is not shown.
+_KNOWN = _DECLARED | {
+    *("inline", "order", "split-read", "split-write", "larger-local", "once", "barrier", "context", "typed-task"),
+    *("this-cpu", "negative-errno", "released-twice", "kernel-loop", "per-cpu-scratch", "returns-int", "kept-pointer"),
+    *("output-kind", "arguments"),
+}
+# Kinds that put a call where another one that does the same was: old name -> new name.
+_TYPED = {"bpf_get_current_task": "bpf_get_current_task_btf"}
+_OUTPUT = {"bpf_perf_event_output": "bpf_ringbuf_output", "bpf_ringbuf_output": "bpf_perf_event_output"}
+_RELEASES = re.compile(r"bpf_\w*(?:release|discard|submit|drop|put)\w*")
+_ERRNO = re.compile(r"(?:[\w:]*::)?E[A-Z][A-Z0-9]+")
+
+
+def instead(done: Sequence[Candidate]) -> dict[str, str]:
+    """Calls that stand for others now, by the kinds of the changes: old name -> new name."""
+    kinds = {one.kind for one in done}
+    return (_TYPED if "typed-task" in kinds else {}) | (_OUTPUT if "output-kind" in kinds else {})
+
+
+def second_release(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> str:
+    """Which release was taken out where one was made twice; "" where that is not all that is gone."""
+    if {one.kind for one in done} != {"released-twice"}:
+        return ""
+    gone = []
+    for old, new in texts.values():
+        before, after = old.split("\n"), new.split("\n")
+        for tag, i1, i2, _, _ in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            if tag != "equal":
+                if tag != "delete" or i2 - i1 != 1:
+                    return ""
+                gone.append(before[i1])
+    called = (
+        re.fullmatch(r"\s*(?:unsafe\s*\{\s*)?(\w+)\s*\([^;{}]*\)\s*;?\s*\}?;?\s*", gone[0]) if len(gone) == 1 else None
+    )
+    return called[1] if called is not None and _RELEASES.fullmatch(called[1]) else ""
 
 
 def argued(
@@ -31,10 +66,12 @@ def argued(
     from bpfsmith.repair.shape import shape
 
     if all(one.shape == SAME_WORK for one in done):
-        wrong = changed(before, after, done)
+        wrong = changed(before, after, texts, done)
         if wrong is not None:
             return None, f"not shown to do the same: {wrong}"
         said = "; ".join(dict.fromkeys(one.why for one in done))
+        if second_release(texts, done):
+            return "same-work", f"{said}; nothing else is gone, and the kernel counts that it is given back once"
         return "same-work", f"{said}; the same helpers are called and the same is written"
     wrong = shape(texts, done, after.type, after.name)
     if wrong is not None:
@@ -43,23 +80,40 @@ def argued(
     said = "the only new path is the failing branch of the check that was added"
     if returns is not None:
         why = f"by convention: {returns.why}" if returns.shape == UNSURE_BRANCH else returns.why
-        said += f", which returns `{returns.returns}` ({why})"
+        word = "does" if returns.returns.partition(" ")[0] in ("continue", "break", "goto", "return") else "returns"
+        said += f", which {word} `{returns.returns}` ({why})"
     elif not any(one.shape in (FAILING_BRANCH, UNSURE_BRANCH) for one in done):
         said = "no path was added"
     return "only-failing-branch", f"{said}; every helper call and map write is still reached"
 
 
-def changed(before: Program, after: Program, done: Sequence[Candidate]) -> str | None:
+def changed(  # noqa: PLR0911, PLR0912 - one return a reason
+    before: Program, after: Program, texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]
+) -> str | None:
     """What differs in the work of two programs, as a sentence; None when nothing does."""
     kinds = {one.kind for one in done}
+    if not kinds <= _KNOWN:
+        return "the change is more than an added check, and no kernel of the lab runs both"
     if kinds <= _DECLARED:
         return _instructions(before, after)
+    if "negative-errno" in kinds:
+        wrong = _negated(texts) if kinds == {"negative-errno"} else "more than a sign is another"
+        if wrong is not None:
+            return wrong
     old, new = _calls(before), _calls(after)
-    if "typed-task" in kinds:
-        for name, other in INSTEAD.items():
-            count = min(old[name], new[other])
+    for name, other in instead(done).items():
+        count = min(old[name] - new[name], new[other] - old[other])
+        if count > 0:
             old[name] -= count
             old[other] += count
+    release = second_release(texts, done)
+    if "released-twice" in kinds and not release:
+        return "more than one release is gone"
+    if release:
+        # The compiler may have had it in several places; one must be left.
+        if not new[release]:
+            return f"no call of {release} is left"
+        old[release] = new[release]
     if "this-cpu" in kinds:
         new["bpf_this_cpu_ptr"] = old["bpf_this_cpu_ptr"]
     if "inline" in kinds:
@@ -75,6 +129,23 @@ def changed(before: Program, after: Program, done: Sequence[Candidate]) -> str |
     if stored and not stores:
         return "nothing is written to memory any more"
     return None
+
+
+def _negated(texts: Mapping[str, tuple[str, str]]) -> str | None:
+    """Whether all that is new is a sign before the names of errors that are returned."""
+    for old, new in texts.values():
+        before, after = _WORDS.findall(old), _WORDS.findall(new)
+        for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            if tag == "equal":
+                continue
+            if tag != "insert" or after[j1:j2] != ["-"] or i2 != i1 or _ERRNO.fullmatch(after[j2]) is None:
+                return "more than a sign is another"
+            if j1 and after[j1 - 1] not in ("return", "{", ":", "?", "(", ",", "=>", "else"):
+                return "the sign is part of a computation"
+    return None
+
+
+_WORDS = re.compile(r"[A-Za-z_][\w:]*|=>|\S")
 
 
 def _calls(program: Program) -> Counter[str]:
