@@ -36,9 +36,10 @@ class Seen:
     compared and the one used (0: none), -1 for something derived; `chain`: on the value's own way, or the kernel knew
     that it is the same; `narrow`: 32 bits of it; `mixed`: made with another unknown number; `kept`: so many low
     bits of it are compared, where a mask cut the others off; `below`: bits above it are compared with zero, which asks
-    whether the number is less (None: no such test)."""
+    whether the number is less (None: no such test); `flag`: where a difference was made the bit that is tested, without
+    a branch."""
 
-    __slots__ = ("below", "chain", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
+    __slots__ = ("below", "chain", "flag", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Seen:
         mixed: bool = False,
         kept: int = 64,
         below: int | None = None,
+        flag: Step | None = None,
     ) -> None:
         self.step = step
         self.insn = step.insn
@@ -60,6 +62,7 @@ class Seen:
         self.mixed = mixed
         self.kept = kept
         self.below = below
+        self.flag = flag
         self.taken = step.taken
 
     @property
@@ -165,6 +168,7 @@ class comparisons:  # noqa: N801 - used as a function
         """Something made of it by additions, shifts or 32-bit copies: compilers compare `i - 1` or the low half, and
         ask for the bits above a power of two."""
         versions, narrow, mixed, kept = self.versions, half, False, 64
+        bit: Step | None = None  # the shift that leaves the sign alone
         for link in self.trace.origin(step, on):
             if link.how not in LINEAR or link.source is None:
                 break
@@ -174,7 +178,11 @@ class comparisons:  # noqa: N801 - used as a function
                 below = least
                 kept = min(kept, (insn.imm & (1 << 64) - 1).bit_length())
             elif bits and below is None and link.how == "shift" and plain and code.operation(insn) == RSH:
-                below = 1 << (insn.imm & 63) if insn.imm != 32 else None
+                wide = 64 if link.wide else 32
+                if insn.imm % wide > wide - 8:
+                    bit = link.step
+                else:
+                    below = 1 << (insn.imm & 63) if insn.imm != 32 else None
             else:
                 kept = min(kept, _low_bits(link))
             narrow = narrow or not link.wide or (link.how == "shift" and insn.imm == 32)
@@ -185,7 +193,8 @@ class comparisons:  # noqa: N801 - used as a function
                     return Seen(step, on, -1, False, narrow, mixed)
             if link.how not in WHOLE and root(self.trace, link.step, link.source) in versions:
                 if bits and below is None:
-                    return None
+                    signed = bit is not None and link.how in ("add", "sub")
+                    return Seen(step, on, -1, False, narrow, False, flag=bit) if signed else None
                 return Seen(step, on, -1, False, narrow, mixed, kept if kept < 64 else 64, below)
         return None
 

@@ -60,7 +60,7 @@ def instead_of_context(trace: Trace, last: Step) -> Cause | None:
             continue
         typed = value is not None and value.type in PACKET
         if not typed and (value is None or value.line_no is None):
-            from bpfsmith.verify.cause.packet import read_from_context
+            from bpfsmith.verify.cause.ranges import read_from_context
 
             typed = read_from_context(trace, last, f"r{at}", name)
         if typed:
@@ -96,16 +96,17 @@ def follows(text: str, word: str) -> bool:
     return f"{word}->" in text or f"*{word}" in text or f"{word}[" in text
 
 
-def late(trace: Trace, last: Step, first: list[int] | None = None, far: int = AHEAD) -> code.Insn | None:
+def late(trace: Trace, last: Step, where: str, first: list[int] | None = None, far: int = AHEAD) -> code.Insn | None:
     """A comparison with the packet's end after the use, on a line of its own; with `first`, one on the ways that begin
     there."""
-    state = last.before
-    if state is None or not state.frames:
-        return None
-    regs = state.frames[-1].regs
-    ends = frozenset(name for name, value in regs.items() if value.type == "pkt_end")
-    starts = frozenset(name for name, value in regs.items() if value.type in PACKET)
-    contexts = frozenset(name for name, value in regs.items() if value.type == "ctx")
+    from bpfsmith.verify.cause.flow import type_of
+    from bpfsmith.verify.cause.ranges import Fields
+
+    fields = Fields(trace, last, where, "pkt")
+    held = {f"r{number}": fields.type(last, f"r{number}") for number in range(10)}
+    ends = frozenset(name for name, kind in held.items() if kind == "pkt_end")
+    starts = frozenset(name for name, kind in held.items() if kind in PACKET)
+    contexts = frozenset(name for name in held if type_of(trace, last, name) == "ctx")
     waiting = [(slot, ends, starts - set(code.writes(last.insn))) for slot in first or trace.successors(last.slot)]
     seen = {last.slot}
     while waiting and len(seen) < far:

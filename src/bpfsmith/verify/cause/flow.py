@@ -339,9 +339,10 @@ def location(chain: list[Link], at: int, use: Step, where: str) -> tuple[int, st
 def read_of(trace: Trace, step: Step, where: str) -> tuple[tuple[int, str], int, int] | None:
     """The memory a number was read from: (root of the address, offset, bytes); None when it was not read."""
     for link in origin(trace, step, where):
-        if link.how == "load" and code.is_load(link.step.insn):
-            insn = link.step.insn
-            base = root(trace, link.step, f"r{insn.src}")
+        insn = link.step.insn
+        fetched = code.is_atomic(insn) and link.where != f"r{insn.dst}"
+        if link.how == "load" and (code.is_load(insn) or fetched):
+            base = root(trace, link.step, f"r{insn.dst if fetched else insn.src}")
             return (base, insn.off, code.width(insn)) if base[0] >= 0 else None
     return None
 

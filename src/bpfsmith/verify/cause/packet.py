@@ -9,9 +9,10 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.comparisons import LT, NOT, TURNED
 from bpfsmith.verify.cause.ends import MOST, PACKET, at_least, beyond, follows, instead_of_context, late, told, words
-from bpfsmith.verify.cause.flow import read_of, root, type_of, variable
+from bpfsmith.verify.cause.flow import constant, read_of, root, variable
+from bpfsmith.verify.cause.headers import begins
+from bpfsmith.verify.cause.ranges import FIELDS, LENGTHS, Check, Fields, checks, known_range, strictly_below
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import Need, why
 from bpfsmith.verify.cause.words import amount, came, octets, quoted, register, said, subject
@@ -25,18 +26,12 @@ if TYPE_CHECKING:
 
     Value = Any
 
-__all__ = ["PACKET", "examine", "find", "moves"]
+__all__ = ["examine", "find"]
 
 FAR = 4000
 NEAR = 10
 # Ends of headers people check for: link, VLAN, network and transport headers, alone and one after another.
 _HEADERS = frozenset((8, 14, 18, 20, 22, 26, 28, 34, 38, 40, 42, 44, 46, 48, 54, 58, 62, 74))
-# Words of helpers after which the packet may lie elsewhere.
-_MOVING = (
-    "adjust_head", "adjust_tail", "adjust_meta", "pull_data", "push_data", "pop_data", "change_head", "change_tail",
-    "change_proto", "store_bytes", "vlan_push", "vlan_pop", "adjust_room", "csum_replace", "clone_redirect",
-    "push_encap", "seg6_action", "seg6_adjust_srh", "csum_update",
-)  # fmt: skip
 
 
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911 - one return a kind
@@ -84,85 +79,11 @@ def examine(trace: Trace, last: Step, where: str, off: int, size: int, low: bool
     return None if value is None else _Access(trace, last, where, off, size, value).cause(low)
 
 
-# Where contexts keep the packet's start, end and metadata: (offset, bytes), by kind of context. Kernels that print few
-# states do not tell that what was read there is a packet pointer.
-_FIELDS = (
-    {(0, 4): "pkt", (4, 4): "pkt_end", (8, 4): "pkt_meta"},
-    {(76, 4): "pkt", (80, 4): "pkt_end", (140, 4): "pkt_meta"},
-    {(0, 8): "pkt", (8, 8): "pkt_end"},
-)
-
-
-# Where contexts of the same rows keep the length of the whole packet or message.
-_LENGTHS = {1: (0, 4), 2: (68, 4)}
-
-
-class _Fields:
-    """Types of packet pointers that no state tells of, by the field of the context they were read from."""
-
-    __slots__ = ("row", "trace")
-
-    def __init__(self, trace: Trace, last: Step, where: str, kind: str) -> None:
-        self.trace = trace
-        self.row: dict[tuple[int, int], str] = {}
-        field = self.field(last, where)
-        for row in _FIELDS:
-            if field is not None and row.get(field) == kind:
-                self.row = row
-
-    def field(self, step: Step, where: str) -> tuple[int, int] | None:
-        for link in self.trace.origin(step, where):
-            if link.how == "load":
-                insn = link.step.insn
-                at = code.is_load(insn) and type_of(self.trace, link.step, f"r{insn.src}") == "ctx"
-                return (insn.off, code.width(insn)) if at else None
-        return None
-
-    def type(self, step: Step, where: str) -> str:
-        value = step.value(where)
-        if value is not None and (value.type != "scalar" or value.line_no is not None):
-            return str(value.type)
-        field = self.field(step, where) if self.row else None
-        return self.row.get(field, "") if field is not None else ""
-
-    def offset(self, step: Step, where: str) -> int:
-        """The constant part of a packet pointer."""
-        value = step.value(where)
-        if value is not None and value.type in PACKET:
-            return int(value.off or 0)
-        total = 0
-        for link in self.trace.origin(step, where):
-            insn = link.step.insn
-            if link.how in ("add", "sub") and not code.by_register(insn):
-                total += insn.imm if link.how == "add" else -insn.imm
-        return total
-
-    def base(self, step: Step, where: str) -> tuple[object, ...]:
-        """What pointers of one range have in common: the last addition of an unknown number, else the field."""
-        added, _ = variable(self.trace.origin(step, where))
-        return ("add", added.at) if added is not None else ("field", self.field(step, where))
-
-
-class Check:
-    """A comparison of a packet pointer with the end: `on` the pointer's register, `off` its constant part; `same`: of
-    the base of the pointer that is used; `right`: with the end that counts for it (metadata ends where the packet
-    begins)."""
-
-    __slots__ = ("off", "on", "right", "same", "step")
-
-    def __init__(self, step: Step, on: str, off: int, same: bool, right: bool) -> None:
-        self.step = step
-        self.on = on
-        self.off = off
-        self.same = same
-        self.right = right
-
-
 class _Access:
     """Bytes that are used, and the comparisons before."""
 
     __slots__ = (
-        "added", "chain", "checks", "facts", "last", "moved", "name", "need", "number", "same", "size", "trace",
+        "added", "chain", "checks", "facts", "have", "last", "moved", "name", "need", "number", "same", "size", "trace",
         "value", "what", "where",
     )  # fmt: skip
 
@@ -176,9 +97,12 @@ class _Access:
         self.chain = trace.origin(last, where)
         self.what, self.name = subject(trace, last, where, "the packet pointer")
         self.facts = [one for one in (came(trace, self.chain, self.what),) if one is not None]
-        self.checks, self.moved = _checks(trace, last, where, value)
+        self.checks, self.moved = checks(trace, last, where, value)
         self.added, self.number = variable(self.chain)
         self.same = [one for one in self.checks if one.same and one.right]
+        # Kernels print the registers an instruction names, not all that a comparison tells of: the message knows.
+        message = told(said(trace))
+        self.have = known_range(message) if message is not None and message.range else known_range(value)
 
     def add(self, step: Step, text: str) -> None:
         self.facts.append(self.trace.fact(step, text))
@@ -216,14 +140,19 @@ class _Access:
 
     def unlimited(self) -> Cause | None:
         """Compared, but with a number inside that may be larger than any packet."""
-        if not self.same or not self.value.umax or self.value.umax + max(0, self.same[-1].off) <= MOST:
-            return None
         added, number = self.added, self.number
-        if added is None or number is None:
+        if not self.same or not self.value.umax or added is None or number is None:
+            return None
+        there = self.same[-1].step.value(self.same[-1].on)
+        beside = max(0, self.same[-1].off)
+        if there is not None and there.umax is not None:
+            # Kernels from 7.1 on count the constant part in.
+            beside = max(0, int(there.umax) + int(there.off or 0) - int(self.value.umax))
+        if self.value.umax + beside <= MOST:
             return None
         name = self.trace.name(added, number)
         offset = quoted(name, "the offset")
-        story = why(self.trace, added, number, Need(most=MOST))
+        story = why(self.trace, added, number, Need(most=MOST - beside))
         self.facts = story.facts
         self.add(added, f"{offset} is added here and {amount(added.value(number)) or 'is not bounded'}")
         self.add(self.same[-1].step, f"this check counts for nothing while {offset} may be larger than {MOST}")
@@ -245,11 +174,11 @@ class _Access:
         if not self.same:
             return None
         one = self.same[-1]
-        have, start = _range(self.value) - self.folded(), self.need - self.size
+        have, start = self.have - self.folded(), self.need - self.size
         if have <= 0:
             if one.step.taken is None:
                 return None
-            if one.off + 1 >= self.need and _strictly_below(one):
+            if one.off + 1 >= self.need and strictly_below(one):
                 self.add(one.step, "on the way from here the end lies behind this address: one byte is there")
                 self.add(
                     self.last, f"{self.size} byte is used here: from a comparison without an addition nothing is learnt"
@@ -272,7 +201,11 @@ class _Access:
         if self.added is not None and have == one.off <= start and start - have <= MOST:
             return self.begins(one)  # of a pointer with an unknown number in it: what was compared is where it leads
         whole = have in _HEADERS or self.used_up(have)
-        if start < have or not whole or self.meant(one) or self.bare(one):
+        inside = self.inside(one, start, have)
+        begins = root(self.trace, one.step, one.on) == root(self.trace, self.last, self.where)
+        if not inside:
+            inside = (inside is None and (not whole or self.meant(one))) or begins or self.bare(one)
+        if start < have or inside:
             self.add(one.step, f"checked here: {octets(have)} {'is' if have == 1 else 'are'} there")
             self.add(self.last, f"{octets(self.size)} at offset {start} used here: {self.need} are needed")
             return self.wrong(one, f"the check covers {octets(have)} of the packet, and {self.need} are used")
@@ -305,7 +238,7 @@ class _Access:
         """What kernels from 7.1 on count in: there the range begins where the pointer does that no number was added to,
         and the message's offset holds the largest the number may be."""
         unknown, most = self.value.var_off and self.value.var_off[1], int(self.value.umax or 0)
-        if not unknown or not most or _range(self.value) < most:
+        if not unknown or not most or self.have < most:
             return 0
         return most if any(f"off={self.need - self.size + most} " in line for line in said(self.trace)) else 0
 
@@ -316,6 +249,20 @@ class _Access:
             return False
         pointers = {word for word in words(use.text) if follows(use.text, word)}
         return bool(pointers & words(check.text))
+
+    def inside(self, one: Check, start: int, have: int) -> bool | None:
+        """What is used is of a header of which the check covers a part, as the lines of both tell; None where they do
+        not."""
+        check, use = self.trace.own_place(one.step), self.trace.own_place(self.last)
+        text = check.text if check is not None else None
+        if use is None or not use.text or not text or use.same_line(check) or self.added is not None:
+            return None
+        starts = begins(use.text, start)
+        whole = {word for word in words(text) if f"{word} + 1" in text or f"{word}.add(1" in text}
+        if starts and whole:
+            return bool(whole & set(starts))
+        found = {first < have for several in starts.values() for first in several}
+        return found.pop() if len(found) == 1 else None
 
     def used_up(self, have: int) -> bool:
         """What the check covers was read to its last byte: it was meant for that, and not for what follows."""
@@ -402,7 +349,7 @@ class _Access:
         """The length of the packet was compared, as a number: nothing follows for pointers."""
         if self.same:
             return None
-        fields = _Fields(self.trace, self.last, self.where, self.value.type)
+        fields = Fields(self.trace, self.last, self.where, self.value.type)
         for step in self.trace.steps.back(self.last.at, FAR):
             insn = step.insn
             if not code.conditional(insn) or code.operation(insn) in (1, 5):
@@ -431,21 +378,25 @@ class _Access:
         """The length field of the context was compared: it counts bytes that are not behind the pointer, too."""
         if self.checks:
             return None
-        fields = _Fields(self.trace, self.last, self.where, self.value.type)
-        wanted = _LENGTHS.get(_FIELDS.index(fields.row)) if fields.row else None
+        fields = Fields(self.trace, self.last, self.where, self.value.type)
+        wanted = LENGTHS.get(FIELDS.index(fields.row)) if fields.row else None
         if wanted is None:
             return None
         for step in self.trace.steps.back(self.last.at, FAR):
             insn = step.insn
-            if not code.conditional(insn) or code.operation(insn) in (1, 5) or code.by_register(insn):
+            if not code.conditional(insn) or code.operation(insn) in (1, 5):
                 continue
-            if insn.imm + 1 < self.need or fields.field(step, f"r{insn.dst}") != wanted:
+            named = code.reads(insn)
+            on = next((name for name in named if fields.field(step, name) == wanted), None)
+            other = next((name for name in named if name != on), "")
+            limit = constant(step, other) if code.by_register(insn) else insn.imm
+            if on is None or limit is None or limit + 1 < self.need:
                 continue
             self.add(step, "the length in the context is compared here, which is no check of where the packet ends")
             self.add(self.last, f"{octets(self.size)} used here")
             self.facts.sort(key=lambda fact: fact.step if fact.step is not None else 1 << 60)
             return self.wrong(
-                Check(step, f"r{insn.dst}", 0, False, False),
+                Check(step, on, 0, False, False),
                 "the check is on the length in the context, which says nothing of the bytes between data and data_end",
             )
         return None
@@ -462,7 +413,7 @@ class _Access:
             if line is None or after is None:
                 continue
             other = [slot for slot in self.trace.successors(step.slot) if slot != after.slot]
-            found = late(self.trace, step, other, NEAR) if other else None
+            found = late(self.trace, step, self.where, other, NEAR) if other else None
             place = self.trace.own_place(found.slot) if found is not None else None
             if found is None or place is None or not place.same_line(line):
                 continue
@@ -475,7 +426,7 @@ class _Access:
         return None
 
     def missing(self, drifted: str = "") -> Cause:
-        after = late(self.trace, self.last)
+        after = late(self.trace, self.last, self.where)
         if after is None and (found := self.around()) is not None:
             return found
         unknown = bool(self.value.var_off and self.value.var_off[1])
@@ -497,7 +448,7 @@ class _Access:
         part = bool(self.trace.log.cut & {"head", "middle"})
         if part and not self.checks:
             covered = "what is left of the log has no check against the packet's end"
-        have = _range(self.value)
+        have = self.have
         headline = f"{octets(self.size)} of the packet {at} {'is' if self.size == 1 else 'are'} used "
         if drifted:
             at, covered, headline = "here", drifted, f"{self.what} was {drifted}"
@@ -520,81 +471,3 @@ class _Access:
             variables=names,
             advice=[advice],
         )
-
-
-def _range(value: Value) -> int:
-    """Bytes that are known to be there; kernels print marks for "beyond the end" as huge numbers."""
-    told = int(value.range or 0)
-    return told if 0 < told <= MOST else 0
-
-
-def _checks(trace: Trace, last: Step, where: str, value: Value) -> tuple[list[Check], Step | None]:
-    """(comparisons with an end that still count, in the order of the path; the last call that moved the packet, when
-    there were comparisons before it)."""
-    found: list[Check] = []
-    moved: Step | None = None
-    before = False
-    ends = ("pkt_end",) if value.type == "pkt" else ("pkt", "pkt_end")
-    fields = _Fields(trace, last, where, value.type)
-    base = fields.base(last, where)
-    for step in trace.steps.back(last.at, FAR):
-        insn = step.insn
-        if code.is_call(insn) and moved is None and step.frame <= last.frame and moves(step):
-            moved = step
-        if not code.conditional(insn) or not code.by_register(insn):
-            continue
-        pair = ((f"r{insn.dst}", f"r{insn.src}"), (f"r{insn.src}", f"r{insn.dst}"))
-        for on, end in pair:
-            limit = fields.type(step, end)
-            if limit not in ends or fields.type(step, on) != value.type:
-                continue
-            if moved is not None:
-                before = True
-                break
-            one = step.value(on)
-            typed = one is not None and one.type == value.type
-            same = one.id == value.id if typed and one is not None else fields.base(step, on) == base
-            found.append(Check(step, on, fields.offset(step, on), same, limit == ends[0]))
-            break
-        if before:
-            break
-    found.reverse()
-    return found, moved if before else None
-
-
-def read_from_context(trace: Trace, step: Step, where: str, call: str) -> bool:
-    """The value was read from where the context of programs that may call `call` keeps the packet."""
-    field = _Fields(trace, step, where, "").field(step, where)
-    rows = (
-        (0,)
-        if call.startswith("bpf_xdp")
-        else (1,)
-        if call.startswith(("bpf_skb", "bpf_l", "bpf_csum", "bpf_clone"))
-        else (0, 1)
-    )
-    return any(_FIELDS[row].get(field) is not None for row in rows) if field is not None else False
-
-
-def moves(step: Step) -> bool:
-    """A call after which packet pointers are gone: a helper by its name, a function that calls one."""
-    insn = step.insn
-    if code.is_helper_call(insn):
-        return insn.call is not None and any(word in insn.call for word in _MOVING)
-    if not code.is_subprogram_call(insn):
-        return False
-    after = step.next
-    while after is not None and after.frame > step.frame:
-        inner = after.insn
-        if code.is_helper_call(inner) and inner.call is not None and any(word in inner.call for word in _MOVING):
-            return True
-        after = after.next
-    return False
-
-
-def _strictly_below(one: Check) -> bool:
-    """On the path, the pointer is below the end."""
-    insn = one.step.insn
-    what = code.operation(insn)
-    if one.on == f"r{insn.src}":
-        what = TURNED.get(what, what)
-    return (what if one.step.taken else NOT.get(what, what)) == LT

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, related
-from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, points, root
+from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, root
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
 
@@ -136,27 +136,23 @@ class _Search:
     # ------------------------------------------------------------ made of two numbers
 
     def distance(self) -> Story | None:
-        """How far one address lies from another, taken for bytes of the packet: it is a number like any other."""
+        """How far the packet's end lies from an address in it, taken for bytes of the packet: it is a number like any
+        other."""
         if not self.need.packet:
             return None
+        from bpfsmith.verify.cause.ranges import apart
+
         for link in self.chain:
             insn = link.step.insn
             if link.how != "sub" or not code.by_register(insn):
                 continue
-            both = [self.address(link.step, f"r{number}") for number in (insn.dst, insn.src)]
-            if not all(both):
+            if not apart(self.trace, link.step, f"r{insn.dst}", f"r{insn.src}"):
                 continue
             self.facts = [self.trace.fact(link.step, f"{self.what} is the distance of two addresses: any number")]
             self.add(self.use, "so many bytes of the packet are used here: no number shows that they are there")
             headline = f"{self.what} is the distance of two addresses, of which the verifier knows nothing"
             return Story("verifier-imprecision", link.step, headline, self.facts)
         return None
-
-    def address(self, step: Step, where: str) -> bool:
-        value = step.value(where)
-        if value is not None and (value.type != "scalar" or value.line_no is not None):
-            return bool(value.type != "scalar")
-        return points(self.trace, step, where)
 
     def difference(self) -> Story | None:
         """A difference of two numbers that were compared with each other, the first of them bounded: the verifier does
@@ -389,10 +385,16 @@ class _Search:
 
     def copied(self) -> Story | None:
         """The comparison was about another register that held the same value, or one made of it."""
-        others = [one for one in self.seen if not one.chain and not one.equality]
+        others = [one for one in self.seen if not one.chain and (one.flag is not None or not one.equality)]
         if not others:
             return None
         one = others[-1]
+        if one.flag is not None:
+            self.add(one.flag, f"whether {self.what} is small enough is computed here as a bit, without a branch")
+            self.add(one.step, f"the bit is tested here: of {self.what} nothing is learnt")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            headline = f"the check of {self.what} is kept as a bit, from which the verifier learns nothing"
+            return Story("check-lost", one.flag, headline, self.facts)
         if one.mixed:
             self.add(one.step, f"what is compared here is {self.what} together with another number")
             self.add(self.use, f"{self.what} alone is used here: it {amount(self.value) or 'is not bounded'}")
@@ -470,7 +472,7 @@ class _Search:
             if link.how != "and-mask" or code.by_register(insn) or insn.imm in (0xFF, 0xFFFF):
                 continue
             place = self.trace.own_place(link.step)
-            if place is None or place.text is None or not _masks(place.text):
+            if place is None or place.text is None or not _masks(place.text, insn.imm):
                 continue
             self.add(link.step, f"the mask {insn.imm & (1 << 64) - 1:#x} keeps more than fits")
             self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
@@ -508,19 +510,48 @@ class _Search:
         return Story("verifier-imprecision", self.use, headline, self.facts, False)
 
 
-def _masks(text: str) -> bool:
-    """A line that masks: with `&` as an operator, or through a macro or function that is called so."""
-    if " & " in text or "&=" in text:
-        return True
-    name = ""
+def _masks(text: str, mask: int) -> bool:
+    """A line that masks with these bits, or with these moved: `i & 0x1f`, `i & (SIZE - 1)`, `INDEX_MASK(i)`."""
+    rest, found = text.replace("&&", ""), False
+    while "&" in rest:
+        before, _, rest = rest.partition("&")
+        if not before[-1:].isspace() and not before[-1:].isalnum() and before[-1:] not in (")", "]"):
+            continue  # the address of something
+        literal = ""
+        for letter in rest.lstrip("= "):
+            if not letter.isalnum() and letter != "_":
+                break
+            literal += letter
+        if not literal[:1].isdigit():
+            found = found or bool(literal) or rest.lstrip("= ")[:1] == "("
+            continue
+        number = _literal(literal)
+        found = found or number is None or any(number << by == mask for by in range(16))
+    return found or any("mask" in name.lower() or (len(name) > 1 and name.isupper()) for name in _called(text))
+
+
+def _literal(text: str) -> int | None:
+    """The number a literal of C or Rust is: `0x1fUL`, `63u32`, `0b1_1111`."""
+    bare = text.lower().replace("_", "").rstrip("ul")
+    for suffix in ("usize", "isize", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8"):
+        bare = bare.removesuffix(suffix)
+    try:
+        return int(bare, 0)
+    except ValueError:
+        return None
+
+
+def _called(text: str) -> list[str]:
+    """Names before an opening bracket."""
+    name, found = "", []
     for letter in text:
         if letter.isalnum() or letter == "_":
             name += letter
             continue
-        if letter == "(" and ("mask" in name.lower() or (len(name) > 1 and name.isupper())):
-            return True
+        if letter == "(" and name:
+            found.append(name)
         name = ""
-    return False
+    return found
 
 
 def _indexes(text: str) -> bool:

@@ -170,7 +170,7 @@ def _ends(step: Step) -> bool:
 
 def _stale_unprinted(trace: Trace, last: Step, chain: list[Link], link: Link, until: Step, what: str) -> Cause | None:
     """Kernels that print few states do not tell that what was read from the context was a packet pointer."""
-    from bpfsmith.verify.cause.packet import moves, read_from_context
+    from bpfsmith.verify.cause.ranges import moves, read_from_context
 
     found = None
     for step in trace.steps.back(last.at, FAR):
@@ -186,7 +186,7 @@ def _stale_unprinted(trace: Trace, last: Step, chain: list[Link], link: Link, un
 def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
     """The first call between two steps that ends a pointer like `value`; the only one there is, where none is known
     to."""
-    from bpfsmith.verify.cause.packet import moves
+    from bpfsmith.verify.cause.ranges import moves
 
     found, calls = None, []
     for step in trace.steps.back(until.at, FAR):
