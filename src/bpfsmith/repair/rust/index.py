@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfsmith.repair.rust.common import at_use, checked, fresh, pure, replaced, stripped, type_text
 from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.place import guarded
-from bpfsmith.repair.rust.spot import spots
+from bpfsmith.repair.rust.spot import edit, indent, spots
 from bpfsmith.source.layout import constant, layout
 from bpfsmith.source.types import bound, type_of
 
@@ -29,12 +29,30 @@ _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """`if index >= N` right before the use; where the compiler made the check of another copy, behind a barrier."""
     for spot in spots(ground):
+        yield from asserted(ground, spot)
         for use, base, index in _indexed(spot):
             fails = fails_at(spot.item, ground, use)
             if fails is None:
                 continue
             for limit in _limits(ground, spot, base, index):
                 yield from _checks(use, index, limit, fails)
+
+
+def asserted(ground: Ground, spot: Spot) -> Iterator[Candidate]:
+    """`debug_assert!`, which a release build leaves out, as a test that stays."""
+    body = spot.item.expr
+    for one in body.within("macro") if body is not None else ():
+        if one.path.rpartition("::")[2] != "debug_assert" or not one.args or not pure(one.args[0]):
+            continue
+        fails = fails_at(spot.item, ground, one)
+        if fails is None:
+            continue
+        condition = one.args[0].text
+        space = indent(spot.file, one.start)
+        end = one.end + (spot.file.text[one.end : one.end + 1] == ";")
+        text = f"if !({condition}) {{\n{space}    {fails.statement}\n{space}}}"
+        said = f"test `{condition[:50]}` in every build, and return where it does not hold"
+        yield checked("bounds-check", [edit(spot.file, one.start, end, text)], said, fails)
 
 
 def _indexed(spot: Spot) -> Iterator[tuple[Expr, Expr | None, Expr]]:
@@ -62,7 +80,17 @@ def _limits(ground: Ground, spot: Spot, base: Expr | None, index: Expr) -> list[
     if isinstance(size, int) and width and size >= width:
         out.append(str(size // width))
     out += _compared(spot, index)
+    if base is not None and not count and pure(base) and not _raw(base):
+        out.append(f"{base.text}.len()")
     return list(dict.fromkeys(out))[:3]
+
+
+def _raw(base: Expr) -> bool:
+    """Whether it may be a pointer that has no length: only a field or a slice is known to have one."""
+    if base.kind == "field":
+        return False
+    text = type_text(base)
+    return not (text.startswith(("&[", "&mut [", "[")))
 
 
 def _width(base: Expr | None) -> int:

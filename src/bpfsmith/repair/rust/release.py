@@ -38,6 +38,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if spot.item.id in seen or spot.item.expr is None:
             continue
         seen.add(spot.item.id)
+        yield from _forgotten(spot)
         for held in _held(spot):
             ways = list(_ways(spot, held))
             said = f"give `{held.name}` back before the way out that forgets it"
@@ -51,6 +52,15 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 if tail is not None:
                     edits = [before(spot.file, tail, [f"{held.name}.submit(0);"])]
                     yield Candidate("release", edits, f"submit `{held.name}` at the end", REWRITE)
+
+
+def _forgotten(spot: Spot) -> Iterator[Candidate]:
+    """A guard whose `drop` would give it back is forgotten: `drop(guard)` instead."""
+    body = spot.item.expr
+    for one in body.within("call") if body is not None else ():
+        if _last(one) == "forget" and len(one.args) == 1 and one.callee is not None:
+            said = f"let `{one.args[0].text[:40]}` give back what it holds: `drop` instead of `forget`"
+            yield Candidate("release", [replaced(one.callee, "drop")], said, NO_NEW_PATH)
 
 
 def _held(spot: Spot) -> Iterator[_Held]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.report import REWRITE, Candidate
+from bpfsmith.repair.report import REWRITE, SAME_WORK, Candidate
 from bpfsmith.repair.rust.common import checked, fresh, pure, replaced
-from bpfsmith.repair.rust.spot import _results, everywhere, failing, spots
+from bpfsmith.repair.rust.spot import Failing, _results, everywhere, failing, indent, spots
 from bpfsmith.source.layout import constant
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates", "taken"]
 
+_NEGATIVE = re.compile(r"\bsmax=-\d|has value \(0xf{6,}")  # all that it may be is below 0
 _RANGE = re.compile(r"should have been in [\[(](-?\w+)[,;] ?(-?\w+)[\])]")
 
 
@@ -35,12 +36,15 @@ def taken(message: str) -> tuple[int, int] | None:
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """A test of the value before it is returned; of a constant its negative, where that is in the range."""
     limits = taken(ground.why.message) or _told(ground)
+    if limits is None:
+        return
+    called = "callback" in ground.why.message
     listed = list(spots(ground))
     own = [spot for spot in everywhere(ground) if spot.item.name == ground.program.name]
     done: set[int] = set()
-    for spot in [*listed, *own]:
+    for spot in listed if called else [*listed, *own]:
         body = spot.item.expr
-        if body is None or limits is None:
+        if body is None:
             continue
         leaves = [*_results(body), *(one.inner for one in body.within("return") if one.inner is not None)]
         leaves.sort(key=lambda one: not spot.first <= one.start < spot.last)
@@ -49,12 +53,20 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 continue
             done.add(leaf.id)
             value = constant(leaf.file, leaf.text, leaf.item)
-            if value is not None:
-                if not limits[0] <= value <= limits[1] and limits[0] <= -value <= limits[1]:
-                    said = f"return `-{leaf.text}`, which the hook takes"
-                    yield Candidate("return-range", [replaced(leaf, f"-{leaf.text}")], said, REWRITE)
-                continue
-            yield from _tested(ground, leaf, limits)
+            if value is None:
+                yield from _tested(ground, leaf, limits, called=called)
+            elif not limits[0] <= value <= limits[1]:
+                yield from _constant(leaf, value, limits)
+
+
+def _constant(leaf: Expr, value: int, limits: tuple[int, int]) -> Iterator[Candidate]:
+    if limits[0] <= -value <= limits[1] and value > 0:
+        said = f"return `-{leaf.text}`, which the hook takes"
+        why = "an error is said by a negative number: only the number that was refused is another"
+        yield Candidate("negative-errno", [replaced(leaf, f"-{leaf.text}")], said, SAME_WORK, why=why)
+    elif value < 0 and limits == (0, 1):
+        said = f"return 0, which says no at this hook, instead of `{leaf.text}`"
+        yield Candidate("return-range", [replaced(leaf, "0")], said, REWRITE)
 
 
 def _told(ground: Ground) -> tuple[int, int] | None:
@@ -62,22 +74,34 @@ def _told(ground: Ground) -> tuple[int, int] | None:
     return (low, high) if isinstance(low, int) and isinstance(high, int) else None
 
 
-def _tested(ground: Ground, leaf: Expr, limits: tuple[int, int]) -> Iterator[Candidate]:
+def _tested(ground: Ground, leaf: Expr, limits: tuple[int, int], *, called: bool) -> Iterator[Candidate]:
     item = leaf.item
-    fails = failing(item, ground, leaf) if item is not None else None
-    if item is None or fails is None or item.name != ground.program.name:
+    if item is None or not (called or item.name == ground.program.name):
         return
-    value = constant(item.file, fails.text, item)
-    if value is not None and not limits[0] <= value <= limits[1]:
+    fails = _fails(ground, leaf, limits, called=called)
+    value = constant(item.file, fails.text, item) if fails is not None else None
+    if fails is None or (value is not None and not limits[0] <= value <= limits[1]):
         return
     name = fresh(leaf, "verdict")
     low, high = limits
     signed = item.type.strip().startswith("i")
     test = f"{name} > {high}" if not signed or low > 0 else f"{name} < {low} || {name} > {high}"
+    space = indent(item.file, leaf.start)
     lines = [f"let {name} = {leaf.text};", f"if {test} {{", f"    {fails.statement}", "}", name]
-    text = "{\n" + "".join(f"        {line}\n" for line in lines) + "    }"
+    text = "{\n" + "".join(f"{space}    {line}\n" for line in lines) + f"{space}}}"
     said = f"return only what the hook takes, {low} to {high}"
     yield checked("return-range", [replaced(leaf, text)], said, fails)
     if (low, high) == (0, 1) and pure(leaf):
         said = "return whether it is more than 0"
         yield Candidate("return-range", [replaced(leaf, f"({leaf.text} != 0) as {item.type.strip()}")], said, REWRITE)
+
+
+def _fails(ground: Ground, leaf: Expr, limits: tuple[int, int], *, called: bool) -> Failing | None:
+    """What stands for a value out of the range."""
+    if called:
+        why = "any number but 0 ends the rounds"
+        return Failing("1", "value", why, certain=True) if limits == (0, 1) else None
+    least = _NEGATIVE.search(ground.why.message)
+    if limits == (0, 1) and least is not None:
+        return Failing("0", "value", "a negative number is an error, and 0 says no at this hook", certain=True)
+    return failing(leaf.item, ground, leaf) if leaf.item is not None else None
