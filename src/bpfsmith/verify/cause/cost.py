@@ -119,6 +119,11 @@ def _endless(trace: Trace, message: str) -> Cause:
     if slot is None:
         slot = parts.number(message, "from insn ")
     last = trace.last
+    insn = trace.insn(slot) if slot is not None else None
+    if insn is not None and "back-edge" in message and code.is_subprogram_call(insn):
+        from bpfsmith.verify.cause.stack import recursive
+
+        return recursive(trace, slot, parts.function(trace, slot) or "")
     if slot is None:
         slot = last.slot if last is not None else 0
     body = loop(trace, slot)

@@ -96,7 +96,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         return objects.find(trace, match)
     if "not found at offset" in message or "expects arg#" in message or "expected bpf_" in message:
         return None
-    if "must be a rcu pointer" in message or "must be referenced or trusted" in message:
+    if any(word in message for word in ("must be a rcu pointer", "must be referenced or trusted", "must point to")):
         return _given_away(trace, message) or expired(trace, parts.register(message))
     for word, opens, closes, what in _SECTIONS:
         if word in message:
@@ -356,14 +356,15 @@ def _begun(trace: Trace, step: Step, reg: str) -> tuple[int, str]:
 
 
 def _given_away(trace: Trace, message: str) -> Cause | None:
-    """Something to release that a list, a tree or a former release has already."""
+    """Something to release that a list, a tree, a map or a former release has already."""
     step = trace.last
     name = parts.called(step)
     ends = {one for known in _RELEASE.values() for one in known}
     if step is None or (name not in ends and not name.endswith(("_release", "_drop", "_drop_impl", "_put"))):
         return None
-    former = _former_release(trace, step, name, parts.register(message) or "r1")
-    return None if former is None else _again(trace, step, former, parts.register(message) or "r1")
+    reg = parts.register(message) or "r1"
+    former = _former_release(trace, step, name, reg)
+    return None if former is None else _again(trace, step, former, reg)
 
 
 def expired(trace: Trace, reg: str | None) -> Cause | None:

@@ -25,7 +25,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         return arguments.find(trace, match)
     if any(word in message for word in _ENCODING):
         return _encoding(trace, message)
-    if "func_info" in message and (newer := _newer(trace)) is not None:
+    if "func_info" in message and "missing" not in message and (newer := _newer(trace)) is not None:
         return newer
     if "Only one arena" in message:
         return _arenas(trace)

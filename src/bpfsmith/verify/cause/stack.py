@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import stack_slot
+from bpfsmith.verify.cause.places import library
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.words import octets
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["find", "locals_of"]
 
 LIMIT = 512
+_BIG = 64  # bytes of a variable that are worth naming
 
 
 def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
@@ -22,6 +24,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
     message = parts.said(trace, match)
     if "frames is too deep" in message or "call stack of" in message:
         return _deep(trace, message)
+    if "recursive call" in message:
+        return recursive(trace, None, parts.word(message, "call from "), parts.word(message, " to "))
     if "combined stack size" in message or "stack size" in message:
         return _big(trace, message)
     if "stack frame of the caller" in message or "return stack pointer" in message:
@@ -60,6 +64,26 @@ def _deep(trace: Trace, message: str) -> Cause:
         advice=[Advice("inline", "let the compiler inline some of them (`#[inline(always)]`, `__always_inline`), or "
                                  "make a "
                        "tail call", functions=names)],
+    )  # fmt: skip
+
+
+def recursive(trace: Trace, slot: int | None, caller: str, callee: str = "") -> Cause:
+    """Functions that call themselves, at a call in `slot`, else in `caller` of `callee`."""
+    caller, callee = caller.partition("(")[0], callee.partition("(")[0]
+    if slot is None and trace.program is not None:
+        spans = {name: (first, first + slots) for name, first, slots, _ in trace.program.functions()}
+        low, high = spans.get(caller, (0, 0))
+        calls = [at for at, what, _, name in trace.program.calls() if what == "subprog" and name == callee]
+        slot = next((at for at in calls if low <= at < high), None)
+    shown = parts.readable(caller) if caller else "a function"
+    itself = "itself" if callee in ("", caller) else f"`{parts.readable(callee)}`, which leads back to it"
+    place = trace.own_place(slot) if slot is not None else None
+    return parts.cause(
+        trace, "stack-limit", "high" if place is not None else "medium",
+        f"`{shown}` calls {itself}: the kernel follows no recursion, as nothing says how deep it goes",
+        place=place, slot=slot, because=[Fact(slot, place, "the call stands here")] if slot is not None else [],
+        variables=[shown],
+        advice=[Advice("loop", "write it as a loop with a bound, or with a stack of its own in a map")],
     )  # fmt: skip
 
 
@@ -131,7 +155,7 @@ def _big(trace: Trace, message: str) -> Cause:
     for name, size in chain:
         first, last = _span(trace, name)
         biggest = locals_of(trace, first, last)[:1] if first is not None else []
-        at = biggest[0][1] if biggest else None
+        at = (_largest(trace, first, last) if first is not None else None) or (biggest[0][1] if biggest else None)
         shown = f"`{parts.readable(name)}` uses {octets(size)}"
         if biggest:
             shown += f", {biggest[0][0]} of them for what this line needs"
@@ -205,6 +229,21 @@ def locals_of(trace: Trace, first: int | None, end: int) -> list[tuple[int, Plac
     return found
 
 
+def _largest(trace: Trace, first: int, end: int) -> Place | None:
+    """The declaration of the biggest variable that a function keeps on the stack, inlined ones included."""
+    from bpfsmith.verify.cause.locals import place, variables
+
+    found = [
+        one
+        for one in variables(trace)
+        if one.line and one.size >= _BIG
+        and any(what == "frame" and first <= start < end for start, _, what, _ in one.places)
+    ]  # fmt: skip
+    biggest = max(found, key=lambda one: one.size, default=None)
+    at = place(trace, biggest) if biggest is not None else None
+    return at if at is not None and not library(at.path) else None
+
+
 def _declared(trace: Trace, place: Place | None) -> Place | None:
     """The declaration of an array or struct that the line names."""
     if place is None or not place.text:
@@ -241,7 +280,8 @@ def _tail_call(trace: Trace, message: str) -> Cause:
         first, end = _span(trace, name)
         biggest = locals_of(trace, first, end)[:1]
         if biggest and own:
-            place, slot = _declared(trace, biggest[0][1]) or biggest[0][1], biggest[0][2]
+            place = _largest(trace, first or 0, end) or _declared(trace, biggest[0][1]) or biggest[0][1]
+            slot = biggest[0][2]
     if place is None and tail is not None:
         place, slot = trace.own_place(tail), tail
     because = (
@@ -270,7 +310,9 @@ def _below(trace: Trace, message: str) -> Cause | None:
         value = step.value(code.reads(step.insn)[0]) if code.reads(step.insn) else None
         if value is None or (value.var_off is not None and value.var_off[1]):
             return None
-    place = _declared(trace, trace.own_place(step))
+    name = parts.function(trace, step.slot)
+    first, end = _span(trace, name) if name else (None, 0)
+    place = _declared(trace, trace.own_place(step)) or (_largest(trace, first, end) if first is not None else None)
     return parts.cause(
         trace, "stack-limit", "high", f"the function uses the stack down to {-offset} bytes, and there are {LIMIT}",
         step=step if place is None else None, place=place, slot=step.slot,
