@@ -9,6 +9,7 @@ whether what it tests is used whenever the program comes past it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from bpfsmith.repair.tested import (
     CALL,
@@ -78,11 +79,8 @@ class _Match:
         self.locals = {  # function -> the words in it
             one.name: set(re.findall(r"[A-Za-z_]\w*", before.plain[one.begin : one.end])) for one in before.bodies
         }
-        self.tests = {  # what was tested before
-            "".join(before.plain[node.head[0] : node.head[1]].split())
-            for node, _ in before.nodes()
-            if node.kind == "if" and node.head is not None
-        }
+        self.tests = _tests(before)  # what was tested before
+        self.now = _tests(after)
         self.reason = ""
         self.index = {offset: at for at, offset in enumerate(after.offsets)}
         self.fresh: dict[str, list[list[str]]] = {}
@@ -242,7 +240,12 @@ class _Match:
     def _insertion(self, node: Node, body: Body) -> bool:
         text = self.after.of(node)
         if node.kind == "if":
-            return len(node.parts) == 1 and (self._leave(node.parts[0]) is not None or self._given_where_it_is(node))
+            head = _head(self.after, node)
+            return (
+                len(node.parts) == 1
+                and self.now[head] > self.tests[head]
+                and (self._leave(node.parts[0]) is not None or self._given_where_it_is(node))
+            )
         return node.kind == "plain" and (
             _BARRIER.fullmatch(text) is not None
             or _GIVES_BACK.fullmatch(text) is not None
@@ -346,7 +349,8 @@ class _Match:
         """What is wrong with the condition of a test."""
         shown = " ".join(condition.split())[:60]
         plain = re.sub(r"\"[^\"]*\"", "", condition)
-        if not any(one in self.known for one in re.findall(r"[A-Za-z_]\w*", plain) if one not in NO_CALLS):
+        words = [one for one in re.findall(r"[A-Za-z_]\w*", plain) if one not in NO_CALLS]
+        if not any(one in self.known or one in self.fresh for one in words):
             return f"`{shown}` tests nothing of the program's"
         if re.search(r"\+\+|--|(?<![=!<>])=(?!=)", plain):
             return f"`{shown}` changes something"
@@ -368,6 +372,15 @@ class _Match:
             if not check(part):
                 return f"`{' '.join(part.split())[:60]}` is no check of a pointer, index or length"
         return None
+
+
+def _head(text: Text, node: Node) -> str:
+    return "".join(text.plain[node.head[0] : node.head[1]].split()) if node.head is not None else ""
+
+
+def _tests(text: Text) -> Counter[str]:
+    """The conditions of the tests of a text."""
+    return Counter(_head(text, node) for node, _ in text.nodes() if node.kind == "if")
 
 
 def _works(text: str) -> bool:

@@ -43,7 +43,7 @@ _LOOPS = ("for", "while", "do", "loop")
 PROBE = re.compile(
     r"bpf_probe_read(?:_kernel|_user)?(?:_str)?\s*\(\s*&\s*(\w+)\s*,\s*sizeof\s*\(\s*\1\s*\)\s*,\s*(.+)\)", re.DOTALL
 )
-_FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*(?:[A-Z_]{2,}|\d)")
+_FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}|>=\s*\d|>\s*\d\d")
 CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 NO_CALLS = frozenset({"sizeof", "if", "__typeof__", "typeof", "void", "long", "unsigned", "int", "offsetof"})
 _CALLBACKS = re.compile(
