@@ -187,7 +187,13 @@ def _tip(has: str, wanted: str, shown: str) -> str:
 # ---------------------------------------------------------------- functions of the program
 
 
+_SIGNATURE = ("doesn't return scalar", "return value not void", "not supported yet")
+
+
 def _subprogram(trace: Trace, message: str) -> Cause:
+    if "Caller passes" in message:  # the line before says what it is about: the function itself, or what is passed
+        rows = [text for _, text in trace.log.told if any(word in text for word in _SIGNATURE)]
+        message = rows[-1] if rows else message
     step = trace.last
     name = parts.word(message, "Global function ") or parts.quoted(parts.after(message, "('") and message)
     name = name or parts.word(message, " in ")
