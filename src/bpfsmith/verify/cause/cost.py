@@ -177,7 +177,8 @@ def _idle(trace: Trace, slot: int) -> bool:
 def _never_returns(trace: Trace, step: Step, body: set[int]) -> Place | None:
     """What a `loop {}` of Rust stands for: the line that can panic; where none can, the user's own loop."""
     before = _before(trace, step, body)
-    own = trace.own_place(step)
+    inner = trace.place(step.slot)
+    own = inner if inner is not None and inner.own else trace.own_place(step)
     if before is not None and before.text is not None and any(word in before.text for word in _CAN_PANIC):
         return before
     name = ""
