@@ -122,3 +122,16 @@ def test_a_message_alone_is_enough(message: str, family: str, expected: str) -> 
     at_context = ("Expected an initialized dynptr", "uninitialized dynptr")  # told apart by what is passed: the context
     if not any(word in message for word in at_context):
         assert explain_cause(Trace(log), found, strict=True).cls == expected
+
+
+def test_a_map_that_the_caller_may_not_create() -> None:
+    from bpfsmith import _native
+    from bpfsmith.verify.cause import Trace, explain_cause
+    from bpfsmith.verify.messages import classify
+
+    for said, cls in (
+        ("ebpf_create_map() failed: Operation not permitted", "environment"),
+        ("ebpf_create_map() failed: Invalid argument", "loader-or-metadata"),
+    ):
+        log = _native.VerifierLog(said + "\n")
+        assert explain_cause(Trace(log), classify(log), strict=True).cls == cls

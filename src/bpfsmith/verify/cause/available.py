@@ -160,7 +160,7 @@ def _refused(trace: Trace, helper: Helper, unknown_number: bool) -> Cause:
     word = kind.name if kind is not None else ""
     if kind is not None and not helper.allowed(word):
         allowed = _some(list(helper.program_types))
-        why = f"`{name}` may not be called by `{word}` programs; {allowed} may"
+        why = f"`{name}` may not be called by `{word}` programs"
         tips.append(_instead(name, word, allowed))
     elif kind is not None and parts.older(running, helper.since_in(word) or ""):
         since = helper.since_in(word) or since
@@ -184,7 +184,7 @@ def _refused(trace: Trace, helper: Helper, unknown_number: bool) -> Cause:
         tips.append(Advice("attach-as", why, function=name, only=limit.only, capability=limit.capability))
     if not why:
         allowed = _some(list(helper.program_types))
-        why = f"`{name}` (since Linux {since}) may not be called by a program of this type here; {allowed} may"
+        why = f"`{name}` (since Linux {since}) may not be called by a program of this type here"
         tips.append(_instead(name, word, allowed))
         if running == "" and not unknown_number:
             tips.append(Advice("capability", f"or load it with {CAPABILITIES}, when that is what is missing"))
@@ -266,9 +266,8 @@ def _kernel_function(trace: Trace, message: str) -> Cause | None:  # noqa: PLR09
         known = kfuncs.get(name)
         kind = parts.program_type(trace)
         types = list(known.program_types) if known is not None else []
-        allowed = f"; {_some(types)} may" if types and "unspec" not in types else ""
         who = f"a `{kind.name}` program" if kind is not None else "a program of this type"
-        headline = f"`{name}` may not be called by {who}{allowed}"
+        headline = f"`{name}` may not be called by {who}"
         if known is not None and kind is not None and known.allowed(kind.name):
             first = known.program_types.get(kind.name) or known.since
             headline = (

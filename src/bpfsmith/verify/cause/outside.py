@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import parts
+from bpfsmith.verify.cause.classes import conventional
 from bpfsmith.verify.cause.result import Advice, Cause
 
 TYPE_CHECKING = False
@@ -26,6 +27,8 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     if row is None:
         return None
     cls, confidence, headline, tip = row
+    if match.family == "V62" and conventional(message, "V62") == "environment":
+        cls, confidence, headline, tip = _ROWS["V69" if "MEMLOCK" in message else "V63"]
     if match.family == "V60" and parts.number(message, "#") is not None and "func" in message:
         from bpfsmith.verify.cause import available
 

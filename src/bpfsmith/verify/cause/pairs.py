@@ -410,7 +410,9 @@ def _section(  # noqa: PLR0911
         return _called_alone(trace, message, opens, closes, what)
     opened = _open(trace, opens, closes)
     name = parts.called(step)
-    closing = " or ".join(f"`{one}`" for one in closes)
+    paired = opened is not None and len(closes) == len(opens)
+    fitting = (closes[opens.index(parts.called(opened))],) if paired else closes
+    closing = " or ".join(f"`{one}`" for one in fitting)
     if name in closes and opened is None:
         never = "expected an initialized" in message and not any(
             parts.called(former) in closes for former in trace.steps.back(step.at, FAR)
@@ -448,7 +450,7 @@ def _section(  # noqa: PLR0911
             trace, "unreleased-reference", "high", f"{what} is not {_gives(what)} on this way out",
             step=opened if opened is not None else step, place=_returning(trace, branch), because=because,
             variables=[parts.called(opened)],
-            advice=[Advice("release", f"call {closing} on every way out", acquire=opens[0], release=closes)],
+            advice=[Advice("release", f"call {closing} on every way out", acquire=opens[0], release=fitting)],
         )  # fmt: skip
     shown = f"`{name}`" if name else "a function" if code.is_call(step.insn) else "this"
     because.append(trace.fact(step, f"{shown} is used inside"))
