@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.repair.judged import Why
 
-__all__ = ["FAR", "known_sizes", "unfounded"]
+__all__ = ["FAR", "known_sizes", "statements", "unfounded"]
 
 FAR = 0x7FFF
 """What an offset in a packet is at most, as far as kernels track it."""
@@ -41,20 +41,28 @@ def unfounded(
     whys: Sequence[Why],
     sizes: Collection[int],
     needed: Callable[[str, str], bool] | None = None,
+    also: str = "",
+    *,
+    inside: bool = False,
 ) -> str | None:
     """Why an added limit is not shown to be the right one, as a sentence; None when each is.
 
     texts: path -> (old, new); refused: (path, line) of the access in the old texts; sizes: numbers that the log and the
     types tell of what is accessed, in elements or bytes; needed: whether a kernel refuses it with this text of a path,
-    in which a limit is one larger or a test is left out."""
+    in which a limit is one larger or a test is left out; also: statements that were refused after some of the changes;
+    inside: what was added is a part of a condition that must hold."""
     moved = Moved(texts)
-    access = ""
+    access = also
     for line in refused:
         for path, number in moved.now(line):
             access += _statement(texts[path][1], number) if path in texts else ""
     packet = any(one.family in ("V08", "V12") for one in whys)
     for path, (old, new) in texts.items():
         for whole, left, op, right in _limits(old, new):
+            if inside and op in ("<", "<="):
+                op = {"<": ">=", "<=": ">"}[op]  # noqa: PLW2901 - it is what must hold
+            elif inside and not op:
+                continue
             wrong = _limit(left, op, right, access, new, packet=packet, sizes=sizes)
             if wrong is None:
                 continue
@@ -63,6 +71,11 @@ def unfounded(
             if needed is None or not looser or not needed(path, new.replace(whole, looser.replace("\0", no))):
                 return wrong.removeprefix(_PERHAPS)
     return None
+
+
+def statements(texts: Mapping[str, str], lines: Sequence[tuple[str, int]]) -> str:
+    """The statements at lines of texts."""
+    return "".join(_statement(texts[path], line) for path, line in lines if path in texts)
 
 
 _PERHAPS = "\0"  # before a reason that a kernel can refute

@@ -1,9 +1,10 @@
-"""Bytes in C that are used before they are set."""
+"""Bytes in C that are used before they are set, and code that runs off its end."""
 
 from __future__ import annotations
 
 import re
 
+from bpfsmith.repair.c.reader import closing, split
 from bpfsmith.repair.c.text import Function, functions, replace
 from bpfsmith.repair.report import NO_NEW_PATH, Candidate
 
@@ -15,51 +16,123 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates"]
 
+_TYPE = re.compile(
+    r"((?:(?:static|const|volatile|unsigned|signed|register|long|short)\s+)*(?:(?:struct|union|enum)\s+)?[A-Za-z_]\w*"
+    r"(?:\s+(?:int|long|char|const|volatile))*)(?=[\s*])"
+)
+_NO_TYPES = frozenset({"return", "goto", "case", "else", "typedef", "extern", "sizeof"})
+
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """`= {}` where a local is declared, or all of its bytes set behind its declaration; a `return` at the end."""
     done = set()
     for function in functions(ground):
         yield from _return(function)
+        yield from _unreachable(function)
         names = [*ground.cause.variables, *re.findall(r"&\s*([A-Za-z_]\w*)", function.shown)]
         names += re.findall(r"\b([a-z_]\w*)\b", function.shown)
-        for name in dict.fromkeys(names):
-            plain = name.split(".")[0].split("->")[0]
+        for name in dict.fromkeys(one for one in names if one):
+            plain = re.split(r"->|\.|\[", name.lstrip("&*( "))[0].strip()
             if (function.name, plain) not in done:
                 done.add((function.name, plain))
                 yield from _declared(function, plain)
 
 
 def _declared(function: Function, name: str) -> Iterator[Candidate]:
-    kinds = r"struct\s+|union\s+|const\s+|volatile\s+|unsigned\s+"
-    pattern = rf"^[ \t]*((?:{kinds})*\w+)\s+({re.escape(name)})\s*(\[[^\]]*\])?\s*(=\s*\{{[^;]*\}}|=[^;,]*)?;"
-    found = re.search(pattern, function.body, re.MULTILINE)
-    if found is None or found[1] in ("return", "goto"):
-        return
+    """The declaration of a local, among others or alone."""
+    for node in function.top.walk():
+        if node.kind != "plain":
+            continue
+        text = function.plain[node.start : node.end]
+        kind = _TYPE.match(text)
+        if kind is None or kind[1].split()[0] in _NO_TYPES:
+            continue
+        at = kind.end()
+        for part in split(text[at:].rstrip().removesuffix(";")):
+            offset = text.index(part, at) if part else at
+            at = offset + len(part)
+            found = re.match(rf"{re.escape(name)}\b\s*((?:\[[^\]]*\]\s*)*)", part)
+            if found is None:
+                continue
+            yield from _set(function, kind[1], name, node.start + offset, part, found)
+            return
+
+
+def _set(function: Function, kind: str, name: str, start: int, part: str, found: re.Match[str]) -> Iterator[Candidate]:
     said = f"set all of `{name}` where it is declared"
-    end = function.start + found.end() - 1
-    if not found[4]:
-        aggregate = found[3] or "struct" in found[1] or "union" in found[1]
-        edit = replace(function, end, end, " = {}" if aggregate else " = 0")
-        yield Candidate("initialise", [edit], said, NO_NEW_PATH)
+    value = re.search(r"=(?!=)", part)
+    if value is None:
+        aggregate = found[1] or re.search(r"\b(?:struct|union)\b", kind) or re.search(rf"\b{name}\s*\.", function.body)
+        end = start + len(part.rstrip())
+        yield Candidate(
+            "initialise", [replace(function, end, end, " = {}" if aggregate else " = 0")], said, NO_NEW_PATH
+        )
         return
-    if "{" in found[4]:
-        # An initialiser leaves padding as it is: all bytes first, then the fields.
-        fields = re.findall(r"\.(\w+)\s*=\s*([^,{}]+)", found[4])
-        start = function.start + found.start() + len(found[0]) - len(found[0].lstrip())
-        space = function.indent(start)
-        lines = [
-            f"__builtin_memset(&{name}, 0, sizeof({name}));",
-            *(f"{name}.{field} = {value.strip()};" for field, value in fields),
-        ]
-        text = f"{found[1]} {name};\n{space}" + f"\n{space}".join(lines)
-        yield Candidate("initialise", [replace(function, start, end + 1, text)], f"{said}, padding too", NO_NEW_PATH)
+    opened = part.find("{", value.end())
+    if opened < 0 or part[value.end() : opened].strip():
+        return
+    # An initialiser leaves padding as it is: all bytes first, then the fields.
+    inside = part[opened + 1 : closing(part, opened)]
+    fields = [
+        (one[1], one[2])
+        for one in (re.fullmatch(r"\.(\w+)\s*=\s*(.*)", word, re.DOTALL) for word in split(inside))
+        if one
+    ]
+    given = [word for word in split(inside) if word]
+    if len(fields) != len(given):
+        listed = _fields(function, kind)
+        if fields or len(listed) < len(given):
+            return
+        fields = list(zip(listed, given, strict=False))
+    node = function.holder(start)
+    if function.plain[start + len(part) : node.end].strip() != ";":
+        return
+    space = function.indent(node.start)
+    lines = [
+        f"__builtin_memset(&{name}, 0, sizeof({name}));",
+        *(f"{name}.{field} = {' '.join(word.split())};" for field, word in fields),
+    ]
+    if any(word.lstrip().startswith("{") for _, word in fields):
+        return
+    text = f";{function.eol}{space}" + f"{function.eol}{space}".join(lines)
+    end = start + len(name)
+    yield Candidate("initialise", [replace(function, end, node.end, text)], f"{said}, padding too", NO_NEW_PATH)
+
+
+def _fields(function: Function, kind: str) -> list[str]:
+    """The fields of a struct that the file defines, in their order."""
+    name = kind.rsplit(maxsplit=1)[-1]
+    found = re.search(rf"\bstruct\s+{re.escape(name)}\s*\{{([^{{}}]*)\}}", function.plain) or re.search(
+        rf"\btypedef\s+struct\s*\w*\s*\{{([^{{}}]*)\}}\s*{re.escape(name)}\s*;", function.plain
+    )
+    if found is None:
+        return []
+    out: list[str] = []
+    for one in found[1].split(";"):
+        words = [re.search(r"(\w+)\s*(?:\[[^\]]*\]\s*)*$", part) for part in split(one)]
+        out += [word[1] for word in words if word is not None]
+    return out
 
 
 def _return(function: Function) -> Iterator[Candidate]:
     """A function that ends without a value."""
     fails = function.failing()
-    if fails is None or not fails.text or re.search(r"\breturn\b[^;]*;\s*$", function.body):
+    last = function.top.parts[-1] if function.top.parts else None
+    if fails is None or not fails.text or (last is not None and last.kind in ("return", "goto")):
         return
-    edit = replace(function, function.end, function.end, f"\t{fails.statement}\n")
+    if re.search(r"\bvoid\s*$", function.head[: function.head.find(function.name)]):
+        return
+    edit = replace(function, function.end, function.end, f"{function.tab}{fails.statement}{function.eol}")
     yield Candidate("initialise", [edit], f"return `{fails.text}` at the end", NO_NEW_PATH, fails.text, fails.why)
+
+
+def _unreachable(function: Function) -> Iterator[Candidate]:
+    """A promise to the compiler that does not hold: what fails returns."""
+    fails = function.failing()
+    if fails is None:
+        return
+    for one in re.finditer(r"\b__builtin_(?:unreachable|trap)\s*\(\s*\)\s*;", function.body):
+        start, end = function.start + one.start(), function.start + one.end()
+        said = f"`{fails.statement.rstrip(';')}` instead of a promise that it is never come to"
+        edit = replace(function, start, end, fails.statement)
+        yield Candidate("unreachable", [edit], said, NO_NEW_PATH, fails.text, fails.why)

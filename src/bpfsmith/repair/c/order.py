@@ -33,9 +33,9 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
 
 def _used(function: Function) -> Iterator[Candidate]:
     body = function.body
-    line = function.lines[function.line - 1] - function.start
+    line = function.first - function.start
     for one in _GIVES.finditer(body):
-        if line < one.start() and function.lines[function.line - 1] != _line_start(function, one.start()):
+        if line < one.start() and function.first != _line_start(function, one.start()):
             continue
         end = body.find(";", one.end()) + 1
         start = one.start()
@@ -73,7 +73,7 @@ def _line_start(function: Function, at: int) -> int:
 
 
 def _locked(function: Function) -> Iterator[Candidate]:
-    first = function.lines[function.line - 1]
+    first = function.first
     lock = None
     for one in re.finditer(r"\bbpf_(?:res_)?spin_lock\s*\(", function.body):
         if function.start + one.start() < first:
@@ -90,7 +90,7 @@ def _locked(function: Function) -> Iterator[Candidate]:
         if function.plain[place : place + len(lock[0])] != lock[0]:
             continue
         edits = [
-            before(function, place, [f"__u64 {name} = {one[0]};"]),
+            *before(function, place, [f"__u64 {name} = {one[0]};"]),
             replace(function, first + one.start(), first + one.end(), name),
         ]
         said = f"call `{one[0]}` before the lock is taken"

@@ -109,6 +109,8 @@ def bodies(plain: str) -> Iterator[Body]:
             if _WRAPS.fullmatch(word):
                 first = _WORD.search(text, opened)
                 name = first[0] if first is not None else word
+            while begin < one.start() and text[begin].isspace():
+                begin += 1
             yield Body(name, word, begin, one.end(), close, text[begin : one.end()])
             begin = close + 1
         at = close + 1

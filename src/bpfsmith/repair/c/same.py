@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from bpfsmith.model.finding import Edit, Span
-from bpfsmith.repair.c.text import before, blanked, checked, closing, functions, guarded, replace
+from bpfsmith.repair.c.text import before, blanked, checked, closing, fresh, functions, replace
+from bpfsmith.repair.c.ways import guarded
 from bpfsmith.repair.report import REWRITE, SAME_WORK, Candidate
 
 TYPE_CHECKING = False
@@ -141,7 +142,7 @@ def _declared(ground: Ground) -> Iterator[Candidate]:
 
 def _split(function: Function) -> Iterator[Candidate]:
     """Eight bytes at once as two times four: the same bytes."""
-    first = function.lines[function.line - 1]
+    first = function.first
     for one in _SPLIT.finditer(function.shown):
         halves = f"(volatile __u32 *)({one[1]})"
         text = f"((__u64)({halves})[1] << 32 | ({halves})[0])"
@@ -152,7 +153,7 @@ def _split(function: Function) -> Iterator[Candidate]:
 
 def _context_array(function: Function) -> Iterator[Candidate]:
     """An array of the context by a variable index: read as a whole first, then indexed."""
-    first = function.lines[function.line - 1]
+    first = function.first
     for one in re.finditer(r"\b(\w+->(\w+))\s*\[", function.shown):
         count = _ARRAYS.get(one[2])
         close = closing(function.plain, first + one.end() - 1)
@@ -166,11 +167,11 @@ def _context_array(function: Function) -> Iterator[Candidate]:
         # Only what cannot reach behind the array has a value there and here.
         mask = re.search(r"&\s*(0[xX][0-9a-fA-F]+|\d+)\s*\)?$", index)
         sure = mask is not None and int(mask[1], 0) < count
-        name = _fresh(function, "words")
+        name = fresh(function, "words")
         values = ", ".join(f"{one[1]}[{at}]" for at in range(count))
         at = function.statement()
         edits = [
-            before(function, at, [f"__u32 {name}[{count}] = {{ {values} }};"]),
+            *before(function, at, [f"__u32 {name}[{count}] = {{ {values} }};"]),
             replace(function, first + one.start(), first + one.end() - 1, name),
         ]
         said = f"read all of `{one[1]}` at fixed offsets, and index what was read"
@@ -180,7 +181,7 @@ def _context_array(function: Function) -> Iterator[Candidate]:
 
 def _per_cpu(function: Function) -> Iterator[Candidate]:
     """A per-CPU variable of the kernel: this processor's."""
-    first = function.lines[function.line - 1]
+    first = function.first
     for one in re.finditer(r"\b([A-Za-z_]\w*)\.(?=\w)", function.shown):
         found = re.search(
             rf"^extern\s+((?:const\s+)?(?:volatile\s+)?(?:struct\s+)?\w+)\s+{re.escape(one[1])}\b[^;]*__ksym",
@@ -201,7 +202,7 @@ def _per_cpu(function: Function) -> Iterator[Candidate]:
 def _larger(function: Function) -> Iterator[Candidate]:
     """A local that is smaller than the constant length it is passed with."""
     for call in re.finditer(r"\b(bpf_\w+)\s*\(", function.shown):
-        first = function.lines[function.line - 1]
+        first = function.first
         close = closing(function.plain, first + call.end() - 1)
         given = function.text[first + call.end() : close]
         for name in dict.fromkeys(re.findall(r"\b[a-z_]\w*\b", given)):
@@ -238,7 +239,7 @@ def _context(function: Function) -> Iterator[Candidate]:
     own = re.search(r"\b(?:struct\s+\w+|void|__u64)\s*\*+\s*(ctx|skb|context|xdp)\b", function.head)
     if own is None:
         return
-    first = function.lines[function.line - 1]
+    first = function.first
     for call in re.finditer(r"\b([A-Za-z_]\w*)\s*\(\s*(&?\s*\w+)\s*(?=,)", function.shown):
         if call[2] == own[1]:
             continue
@@ -264,7 +265,7 @@ def _full(function: Function, ground: Ground) -> Iterator[Candidate]:
             continue
         edit = guarded(function, function.statement(), [f"!{name}"], fails, [f"{name} = bpf_sk_fullsock({name});"])
         said = f"take the full socket of `{name}` by `bpf_sk_fullsock`, and return where there is none"
-        yield checked("full-socket", [edit], said, fails)
+        yield checked("full-socket", edit, said, fails)
 
 
 # ------------------------------------------------------------ once
@@ -289,18 +290,11 @@ def _once(function: Function) -> Iterator[Candidate]:
         # Nothing that is written or called in between may change what the expression reads.
         if re.search(r"[^=!<>]=[^=]|\+\+|--|\b(?!if|return|sizeof|while|for|switch)\w+\s*\((?!void)", between):
             continue
-        name = _fresh(function, "once")
+        name = fresh(function, "once")
         line = function.text.count("\n", 0, function.start + places[0][0]) + 1
         at = function.statement(line)
-        edits = [before(function, at, [f"__auto_type {name} = {text};"])]
+        edits = before(function, at, [f"__auto_type {name} = {text};"])
         edits += [replace(function, function.start + start, function.start + end, name) for start, end in places]
         said = f"compute `{text[:40]}` once, and use what was compared"
         why = f"nothing between the uses of `{text[:40]}` changes what it is made of"
         yield Candidate("once", edits, said, SAME_WORK, why=why)
-
-
-def _fresh(function: Function, name: str) -> str:
-    made, number = name, 2
-    while re.search(rf"\b{made}\b", function.text):
-        made, number = f"{name}{number}", number + 1
-    return made

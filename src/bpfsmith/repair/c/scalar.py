@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.text import before, checked, functions, replace
+from bpfsmith.repair.c.text import before, checked, fresh, functions, replace
+from bpfsmith.repair.c.ways import reached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
 
 
 def _read(function: Function, helper: str, fails: Failing) -> Iterator[Candidate]:
-    first = function.lines[function.line - 1]
+    first = function.first
     at = function.statement()
     if re.match(r"\s*(?:const\s+|struct\s+)*\w+[\s*]+\w+(?:\s*\[\w*\])?\s*;", function.plain[at:]):
         return
@@ -51,14 +52,14 @@ def _read(function: Function, helper: str, fails: Failing) -> Iterator[Candidate
                 or "*" in function.shown[: one.start(1)].split("=")[0].rpartition(";")[2][-2:]
             ):
                 continue
-            name, number = "value", 2
-            while re.search(rf"\b{name}\b", function.body):
-                name, number = f"value{number}", number + 1
+            name = fresh(function, "value")
             pointer = text[1:].strip() if text.startswith("*") else f"&{text}"
+            reach = reached(function, at, text.lstrip("* ").split("->")[0].split("[")[0])
             lines = [f"__typeof__({text}) {name};", f"if ({helper}(&{name}, sizeof({name}), {pointer}))"]
-            tab = "\t" if "\t" in function.indent(at) or not function.indent(at) else "    "
+            if reach:
+                lines = [f"__typeof__({text}) {name} = 0;", f"if ({reach} && {lines[1][4:-1]})"]
             edits = [
-                before(function, at, [*lines, f"{tab}{fails.statement}"]),
+                *before(function, at, [*lines, f"{function.tab}{fails.statement}"]),
                 replace(function, first + one.start(1), first + one.end(1), name),
             ]
             yield checked("probe-read", edits, f"read `{text}` by `{helper}`", fails)

@@ -36,15 +36,14 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
             if end.isidentifier():
                 lines += [one for one in _made(function, end) if one not in lines]
             at = function.statement()
-            tab = "\t" if "\t" in function.indent(at) or not function.indent(at) else "    "
             said = f"make `{name}` and its check anew after the packet may have moved"
-            guard = [f"if ((void *)({name} + 1) > (void *){end})", f"{tab}{fails.statement}"]
-            yield checked("re-derive", [before(function, at, [*lines, *guard])], said, fails)
+            guard = [f"if ((void *)({name} + 1) > (void *){end})", f"{function.tab}{fails.statement}"]
+            yield checked("re-derive", before(function, at, [*lines, *guard]), said, fails)
 
 
 def _made(function: Function, name: str, depth: int = 0) -> list[str]:
     """The assignments that a pointer was made by, in their order, up to the line."""
-    upto = function.plain[function.start : function.lines[function.line - 1]]
+    upto = function.plain[function.start : function.first]
     found = None
     for one in re.finditer(rf"(?<![\w.>]){re.escape(name)}\s*=(?!=)\s*([^;,]+?)\s*(?=[;,])", upto):
         found = one

@@ -1,7 +1,5 @@
-"""A C function as an edit sees it: tokens, the statement a line is in, what the function returns when it fails.
-
-There is no C parser here: what is understood is what stands on the line and in the function's own braces.
-"""
+"""A C function as an edit sees it: the statements of a line, what the function returns when it fails, and how something
+is put before a statement: with braces where it is all that a branch does."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import re
 from collections import Counter
 
 from bpfsmith.model.finding import Edit, Span
+from bpfsmith.repair.c.reader import Node, blanked, bodies, closing, split, tree
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.rust.spot import TRACING
 
@@ -18,10 +17,11 @@ if TYPE_CHECKING:
 
     from bpfsmith.repair.ground import Ground
 
-__all__ = ["Failing", "Function", "after", "before", "checked", "functions", "replace", "visible"]
+__all__ = [
+    "Failing", "Function", "after", "before", "blanked", "checked", "closing", "fresh", "functions",
+    "replace", "split", "until", "visible",
+]  # fmt: skip
 
-_HEAD = re.compile(r"^[A-Za-z_][^;{}#]*?\b([A-Za-z_]\w*)\s*\([^;{}]*\)\s*\{", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])'", re.DOTALL)
 _NEUTRAL = {
     "xdp": "XDP_PASS", "sched_cls": "0", "sched_act": "0", "cgroup_skb": "1", "cgroup_sock": "1",
     "cgroup_sock_addr": "1",
@@ -29,13 +29,9 @@ _NEUTRAL = {
 }  # fmt: skip
 
 
-def blanked(text: str) -> str:
-    """The text with comments and strings as spaces, so that offsets stay."""
-    return _COMMENT.sub(lambda one: re.sub(r"[^\n]", " ", one[0]), text)
-
-
 # Conditions of something that failed, or is none of the program's business; `x == 6` and `ttl > 1` decide otherwise.
 _FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}")
+_OWN = frozenset({"if", "for", "while", "switch", "loop"})
 
 
 class Failing:
@@ -53,7 +49,7 @@ class Failing:
 class Function:
     """`line` (from 1) of a function of a file: `body` is its text with comments blanked, from offset `start`."""
 
-    __slots__ = ("end", "ground", "head", "line", "lines", "name", "path", "plain", "start", "text")
+    __slots__ = ("_top", "end", "eol", "ground", "head", "line", "lines", "name", "path", "plain", "start", "text")
 
     def __init__(self, ground: Ground, path: str, line: int) -> None:
         self.ground = ground
@@ -61,6 +57,7 @@ class Function:
         self.line = line
         self.text = ground.text(path)
         self.plain = blanked(self.text)
+        self.eol = "\r\n" if "\r\n" in self.text else "\n"
         self.lines = [0]
         at = self.text.find("\n")
         while at >= 0:
@@ -68,14 +65,12 @@ class Function:
             at = self.text.find("\n", at + 1)
         self.start = self.end = 0
         self.name = self.head = ""
+        self._top: Node | None = None
         here = self.lines[line - 1] if line <= len(self.lines) else len(self.text)
         upto = self.lines[line] if line < len(self.lines) else len(self.text)
-        for one in _HEAD.finditer(self.plain):
-            if one[1] in ("if", "for", "while", "switch", "do"):
-                continue
-            close = closing(self.plain, one.end() - 1)
-            if one.start() < upto and here <= close:
-                self.start, self.end, self.name, self.head = one.end(), close, one[1], one[0]
+        for one in bodies(self.plain):
+            if one.begin < upto and here <= one.end:
+                self.start, self.end, self.name, self.head = one.start, one.end, one.name, one.head
 
     @property
     def known(self) -> bool:
@@ -86,27 +81,50 @@ class Function:
         return self.plain[self.start : self.end]
 
     @property
-    def shown(self) -> str:
-        """The line's text, comments blanked."""
-        end = self.lines[self.line] if self.line < len(self.lines) else len(self.plain)
-        return self.plain[self.lines[self.line - 1] : end]
+    def top(self) -> Node:
+        """Its statements."""
+        if self._top is None:
+            self._top = tree(self.plain, self.start, self.end)
+        return self._top
 
-    def statement(self, line: int | None = None) -> int:
-        """The offset at which the statement of a line begins: where another one may stand before it. The head of a
-        branch without braces belongs to its statement."""
-        at = self.lines[(line or self.line) - 1]
-        at = max(at, self.start)
-        # back to what ends the statement before
-        depth = 0
-        while at > self.start:
-            before = self.plain[at - 1]
-            if before == ")":
-                depth += 1
-            elif before == "(":
-                depth -= 1
-            elif depth <= 0 and before in ";{}":
-                break
-            at -= 1
+    def own(self, line: int | None = None) -> list[Node]:
+        """The statements that a line has a part of: of one with a head only the head counts."""
+        number = line or self.line
+        first, last = self.lines[number - 1], self.lines[number] if number < len(self.lines) else len(self.text)
+        return [one for one in self.top.walk() if _begin(one) < last and first < until(one) and _does(one)]
+
+    @property
+    def first(self) -> int:
+        """The offset at which `shown` begins."""
+        return min((_begin(one) for one in self.own()), default=self.lines[self.line - 1])
+
+    @property
+    def shown(self) -> str:
+        """The text of the line's statements, whole, comments blanked."""
+        found = self.own()
+        if not found:
+            last = self.lines[self.line] if self.line < len(self.lines) else len(self.plain)
+            return self.plain[self.lines[self.line - 1] : last]
+        return self.plain[self.first : max(until(one) for one in found)]
+
+    def statement(self, line: int | None = None, name: str = "") -> int:
+        """The offset at which the statement of a line begins: where another one may stand before it. `name`: of several
+        on the line the one that uses it, behind where it is set."""
+        found = self.own(line)
+        if not found:
+            return self._near(self.lines[(line or self.line) - 1])
+        chosen = found[0]
+        if name and len(found) > 1:
+            uses = [one for one in found if _uses(self.plain[_begin(one) : until(one)], name)]
+            chosen = uses[0] if uses else chosen
+        return chosen.start
+
+    def holder(self, offset: int) -> Node:
+        """The innermost statement at an offset."""
+        return self.top.at(offset)
+
+    def _near(self, offset: int) -> int:
+        at = max(offset, self.start)
         while at < self.end and self.plain[at].isspace():
             at += 1
         return at
@@ -117,65 +135,159 @@ class Function:
         line = self.text[start:offset]
         return line[: len(line) - len(line.lstrip())]
 
+    @property
+    def tab(self) -> str:
+        """What one step of indentation is."""
+        found = re.search(r"^([ \t]+)\S", self.body, re.MULTILINE)
+        return "\t" if found is None or "\t" in found[1] else "  " if len(found[1]) < 4 else "    "
+
     def span(self, start: int, end: int) -> Span:
         """Characters of the file as a span."""
         line, column = self._position(start)
         end_line, end_column = self._position(end)
         return Span(self.path, line, column, end_line, end_column)
 
+    def line_of(self, offset: int) -> int:
+        return self.text.count("\n", 0, offset) + 1
+
     def _position(self, offset: int) -> tuple[int, int]:
-        line = self.text.count("\n", 0, offset) + 1
+        line = self.line_of(offset)
         return line, offset - self.lines[line - 1] + 1
 
-    def failing(self) -> Failing | None:
-        """What its failure branches return; what it always returns; what takes no part."""
+    def failing(self) -> Failing | None:  # noqa: PLR0911, PLR0912 - one return a kind
+        """What the line's loop does where a check fails; what the function's failure branches return; what it always
+        returns; what takes no part."""
+        looped = self._round()
+        if looped is not None:
+            return looped
         head = self.head[: self.head.find(self.name)]
         if re.search(r"\bvoid\s*$", head):
             return Failing("", "the function returns nothing")
-        found = Counter(
-            " ".join(one[2].split())
-            for one in re.finditer(
-                r"\bif\s*(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))\s*\{?\s*return\b([^;]*);", self.body
-            )
-            if _FAILS.search(one[1].replace("->", "."))
-        )
+        found: Counter[str] = Counter()
+        gotos: list[tuple[int, str]] = []
+        last = ""
+        for one in self.top.walk():
+            out = _way_out(one)
+            if out is None or one.head is None:
+                continue
+            condition = self.plain[one.head[0] : one.head[1]].replace("->", ".")
+            said = " ".join(self.plain[out.start : out.end].split()).rstrip("; ")
+            if out.kind == "goto":
+                gotos.append((out.start, f"{said};"))
+                last = said if out.start < self.lines[self.line - 1] else last
+            elif _FAILS.search(condition):
+                found[said.removeprefix("return").strip()] += 1
+                last = said if out.start < self.lines[self.line - 1] else last
+        if gotos and (not found or last.startswith("goto")):
+            before = [said for at, said in gotos if at < self.lines[self.line - 1]]
+            return Failing("", "as another check of this function", before[-1] if before else gotos[0][1])
         if found:
             text, count = found.most_common(1)[0]
             return Failing(
                 text, f"as {'once' if count == 1 else f'{count} times'} in this function where a check fails"
             )
-        goto = re.search(r"\bif\s*\([^;{}]*\)\s*\{?\s*goto\s+(\w+)\s*;", self.body)
-        if goto:
-            return Failing("", "as another check of this function", f"goto {goto[1]};")
         every = {" ".join(one.split()) for one in re.findall(r"\breturn\b([^;]*);", self.body)}
         plain = {one for one in every if re.fullmatch(r"-?\w+", one) and not one.islower()}
         if len(every) == 1 and plain:
             return Failing(next(iter(plain)), "the function returns nothing else")
         if "*" in head:
             return Failing("NULL" if "NULL" in self.plain else "0", "the function returns a pointer")
+        if re.search(r"\b(?:bool|_Bool)\s*$", head):
+            return Failing("false" if "bool" in head else "0", "what cannot be looked at is not so")
+        asked = self._asked_for() if self.name != self.ground.program.name else ""
+        if asked:
+            return Failing(asked, "its callers ask for that")
         neutral = _NEUTRAL.get(self.ground.program.type or "", "0") if self.name == self.ground.program.name else "0"
         word = {"0": ("TC_ACT_OK", "0"), "1": ("SK_PASS", "1")}.get(neutral, (neutral,))
-        said = next((one for one in word if one in every), None)
-        if said is None and self.ground.program.type == "xdp" and self.name == self.ground.program.name:
-            said = "XDP_PASS" if "XDP_PASS" in self.plain else None
-        sure = said is not None or (self.ground.program.type or "") in TRACING
+        said = next((one for one in word if one in every), "")
+        if not said and self.ground.program.type == "xdp" and self.name == self.ground.program.name:
+            said = "XDP_PASS" if "XDP_PASS" in self.plain else ""
+        sure = bool(said) or (self.ground.program.type or "") in TRACING
         why = "it takes no part, and the function has no other failure branch"
         return Failing(said or neutral, why, certain=sure)
 
+    def _asked_for(self) -> str:
+        """What the callers of a function take for its failure: what a branch that leaves compares it with."""
+        name = re.escape(self.name)
+        called = rf"\b{name}\s*\((?:[^()]|\([^()]*\))*\)"
+        made = [one[1] for one in re.finditer(rf"(?<![\w.>])(\w+)\s*=\s*{called}\s*[;,)]", self.plain)]
+        given = "|".join([called, *(re.escape(one) for one in dict.fromkeys(made))])
+        leaves = r"\s*\{?\s*(?:return|goto|continue|break)\b"
+        if re.search(rf"\bif\s*\(\s*(?:{given})\)?\s*(?:<\s*0|<=?\s*-1|==\s*-1)\s*\)*{leaves}", self.plain):
+            return "-1"
+        if re.search(rf"\bif\s*\(\s*!\s*(?:{given})\s*\){leaves}", self.plain):
+            return "0"
+        return ""
 
-def closing(text: str, at: int) -> int:
-    """The offset of the bracket that closes the one at `at`; the end of the text without one."""
-    pairs = {"{": "}", "(": ")", "[": "]"}
-    opened, closed = text[at], pairs[text[at]]
-    depth = 0
-    for offset in range(at, len(text)):
-        if text[offset] == opened:
-            depth += 1
-        elif text[offset] == closed:
-            depth -= 1
-            if depth == 0:
-                return offset
-    return len(text)
+    def _round(self) -> Failing | None:
+        """What ends a round of the loop that the line is in: as its other failing branches, else the next round."""
+        found = self.own()
+        inner = found[0] if found else self.holder(self._near(self.lines[self.line - 1]))
+        loop = inner.parent
+        switched = False
+        while loop is not None and loop.kind not in ("for", "while", "do", "loop"):
+            switched = switched or loop.kind == "switch"
+            loop = loop.parent
+        if loop is None:
+            return None
+        said: Counter[str] = Counter()
+        for one in loop.walk():
+            out = _way_out(one, ("return", "goto", "continue", *(() if switched else ("break",))))
+            if out is None or one.head is None or _loop_of(out) is not loop:
+                continue
+            if _FAILS.search(self.plain[one.head[0] : one.head[1]].replace("->", ".")):
+                said[" ".join(self.plain[out.start : out.end].split())] += 1
+        if not said and loop.kind in ("while", "do"):
+            # What counts the rounds stands in the loop itself: the next round would be this one again.
+            if switched:
+                return None
+            return Failing("", "the loop has no other failure branch: its end", "break;")
+        if not said:
+            return Failing("", "the loop has no other failure branch: the next round", "continue;")
+        statement = said.most_common(1)[0][0]
+        text = statement.removeprefix("return").strip(" ;") if statement.startswith("return") else ""
+        return Failing(text, "as where another check of this loop fails", statement)
+
+
+def _loop_of(node: Node) -> Node | None:
+    """The loop whose rounds a `break` or `continue` there is about."""
+    one = node.parent
+    while one is not None and one.kind not in ("for", "while", "do", "loop"):
+        one = one.parent
+    return one
+
+
+def _does(one: Node) -> bool:
+    return one.kind not in ("block", "top", "label") and one.start < one.end
+
+
+def _begin(one: Node) -> int:
+    """Of `do .. while (..)` the part that belongs to a line of its own is its end."""
+    return one.parts[-1].end if one.kind == "do" and one.parts else one.start
+
+
+def until(one: Node) -> int:
+    """Where what belongs to a statement itself ends: of one with a head the head."""
+    return one.head[1] + 1 if one.kind in _OWN and one.head is not None else one.end
+
+
+def _way_out(one: Node, kinds: tuple[str, ...] = ("return", "goto")) -> Node | None:
+    """The `return` or `goto` that is all an `if` does, or that its branch ends with."""
+    if one.kind != "if" or not one.parts:
+        return None
+    body = one.parts[0]
+    last = body.parts[-1] if body.kind == "block" and body.parts else body
+    few = body.kind != "block" or len(body.parts) <= 3
+    return last if few and last.kind in kinds else None
+
+
+def _uses(text: str, name: str) -> bool:
+    """Whether a statement reads a name: not only sets or declares it."""
+    word = re.escape(name)
+    if re.fullmatch(rf"[\w\s]+[\s*]\s*{word}\s*;", text.strip()):
+        return False
+    rest = re.sub(rf"(?<![\w.>]){word}\s*=(?!=)", "", text, count=1)
+    return re.search(rf"(?<![\w.>]){word}\b", rest) is not None
 
 
 def functions(ground: Ground) -> Iterator[Function]:
@@ -193,32 +305,44 @@ def functions(ground: Ground) -> Iterator[Function]:
 def visible(function: Function, name: str, offset: int) -> bool:
     """Whether the local or parameter that an expression begins with is declared before an offset; globals are."""
     first = re.match(r"\W*(\w+)", name)
-    if first is None or not re.search(rf"[\w*]\s+\**\s*{first[1]}\s*(?:[=;,\[]|__attr)", function.body):
+    if first is None or not re.search(rf"[\w*,]\s*[\s*]\s*{first[1]}\s*(?:[=;,\[]|__attr)", function.body):
         return True
-    return re.search(rf"\b{first[1]}\b", function.plain[function.start : offset]) is not None
+    return re.search(rf"\b{first[1]}\b", function.plain[function.start : offset]) is not None or (
+        re.search(rf"\b{first[1]}\b", function.head) is not None
+    )
 
 
-def before(function: Function, offset: int, lines: list[str]) -> Edit:
-    """Lines put before a statement, indented as it is."""
-    space = function.indent(offset)
-    text = "".join(f"{one}\n{space}" for one in lines)
-    return Edit(function.span(offset, offset), text)
+def before(function: Function, offset: int, lines: list[str]) -> list[Edit]:
+    """Lines put before the statement that begins at an offset, indented as it is; with braces around both where the
+    statement is all that a branch or loop does."""
+    node = function.holder(offset)
+    while node.parent is not None and node.parent.start == offset and node.parent.kind not in ("block", "top"):
+        node = node.parent
+    eol = function.eol
+    if node.start != offset or not node.bare or node.parent is None:
+        space = function.indent(offset)
+        if function.text[function.text.rfind("\n", 0, offset) + 1 : offset].strip():
+            # Another statement stands before it on the line.
+            return [Edit(function.span(offset, offset), f"{eol}{space}{f'{eol}{space}'.join(lines)}{eol}{space}")]
+        return [Edit(function.span(offset, offset), "".join(f"{one}{eol}{space}" for one in lines))]
+    outer = function.indent(node.parent.start)
+    gap = len(function.text[:offset].rstrip())
+    own = "\n" in function.text[gap:offset]
+    inner = function.indent(offset) if own else outer + function.tab
+    start = offset
+    if len(function.plain[:offset].rstrip()) == gap:  # no comment between
+        start = gap
+    text = f" {{{eol}{inner}" if start == gap else f"{{{eol}{inner}"
+    text += "".join(f"{one}{eol}{inner}" for one in lines)
+    return [
+        Edit(function.span(start, offset), text),
+        Edit(function.span(node.end, node.end), f"{eol}{outer}}}"),
+    ]
 
 
 def replace(function: Function, start: int, end: int, text: str) -> Edit:
     """Puts something else in the place of characters."""
     return Edit(function.span(start, end), text)
-
-
-def guarded(
-    function: Function, offset: int, conditions: list[str], fails: Failing, ahead: list[str] | None = None
-) -> Edit:
-    """`if (..) return ..;` before a statement, after other lines."""
-    tab = "\t" if "\t" in function.indent(offset) or not function.indent(offset) else "    "
-    lines = list(ahead or [])
-    for one in conditions:
-        lines += [f"if ({one})", f"{tab}{fails.statement}"]
-    return before(function, offset, lines)
 
 
 def checked(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candidate:
@@ -229,6 +353,15 @@ def checked(kind: str, edits: list[Edit], message: str, fails: Failing) -> Candi
 
 def after(function: Function, offset: int, lines: list[str]) -> Edit:
     """Lines put behind the statement that begins at an offset."""
-    end = function.plain.find(";", offset) + 1
+    node = function.holder(offset)
+    end = node.end if node.start == offset else function.plain.find(";", offset) + 1
     space = function.indent(offset)
-    return Edit(function.span(end, end), "".join(f"\n{space}{one}" for one in lines))
+    return Edit(function.span(end, end), "".join(f"{function.eol}{space}{one}" for one in lines))
+
+
+def fresh(function: Function, name: str) -> str:
+    """A name that the file has not got yet."""
+    made, number = name, 2
+    while re.search(rf"\b{made}\b", function.text):
+        made, number = f"{name}{number}", number + 1
+    return made
