@@ -61,3 +61,26 @@ def test_what_is_said_behind_the_message_is_cut_off(tmp_path: Path) -> None:
     path.write_text("0: (b7) r1 = 0\n1: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\nprocessed")
     one = bpfsmith.explain(str(path)).programs[0]
     assert (one.message, one.instruction) == ("R1 invalid mem access 'scalar'", 1)
+
+
+def test_a_message_that_no_row_knows(tmp_path: Path) -> None:
+    """The kernel's own words, and no code that would say more of it."""
+    path = tmp_path / "new.log"
+    path.write_text("0: (b7) r0 = 0\n1: (95) exit\nfrobnicator 7 misfits the whatsit\n")
+    text = str(bpfsmith.explain(str(path)).programs[0])
+    assert text.startswith("error[unknown]: the verifier rejects the program: frobnicator 7 misfits the whatsit\n")
+    assert "explain:" not in text
+
+
+def test_a_message_alone_is_put_into_words(tmp_path: Path) -> None:
+    path = tmp_path / "line.log"
+    path.write_text("load program: permission denied: R4 offset is outside of the packet (200 line(s) omitted)\n")
+    one = bpfsmith.explain(str(path)).programs[0]
+    assert one.headline == "packet bytes are accessed that no check covers"
+    assert "R4 offset is outside of the packet" in str(one)
+
+
+def test_code_that_was_never_followed_lacks_no_instructions(tmp_path: Path) -> None:
+    path = tmp_path / "shape.log"
+    path.write_text("last insn is not an exit or jmp\nprocessed 0 insns (limit 1000000) max_states_per_insn 0\n")
+    assert bpfsmith.explain(str(path)).programs[0].notes == []

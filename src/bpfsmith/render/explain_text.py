@@ -70,6 +70,8 @@ class ExplainText(Text):
         self._advice = [fix.message for fix in finding.fixes if fix.applicability == "display"]
         shown = finding.replace(kernels=(), fixes=tuple(fix for fix in finding.fixes if fix.applicability != "display"))
         text = self._finding(shown, sources, learn and each.family is not None)
+        if each.family is None:  # no rule and no family says more of it
+            text = text.replace(f"[{shown.code} ", "[", 1)
         for note in each.notes:
             text += f"{self._paint('note', 'note')}: {clean(note)}\n"
         if depth == "full":

@@ -67,13 +67,14 @@ def finding(one: Explained) -> tuple[Finding, LogSources]:
     code = one.family or "CHK006"
     name = (cause.cls if cause is not None else None) or ("rejected" if verdict else one.verdict)
     evidence = []
-    if one.message:
+    alone = cause is not None and cause.headline == one.message and cause.cls == "unknown"
+    if one.message and not (alone and one.instruction is None):  # else the head says it
         at = f" (instruction {one.instruction})" if one.instruction is not None else ""
         evidence.append(Evidence("verifier", f"{one.message[:2000]}{at}"))
     if cause is not None and cause.confidence != "high" and cause.cls != "unknown":
         evidence.append(Evidence("confidence", cause.confidence))
     span, labels = (None, []) if cause is None else _places(one, sources)
-    if cause is not None and cause.headline == one.message and cause.cls == "unknown":
+    if alone:
         headline = f"the verifier rejects {f'`{one.program}`' if one.program else 'the program'}: {one.message}"
     else:
         headline = one.headline
@@ -119,6 +120,8 @@ def _places(one: Explained, sources: LogSources) -> tuple[Span | None, list[Labe
         span = labels[-1].span
     if found.pseudo:
         span, labels = found.ordered(span, labels)
+    if span is not None and not any(label.span.line == span.line and label.message for label in labels):
+        labels.append(Label(span, "refused because of this" if one.message else "the log ends here"))
     return span, _once(labels)
 
 
@@ -157,7 +160,7 @@ class _Found:
             path, line = self.sources.quote(place.path, place.line, place.text)
             text = self.sources.line(path, line)
             moved = text is not None and place.text is not None and text.strip() != place.text.strip()
-            return self._marked(path, line, text, 0 if moved else place.column)
+            return self._marked(path, line, text, 0 if moved else place.column, slot)
         if self.numbered:
             return None
         text = place.text if place is not None else None
@@ -172,9 +175,9 @@ class _Found:
             number = len(self.pseudo) + 1
             self.pseudo[number] = (slot if slot is not None else 1 << 30, text.strip())
             self.sources.numbers[number] = shown
-        return self._marked(LOG, number, text.strip(), 0)
+        return self._marked(LOG, number, text.strip(), 0, slot)
 
-    def _marked(self, path: str, line: int, text: str | None, column: int) -> Span:
+    def _marked(self, path: str, line: int, text: str | None, column: int, slot: int | None) -> Span:
         """Over the variable where the line names it once, else from the column, else the whole line."""
         if text is None:
             return Span(path, line, max(column, 1))
@@ -190,7 +193,14 @@ class _Found:
                 return Span(path, line, at + 1, line, at + len(name) + 1)
         start = len(text) - len(text.lstrip())
         end = max(len(text.rstrip()), start + 1)
-        return Span(path, line, start + 1, line, (end if end - start <= WHOLE else start + PART) + 1)
+        if end - start > WHOLE:
+            insn = self.one.log.insn(slot) if slot is not None else None
+            call = insn.call if insn is not None else None
+            at = _word(text, call) if call else None
+            if call and at is not None:
+                return Span(path, line, at + 1, line, at + len(call) + 1)
+            end = start + PART
+        return Span(path, line, start + 1, line, end + 1)
 
     def ordered(self, span: Span | None, labels: list[Label]) -> tuple[Span | None, list[Label]]:
         """Numbers in the order of the instructions, which is nearly that of the source."""

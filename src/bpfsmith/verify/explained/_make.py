@@ -75,7 +75,7 @@ def explained(
         match = apart
         made.verdict, made.message, made.instruction = "rejected", apart.message, None
         if log.steps:
-            made.notes.append("its message stands apart from the log: the instruction it is about is not known")
+            made.notes = ["the message stands apart from the log, which ends before the instruction it is about"]
     elif not log.message and not refused:
         return made
     if match is not None:
@@ -87,6 +87,8 @@ def explained(
     _cause(made, match, kernel, sources, alone=apart is not None)
     if said.startswith(_LOADERS) and made.cause is not None:
         made.cause.headline, made.cause.cls, made.cause.confidence = _sentence(said), "environment", "high"
+    if made.cause is not None and made.title and made.cause.cls != "unknown" and made.cause.headline == made.message:
+        made.cause.headline = made.title  # in words; the message follows anyway
     if not log.message and apart is None and made.cause is not None and not log.told:
         errno = _errno(log.errno)
         made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
@@ -208,7 +210,8 @@ def missing(log: Any) -> list[str]:
         said.append("lines are missing in the middle: states before the gap are not carried over it")
     if "head" in cut and log.steps:
         said.append("the log does not begin with the first instruction: what was known before is not in it")
-    if log.verdict == "rejected" and not log.steps:
+    # What is wrong with the code's shape or metadata is found before any instruction is followed.
+    if log.verdict == "rejected" and not log.steps and log.counts.get("processed") != 0:
         said.append(
             "the log has no instructions: the verifier followed none, or was not asked to print them (`log_level=1`)"
         )
