@@ -96,7 +96,9 @@ WRITE = "\tp->n = sum(p);\n"
         ("\tv->slots[at]++;\n", '\tasm volatile("" : "+r"(at));\n\tif ((unsigned long)at > LAST)\n\t\treturn -22;\n'),
         ("\te->n++;\n", "\tif (!e)\n\t\treturn 0;\n"),  # of a callback: the next one
         ("\t\tall += s->slots[i];\n", "\t\tif (!s)\n\t\t\tcontinue;\n"),
+        ("\tp->n = sum(p);\n", "\tif ((void *)(p + 1) > end)\n\t\treturn XDP_ABORTED;\n"),
         # a test that asks only where the use asks
+        ("\tkey = flag ? p->n : 7;\n", "\tif (flag && !p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tif (flag && p->n > 2)\n", "\tif (flag && !p)\n\t\treturn XDP_ABORTED;\n"),
     ],
 )
@@ -112,7 +114,11 @@ def test_failing_branches_are_seen(before: str, text: str) -> None:
         ("\tif (flag && p->n > 2)\n", "\tif (!p->n)\n\t\treturn XDP_ABORTED;\n"),
         ("\tif (flag && p->n > 2)\n", "\tif (key && !p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tif (flag && p->n > 2)\n", "\tif (!p || flag)\n\t\treturn XDP_ABORTED;\n"),
+        ("\tkey = flag ? p->n : 7;\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),
+        ("\tif (flag && p->n > 2)\n", "\tif ((void *)(p + 1) > end)\n\t\treturn XDP_ABORTED;\n"),
+        (WRITE, "\tif (!p || !eth)\n\t\treturn XDP_ABORTED;\n"),  # only one of both is used
         # an early way out before a side effect that does not need it
+        ("\tbpf_map_update_elem(&seen, &key, &key, 0);\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tbpf_loop(4, each, 0, 0);\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tif (v->n == 7)\n", "\tif (at >= 64)\n\t\treturn -22;\n"),
         # the value of another branch, of another function, or one that nothing returns
@@ -176,6 +182,29 @@ def test_a_branch_gets_braces_for_one_statement_only() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "right"),
+    [
+        ("flag && p->n > 2", "flag && p && p->n > 2", True),
+        ("flag && p->n > 2", "flag && p != NULL && p->n > 2", True),
+        ("flag && p->n > 2", "flag && key < 64 && p->n > 2", False),  # of something else
+        ("flag && p->n > 2", "p && flag && p->n > 2", False),  # not only where it is used
+        ("flag && p->n > 2", "flag && !p || p->n > 2", False),
+        ("flag && p->n > 2", "flag && p && 0 && p->n > 2", False),
+        ("flag && p->n > 2", "flag && sum(p) && p->n > 2", False),
+        ("flag && p->n > 2", "flag && key++ && p->n > 2", False),
+        ("flag && p->n > 2", "flag && p->n > 2 && p", False),
+        ("v->n == 7", "v && v->n == 7", True),
+        ("v->n == 7", "!v || v->n == 7", True),
+    ],
+)
+def test_a_part_of_a_condition_stands_right_before_the_use(old: str, new: str, right: bool) -> None:
+    assert C.count(old) == 1
+    said = c(C, C.replace(old, new), [Candidate("conjunct", (), "", FAILING_BRANCH)], "xdp", "prog")
+    assert (said is None) is right, said
+    assert c(C, C.replace(old, new), [CHECK], "xdp", "prog") is not None
+
+
 TX = "\tif (flag > 9)\n\t\treturn XDP_TX;\n"
 
 
@@ -215,7 +244,8 @@ def test_a_fresh_local_stands_in_the_next_statement_only() -> None:
 
 
 def test_what_takes_no_part_is_a_convention_of_the_hook() -> None:
-    plain = 'SEC("xdp") int prog(struct xdp_md *ctx)\n{\n\tif (ctx->a)\n\t\treturn XDP_TX;\n\tp->n = 1;\n\treturn go(p);\n}\n'
+    plain = 'SEC("xdp") int prog(struct xdp_md *ctx)\n{\n\tif (ctx->a)\n\t\treturn XDP_TX;\n\tp->n = 1;\n'
+    plain += "\treturn go(p);\n}\n"
     for value, type_, entry, right in (
         ("XDP_PASS", "xdp", "prog", True), ("XDP_DROP", "xdp", "prog", False), ("XDP_PASS", "xdp", "other", False),
         ("0", "sched_cls", "prog", True), ("TC_ACT_SHOT", "sched_cls", "prog", False), ("0", "kprobe", "prog", True),
@@ -273,6 +303,7 @@ fn prog(ctx: Ctx) -> u32 {
         ("    if ctx.flag() && unsafe", "p.is_null()", False),
         ("    match ctx.kind() {\n", "p.is_null()", False),
         ("    update(&ctx);\n", "p.is_null()", False),
+        ("    update(&ctx);\n", "at >= 64", False),
         ("    slots[at] += 1;\n", "p.is_null()", False),
         ("    0\n", "at >= 64", False),
     ],

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from bpfsmith.model.program import Program
 

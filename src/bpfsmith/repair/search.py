@@ -60,13 +60,15 @@ class _Node:
     """The project with some changes: `texts` by the user's path, what was done, why it is refused still; `steps`: the
     texts and the program after each change, the original first."""
 
-    __slots__ = ("done", "seen", "size", "steps", "texts", "whys")
+    __slots__ = ("done", "later", "refused", "seen", "size", "steps", "texts", "whys")
 
     def __init__(
         self, texts: dict[str, str], done: tuple[Candidate, ...], whys: list[Why], seen: frozenset[Any],
-        steps: tuple[Step, ...],
+        steps: tuple[Step, ...], refused: tuple[Why, ...] = (), later: str = "",
     ) -> None:  # fmt: skip
         self.steps = steps
+        self.refused = refused  # why it was refused on the way to here
+        self.later = later  # the statements that were refused after the first change
         self.texts = texts
         self.done = done
         self.whys = whys
@@ -183,7 +185,7 @@ class Search:
                 self.settings.say(f"{key[1]}: {left[0]} still refuses it: {results[left[0]].message}")
             steps = (*node.steps, (texts, built.program(key)))
             if not left:
-                proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds, steps)
+                proof = self._proved(key, cls, texts, done, built, whys, self._builds - builds, steps, node)
                 if proof is not None and proof.proved:
                     return proof
                 spare = spare or proof
@@ -195,7 +197,8 @@ class Search:
                 more = self._whys(built, key, results)
                 inside = [reason for reason in more if not reason.outside and reason.kernel in left]
                 if inside:
-                    offer(_Node(texts, done, inside, node.seen | marks, steps), built)
+                    also = node.later + self._refused(texts, inside)
+                    offer(_Node(texts, done, inside, node.seen | marks, steps, (*node.refused, *inside), also), built)
         tries = self._builds - builds
         if spare is None and partial is not None:
             spare = self._partly(key, cls, *partial, whys, tries)
@@ -268,7 +271,7 @@ class Search:
 
     def _proved(
         self, key: Key, cls: str, texts: dict[str, str], done: tuple[Candidate, ...], built: Built, whys: list[Why],
-        tried: int, steps: tuple[Step, ...] = (),
+        tried: int, steps: tuple[Step, ...] = (), node: _Node | None = None,
     ) -> Proof | None:  # fmt: skip
         """The proof of an accepted change; None when it is no fix at all."""
         from bpfsmith.repair.behaviour import RUNNABLE, compare
@@ -282,7 +285,7 @@ class Search:
         stores = any(one.kind != "inline" for one in done)
         symptom = self._symptom(whys) if stores and not panics else []
         twice = second_release(pairs, done)
-        if twice:
+        if twice or all(one.kind == "negative-errno" for one in done):
             symptom = []
         released = RELEASES if any(one.kind == "release" for one in done) else ()
         missing = gone(
@@ -311,8 +314,8 @@ class Search:
                 said += f" ({told.why})" if told.why else ""
         if shown is None:
             shown, said = self._argued(before, after, pairs, done, steps)
-            if shown == "only-failing-branch" and any(one.kind == "bounds-check" for one in done):
-                wrong = self._unfounded(key, pairs, whys)
+            if shown == "only-failing-branch" and any(one.kind in ("bounds-check", "conjunct") for one in done):
+                wrong = self._unfounded(key, pairs, whys, node, inside=any(one.kind == "conjunct" for one in done))
                 if wrong is not None:
                     shown, said = None, f"not shown to do the same: {wrong}"
             if shown == "only-failing-branch" and kernels:
@@ -380,12 +383,26 @@ class Search:
             return f"in {counts.runs} test runs on {named[-1]} the added check never let the program go on", ""
         return None, f"; {trial.said(counts, named[-1], type_)}"
 
-    def _unfounded(self, key: Key, pairs: dict[str, tuple[str, str]], whys: list[Why]) -> str | None:
-        """Whether limits that were added are those of what is accessed."""
+    def _refused(self, texts: dict[str, str], whys: list[Why]) -> str:
+        """The statements of changed texts that are refused."""
+        from bpfsmith.repair.limits import statements
+
+        facts = [fact for one in whys for fact in (one.cause.symptom, one.cause) if fact is not None]
+        places = [fact.place for fact in facts if fact.place is not None]
+        return statements(texts, [(self.copy.outside(it.path), it.line) for it in places if it.path and it.line])
+
+    def _unfounded(
+        self, key: Key, pairs: dict[str, tuple[str, str]], whys: list[Why], node: _Node | None = None, *, inside: bool
+    ) -> str | None:
+        """Whether limits that were added are those of what is accessed: of what was refused first, and of what was
+        refused after the changes that led to `node`."""
         from bpfsmith.repair.limits import known_sizes, unfounded
 
+        also = node.later if node is not None else ""
+        if node is not None:
+            whys = [*whys, *node.refused]
         lines: dict[tuple[str, int], None] = {}
-        for one in whys:
+        for one in whys[: len(whys) - len(node.refused)] if node is not None else whys:
             for fact in (one.cause.symptom, one.cause):
                 it = fact.place if fact is not None else None
                 if it is not None and it.path and it.line:
@@ -405,7 +422,7 @@ class Search:
             return any(one.verdict == "rejected" for one in built.results(key).values())
 
         try:
-            return unfounded(pairs, list(lines), whys, known_sizes(whys), needed)
+            return unfounded(pairs, list(lines), whys, known_sizes(whys), needed, also, inside=inside)
         finally:
             self.copy.change({path: new for path, (_, new) in pairs.items()})
 

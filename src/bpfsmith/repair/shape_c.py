@@ -22,8 +22,9 @@ from bpfsmith.repair.tested import (
     check,
     judged,
     parts,
+    used_at,
     within,
-)
+)  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ class _Match:
         said = " ".join(new[far : far + 8])
         return [], self.reason or f"`{said[:60]}` is more than an added check"
 
-    def _steps(self, i: int, j: int) -> Iterator[tuple[tuple[int, int], Guard | None]]:
+    def _steps(  # noqa: PLR0912 - one branch a form
+        self, i: int, j: int
+    ) -> Iterator[tuple[tuple[int, int], Guard | None]]:
         old, new = self.before.tokens, self.after.tokens
         if j >= len(new):
             return
@@ -122,6 +125,10 @@ class _Match:
             and old[i : i + 4] == ["__builtin_unreachable", "(", ")", ";"]
         ):
             yield (i + 4, new.index(";", j) + 1), self.returns.get(j)
+        if "conjunct" in self.kinds:
+            end = self._operand(j)
+            if end:
+                yield (i, end), None
         if j in self.braces:
             yield (i, j + 1), None
         for text in self.fresh.get(here, ()):
@@ -194,6 +201,68 @@ class _Match:
             self._last(node, body)
         elif node.kind == "block" and node.parent is not None and node.parent.kind not in ("block", "top"):
             self._wrapped(node, body)
+
+    def _operand(self, at: int) -> int:  # noqa: PLR0911 - one return a reason
+        """Behind `good &&` or `bad ||` that was put into the condition of a test right before the use; 0 elsewhere."""
+        new, offsets = self.after.tokens, self.after.offsets
+        depth, end = 0, at
+        while end < len(new) and end < at + 60:
+            depth += (new[end] in "([") - (new[end] in ")]")
+            if depth < 0 or new[end] in (";", "{", "}", "?"):
+                return 0
+            if depth == 0 and new[end] in ("&&", "||"):
+                break
+            end += 1
+        else:
+            return 0
+        if end == at or new[at - 1] not in ("(", "&&", "||"):
+            return 0
+        node, body = self._if_at(offsets[at])
+        if node is None or body is None or node.head is None:
+            return 0
+        test = self.after.kept[offsets[at] : offsets[end]].strip()
+        if self._wrong(test, body) is not None and not self._good(test):
+            return 0
+        good = self._good(test)
+        if good != (new[end] == "&&") or (not good and "&&" in self._level(at)):
+            return 0
+        return end + 1 if used_at(test, node, offsets[end] + 2, body, self.after) else 0
+
+    def _good(self, test: str) -> bool:
+        """Whether a test holds where nothing is wrong: `p`, `p != NULL`, `x <= end`, `i < n`; it calls nothing."""
+        if _works(test):
+            return False
+        plain = test.strip().replace("->", ".")
+        return (
+            re.fullmatch(r"[A-Za-z_][\w.]*", plain) is not None
+            or re.fullmatch(r"[A-Za-z_][\w.]*\s*!=\s*(?:NULL|0)", plain) is not None
+            or (
+                re.fullmatch(r"[^<>=!&|]+<=?[^<>=!&|]+", plain) is not None and re.search(r"<=?\s*[01]$", plain) is None
+            )
+        )
+
+    def _level(self, at: int) -> list[str]:
+        """The operators that stand beside a token, in no bracket of their own."""
+        out: list[str] = []
+        for step in (-1, 1):
+            depth, number = 0, at
+            while 0 <= number < len(self.after.tokens):
+                token = self.after.tokens[number]
+                opens = token in ("(", "[") if step > 0 else token in (")", "]")
+                closes = token in (")", "]") if step > 0 else token in ("(", "[")
+                depth += opens - closes
+                if depth < 0 or token in (";", "{", "}"):
+                    break
+                if depth == 0 and token in ("&&", "||"):
+                    out.append(token)
+                number += step
+        return out
+
+    def _if_at(self, offset: int) -> tuple[Node | None, Body | None]:
+        for node, body in self.after.nodes():
+            if node.kind == "if" and node.head is not None and node.head[0] <= offset < node.head[1]:
+                return node, body
+        return None, None
 
     def _leave(self, node: Node) -> Node | None:
         """The way out that is all of a branch, but for what it gives back."""

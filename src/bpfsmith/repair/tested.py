@@ -171,7 +171,7 @@ def judged(one: Guard, before: Text, after: Text, type_: str | None, entry: str)
     return None
 
 
-def _way(  # noqa: PLR0911 - one return a reason
+def _way(  # noqa: PLR0911, PLR0912 - one return a reason
     one: Guard, before: Text, after: Text, type_: str | None, entry: str
 ) -> str | None:
     """Whether it leaves as the function's other failures do."""
@@ -185,6 +185,9 @@ def _way(  # noqa: PLR0911 - one return a reason
             return "it leaves no loop"
         if word in (way.partition(" ")[0] for way in ways) or (word == "continue" and loop.kind in ("for", "loop")):
             return None
+        head = after.plain[loop.head[0] : loop.head[1]] if loop.head is not None else ""
+        if loop.kind == "while" and any(re.search(rf"\b{re.escape(name)}\b", head) for name in _names(one.condition)):
+            return None  # as the loop's own end
         return "no other test of the loop leaves so"
     ends = re.search(r">=?\s*\(?[^&|]*\b\w*end\b", one.condition) is not None
     if loop is not None and loop.kind in ("for", "loop") and not ends and one.leave not in ways:
@@ -205,6 +208,8 @@ def _way(  # noqa: PLR0911 - one return a reason
         return None if one.leave in every else "it returns what the function never returns"
     if "*" in head:
         return None if value in ("NULL", "0") else "it returns another pointer than none"
+    if re.search(r"\bbool\b", head) and value == "false" and one.leave in every:
+        return None  # of a predicate: it does not hold
     if body.name == entry and value in words(type_):
         one.convention = True
         return None
@@ -229,23 +234,66 @@ def _ways(top: Node, text: Text, but: Node | None) -> list[str]:
 
 
 def _used(one: Guard, after: Text) -> bool:
-    """Whether, past the test, the program comes to a use of what is tested on every way."""
-    names = set()
-    ahead = ""
+    """Whether, past the test, the program comes to a use of what each part of it tests on every way."""
     for part in parts(one.condition, "||"):
         joined = parts(part, "&&")
-        ahead = "".join("".join(joined[:-1]).split()) if len(joined) > 1 else ahead
-        names |= _names(joined[-1])
-    plain = after.plain
+        ahead = "".join("".join(joined[:-1]).split()) if len(joined) > 1 else ""
+        if not used_at(joined[-1], one.node, one.node.end, one.body, after, ahead):
+            return False
+    return True
+
+
+def used_at(test: str, node: Node, start: int, body: Body, text: Text, ahead: str = "") -> bool:
+    """Whether every way from behind a statement (or, of its own text, from an offset in it) leads to a use of what a
+    test is about."""
+    plain = text.plain
+    pointer = _of_pointer(test)
+    names = _names(test)
+    if pointer:
+        # What was made of the pointer stands for it.
+        made = re.findall(r"\b([A-Za-z_]\w*)\s*=(?!=)([^;]*);", plain[body.start : body.end])
+        names |= {name for name, value in made if any(re.search(rf"\b{re.escape(one)}\b", value) for one in names)}
     for name in names:
         word = re.escape(name).replace(r"\-\>", r"\s*->\s*").replace(r"\.", r"\s*\.\s*")
-        for use in re.finditer(rf"(?<![\w.>]){word}(?!\w)", plain[one.node.end : one.body.end]):
-            at = one.node.end + use.start()
+        for use in re.finditer(rf"(?<![\w.>]){word}(?!\w)", plain[start : body.end]):
+            at = start + use.start()
             rest = plain[at + len(use[0]) :].lstrip()
-            if _no_use(plain[:at], rest):
+            if _no_use(plain[:at], rest) or (pointer and not _followed(plain[body.start : at], rest)):
                 continue
-            if _comes_to(one.node, at, after, ahead):
+            if start < node.end:
+                if at < node.end and not _asked(plain[start:at]):
+                    return True
+            elif _comes_to(node, at, text, ahead):
                 return True
+    return False
+
+
+def _of_pointer(test: str) -> bool:
+    """Whether a test is of null or of the packet's end."""
+    test = _bare(test).replace("->", ".")
+    return re.match(r"!\s*\w", test) is not None or re.search(r"NULL$|[<>]=?.*\b\w*(?:end|meta)\b", test) is not None
+
+
+def _followed(ahead: str, rest: str) -> bool:
+    """Whether a pointer is followed: by `->`, `[`, `*`, or by a function that is given it."""
+    if rest.startswith(("->", "[")):
+        return True
+    if re.search(r"\*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?\(*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?$", ahead):
+        return re.search(r"[=(,;{}&|!<>?:+-]\s*\*[^;]*$|\breturn\s*\*[^;]*$", ahead) is not None
+    depth = 0
+    for at in range(len(ahead) - 1, -1, -1):
+        letter = ahead[at]
+        if letter in ";{}":
+            return False
+        if letter == ")":
+            depth += 1
+        elif letter == "(":
+            if depth:
+                depth -= 1
+                continue
+            word = re.search(r"(\w+)\s*$", ahead[:at])
+            if word is not None:
+                return word[1] not in ("if", "while", "for", "switch", "return", "sizeof")
     return False
 
 
@@ -279,7 +327,7 @@ def _comes_to(guard: Node, at: int, text: Text, ahead: str) -> bool:
         for one in parent.parts[parent.parts.index(node) + 1 :]:
             if one.start <= at < one.end:
                 return within(one, at, text, ahead)
-            if _may_leave(one, text):
+            if _may_leave(one, text) or _acts(one, text):
                 return False
         if parent.kind in (*_LOOPS, "switch"):
             return False
@@ -303,6 +351,17 @@ def _may_leave(node: Node, text: Text) -> bool:
             if outer is None or outer is node.parent:
                 return True
     return False
+
+
+def _acts(node: Node, text: Text) -> bool:
+    """Whether a statement does what would be missed: calls something, or writes through a pointer."""
+    said = text.plain[node.start : node.end]
+    if any(one not in NO_CALLS and one not in ("while", "for", "switch") for one in CALL.findall(said)):
+        return not _BARRIER.match(said)
+    return re.search(r"(?:->\s*\w+|\]|^\s*\*+\s*\w+)\s*(?:=(?!=)|[-+*/|&^]=|\+\+|--)", said) is not None
+
+
+_BARRIER = re.compile(r"\s*(?:asm|__asm__|barrier_var)\b")
 
 
 def _fresh_test(branch: Node, text: Text) -> bool:
@@ -338,8 +397,14 @@ def within(node: Node, at: int, text: Text, ahead: str) -> bool:  # noqa: PLR091
 def _behind(head: str, ahead: str) -> bool:
     """`a && p->n`: behind the very `a &&` that the test has too, and nothing else."""
     found = "".join(head.split())
-    start = found.find(ahead + "&&")
-    return start >= 0 and not _asked(found[:start]) and not _asked(found[start + len(ahead) + 2 :])
+    for way in (f"{ahead}&&", f"{_bare(ahead)}&&"):
+        start = found.find(way)
+        if start >= 0 and not _asked(found[:start]) and not _asked(found[start + len(way) :]):
+            return True
+    way = f"{_bare(ahead)}?"  # `a ? p->n : 7`
+    start = found.find(way)
+    behind = found[start + len(way) :]
+    return start >= 0 and ":" not in behind and not _asked(found[:start]) and not _asked(behind)
 
 
 def _asked(head: str) -> bool:

@@ -66,7 +66,7 @@ def _comes_to(guard: Expr, use: Expr) -> bool:
                 continue
             if one.start <= use.start and use.end <= one.end:
                 return _within(one, use)
-            if _may_leave(one):
+            if _may_leave(one) or _acts(one):
                 return False
         parent = block.parent
         if parent is None or parent.kind in (*_LOOPS, "closure"):
@@ -95,6 +95,21 @@ def _may_leave(statement: Expr | Let) -> bool:
         if alone and condition is not None and not list(condition.within(*_LEAVES)):
             return False
     return statement.kind in _LEAVES or bool(list(statement.within(*_LEAVES)))
+
+
+def _acts(statement: Expr | Let) -> bool:
+    """Whether a statement does what would be missed: one that is no `let` and calls something or writes through a
+    pointer; another test does not."""
+    if isinstance(statement, Let) or statement.kind == "if":
+        return False
+    return any(one.kind != "binary" or _writes(one) for one in statement.within("call", "method", "macro", "binary"))
+
+
+def _writes(expr: Expr) -> bool:
+    left = expr.operands[0]
+    return (
+        expr.op.endswith("=") and expr.op not in ("==", "!=", "<=", ">=") and left is not None and left.kind != "path"
+    )
 
 
 def _within(statement: Expr | Let, use: Expr) -> bool:
