@@ -22,7 +22,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:
     if match.family == "V48":
         if parts.called(trace.last) == "bpf_tail_call" and "misconfigured verifier" in message:
             return _no_program_array(trace)
-        return _kernel(trace, message)
+        return _kernel(trace, message, match)
     row = _ROWS.get(match.family)
     if row is None:
         return None
@@ -57,7 +57,7 @@ def _no_program_array(trace: Trace) -> Cause:
     )  # fmt: skip
 
 
-def _kernel(trace: Trace, message: str) -> Cause:
+def _kernel(trace: Trace, message: str, match: Match) -> Cause:
     running = parts.series(trace)
     step = trace.last
     because = []
@@ -84,8 +84,21 @@ def _kernel(trace: Trace, message: str) -> Cause:
     on = f" (Linux {running})" if running else ""
     return parts.cause(
         trace, "kernel-bug", "high", f"{headline}{on}", step=step, because=because,
-        advice=[Advice("report", f"{known}; report it with this log to bpf@vger.kernel.org")],
+        advice=[Advice("report", f"{known}{_span(match)}; report it with this log to bpf@vger.kernel.org")],
     )  # fmt: skip
+
+
+def _span(match: Match) -> str:
+    """Which kernels can say so at all, as far as the table of messages knows."""
+    row = match.row
+    if row is None or not row.first[:1].isdigit():
+        return ""
+    from bpfsmith.verify.messages._rows import rows
+
+    known = [one.last for one in rows() if one.last[:1].isdigit()]
+    newest = max(known, key=lambda word: [int(part) for part in word.split(".")])
+    until = "on" if row.last == newest else f"to {row.last}"
+    return f" (kernels from Linux {row.first} {until} can say this)"
 
 
 _ROWS: dict[str, tuple[str, str, str, tuple[str, str]]] = {
