@@ -5,9 +5,9 @@ verifier stopped it; the class says where the mistake is.
 
 | class | what has to change | families |
 |---|---|---|
-| `uninitialised` | a register, stack bytes, a dynptr or an iterator is used before it is set | V01, V02, V33, V34 |
+| `uninitialised` | a register, stack bytes, a dynptr, an iterator or an interrupt flag is used before it is set | V01, V02, V31, V33, V34 |
 | `panic-or-unreachable` | code that never returns: a panic path, `unreachable_unchecked`, dead code, a throw out of place | V01, V25, V28, V39 |
-| `stack-limit` | bytes of stack, depth of calls | V03, V05 |
+| `stack-limit` | bytes of stack, depth of calls, recursion | V03, V05, V25, V28 |
 | `context-access` | the field: a context's, socket's or kernel struct's bytes that may not be read or written so; memory that is read-only, that takes no atomic access, or that only helpers may touch | V14, V15, V16, V17, V32 |
 | `argument-type` | what is passed: kind of pointer, map, constant, flags; locks and objects that do not belong together | V20, V21, V23, V32, V33, V36, V37, V38 |
 | `unreleased-reference` | pairs of acquire and release: references, locks, RCU, preemption and interrupt sections, dynptrs, iterators; missing, twice, in another order, or still held where it may not be | V29, V30, V31, V33, V34 |
@@ -16,7 +16,7 @@ verifier stopped it; the class says where the mistake is.
 | `attach-target` | what it is attached to | V44 |
 | `loader-or-metadata` | the object or its loading: relocations, BTF, line information, an encoding that no kernel takes | V24, V25, V26, V32, V43, V60.. else |
 | `no-progress-loop` | a loop in which nothing changes | V28 |
-| `complexity` | too many instructions, states, jumps, functions or maps to follow | V27, V25 |
+| `complexity` | too many instructions, states, jumps, functions or maps to follow | V23, V25, V26, V27, V35 |
 | `kernel-bug` | the kernel | V48 |
 
 Where one family has several classes: a helper is unknown, or refused for the program type, or needs the GPL: always
@@ -24,10 +24,15 @@ Where one family has several classes: a helper is unknown, or refused for the pr
 `unreleased-reference` inside a section that is still open. Leaks of addresses (V18) and whatever is prohibited for
 `!root` (V45) are `environment`: the same program loads with CAP_PERFMON. Opcodes of a newer instruction set:
 `environment`; encodings of no instruction set: `loader-or-metadata`. A pointer that became a number on the way to an
-argument is `pointer-to-scalar`, one that never was a pointer `argument-type`. A pointer to the stack that is returned or
-stored where it outlives its frame, and a reference that is used after its release, are `stale-pointer`. A loop without
-progress inside a panic handler is `panic-or-unreachable`, at the line that can panic. Two kinds of pointers in one
-instruction are `check-lost`: each path knows the kind, the join does not.
+argument is `pointer-to-scalar`, one that never was a pointer `argument-type`. A pointer to the stack that is returned
+or stored where it outlives its frame, and a reference that is used after its release, are `stale-pointer`; so are a
+clone of a dynptr whose reservation is gone and a pointer of an RCU section after its end, at the call that ended
+them. A second release is `unreleased-reference` (`stale-pointer` where the register is a plain number by then, V07).
+The lock of another object than the one that is used is `argument-type`, none at all `unreleased-reference`. Recursion
+is `stack-limit`, whatever a kernel calls it (a back-edge before 7.2). Functions that are handed to helpers make
+kernels before 5.13 speak of func_info or ldimm64: `environment`. A loop without progress inside a panic handler is
+`panic-or-unreachable`, at the line that can panic. Two kinds of pointers in one instruction are `check-lost`: each
+path knows the kind, the join does not.
 """  # noqa: E501 - a table
 
 from __future__ import annotations
