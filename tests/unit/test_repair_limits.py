@@ -11,6 +11,8 @@ import pytest
 from bpfsmith.check.repairs import Repairs
 from bpfsmith.repair.c.number import looked_up
 from bpfsmith.repair.limits import unfounded
+from bpfsmith.repair.report import FAILING_BRANCH, Candidate
+from bpfsmith.repair.trial import Counts, counting, said
 
 SLOTS = """struct h { __u64 count; __u64 slots[32]; };
 int slot(void *ctx)
@@ -168,6 +170,38 @@ def test_an_index_has_as_many_values_as_its_array_has_elements() -> None:
     bytes_of = SLOTS.replace("slots[slot]++", "slots[slot] = 1")
     assert judged(bytes_of, "slots[slot]", "\tif (slot >= 256)\n\t\treturn 0;") is not None
     assert judged(bytes_of, "slots[slot]", "\tif (slot >= 4)\n\t\treturn 0;", {32}) is not None
+
+
+def test_a_pointer_into_the_middle_may_be_indexed_below_zero() -> None:
+    text = "int f(void)\n{\n\tchar *middle = lookup();\n\tmiddle += 128;\n\treturn middle[step];\n}\n"
+    test = "\tif ((unsigned long)step >= 256)\n\t\treturn 0;"
+    assert judged(text, "return middle", test, {256}) is not None
+    assert judged(text.replace("\tmiddle += 128;\n", ""), "return middle", test, {256}) is None
+
+
+def test_what_the_runs_say_against_a_check() -> None:
+    assert Counts(9, [9], [0]).refuted([True], checked=False)
+    assert not Counts(9, [9], [0]).refuted([False], checked=False)  # a null check: nothing may be there to be found
+    assert not Counts(9, [3], [6]).refuted([True], checked=False)
+    assert Counts(9, [3], [6]).refuted([True], checked=True)  # what was in bounds already must stay so
+    assert not Counts(9, [0], [0]).refuted([True], checked=True)
+    assert "passed 6 times and left once" in said(Counts(9, [1], [6]), "6.12", "xdp")
+    assert "cannot be run by hand" in said(None, "6.12", "kprobe")
+
+
+def test_the_copy_that_counts_is_the_change_with_counters() -> None:
+    old = "int f(struct v *p)\n{\n\tif (!p)\n\t\treturn 0;\n\tp->a[i] = 1;\n\treturn 0;\n}\n"
+    new = old.replace("\tp->a", "\tif (i >= 4)\n\t\treturn 0;\n\tp->a")
+    check = Candidate("bounds-check", (), "", FAILING_BRANCH, "0")
+    texts, limits = counting({"a.c": (old, new)}, [check])
+    assert limits == [True]
+    assert texts["a.c"].startswith("volatile unsigned long long bpfsmith_left0, bpfsmith_passed0;\n")
+    assert "\tif (i >= 4)\n\t\t{ bpfsmith_left0++; return 0; } bpfsmith_passed0++;\n\tp->a" in texts["a.c"]
+    rust = "fn f(a: &[u8], i: usize) -> u32 {\n    go(a, i);\n    0\n}\n"
+    test = "    if i >= 4 {\n        return 0;\n    }\n    let Some(n) = a.get(i) else {\n        return 0;\n    };\n"
+    texts, limits = counting({"a.rs": (rust, rust.replace("    go", test + "    go"))}, [check])
+    assert limits == [True, False]
+    assert texts["a.rs"].count("bpfsmith_left") == texts["a.rs"].count("bpfsmith_passed") == 4
 
 
 def test_rust_limits() -> None:

@@ -186,6 +186,9 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
         if through and (_from_packet(names[0], text) or _compared(value, text)):
             return None
         return f"{right} is no limit that follows from what is accessed"
+    moved = _moved(value, access, text) if not packet else ""
+    if moved:
+        return f"`{moved}` does not point to where what is accessed begins"
     how = _used(value, access, text, through=False)
     if not how:
         return f"`{shown}` is not what the refused access is made with"
@@ -197,6 +200,17 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     if limit is None and _named(right, access, text, how):
         return None
     return f"{_PERHAPS}{right} is not known to be the size of what is accessed"
+
+
+def _moved(value: str, access: str, text: str) -> str:
+    """The pointer that an index is used with, where it was moved from the beginning of its memory: below 0 may be
+    right then."""
+    spaced = re.escape(" ".join(value.split())).replace("\\ ", r"\s*")
+    plain = _CASTS.sub(" ", access.replace("->", "."))
+    for one in re.finditer(rf"(?<![\w.])([A-Za-z_]\w*)\s*(?:\[|\+)\s*{spaced}(?!\w)", plain):
+        if re.search(rf"(?<![\w.>*]){one[1]}\s*[-+]=|(?<![\w.>*]){one[1]}\s*=\s*[\w.>\-]+\s*[-+][^=;]*;", text):
+            return one[1]
+    return ""
 
 
 def _whole(left: str, access: str) -> str | None:

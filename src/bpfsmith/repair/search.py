@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Search", "Settings"]
 
 _DEPTH = 4
+_CHECKED = frozenset({"verifier-imprecision", "check-lost", "check-on-copy"})  # what is asked again holds already
 # What gives back: given back on more ways, the compiler makes one of several such calls.
 RELEASES = ("bpf_sk_release", "bpf_ringbuf_discard", "bpf_ringbuf_submit", "bpf_spin_unlock", "bpf_task_release")
 
@@ -319,7 +320,7 @@ class Search:
                 if wrong is not None:
                     shown, said = None, f"not shown to do the same: {wrong}"
             if shown == "only-failing-branch" and kernels:
-                wrong, tried_out = self._tried_out(key, pairs, done, kernels, after.type or "")
+                wrong, tried_out = self._tried_out(key, pairs, done, kernels, after.type or "", whys)
                 shown, said = (None, f"not shown to do the same: {wrong}") if wrong else (shown, said + tried_out)
         message = "; ".join(dict.fromkeys(one.message for one in done))
         message += _shown_by(shown, kernels, ran)
@@ -356,8 +357,9 @@ class Search:
         return "only-failing-branch", "; then ".join(dict.fromkeys(reasons))
 
     def _tried_out(
-        self, key: Key, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...], kernels: list[str], type_: str
-    ) -> tuple[str | None, str]:
+        self, key: Key, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...], kernels: list[str], type_: str,
+        whys: list[Why],
+    ) -> tuple[str | None, str]:  # fmt: skip
         """Runs a copy that counts what the added checks let through: (what it refutes, what it showed)."""
         from bpfsmith.repair import trial
         from bpfsmith.repair.behaviour import RUNNABLE
@@ -366,10 +368,10 @@ class Search:
         if not named:
             return None, ""
         counts = None
+        texts, limits = trial.counting(pairs, done)
+        if not limits:
+            return None, ""
         if type_ in RUNNABLE:
-            texts, number = trial.counting(pairs, done)
-            if not number:
-                return None, ""
             self.settings.say(f"{key[1]}: running a copy that counts what the check lets through ..")
             try:
                 built = self._build(texts)
@@ -377,10 +379,12 @@ class Search:
                 built = None
             self._builds -= 1
             obj = built.objects.get(key[0]) if built is not None else None
-            counts = trial.run(named[-1], obj, key[1], number) if obj is not None else None
+            counts = trial.run(named[-1], obj, key[1], len(limits)) if obj is not None else None
             self.copy.change({path: new for path, (_, new) in pairs.items()})
-        if counts is not None and counts.refuted and any(one.kind != "null-check" for one in done):
-            return f"in {counts.runs} test runs on {named[-1]} the added check never let the program go on", ""
+        checked = any(one.cause.cls in _CHECKED for one in whys)
+        wrong = counts.refuted(limits, checked=checked) if counts is not None else ""
+        if counts is not None and wrong:
+            return f"in {counts.runs} test runs on {named[-1]} {wrong}", ""
         return None, f"; {trial.said(counts, named[-1], type_)}"
 
     def _refused(self, texts: dict[str, str], whys: list[Why]) -> str:

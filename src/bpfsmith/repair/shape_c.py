@@ -409,7 +409,8 @@ class _Match:
         following = rest[0]
         text = self.after.of(following)
         return (
-            following.kind in LEAVES or re.search(r"\bbpf_(?:iter_\w+_new|tail_call\w*|throw)\s*\(", text) is not None
+            following.kind in LEAVES
+            or re.search(r"\bbpf_(?:iter_\w+_new|tail_call\w*|throw|\w*reserve_dynptr)\s*\(", text) is not None
         )
 
     def _wrong(  # noqa: PLR0911 - one return a reason

@@ -7,6 +7,8 @@ whatever its text says.
 
 from __future__ import annotations
 
+import re
+
 from bpfsmith.model.errors import BpfsmithError
 from bpfsmith.repair.behaviour import RUNNABLE, given, refill
 
@@ -35,25 +37,32 @@ class Counts:
         self.left = tuple(left)
         self.passed = tuple(passed)
 
-    @property
-    def refuted(self) -> bool:
-        """Whether a check that was come to never let the program go on."""
-        return any(left and not passed for left, passed in zip(self.left, self.passed, strict=True))
+    def refuted(self, limits: Sequence[bool], *, checked: bool) -> str:
+        """What the runs say against the checks, of those that are limits: one that was come to and never passed; where
+        what it asks was `checked` before, one that ever failed."""
+        for limit, left, passed in zip(limits, self.left, self.passed, strict=True):
+            if limit and left and not passed:
+                return "the added check never let the program go on"
+            if limit and left and checked:
+                return f"the added check fails for what is in bounds ({_times(left)})"
+        return ""
 
     def __repr__(self) -> str:
         return f"<Counts of {self.runs} runs: left {self.left}, passed {self.passed}>"
 
 
-def counting(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> tuple[dict[str, str], int]:
-    """The changed texts with what counts put in, and how many checks there are; 0 where none can be counted."""
+def counting(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> tuple[dict[str, str], list[bool]]:
+    """The changed texts with what counts put in, and of each check that is counted whether it is a limit."""
     out: dict[str, str] = {}
     number = 0
+    limits = []
     for path, (old, new) in sorted(texts.items()):
         places = _rust(old, new) if path.endswith(".rs") else _c(old, new, done)
         text = new
         rows: list[tuple[int, int, str]] = []
         make = _rust_count if path.endswith(".rs") else _c_count
-        for start, end, behind in places:
+        for start, end, behind, condition in places:
+            limits.append(_LIMIT.search(condition.replace("->", ".")) is not None and not _META.search(condition))
             branch = new[start:end]
             rows.append((start, end, f"{{ {make(f'{LEFT}{number}')} {branch} }}"))
             rows.append((behind, behind, f" {make(f'{PASSED}{number}')}"))
@@ -64,7 +73,11 @@ def counting(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) ->
             names = ", ".join(f"{word}{at}" for word in (LEFT, PASSED) for at in range(number))
             text = f"volatile unsigned long long {names};\n{text}"
         out[path] = text
-    return out, number
+    return out, limits
+
+
+_LIMIT = re.compile(r"[<>]")
+_META = re.compile(r">=?\s*(?:\([^()]*\)\s*)*(?:\w+(?:->|\.))?data\b")  # packets of test runs have no metadata
 
 
 def run(kernel: str, obj: Object, program: str, count: int) -> Counts | None:
@@ -127,14 +140,14 @@ def _c_count(name: str) -> str:
     return f"{name}++;"
 
 
-def _c(old: str, new: str, done: Sequence[Candidate]) -> list[tuple[int, int, int]]:
+def _c(old: str, new: str, done: Sequence[Candidate]) -> list[tuple[int, int, int, str]]:
     """Of each check that was put in: where its branch stands, and where it ends."""
     from bpfsmith.repair.shape_c import guards
 
     found, _ = guards(old, new, done)
     return [
-        (one.node.parts[0].start, one.node.parts[0].end, one.node.end) for one in found
-        if one.node.parent is not None and one.node.parent.kind in ("block", "top")
+        (one.node.parts[0].start, one.node.parts[0].end, one.node.end, one.condition) for one in found
+        if one.condition and one.node.parent is not None and one.node.parent.kind in ("block", "top")
     ]  # fmt: skip
 
 
@@ -149,7 +162,7 @@ def _rust_count(name: str) -> str:
     )
 
 
-def _rust(old: str, new: str) -> list[tuple[int, int, int]]:
+def _rust(old: str, new: str) -> list[tuple[int, int, int, str]]:
     from bpfsmith.repair.shape import added
     from bpfsmith.source.rust import Let, parse_files
 
@@ -158,7 +171,8 @@ def _rust(old: str, new: str) -> list[tuple[int, int, int]]:
     for one in added(before, after):
         branch = one.other if isinstance(one, Let) else one.branches[1]
         if branch is not None and not _last(one, after):
-            out.append((branch.start, branch.end, one.end))
+            test = None if isinstance(one, Let) else one.branches[0]
+            out.append((branch.start, branch.end, one.end, test.text if test is not None else ""))
     return out
 
 
