@@ -157,8 +157,14 @@ class Search:
         spare: Proof | None = None
         partial: tuple[dict[str, str], tuple[Candidate, ...], Built, list[str]] | None = None
         tried: set[int] = set()
+        refused: set[int] = set()  # the instructions of what was judged and refused
+        spared = 0
         said = ""
-        while queue and self._builds - builds < self.settings.builds and monotonic() - started < self.settings.seconds:
+        while (
+            queue
+            and self._builds - builds - min(spared, 24) < self.settings.builds
+            and monotonic() - started < self.settings.seconds
+        ):
             _, _, node, one = heappop(queue)
             texts = self._applied(node, one)
             if texts is None or hash(frozenset(texts.items())) in tried:
@@ -171,8 +177,16 @@ class Search:
             except BuildFailed as error:
                 self.settings.say(f"{key[1]}: does not build: {_first_error(error.output)}")
                 continue
+            code = _code(built, key)
+            if code is not None and code in refused:
+                # The compiler made the same of it: nothing is learned, and it costs no change of the budget.
+                self.settings.say(f"{key[1]}: the same instructions as before")
+                spared += 1
+                continue
             built.ask(self.settings.kernels, [key[1]], log=True, timeout=self.settings.timeout)
             results = built.results(key)
+            if code is not None and any(results[name].verdict != "accepted" for name in wanted if name in results):
+                refused.add(code)
             if any(
                 first[name].verdict == "accepted" and one_.verdict == "rejected"
                 for name, one_ in results.items()
@@ -474,6 +488,15 @@ def _shown_by(shown: str | None, kernels: list[str], ran: list[str]) -> str:
     if shown == "only-failing-branch":
         return f" ({taken}; the failing branch is all that is new)"
     return f" ({taken}; not shown to do the same)"
+
+
+def _code(built: Built, key: Key) -> int | None:
+    """What tells the instructions of a program from those of another build."""
+    try:
+        rows = built.program(key).instruction_view()
+    except KeyError:
+        return None
+    return hash(tuple((one.code, one.dst, one.src, one.off, one.imm) for one in rows))
 
 
 def _first_error(output: str) -> str:
