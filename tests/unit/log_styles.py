@@ -117,6 +117,10 @@ STYLES: dict[str, tuple[Style, str | None]] = {
         lambda text: f'&fmt.wrapError{{msg:"load program: permission denied: {_escaped(text)}"}}\n',
         "cilium",
     ),
+    "fields behind words": (
+        _lines(lambda at, line: f"19:51:33.155 ERROR bpf.go:322 rejected {json.dumps({'line': at, 'log': line})}"),
+        None,
+    ),
     "JSON lines": (_lines(lambda at, line: json.dumps({"level": "error", "time": at, "msg": line})), None),
     "JSON": (lambda text: json.dumps({"error": "load program: permission denied:\n" + text}) + "\n", "cilium"),
     "journal": (_lines(lambda at, line: f"Apr 01 10:41:{at % 60:02d} host.local agent[10491]: {line}"), None),

@@ -18,6 +18,7 @@ PROSE = {
     "# Cannot load: program of this type cannot use helper bpf_probe_read_str": "V22",
     'ERROR with "invalid func unknown#114" on 5.4': "V22",
     "# back-edge from insn 517 to 486 -- it used to work": "V28",
+    "The log has `The sequence of 8193 jumps is too complex.`, what now?": "V27",
     "The error:\n\nR2 invalid mem access 'inv'.   <-----\n": "V07",
 }
 
@@ -84,3 +85,11 @@ def test_code_that_was_never_followed_lacks_no_instructions(tmp_path: Path) -> N
     path = tmp_path / "shape.log"
     path.write_text("last insn is not an exit or jmp\nprocessed 0 insns (limit 1000000) max_states_per_insn 0\n")
     assert bpfsmith.explain(str(path)).programs[0].notes == []
+
+
+def test_a_loaders_reason_and_its_general_words(tmp_path: Path) -> None:
+    path = tmp_path / "load.log"
+    path.write_text(
+        "libbpf: failed to find valid kernel BTF\nlibbpf: failed to load object 'x'\nFailed to open BPF skeleton\n"
+    )
+    assert bpfsmith.explain(str(path)).programs[0].family == "V61"

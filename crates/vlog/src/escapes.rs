@@ -7,7 +7,10 @@ use crate::lines::{Kind, classify, contains, find};
 pub(crate) fn message(line: &str) -> Option<String> {
     let head = behind_syslog(line.trim_start());
     let fields = head.starts_with("level=") || head.starts_with("time=") || head.starts_with("ts=");
-    let json = head.starts_with('{') && head.ends_with('}');
+    let (head, json) = match head.find("{\"").filter(|_| !fields && head.ends_with('}')) {
+        Some(at) if at == 0 || field_behind(head, at) => (head.get(at..).unwrap_or(head), true),
+        _ => (head, head.starts_with('{') && head.ends_with('}')),
+    };
     if !fields && !json {
         return None;
     }
@@ -46,6 +49,13 @@ pub(crate) fn message(line: &str) -> Option<String> {
         None if fields => Some(String::new()),
         None => None,
     }
+}
+
+/// Whether a line of words ends in its fields, one of which is a log's line: `ERROR rejected {"line": 1, "log": ".."}`.
+fn field_behind(line: &str, at: usize) -> bool {
+    line.get(at..)
+        .is_some_and(|fields| fields.contains("\"log\":") || fields.contains("\"error\":"))
+        && classify(line.as_bytes()).0 == Kind::Told
 }
 
 /// A logger's line as a journal has it: `May 14 16:21:40 host agent[12]: level=warning msg=".."`.

@@ -85,8 +85,10 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
         found.family = "V08"
     if found is None and log.report is not None:
         found = _one(log.report.reason) or _alike(log.report.reason)
-    if found is None:
-        found = _loader([*(text for _, text in log.beside[-_LOOKED_AT:]), *told[-20:]], log.errno)
+    silent = not log.steps and not log.counts  # the verifier was not asked
+    if found is None or (silent and found.confidence == "low"):
+        words = _loader([*(text for _, text in log.beside[-_LOOKED_AT:]), *told[-20:]], log.errno)
+        found = words if found is None or (words is not None and words.row is not None) else found
     return found
 
 

@@ -71,7 +71,8 @@ def _message(text: str, loose: bool) -> Match | None:
     from bpfsmith.verify.messages._match import _one
 
     text = " ".join(text.split()).strip(_AROUND)
-    found = _one(text) or (_one(text.removesuffix("'")) if text.endswith("'") else None)
+    # A full stop may be the message's own, and a quote the sentence's.
+    found = _one(text) or _one(f"{text}.") or (_one(text.removesuffix("'")) if text.endswith("'") else None)
     if found is None and "#" not in text:  # a helper's number is what people leave out
         found = _one(text + "#0")
         if found is not None:
