@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.flow import gives_pointer
+from bpfsmith.verify.cause.nulls import origin_call
 from bpfsmith.verify.cause.places import called_from, made_at
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import came, kind, register, subject
@@ -111,8 +113,8 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
         return _narrowed(trace, last)  # a pair of shifts: how 32 bits of 64 are taken
     what, name = subject(trace, last, where, kind(value))
     facts = [one for one in (came(trace, trace.origin(last, where), what),) if one is not None]
-    other = last.value(f"r{insn.src}") if code.by_register(insn) else None
-    if "|=" in insn.text and value is not None and value.maybe_null and other is not None and other.maybe_null:
+    both = [_nullable(trace, last, f"r{insn.dst}"), _nullable(trace, last, f"r{insn.src}")]
+    if "|=" in insn.text and code.by_register(insn) and all(both):
         facts.append(trace.fact(last, "both pointers are joined here (`|=`), to compare them with null at once"))
         return parts.cause(
             trace,
@@ -138,6 +140,15 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
     )
 
 
+def _nullable(trace: Trace, last: Step, where: str) -> bool:
+    """A pointer that may be null: as the state says, else what a helper gave that answers one."""
+    value = last.value(where)
+    if value is not None and (value.type != "scalar" or value.line_no is not None):
+        return bool(value.maybe_null)
+    giver = origin_call(trace.origin(last, where))
+    return giver is not None and gives_pointer(giver.insn)
+
+
 def _bare(text: str) -> str:
     """An instruction's text without its operation code."""
     return text.partition(") ")[2] if text.startswith("(") else text
@@ -157,7 +168,7 @@ def _narrowed(trace: Trace, last: Step) -> Cause:
         "pointer-to-scalar",
         "high",
         f"{what} is a pointer, and only 32 bits of it are used",
-        place=made_at(trace, at, name),
+        place=made_at(trace, at, None if chain and origin_call(chain) is not None else name),
         slot=at.slot,
         because=facts,
         variables=[name] if name else [],

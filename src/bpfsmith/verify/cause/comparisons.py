@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Value = Any
 
-__all__ = ["Seen", "comparisons", "related"]
+__all__ = ["Seen", "comparisons", "low_bits", "related"]
 
 FAR = 4000
 EQ, GT, GE, SET, NE, SGT, SGE, LT, LE, SLT, SLE = 1, 2, 3, 4, 5, 6, 7, 0xA, 0xB, 0xC, 0xD
@@ -160,7 +160,8 @@ class comparisons:  # noqa: N801 - used as a function
         bits = what in (EQ, NE) and not code.by_register(insn) and insn.imm == 0
         if what in (EQ, NE) and not bits:
             return None
-        if not bits and self.read is not None and read_of(self.trace, step, on) == self.read:
+        read = read_of(self.trace, step, on) if not bits and self.read is not None else None
+        if read is not None and self.read is not None and read[:2] == self.read[:2]:
             return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
         return self.made(step, on, half, bits, below)
 
@@ -184,7 +185,7 @@ class comparisons:  # noqa: N801 - used as a function
                 else:
                     below = 1 << (insn.imm & 63) if insn.imm != 32 else None
             else:
-                kept = min(kept, _low_bits(link))
+                kept = min(kept, low_bits(link))
             narrow = narrow or not link.wide or (link.how == "shift" and insn.imm == 32)
             if link.how in ("add", "sub", "math") and code.by_register(insn):
                 other = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
@@ -251,7 +252,7 @@ def _pointer(value: Value | None) -> bool:
     return value is not None and value.type in ("pkt", "pkt_end", "pkt_meta")
 
 
-def _low_bits(link: Link) -> int:
+def low_bits(link: Link) -> int:
     """How many low bits of a number a mask keeps; 64 where it is none that cuts."""
     mask = link.step.insn.imm
     plain = link.how == "and-mask" and not code.by_register(link.step.insn) and mask > 1

@@ -19,6 +19,7 @@ __all__ = [
     "constant",
     "copies",
     "defined",
+    "gives_pointer",
     "location",
     "origin",
     "read_of",
@@ -277,6 +278,14 @@ def points(trace: Trace, step: Step, where: str) -> bool:
     return kept[key]
 
 
+def gives_pointer(insn: code.Insn) -> bool:
+    """A call of a helper that answers an address, as far as is known of it."""
+    from bpfsmith.facts import helpers
+
+    row = helpers.by_name(insn.call or "") if code.is_helper_call(insn) else None
+    return row is not None and not row.returns.startswith(("number", "nothing"))
+
+
 def _points(trace: Trace, step: Step, where: str) -> bool:
     for _ in range(HOPS):
         if where == "r10":
@@ -287,11 +296,8 @@ def _points(trace: Trace, step: Step, where: str) -> bool:
         insn = link.step.insn
         if link.how == "ctx" or (link.how == "const" and insn.code == 0x18 and insn.src in (1, 2)):
             return True
-        if link.how == "call" and code.is_helper_call(insn):
-            from bpfsmith.facts import helpers
-
-            row = helpers.by_name(insn.call or "")
-            return row is not None and row.returns.startswith("pointer")
+        if link.how == "call":
+            return gives_pointer(insn)
         if link.source is None or link.how not in (*WHOLE, "add"):
             return False
         step, where = link.step, link.source

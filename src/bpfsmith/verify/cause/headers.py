@@ -3,7 +3,7 @@ header begins, which the instruction, with all offsets added up, does not."""
 
 from __future__ import annotations
 
-__all__ = ["begins", "followed"]
+__all__ = ["begins", "followed", "past"]
 
 # Headers of the kernel's own C files, and of the crate `network-types`: field -> (first byte, bytes).
 _HEADERS: tuple[dict[str, tuple[int, int]], ...] = (
@@ -51,3 +51,19 @@ def begins(text: str, first: int) -> dict[str, set[int]]:
             off, size = header.get(field, (0, 0))
             found.setdefault(pointer, set()).update(first - off - at for at in range(size) if first - off - at >= 0)
     return {pointer: starts for pointer, starts in found.items() if starts}
+
+
+def past(text: str) -> set[str]:
+    """Pointers whose end a line computes: `p + 1`, `p.add(1)`."""
+    found = set()
+    for sign in (" + 1", ".add(1"):
+        at = text.find(sign)
+        while at >= 0:
+            start, end = at, at + len(sign)
+            while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+                start -= 1
+            behind = text[end : end + 1]
+            if text[start:at].isidentifier() and not (behind.isalnum() or behind == "_"):
+                found.add(text[start:at])
+            at = text.find(sign, end)
+    return found

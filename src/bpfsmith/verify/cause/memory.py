@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import variable
+from bpfsmith.verify.cause.loops import lets_in
 from bpfsmith.verify.cause.names import argument, index
 from bpfsmith.verify.cause.names import words as named_words
 from bpfsmith.verify.cause.places import check_line, use_line
@@ -252,7 +253,7 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     wide = width or code.width(insn)
     known = f" of {size}" if size is not None else ""
     facts.append(trace.fact(last, f"{octets(wide)} at offset {first} used here{known}"))
-    limit = _loop(trace, last, chain)
+    limit = lets_in(trace, last, chain)
     if limit is not None:
         facts.insert(len(facts) - 1, trace.fact(limit, "the limit of the loop lets it come here once too often"))
         return parts.cause(
@@ -281,30 +282,6 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
         variables=[name],
         advice=[Advice("fit-size", "use an offset and a width that lie inside, or make it larger", size=size)],
     )
-
-
-def _loop(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
-    """The comparison that ends a loop whose counter made a constant offset."""
-    if trace.log.visits(last.slot) < 2:
-        return None
-    for link in chain:
-        if link.how in ("add", "sub"):
-            for test in reversed([one for one in trace.tests(last, link.where) if one.step is not None]):
-                return test.step
-    for step in trace.steps.back(last.at, 200):
-        insn = step.insn
-        if (
-            step.frame == last.frame
-            and code.conditional(insn)
-            and trace.log.visits(step.slot) >= trace.log.visits(last.slot) - 1
-        ):
-            place = trace.place(step.slot)
-            if place is not None and not place.own:
-                return None  # a copy of a library: its length is what is wrong
-            limit = step.value(f"r{insn.src}") if code.by_register(insn) else None
-            # A limit that is no constant is no mistake in the comparison: the limit itself lacks a bound.
-            return step if not code.by_register(insn) or (limit is not None and limit.known is not None) else None
-    return None
 
 
 # ---------------------------------------------------------------- arithmetic with a number that has no bound
@@ -407,7 +384,7 @@ def _beyond_stack(trace: Trace, last: Step, chain: list[Link], off: int, lines: 
     size = told(lines, "size") or code.width(last.insn)
     end = off + size
     facts = [trace.fact(last, f"bytes {off} to {end} of the frame are used here; it ends at 0")]
-    limit = _loop(trace, last, chain)
+    limit = lets_in(trace, last, chain)
     if limit is not None:
         facts.insert(0, trace.fact(limit, "the limit of the loop lets it come here once too often"))
     return Cause(

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.result import Place
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["argument", "assigned", "compares", "followed", "index", "located", "name", "words"]
+__all__ = ["argument", "assigned", "compares", "followed", "index", "located", "masks", "name", "words"]
 
 # Names that say nothing of what they hold.
 _NOBODY = frozenset(("self", "args", "_", "this"))
@@ -232,3 +232,47 @@ def compares(text: str, variable: str) -> bool:
         plain = before + rest.partition(">")[2]
     signs = ("<", ">", "==", "!=", "contains(", ".min(", "min(", "is_null", "clamp(", "is_some", "is_none")
     return any(sign in plain for sign in signs)
+
+
+def masks(text: str, mask: int) -> bool:
+    """A line that masks with these bits, or with these moved: `i & 0x1f`, `i & (SIZE - 1)`, `INDEX_MASK(i)`."""
+    rest, found = text.replace("&&", ""), False
+    while "&" in rest:
+        before, _, rest = rest.partition("&")
+        if not before[-1:].isspace() and not before[-1:].isalnum() and before[-1:] not in (")", "]"):
+            continue  # the address of something
+        literal = ""
+        for letter in rest.lstrip("= "):
+            if not letter.isalnum() and letter != "_":
+                break
+            literal += letter
+        if not literal[:1].isdigit():
+            found = found or bool(literal) or rest.lstrip("= ")[:1] == "("
+            continue
+        number = _literal(literal)
+        found = found or number is None or any(number << by == mask for by in range(16))
+    return found or any("mask" in name.lower() or (len(name) > 1 and name.isupper()) for name in _called(text))
+
+
+def _literal(text: str) -> int | None:
+    """The number a literal of C or Rust is: `0x1fUL`, `63u32`, `0b1_1111`."""
+    bare = text.lower().replace("_", "").rstrip("ul")
+    for suffix in ("usize", "isize", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8"):
+        bare = bare.removesuffix(suffix)
+    try:
+        return int(bare, 0)
+    except ValueError:
+        return None
+
+
+def _called(text: str) -> list[str]:
+    """Names before an opening bracket."""
+    name, found = "", []
+    for letter in text:
+        if letter.isalnum() or letter == "_":
+            name += letter
+            continue
+        if letter == "(" and name:
+            found.append(name)
+        name = ""
+    return found

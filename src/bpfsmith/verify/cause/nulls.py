@@ -6,7 +6,7 @@ another call do not, and neither does a comparison of the low half.
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import address, root
 from bpfsmith.verify.cause.names import followed, words
 from bpfsmith.verify.cause.places import lines
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["find", "named", "origin_call"]
 
-EQ, NE = 1, 5
+EQ, NE, LSH = 1, 5, 6
 FAR = 3000
+NEAR = 4
 
 
 def find(trace: Trace, _match: Match | None) -> Cause | None:
@@ -140,6 +141,9 @@ def _advice(name: str | None, last: Step, giver: Step | None, asked: str = "") -
 
 def _half(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
     """Compared, but its low half only, or something made of it."""
+    shift = last.insn
+    if code.group(shift) == code.ALU64 and code.operation(shift) == LSH and not code.by_register(shift):
+        return _cut(trace, last, what, facts, giver) if shift.imm == 32 else None
     for test in _tests(trace, last, where):
         if test.step is None or not test.narrow or code.operation(test.insn) not in (EQ, NE):
             continue
@@ -155,6 +159,39 @@ def _half(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], gi
             advice=_advice(None, last, giver),
         )
     return None
+
+
+def _cut(trace: Trace, last: Step, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:
+    """Its low half is taken by shifts, to be compared with null."""
+    on, slot = last.insn.dst, last.slot
+    place = trace.own_place(last)
+    compared = place is not None and _null_test(place.text or "")
+    for _ in range(NEAR):
+        after = trace.successors(slot)
+        insn = trace.insn(after[0]) if len(after) == 1 else None
+        if insn is None:
+            break
+        slot = insn.slot
+        if code.conditional(insn):
+            plain = not code.by_register(insn) and insn.imm == 0 and insn.dst == on
+            compared = plain and code.operation(insn) in (EQ, NE)
+            break
+    if not compared:
+        return None
+    facts.append(trace.fact(last, f"only the low 32 bits of {what} are taken here, to be compared with null"))
+    return parts.cause(
+        trace,
+        "check-wrong",
+        "high",
+        f"the null check of {what} looks at its low 32 bits only",
+        step=last,
+        because=facts,
+        advice=_advice(None, last, giver),
+    )
+
+
+def _null_test(text: str) -> bool:
+    return text.lstrip("} ").startswith(("if", "else if")) and ("== 0" in text or "!= 0" in text or "!" in text)
 
 
 def _copied(trace: Trace, last: Step, where: str, what: str, facts: list[Fact], giver: Step | None) -> Cause | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.ends import MOST, PACKET, at_least, beyond, follows, instead_of_context, late, told, words
 from bpfsmith.verify.cause.flow import constant, read_of, root, variable
-from bpfsmith.verify.cause.headers import begins
+from bpfsmith.verify.cause.headers import begins, followed, past
 from bpfsmith.verify.cause.ranges import FIELDS, LENGTHS, Check, Fields, checks, known_range, strictly_below
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import Need, why
@@ -258,7 +258,7 @@ class _Access:
         if use is None or not use.text or not text or use.same_line(check) or self.added is not None:
             return None
         starts = begins(use.text, start)
-        whole = {word for word in words(text) if f"{word} + 1" in text or f"{word}.add(1" in text}
+        whole = past(text)
         if starts and whole:
             return bool(whole & set(starts))
         found = {first < have for several in starts.values() for first in several}
@@ -274,6 +274,15 @@ class _Access:
             if int(value.off or 0) + insn.off + code.width(insn) == have:
                 return self.added is None
         return False
+
+    def another(self, after: code.Insn) -> bool:
+        """The line of a later comparison is about another pointer than the one that is used."""
+        check, use = self.trace.own_place(after.slot), self.trace.own_place(self.last)
+        if check is None or use is None or not check.text or not use.text:
+            return False
+        mine = {pointer for pointer, _ in followed(use.text)} | {w for w in words(use.text) if follows(use.text, w)}
+        theirs = past(check.text)
+        return bool(mine and theirs) and not mine & theirs
 
     def bare(self, one: Check) -> bool:
         """The line of the check names an address and no size: it compares where something begins."""
@@ -427,6 +436,8 @@ class _Access:
 
     def missing(self, drifted: str = "") -> Cause:
         after = late(self.trace, self.last, self.where)
+        if after is not None and self.another(after):
+            after = None
         if after is None and (found := self.around()) is not None:
             return found
         unknown = bool(self.value.var_off and self.value.var_off[1])

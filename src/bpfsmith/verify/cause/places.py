@@ -8,6 +8,7 @@ is the nearest one, before or after, that can be what called it.
 
 from __future__ import annotations
 
+from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.names import assigned, compares, words
 from bpfsmith.verify.cause.result import Place
 
@@ -15,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["called_from", "check_line", "library", "lines", "made_at", "of", "own", "use_line"]
+__all__ = ["beside", "called_from", "check_line", "library", "lines", "made_at", "of", "own", "use_line"]
 
 NEAR = 400  # steps looked back for a line of the user's own
 AROUND = 40  # slots looked at on both sides of an instruction
@@ -134,6 +135,11 @@ def own(trace: Trace, step: Step | int) -> Place | None:
     """As `Trace.own_place`."""
     slot = step if isinstance(step, int) else step.slot
     here = trace.place(slot)
+    insn = trace.insn(slot)
+    if trace.program is not None and (insn is None or not (code.conditional(insn) or code.is_call(insn))):
+        outer = _around(trace, slot)
+        if outer is not None:
+            return outer
     if here is not None and here.own and not _weak(here):
         return here
     if trace.program is not None and here is not None:
@@ -149,6 +155,54 @@ def own(trace: Trace, step: Step | int) -> Place | None:
             return Place(here.path, here.line, here.column, here.text, here.function, exact=False)
         return here
     return Place(near.path, near.line, near.column, near.text, near.function, exact=False)
+
+
+def _around(trace: Trace, slot: int) -> Place | None:
+    """The call of an inlined generic function of one line (`fn read<T>(at: usize) -> T { .. }`) that an instruction is
+    of: what such a function is given is right or wrong where it is called. None for all others."""
+    from bpfsmith.verify.places import text
+
+    program = trace.program
+    assert program is not None
+    frames = _frames(trace, slot)
+    if len(frames) < 2 or not frames[0][0].endswith(">"):
+        return None
+    seen: dict[tuple[str, str], set[int]] | None = trace.kept.get("inlined")
+    if seen is None:
+        seen = {}
+        for at in trace.cfg:
+            for function, path, line, _ in _frames(trace, at):
+                seen.setdefault((path, function.partition("<")[0]), set()).add(line)
+        trace.kept["inlined"] = seen
+    if len(seen.get((frames[0][1], frames[0][0].partition("<")[0]), ())) != 1:
+        return None
+    function, path, line, column = frames[1]
+    return Place(path, line, column, text(program, slot, path, line) or None, function)
+
+
+def _frames(trace: Trace, slot: int) -> list[tuple[str, str, int, int]]:
+    """Functions of the user's own that an instruction was inlined through, the innermost first."""
+    if trace.program is None:
+        return []
+    return [row for row in trace.program.inline_frames(slot) if row[2] and not library(row[1])]
+
+
+def beside(trace: Trace, step: Step, other: Step) -> Place | None:
+    """The line of a step in the function that another one is of as well: of a call made in an inlined function, the
+    line that calls that function, where the other step is outside of it."""
+    from bpfsmith.verify.places import text
+
+    mine, its = _frames(trace, step.slot), _frames(trace, other.slot)
+    if step.frame == other.frame and trace.program is not None:
+        for at, (function, path, line, column) in enumerate(mine):
+            calls = [(row[0], row[1]) for row in mine[at + 1 :]]
+            for near in range(len(its)):
+                same = (function, path) == its[near][:2] and calls == [(row[0], row[1]) for row in its[near + 1 :]]
+                if same and at:
+                    return Place(path, line, column, text(trace.program, step.slot, path, line) or None, function)
+                if same:
+                    return own(trace, step)
+    return own(trace, step)
 
 
 def lines(trace: Trace, path: str) -> dict[int, str]:

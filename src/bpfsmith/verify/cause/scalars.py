@@ -9,8 +9,9 @@ where the result cannot overflow; 32-bit comparisons tell of the low half only. 
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, related
+from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, low_bits, related
 from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, root
+from bpfsmith.verify.cause.names import masks
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
 
@@ -179,9 +180,12 @@ class _Search:
     def bounded(self, link: Link) -> bool:
         """The number that something is subtracted from had a limit."""
         value = link.step.value(link.source or "")
-        if value is not None and value.umax is not None:
-            return bool(value.umax < HUGE)
-        return any(one.chain and one.step.at < link.step.at and one.holds in UPPER for one in self.seen)
+        if value is not None and value.umax is not None and value.umax < HUGE:
+            return True
+        if value is not None and value.line_no is not None and link.wide:
+            return False
+        before = [one for one in self.seen if one.step.at < link.step.at and one.holds in UPPER]
+        return any(one.chain or not link.wide for one in before)
 
     # ------------------------------------------------------------ known, and lost
 
@@ -228,7 +232,9 @@ class _Search:
         if code.width(link.step.insn) == 8 or at + 1 >= len(self.chain):
             return False
         saved = self.chain[at + 1].step.at
-        return any(one.chain and one.step.at < saved and one.holds in UPPER for one in self.seen)
+        if any(one.chain and one.step.at < saved and one.holds in UPPER for one in self.seen):
+            return True
+        return any(0 < low_bits(link) < 16 for link in self.chain[at + 1 :])  # bounded by a mask
 
     def before(self, at: int) -> Value | None:
         """What was known of the value before a station; of one read back, when it was saved."""
@@ -321,7 +327,7 @@ class _Search:
             if self.outside(one):
                 return self.told(one, f"the way on from here is the one on which {self.what} is too large",
                                  f"the check of {self.what} goes on where it should leave")  # fmt: skip
-            if self.need.low or (one.floor and self.answered()):
+            if one.floor and (self.need.low or self.answered()):
                 return None
             return self.told(one, "compared here: small numbers are kept out, large ones are not",
                              f"the check of {self.what} sets no upper limit")  # fmt: skip
@@ -330,6 +336,8 @@ class _Search:
             return self.relation(limits[-1])
         one = bound[-1]
         known = one.known
+        if one.limit is None and self.unlearnt(one):
+            return self.relation(one)
         if self.need.low or (one.holds in SIGNED and not self.need.met(known)):
             return self.told(one, f"compared here as signed, with an upper limit only: {self.what} may be negative",
                              f"the check of {self.what} does not exclude negative numbers")  # fmt: skip
@@ -354,6 +362,13 @@ class _Search:
         first = self.chain[-1] if self.chain else None
         return first is not None and first.how == "call" and first.where == "r0" and bool(first.step.insn.call)
 
+    def unlearnt(self, one: Seen) -> bool:
+        """The comparison with a bounded number gave the value no bound: only constants do so before 6.8."""
+        limit, known = one.step.value(one.other or ""), one.known
+        if known is None or limit is None or limit.umax is None:
+            return False
+        return known.umax is None or known.umax > limit.umax
+
     def constant(self, one: Seen) -> bool:
         """Compared with something the kernel knows a limit of."""
         if one.other is None:
@@ -377,13 +392,16 @@ class _Search:
         ]
         self.add(one.step, f"compared here with {limit}, which {amount(one.step.value(other)) or 'is not bounded'}")
         self.add(self.use, f"used here: the verifier keeps no relation between {self.what} and {limit}")
+        if self.constant(one):
+            text = f"{self.what} is below {limit}, which is bounded: this kernel does not join both"
+            return Story("verifier-imprecision", one.step, text, self.facts)
         if later:
             text = f"{self.what} is below {limit}, which is checked later only: the verifier does not join both"
             return Story("verifier-imprecision", one.step, text, self.facts, False)
         headline = f"{self.what} is compared with {limit} only, which has no limit itself"
         return Story("missing-bounds-check", None, headline, self.facts, False)
 
-    def copied(self) -> Story | None:
+    def copied(self) -> Story | None:  # noqa: PLR0911 - one return a mistake
         """The comparison was about another register that held the same value, or one made of it."""
         others = [one for one in self.seen if not one.chain and (one.flag is not None or not one.equality)]
         if not others:
@@ -408,7 +426,7 @@ class _Search:
         frame, there = location(self.chain, one.step.at, self.use, self.where)
         whole = one.step.value(there) if frame == one.step.frame else None
         halved = any(link.how == "narrow" or (link.how == "shift" and link.step.insn.imm == 32) for link in self.chain)
-        if one.narrow and not halved and whole is not None and (whole.umax is None or whole.umax > U32):
+        if one.narrow and not halved and self.long(whole):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
         cut = one.kept < 64 and (self.value is None or self.value.umax is None or self.value.umax >> one.kept)
@@ -420,6 +438,15 @@ class _Search:
         self.add(self.use, f"the copy that is used here was not checked: it {amount(self.value) or 'is not bounded'}")
         headline = f"{self.what} is checked in one copy and used in another"
         return Story("check-on-copy", one.step, headline, self.facts, one.version >= 0)
+
+    def long(self, value: Value | None) -> bool:
+        """The number may have more than 32 bits: as the state says, else by the instruction it began with."""
+        if value is not None and value.line_no is not None:
+            return value.umax is None or bool(value.umax > U32)
+        first = self.chain[-1] if self.chain else None
+        if first is None or first.how not in ("load", "call"):
+            return False
+        return first.how == "call" or code.width(first.step.insn) == 8
 
     def remainder(self) -> Story | None:
         """A remainder is below its divisor, which verifiers do not follow."""
@@ -472,7 +499,7 @@ class _Search:
             if link.how != "and-mask" or code.by_register(insn) or insn.imm in (0xFF, 0xFFFF):
                 continue
             place = self.trace.own_place(link.step)
-            if place is None or place.text is None or not _masks(place.text, insn.imm):
+            if place is None or place.text is None or not masks(place.text, insn.imm):
                 continue
             self.add(link.step, f"the mask {insn.imm & (1 << 64) - 1:#x} keeps more than fits")
             self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
@@ -508,50 +535,6 @@ class _Search:
             f"the compiler could prove that {self.what} stays in bounds and left the check out; the verifier cannot"
         )
         return Story("verifier-imprecision", self.use, headline, self.facts, False)
-
-
-def _masks(text: str, mask: int) -> bool:
-    """A line that masks with these bits, or with these moved: `i & 0x1f`, `i & (SIZE - 1)`, `INDEX_MASK(i)`."""
-    rest, found = text.replace("&&", ""), False
-    while "&" in rest:
-        before, _, rest = rest.partition("&")
-        if not before[-1:].isspace() and not before[-1:].isalnum() and before[-1:] not in (")", "]"):
-            continue  # the address of something
-        literal = ""
-        for letter in rest.lstrip("= "):
-            if not letter.isalnum() and letter != "_":
-                break
-            literal += letter
-        if not literal[:1].isdigit():
-            found = found or bool(literal) or rest.lstrip("= ")[:1] == "("
-            continue
-        number = _literal(literal)
-        found = found or number is None or any(number << by == mask for by in range(16))
-    return found or any("mask" in name.lower() or (len(name) > 1 and name.isupper()) for name in _called(text))
-
-
-def _literal(text: str) -> int | None:
-    """The number a literal of C or Rust is: `0x1fUL`, `63u32`, `0b1_1111`."""
-    bare = text.lower().replace("_", "").rstrip("ul")
-    for suffix in ("usize", "isize", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8"):
-        bare = bare.removesuffix(suffix)
-    try:
-        return int(bare, 0)
-    except ValueError:
-        return None
-
-
-def _called(text: str) -> list[str]:
-    """Names before an opening bracket."""
-    name, found = "", []
-    for letter in text:
-        if letter.isalnum() or letter == "_":
-            name += letter
-            continue
-        if letter == "(" and name:
-            found.append(name)
-        name = ""
-    return found
 
 
 def _indexes(text: str) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.flow import gives_pointer, root
+from bpfsmith.verify.cause.nulls import origin_call
+from bpfsmith.verify.cause.places import beside
 from bpfsmith.verify.cause.result import Advice, Cause
 from bpfsmith.verify.cause.words import kind, quoted, register
 
@@ -63,53 +66,63 @@ def _pointer(value: Value | None) -> bool:
 # ---------------------------------------------------------------- null on this path
 
 
-def _null(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -> Cause | None:
+def _null(trace: Trace, last: Step, where: str, chain: list[Link], _what: str) -> Cause | None:
     """The number is 0: the path on which a null check failed goes on to the use."""
     value = last.value(where)
-    insn = last.insn
-    if value is None or value.known is None or not 0 <= value.known < 4096:
+    null = chain and chain[-1].how == "const" and chain[-1].step.insn.imm == 0
+    if not null and (value is None or value.known is None or not 0 <= value.known < 4096):
         return None
+    first = chain[-1].step if chain and chain[-1].how == "const" else None
     for step in trace.steps.back(last.at, FAR):
         test = step.insn
         if not code.conditional(test) or code.operation(test) not in (EQ, NE) or code.by_register(test) or test.imm:
             continue
-        before = step.value(f"r{test.dst}")
-        after = step.next.value(f"r{test.dst}") if step.next is not None else None
-        if (before is not None and not before.maybe_null) or after is None or after.known != 0:
+        on = f"r{test.dst}"
+        before = step.value(on)
+        after = step.next.value(on) if step.next is not None else None
+        if (before is not None and before.line_no is not None and not before.maybe_null) or not _is_null(step, after):
             continue
-        from bpfsmith.verify.cause.flow import root
-
-        if not _comes(trace, chain, last, where, root(trace, step, f"r{test.dst}")):
+        giver = origin_call(trace.origin(step, on))
+        if giver is not None and not gives_pointer(giver.insn) and (before is None or not before.maybe_null):
             continue
-        from bpfsmith.verify.cause.nulls import origin_call
-
-        giver = origin_call(trace.origin(step, f"r{test.dst}"))
         if giver is None and before is None:
             continue
-        name = trace.name(step, f"r{test.dst}")
-        what = quoted(name, "the pointer")
-        facts: list[Fact] = []
-        if giver is not None:
-            facts.append(trace.fact(giver, f"{what} is what {giver.insn.call or 'a function'} gave: it may be null"))
-        facts.append(trace.fact(step, f"{what} is compared with null here; the path goes on where it is null"))
-        facts.append(trace.fact(last, f"{what} is used here on that path too"))
-        return parts.cause(
-            trace,
-            "check-wrong",
-            "high",
-            f"the path on which {what} is null does not leave and comes to its use",
-            step=step,
-            because=facts,
-            variables=[name],
-            advice=[Advice("leave-on-null", f"return where {what} is null", name=name, slot=insn.slot)],
-        )
+        # Compilers put the constant for what is known to be null.
+        known = first is not None and first.insn.imm == 0 and chain[0].step.at > step.at
+        if not known and not _comes(trace, chain, last, where, root(trace, step, on)):
+            continue
+        return _null_followed(trace, last, step, giver, trace.name(step, on))
     return None
+
+
+def _is_null(step: Step, after: Value | None) -> bool:
+    """The path goes on where what is compared is null."""
+    if after is not None and after.line_no is not None and after.known is not None:
+        return bool(after.known == 0)
+    return step.taken is not None and (code.operation(step.insn) == EQ) == step.taken
+
+
+def _null_followed(trace: Trace, last: Step, step: Step, giver: Step | None, name: str | None) -> Cause:
+    what = quoted(name, "the pointer")
+    facts: list[Fact] = []
+    if giver is not None:
+        facts.append(trace.fact(giver, f"{what} is what {giver.insn.call or 'a function'} gave: it may be null"))
+    facts.append(trace.fact(step, f"{what} is compared with null here; the path goes on where it is null"))
+    facts.append(trace.fact(last, f"{what} is used here on that path too"))
+    return parts.cause(
+        trace,
+        "check-wrong",
+        "high",
+        f"the path on which {what} is null does not leave and comes to its use",
+        step=step,
+        because=facts,
+        variables=[name],
+        advice=[Advice("leave-on-null", f"return where {what} is null", name=name, slot=last.slot)],
+    )
 
 
 def _comes(trace: Trace, chain: list[Link], last: Step, where: str, wanted: tuple[int, str]) -> bool:
     """The value's way leads over the one with root `wanted`."""
-    from bpfsmith.verify.cause.flow import root
-
     if root(trace, last, where) == wanted:
         return True
     return any(link.source is not None and root(trace, link.step, link.source) == wanted for link in chain)
@@ -133,13 +146,13 @@ def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -
         if value is None:
             value = until.value(location)
         if link is not None and _pointer(value):
-            call = _taken(trace, value, link.step.at, until)
+            call = _taken(trace, value, link.step.at, last)
             if call is not None:
                 return _stale_cause(trace, last, chain, call, value, what)
         if link is not None and not _pointer(value) and link.how == "load":
             return _stale_unprinted(trace, last, chain, link, until, what)
-        if link is not None and not _pointer(value) and link.how == "call" and _gives_pointer(link):
-            ended = next((one for one in _between(trace, link.step, until) if _ends(one)), None)
+        if link is not None and not _pointer(value) and link.how == "call" and gives_pointer(link.step.insn):
+            ended = next((one for one in _between(trace, link.step, last) if _ends(one)), None)
             return None if ended is None else _stale_cause(trace, last, chain, ended, None, what, link.step.insn.call)
         if link is None or link.source is None or link.how not in PLAIN:
             return None
@@ -147,20 +160,12 @@ def _stale(trace: Trace, last: Step, where: str, chain: list[Link], what: str) -
     return None
 
 
-def _gives_pointer(link: Link) -> bool:
-    """A helper that answers a pointer, as far as is known of it."""
-    from bpfsmith.facts import helpers
-
-    row = helpers.by_name(link.step.insn.call or "") if code.is_helper_call(link.step.insn) else None
-    return row is not None and row.returns.startswith("pointer")
-
-
 def _between(trace: Trace, first: Step, until: Step) -> Iterator[Step]:
     """The calls between two steps, the last one first."""
     for step in trace.steps.back(until.at, FAR):
         if step.at <= first.at:
             return
-        if step.frame == until.frame and code.is_call(step.insn):
+        if step.frame <= until.frame and code.is_call(step.insn):
             yield step
 
 
@@ -193,7 +198,7 @@ def _taken(trace: Trace, value: Value, first: int, until: Step) -> Step | None:
         if step.at <= first:
             break
         insn = step.insn
-        if step.frame != until.frame or not code.is_call(insn):
+        if step.frame > until.frame or not code.is_call(insn):
             continue
         calls.append(step)
         ends = moves(step) if value.type in (*PACKET, "mem") else False
@@ -236,6 +241,7 @@ def _stale_cause(
         "high",
         headline,
         step=call,
+        place=beside(trace, call, last),
         because=facts,
         advice=[advice],
     )

@@ -1,0 +1,98 @@
+"""Loops that come to an access once too often: the comparison that lets them."""
+
+from __future__ import annotations
+
+from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.flow import WHOLE, root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.verify.cause.trace import Link, Step, Trace
+
+__all__ = ["lets_in"]
+
+FAR = 4000
+WALK = 20_000
+
+
+def lets_in(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
+    """The comparison that lets a loop come to an access once too often, whose counter made its constant offset: of
+    the counter with a constant, or of the constant's stead, a number that was itself compared with one."""
+    visits = trace.log.visits(last.slot)
+    if visits < 2:
+        return None
+    for link in chain:
+        if link.how not in ("add", "sub"):
+            continue
+        insn = link.step.insn
+        if code.by_register(insn):
+            number = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
+            found = _ends_loop(trace, link.step, number, visits)
+        else:
+            found = _ends_loop(trace, last, link.where, visits)
+        if found is not None:
+            return found
+    for step in trace.steps.back(last.at, 200):  # an address that is moved on, and a counter beside it
+        insn = step.insn
+        if step.frame != last.frame or not code.conditional(insn) or trace.log.visits(step.slot) < visits - 1:
+            continue
+        place = trace.place(step.slot)
+        if place is not None and not place.own:
+            return None  # a copy of a library: its length is what is wrong
+        for on in code.reads(insn):
+            counted = any(
+                link.how in ("add", "sub") and not code.by_register(link.step.insn) for link in trace.origin(step, on)
+            )
+            if counted:
+                return _limit(trace, step, on)
+    return None
+
+
+def _ends_loop(trace: Trace, use: Step, number: str, visits: int) -> Step | None:
+    """The last comparison of a counter, or of what it was before it was counted on."""
+    chain = trace.origin(use, number)
+    roots = {root(trace, use, number, narrow=True)}
+    for link in chain:
+        if link.source is not None and link.how in ("add", "sub", "narrow"):
+            roots.add(root(trace, link.step, link.source, narrow=True))
+            roots.add((link.step.at, link.where))
+    for step in trace.steps.back(use.at, FAR):
+        insn = step.insn
+        if not code.conditional(insn) or trace.log.visits(step.slot) < visits - 1:
+            continue
+        for on in code.reads(insn):
+            if root(trace, step, on, narrow=True) in roots:
+                return _limit(trace, step, on)
+    return None
+
+
+def _limit(trace: Trace, step: Step, on: str) -> Step | None:
+    """The comparison that sets a loop's end: this one where it is with a constant, else the one of its limit. Compilers
+    count down from the limit, too: then it is the one of what the counter began with."""
+    insn = step.insn
+    first = next((one for one in _former(trace, step) if one.slot == step.slot), step)
+    limit = on
+    if code.by_register(insn):
+        limit = f"r{insn.src}" if on == f"r{insn.dst}" else f"r{insn.dst}"
+    elif code.operation(insn) not in (1, 5):
+        return step
+    values = [(first, limit)]
+    for link in trace.origin(first, limit):
+        if link.how == "const":
+            return step
+        if link.source is not None and link.how in (*WHOLE, "add", "sub", "narrow"):
+            values.append((link.step, link.source))
+    for use, where in values:
+        for test in reversed(trace.tests(use, where)):
+            fixed = isinstance(test.other, int) and code.operation(test.insn) not in (1, 4, 5)
+            if test.step is not None and test.step.at < first.at and fixed:
+                return test.step
+    return None
+
+
+def _former(trace: Trace, step: Step) -> Iterator[Step]:
+    """The steps of a path from its beginning, as far as a walk goes."""
+    for at in range(max(0, step.at - WALK), step.at):
+        yield trace.steps[at]
