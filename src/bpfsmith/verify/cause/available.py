@@ -113,10 +113,9 @@ def _helper(trace: Trace, message: str, stem: str) -> Cause:
 
 def _poisoned(trace: Trace, message: str, number: int) -> Cause:
     what, tip = "", ""
-    here = trace.own_place(trace.last) if trace.last is not None else None
-    if number != CORE_POISON and here is not None and "unreachable" in (here.text or ""):
-        from bpfsmith.verify.cause.panics import trap
+    from bpfsmith.verify.cause.panics import meant, trap
 
+    if number != CORE_POISON and not parts.rust(trace) and meant(trace):
         return trap(trace)
     if trace.program is not None and trace.kernel is not None and not isinstance(trace.kernel, str):
         from bpfsmith.run.reject import explained

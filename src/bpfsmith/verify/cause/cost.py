@@ -120,10 +120,11 @@ def _endless(trace: Trace, message: str) -> Cause:
         slot = parts.number(message, "from insn ")
     last = trace.last
     insn = trace.insn(slot) if slot is not None else None
-    if insn is not None and "back-edge" in message and code.is_subprogram_call(insn):
+    called = _called(trace, slot, parts.number(message, " to ")) if "back-edge" in message else ""
+    if called or (insn is not None and "back-edge" in message and code.is_subprogram_call(insn)):
         from bpfsmith.verify.cause.stack import recursive
 
-        return recursive(trace, slot, parts.function(trace, slot) or "")
+        return recursive(trace, slot, parts.function(trace, slot) or called, called)
     if slot is None:
         slot = last.slot if last is not None else 0
     body = loop(trace, slot)
@@ -145,6 +146,10 @@ def _endless(trace: Trace, message: str) -> Cause:
         )  # fmt: skip
     names = _unchanged(trace, body)
     place = _head(trace, body) or (trace.own_place(step) if step is not None else trace.own_place(slot))
+    if place is None:
+        from bpfsmith.verify.cause.stack import quoted
+
+        place = quoted(trace, slot)
     if empty and not names:
         headline = "this loop has no end: nothing in it can leave it"
     elif names:
@@ -163,6 +168,18 @@ def _endless(trace: Trace, message: str) -> Cause:
         because=_at(trace, step, "the verifier comes here again with nothing changed"), variables=names,
         advice=[Advice("progress" if cls != "environment" else "capability", tip, needed="CAP_BPF")],
     )  # fmt: skip
+
+
+def _called(trace: Trace, slot: int | None, target: int | None) -> str:
+    """The function whose head kernels quote as an edge's target and that the edge's own line calls; "" for a loop's."""
+    lines = [text for _, text in trace.log.told]
+    line = next((text for text in lines if text.startswith(f"{slot}: ")), "")
+    head = next((text for text in lines if text.startswith(f"{target}: ")), "")
+    for part in head.split("("):
+        name = part.split()[-1].lstrip("*") if part.split() else ""
+        if name.isidentifier() and f"{name}(" in line.partition(": ")[2]:
+            return name
+    return ""
 
 
 def _at(trace: Trace, step: Step | None, text: str) -> list[Fact]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import parts
+from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["NEAR", "panic_cause", "panicking", "trap", "trapped"]
+__all__ = ["NEAR", "meant", "panic_cause", "panicking", "trap", "trapped"]
 
 NEAR = 200  # steps looked back for a panic
 # Parts of paths, function names and source lines that only a panic's way has.
@@ -68,8 +68,7 @@ def trapped(trace: Trace) -> Cause:
     panic = panicking(trace, step)
     if panic is not None:
         return panic_cause(trace, step, panic, "the compiler was told that it never does")
-    here = trace.own_place(step)
-    if not parts.rust(trace) and here is not None and "unreachable" in (here.text or ""):
+    if not parts.rust(trace) and meant(trace):
         return trap(trace)
     if parts.rust(trace):
         return parts.cause(
@@ -92,6 +91,19 @@ def trapped(trace: Trace) -> Cause:
         because=[trace.fact(step, "the trap stands here: no value would be right")],
         advice=[Advice("initialise", "give every variable used here a value where it is declared")],
     )
+
+
+def meant(trace: Trace) -> bool:
+    """A person wrote that nothing may come here: the line says so, or is the condition's too that leads here alone
+    (an assertion of a macro)."""
+    step = trace.last
+    here = trace.own_place(step) if step is not None else None
+    if step is None or here is None:
+        return False
+    if any(word in (here.text or "").lower() for word in ("unreachable", "trap", "abort", "assert", "bug_on")):
+        return True
+    former = next(iter(trace.steps.back(step.at, 1)), None)
+    return former is not None and code.conditional(former.insn) and here.same_line(trace.own_place(former))
 
 
 def trap(trace: Trace) -> Cause:

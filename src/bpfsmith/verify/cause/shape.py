@@ -169,6 +169,7 @@ def _encoding(trace: Trace, message: str) -> Cause | None:
     need = feature(insn) if insn is not None else None
     if need is None and opcode:
         need = _by_opcode(opcode)
+        slot = _first_of(trace, opcode) if slot is None else slot
     if need is None:
         slot, need = _told_by(trace, message, slot)
     if need is None:
@@ -236,6 +237,15 @@ def _by_opcode(opcode: str) -> str | None:
     except ValueError:
         return None
     return feature(code.Insn(0, number)) or {0xC3: "atomic_fetch", 0xDB: "atomic_fetch"}.get(number)
+
+
+def _first_of(trace: Trace, opcode: str) -> int | None:
+    """The first instruction with an operation code, of a log that shows none."""
+    try:
+        number = int(opcode, 16)
+    except ValueError:
+        return None
+    return next((at for at, insn in sorted(trace.cfg.items()) if insn.code == number), None)
 
 
 def _broken(trace: Trace, message: str, slot: int | None) -> Cause:

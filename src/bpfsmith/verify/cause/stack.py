@@ -67,6 +67,13 @@ def _deep(trace: Trace, message: str) -> Cause:
     )  # fmt: skip
 
 
+def quoted(trace: Trace, slot: int) -> Place | None:
+    """The source line that kernels quote beside an edge that they do not take: `18: return depth(node) + 1;`."""
+    stem = f"{slot}: "
+    text = next((text for _, text in trace.log.told if text.startswith(stem)), "").removeprefix(stem).strip()
+    return Place(None, None, 0, text) if text and not text.startswith("(") else None
+
+
 def recursive(trace: Trace, slot: int | None, caller: str, callee: str = "") -> Cause:
     """Functions that call themselves, at a call in `slot`, else in `caller` of `callee`."""
     caller, callee = caller.partition("(")[0], callee.partition("(")[0]
@@ -77,7 +84,7 @@ def recursive(trace: Trace, slot: int | None, caller: str, callee: str = "") -> 
         slot = next((at for at in calls if low <= at < high), None)
     shown = parts.readable(caller) if caller else "a function"
     itself = "itself" if callee in ("", caller) else f"`{parts.readable(callee)}`, which leads back to it"
-    place = trace.own_place(slot) if slot is not None else None
+    place = trace.own_place(slot) or quoted(trace, slot) if slot is not None else None
     return parts.cause(
         trace, "stack-limit", "high" if place is not None else "medium",
         f"`{shown}` calls {itself}: the kernel follows no recursion, as nothing says how deep it goes",
