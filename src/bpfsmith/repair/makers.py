@@ -17,7 +17,7 @@ MOST = {"rust": 8, "c": 20}  # changes that are tried for one cause: a build of 
 MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
     "rust": {
         "missing-null-check": ("null",),
-        "missing-bounds-check": ("packet", "index", "length"),
+        "missing-bounds-check": ("packet", "index", "length", "declared"),
         "check-wrong": ("packet", "index", "length", "null"),
         "check-lost": ("index", "length", "packet", "stale", "same"),
         "stale-pointer": ("order", "stale", "same"),
@@ -31,8 +31,8 @@ MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
         "pointer-arithmetic": ("same", "index", "packet"),
         "check-on-copy": ("null", "packet", "index", "length", "same"),
         "context-access": ("same",),
-        "argument-type": ("same",),
-        "stack-limit": ("same",),
+        "argument-type": ("same", "declared"),
+        "stack-limit": ("same", "scratch"),
     },
     "c": {
         "missing-null-check": ("pointer",),

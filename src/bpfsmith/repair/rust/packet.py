@@ -27,6 +27,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     listed = list(spots(ground))
     for spot in listed:
         yield from checks(ground, spot)
+        yield from _handed(ground, spot)
         yield from _limits(ground, spot)
     # The line may be that of a check which forgets something, or of what a function gave.
     for spot in {spot.item.id: spot for spot in listed}.values():
@@ -42,13 +43,69 @@ def checks(ground: Ground, spot: Spot, *, whole: bool = False) -> Iterator[Candi
     for access, target in found:
         fails = fails_at(spot.item, ground, access)
         end = end_of(spot.item, access, target)
-        if fails is None or end is None:
+        if fails is None or end is None or "Context" in type_text(target) or type_text(target).startswith("&"):
             continue
         for condition in _beyond(target, end):
             if condition not in done:
                 done.add(condition)
                 said = f"compare what is read through `{stripped(target).text[:40]}` with the end of the packet first"
                 yield from at_use("bounds-check", access, condition, fails, said)
+
+
+def _handed(ground: Ground, spot: Spot) -> Iterator[Candidate]:
+    """An address that is handed to a function which reads there: `read::<u16>(ip + 2)`."""
+    for call in spot.around("call", "method"):
+        for given in call.args:
+            inner = given
+            while inner.kind in ("paren", "cast") and inner.inner is not None:
+                inner = inner.inner
+            base = inner.operands[0] if inner.kind == "binary" and inner.op == "+" else inner
+            while base is not None and base.kind == "binary" and base.op == "+":
+                base = base.operands[0]
+            if base is None or not pure(inner) or not _address(base):
+                continue
+            fails = fails_at(spot.item, ground, call)
+            end = end_of(spot.item, call, given)
+            if fails is None or end is None:
+                continue
+            number = inner.text if base.kind != "path" or _is_number(base) else f"{inner.text} as usize"
+            said = f"compare what is read at `{inner.text[:40]}` with the end of the packet first"
+            yield from at_use("bounds-check", call, f"{number} + {_expected(call)} > {end}", fails, said)
+
+
+def _address(base: Expr) -> bool:
+    """Whether an expression is a place in the packet."""
+    if base.kind == "method":
+        return base.name == "data" and not base.args
+    return base.kind == "path" and "::" not in base.path and _is_place(base)
+
+
+def _expected(call: Expr) -> str:
+    """Bytes that a call reads, as far as what it gives tells; 1 where nothing does."""
+    name = "".join(call.callee.text.split()) if call.callee is not None else ""
+    kind = name[name.rfind("::<") + 3 : -1] if name.endswith(">") and "::<" in name else ""
+    child = call
+    for outer in call.ancestors():
+        if kind:
+            break
+        if outer.kind == "call" and outer.callee is not None:
+            head, _, last = outer.callee.path.rpartition("::")
+            if last in ("from_be", "from_le"):
+                kind = head
+            elif last not in ("Ok", "Some"):
+                break
+        elif outer.kind == "block" and outer.tail == child and call.item is not None and call.item.expr == outer:
+            text = "".join(call.item.type.split())
+            head, _, rest = text.partition("<")
+            kind = rest.rstrip(">").partition(",")[0] if head in ("Result", "Option") else text
+        elif outer.kind == "block" and outer.tail != child:
+            let = next((one for one in outer.lets if one.start <= call.start < one.end), None)
+            kind = let.type if let is not None else ""
+            break
+        elif outer.kind not in ("block", "paren", "cast", "try"):
+            break
+        child = outer
+    return _size(kind) or "1"
 
 
 def _beyond(target: Expr, end: str) -> Iterator[str]:

@@ -1,0 +1,201 @@
+"""Changes of Rust that the makers think of, not built: where a check stands, who fails, what is declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpfsmith.repair.makers import candidates
+from bpfsmith.repair.report import FAILING_BRANCH, NO_NEW_PATH, REWRITE, SAME_WORK, Candidate
+from bpfsmith.repair.shape import shape
+from unit.test_repair import HEAD, _ground, _tried
+
+MAP = "#[map]\nstatic M: Array<u64> = Array::with_max_entries(1, 0);\n"
+
+
+def _made(tmp_path: Path, text: str, cls: str, line: int, **more: Any) -> list[tuple[str, Candidate]]:
+    ground = _ground(tmp_path, "rust", HEAD + text, cls, line + HEAD.count("\n"), **more)
+    return list(zip(_tried(ground), candidates(ground), strict=True))
+
+
+def _shown(text: str, made: tuple[str, Candidate]) -> str | None:
+    return shape({"a.rs": (HEAD + text, made[0])}, [made[1]])
+
+
+# ------------------------------------------------------------ where a check stands
+
+
+TEST = "if p.is_null() {\n        return 0;\n    }\n    "
+INSIDE = "{\n        if p.is_null() {\n            return 0;\n        }\n        "
+
+
+@pytest.mark.parametrize(
+    ("use", "wanted"),
+    [
+        ("let x = flag && *p > 2;", f"flag && {INSIDE}*p > 2\n    }}"),
+        ("let x = match flag { true => *p, false => 7 };", f"true => {INSIDE}*p\n    }},"),
+        ("let x = 1 + unsafe { *p };", f"    {TEST}let x = 1 +"),
+        ("match unsafe { *p } { 0 => {}, _ => return 0 }", f"    {TEST}match"),
+        ("while *p > 0 { step(); }", f"while {INSIDE}*p > 0\n    }} {{"),
+    ],
+    ids=["behind &&", "an arm", "unsafe", "what is matched", "a loop's condition"],
+)
+def test_a_check_stands_on_the_way_to_the_use(tmp_path: Path, use: str, wanted: str) -> None:
+    text = f"#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {{\n    let (flag, p) = found();\n    {use}\n    0\n}}\n"
+    assert any(wanted in changed for changed, _ in _made(tmp_path, text, "missing-null-check", 4, family="V06"))
+
+
+def test_a_closure_that_gives_nothing_is_left(tmp_path: Path) -> None:
+    text = MAP + (
+        "#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    let add = |n: u64| unsafe {\n"
+        "        let p = M.get_ptr_mut(0).unwrap_unchecked();\n        *p += n;\n    };\n    add(1);\n    0\n}\n"
+    )
+    made = _made(tmp_path, text, "missing-null-check", 6, family="V06")
+    wanted = "        let Some(p) = M.get_ptr_mut(0) else {\n            return;\n        };\n"
+    assert any(wanted in changed for changed, _ in made)
+
+
+# ------------------------------------------------------------ who fails
+
+
+def test_a_function_that_cannot_fail_says_so_by_an_option(tmp_path: Path) -> None:
+    text = (
+        "struct Average { sum: u64, n: u64 }\nimpl Average {\n    fn mean(&self) -> u64 {\n"
+        "        if self.sum > 90 {\n            return 5;\n        }\n        let all = self.sum * 2;\n"
+        "        all / self.n\n    }\n}\n"
+        "fn tried(a: &Average) -> Result<u64, i64> {\n    let mean = a.mean();\n    let _ = other().ok_or(-1i64)?;\n"
+        "    Ok(mean + a.mean().min(3).max(1))\n}\n"
+        "#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    tried(&found()).unwrap_or(0) as u32\n}\n"
+    )
+    made = _made(tmp_path, text, "panic-or-unreachable", 8, family="V25")
+    one = next(one for one in made if "fn mean(&self) -> Option<u64>" in one[0])
+    assert "            return Some(5);\n" in one[0] and "        Some(all / self.n)\n" in one[0]
+    assert "if self.n == 0 {\n            return None;\n" in one[0]
+    assert "let mean = a.mean().ok_or(-1i64)?;" in one[0] and "a.mean().ok_or(-1i64)?.min(3)" in one[0]
+    assert one[1].shape == FAILING_BRANCH and _shown(text, one) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["let f = slot;", "impl Slots for u8 {\n    fn slot() -> u64 { 0 }\n}"],
+    ids=["handed on", "another one of its name"],
+)
+def test_a_function_that_others_know_stays(tmp_path: Path, other: str) -> None:
+    uses = other if other.startswith("let") else ""
+    text = MAP + (
+        "fn slot() -> &'static u64 {\n    unsafe { &*M.get_ptr(0).unwrap_unchecked() }\n}\n"
+        f"#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {{\n    let slot = slot();\n    {uses}\n"
+        f"    *slot as u32\n}}\n"
+        f"{'' if uses else other}\n"
+    )
+    assert not any("Option<" in changed for changed, _ in _made(tmp_path, text, "missing-null-check", 9, family="V06"))
+
+
+def test_the_length_of_a_field_limits_its_index(tmp_path: Path) -> None:
+    text = (
+        "pub struct Slots<const N: usize> { counts: [u64; N] }\nimpl<const N: usize> Slots<N> {\n"
+        "    fn hit(&mut self, n: usize) {\n        debug_assert!(n < N);\n"
+        "        unsafe { *self.counts.get_unchecked_mut(n) += 1 };\n    }\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "missing-bounds-check", 5, family="V09")]
+    assert any("if n >= self.counts.len() {\n            return;\n        }\n        unsafe" in one for one in made)
+    assert any("        if !(n < N) {\n            return;\n        }\n" in one for one in made)
+
+
+# ------------------------------------------------------------ packets
+
+
+def test_an_address_that_is_handed_on_is_compared(tmp_path: Path) -> None:
+    text = (
+        "fn target(ctx: &XdpContext) -> Result<u32, ()> {\n    let ip = ctx.data() + 14;\n"
+        "    Ok(unsafe { read(ip + 16) })\n}\n"
+        "#[xdp]\npub fn prog(ctx: XdpContext) -> u32 {\n    target(&ctx).unwrap_or(2)\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "missing-bounds-check", 3, family="V08")]
+    assert any("    if ip + 16 + 4 > ctx.data_end() {\n        return Err(());\n    }\n" in one for one in made)
+
+
+def test_an_end_that_is_a_pointer_is_compared_as_a_number(tmp_path: Path) -> None:
+    text = (
+        "#[classifier]\npub fn prog(ctx: TcContext) -> i32 {\n    let data = ctx.data() as *const u8;\n"
+        "    let end = ctx.data_end() as *const u8;\n    let first = unsafe { *data.add(4) };\n    first as i32\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "missing-bounds-check", 5, family="V08")]
+    assert any("> end as usize {" in one for one in made)
+
+
+# ------------------------------------------------------------ what is given back, what is returned
+
+
+def test_a_guard_is_dropped_and_not_forgotten(tmp_path: Path) -> None:
+    text = (
+        "#[xdp]\npub fn prog(ctx: XdpContext) -> u32 {\n    let held = Held::of(&ctx);\n    if held.mark() == 0 {\n"
+        "        mem::forget(held);\n        return 2;\n    }\n    1\n}\n"
+    )
+    one = next(one for one in _made(tmp_path, text, "unreleased-reference", 6, family="V29") if "drop(held);" in one[0])
+    assert one[1].shape == NO_NEW_PATH and _shown(text, one) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message", "old", "wanted", "kind"),
+    [
+        (-4095, 0, "R0 has smin=1 smax=1", "EPERM", "-EPERM", SAME_WORK),
+        (0, 1, "R0 has smin=-111 smax=-111", "code()", "return 0;", FAILING_BRANCH),
+        (0, 1, "R0 has smin=-1 smax=-1", "-1", " 0 }", REWRITE),
+    ],
+    ids=["an error without its sign", "an error at a hook that asks", "a constant"],
+)
+def test_values_out_of_range(
+    tmp_path: Path, low: int, high: int, message: str, old: str, wanted: str, kind: str
+) -> None:
+    text = (
+        'const EPERM: i32 = 1;\n#[lsm(hook = "file_open")]\npub fn prog(_ctx: LsmContext) -> i32 {\n'
+        f"    if uid() > 5 {{ {old} }} else {{ 0 }}\n}}\n"
+    )
+    said = f"At program exit the register {message} should have been in [{low}, {high}]"
+    made = _made(tmp_path, text, "return-range", 4, family="V40", message=said)
+    assert any(wanted in changed and one.shape == kind for changed, one in made)
+
+
+# ------------------------------------------------------------ declarations
+
+
+def test_values_and_entries_are_as_large_as_they_are_used(tmp_path: Path) -> None:
+    text = (
+        "#[repr(C)]\nstruct Session { start: u64, bytes: u64 }\n#[map]\n"
+        "static S: HashMap<u32, u64> = HashMap::with_max_entries(8, 0);\n"
+        "#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    let Some(one) = S.get_ptr_mut(&1) else {\n"
+        "        return 0;\n    };\n"
+        "    let one = one.cast::<Session>();\n    unsafe { (*one).bytes += 1 };\n    0\n}\n"
+    )
+    made = _made(tmp_path, text, "missing-bounds-check", 11, family="V09")
+    assert any("static S: HashMap<u32, Session> =" in changed and one.shape == SAME_WORK for changed, one in made)
+
+
+def test_a_map_is_declared_as_what_the_helper_takes(tmp_path: Path) -> None:
+    text = (
+        "#[map]\nstatic PORTS: Array<u32> = Array::with_max_entries(8, 0);\n#[xdp]\n"
+        "pub fn prog(ctx: XdpContext) -> u32 {\n"
+        "    unsafe { bpf_redirect_map(&raw const PORTS as *mut _, 1, 2) as u32 }\n}\n"
+    )
+    said = "cannot pass map_type 2 into func bpf_redirect_map#51"
+    made = _made(tmp_path, text, "argument-type", 5, family="V23", message=said)
+    assert any(
+        "static PORTS: aya_ebpf::maps::DevMap = aya_ebpf::maps::DevMap::with_max_entries(8, 0);" in one
+        for one, _ in made
+    )
+
+
+def test_a_large_local_becomes_an_element_of_a_per_cpu_array(tmp_path: Path) -> None:
+    text = (
+        "#[inline(never)]\nfn far(x: u64) -> u64 {\n    let mut key = [0u8; 300];\n    key[0] = x as u8;\n"
+        "    fill(&mut key);\n"
+        "    key.len() as u64\n}\n#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    far(1) as u32\n}\n"
+    )
+    made = _made(tmp_path, text, "stack-limit", 3, family="V05")
+    one = next(one for one in made if "static KEY: aya_ebpf::maps::PerCpuArray<[u8; 300]>" in one[0])
+    assert "    let Some(key) = KEY.get_ptr_mut(0) else {\n        return 0;\n    };\n" in one[0]
+    assert "    *key = [0u8; 300];\n    key[0] = x as u8;\n    fill(&mut *key);\n    key.len() as u64\n" in one[0]
+    assert one[1].shape == SAME_WORK
