@@ -141,7 +141,7 @@ def own(trace: Trace, step: Step | int) -> Place | None:
         if outer is not None:
             return outer
     if here is not None and here.own and not _weak(here):
-        return here
+        return _in_assembly(trace, slot, here) if "asm!" in (here.text or "") else here
     if trace.program is not None and here is not None:
         from bpfsmith.verify.places import own as inlined
         from bpfsmith.verify.places import text
@@ -203,6 +203,23 @@ def beside(trace: Trace, step: Step, other: Step) -> Place | None:
                 if same:
                     return own(trace, step)
     return own(trace, step)
+
+
+def _in_assembly(trace: Trace, slot: int, here: Place) -> Place:
+    """The line of an assembly block that has the instruction: compilers note where the block begins."""
+    insn = trace.insn(slot)
+    known = lines(trace, here.path) if trace.program is not None and here.path is not None else {}
+    if insn is None or here.line is None or here.path is None:
+        return here
+    wanted = "".join((insn.text.partition(") ")[2] if insn.text.startswith("(") else insn.text).split())
+    found: list[int] = []
+    for line in range(here.line + 1, here.line + 40):
+        text = known.get(line, "")
+        if text.startswith('"') and "".join(text[1:].partition('"')[0].split()) == wanted:
+            found.append(line)
+        elif text.startswith((");", "}")):
+            break
+    return Place(here.path, found[0], 0, known[found[0]], here.function) if len(found) == 1 else here
 
 
 def lines(trace: Trace, path: str) -> dict[int, str]:
