@@ -215,11 +215,11 @@ class comparisons:  # noqa: N801 - used as a function
         return False
 
 
-def related(trace: Trace, until: Step, one: str, other: str) -> Step | None:
-    """The last comparison before `until` of the two numbers it has in `one` and `other` with each other."""
-    first = {root(trace, until, one), root(trace, until, one, narrow=True)}
-    second = {root(trace, until, other), root(trace, until, other, narrow=True)}
-    reads = [read_of(trace, until, one), read_of(trace, until, other)]
+def related(trace: Trace, at: Step, one: str, other: str, until: Step) -> Step | None:
+    """The last comparison before `until` of the two numbers that `one` and `other` held before `at` with each other."""
+    first = {root(trace, at, one), root(trace, at, one, narrow=True)}
+    second = {root(trace, at, other), root(trace, at, other, narrow=True)}
+    reads = [read_of(trace, at, one), read_of(trace, at, other)]
     for step in trace.steps.back(until.at, FAR):
         insn = step.insn
         if not code.conditional(insn) or not code.by_register(insn) or code.operation(insn) in (EQ, NE, SET):

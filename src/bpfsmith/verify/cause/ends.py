@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["MOST", "PACKET", "at_least", "beyond", "follows", "instead_of_context", "late", "told", "words"]
+__all__ = ["MOST", "PACKET", "Told", "at_least", "beyond", "follows", "instead_of_context", "late", "told", "words"]
 
 PACKET = ("pkt", "pkt_meta")
 MOST = 0xFFFF

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WHOLE",
     "address",
+    "ceiling",
     "constant",
     "copies",
     "defined",
@@ -364,6 +365,29 @@ def constant(step: Step, where: str) -> int | None:
         if link.how == "const":
             return link.step.insn.imm if link.step.insn.code != 0x18 or link.step.insn.src == 0 else None
         if link.how not in WHOLE:
+            break
+    return None
+
+
+def ceiling(step: Step, where: str) -> int | None:
+    """The greatest number a register may hold before `step`: as the state says, else by masks and widths of loads."""
+    value = step.value(where)
+    if value is not None and value.line_no is not None:
+        return None if value.umax is None or value.umax >= 1 << 62 else int(value.umax)
+    shifted = 0
+    for link in origin(step.trace, step, where):
+        insn = link.step.insn
+        plain = not code.by_register(insn)
+        if link.how == "and-mask" and plain and insn.imm > 0:
+            return insn.imm << shifted if shifted >= 0 else insn.imm >> -shifted
+        if link.how == "load" and code.is_load(insn) and code.width(insn) < 4:
+            most = (1 << 8 * code.width(insn)) - 1
+            return most << shifted if shifted >= 0 else most >> -shifted
+        if link.how == "const":
+            return insn.imm if insn.imm >= 0 else None
+        if link.how == "shift" and plain:
+            shifted += insn.imm if code.operation(insn) == 6 else -insn.imm
+        elif link.how not in (*WHOLE, "narrow"):
             break
     return None
 

@@ -8,9 +8,20 @@ ranges and all pointers.
 
 from __future__ import annotations
 
-from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.ends import MOST, PACKET, at_least, beyond, follows, instead_of_context, late, told, words
-from bpfsmith.verify.cause.flow import constant, read_of, root, variable
+from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.ends import (
+    MOST,
+    PACKET,
+    Told,
+    at_least,
+    beyond,
+    follows,
+    instead_of_context,
+    late,
+    told,
+    words,
+)
+from bpfsmith.verify.cause.flow import ceiling, constant, read_of, root, variable
 from bpfsmith.verify.cause.headers import begins, followed, past
 from bpfsmith.verify.cause.ranges import FIELDS, LENGTHS, Check, Fields, checks, known_range, strictly_below
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
@@ -112,7 +123,16 @@ class _Access:
             return self.negative(self.added, self.number)
         if low:
             return self.missing("moved by a number that may be negative or too large: no check of it counts")
-        ways = (self.unlimited, self.short, self.wrong_end, self.other, self.stale, self.as_number, self.as_field)
+        ways = (
+            self.unlimited,
+            self.short,
+            self.wrong_end,
+            self.moved_on,
+            self.other,
+            self.stale,
+            self.as_number,
+            self.as_field,
+        )
         for find_one in ways:
             found = find_one()
             if found is not None:
@@ -334,6 +354,44 @@ class _Access:
                 advice=[Advice("check-packet", "use the very pointer that was compared", need=self.need)],
             )
         return None
+
+    def moved_on(self) -> Cause | None:
+        """Enough bytes were checked for all that the number may be, before it was added: no range is left after."""
+        added, number = self.added, self.number
+        if self.same or added is None or number is None:
+            return None
+        link = next((one for one in self.chain if one.step.at == added.at), None)
+        most = ceiling(added, number)
+        if link is None or link.source is None or most is None:
+            return None
+        before: Any = added.value(link.source)
+        if before is None or before.type not in PACKET:
+            before = Told(None, Fields(self.trace, added, link.source, "pkt").offset(added, link.source), 0)
+        former = [one for one in checks(self.trace, added, link.source, before)[0] if one.same and one.right]
+        have = max([known_range(before), *(one.off for one in former)])
+        # Kernels count the constant part of the pointer into the one that was made of it.
+        after = self.need if self.value.off else self.need + int(before.off or 0)
+        if not former or after + most > have:
+            return None
+        name = self.trace.name(added, number)
+        offset = quoted(name, "a number")
+        self.add(former[-1].step, f"checked here: {octets(have)} are there")
+        self.add(added, f"{offset} is added here: of the new address nothing is known, however small the number is")
+        self.add(self.last, f"{octets(self.size)} used here")
+        place = self.trace.own_place(added)
+        if name is None or place is None or name not in words(place.text or ""):
+            place = self.trace.own_place(former[-1].step)
+        return parts.cause(
+            self.trace,
+            "check-lost",
+            "high",
+            f"the check was made before {offset} was added: the verifier keeps no range over that",
+            step=added,
+            place=place,
+            because=self.facts,
+            variables=[name],
+            advice=[Advice("check-packet", "add first, and compare the new address with the end", need=self.need)],
+        )
 
     def stale(self) -> Cause | None:
         """Compared only before a call that may move the packet."""

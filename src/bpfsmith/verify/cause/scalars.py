@@ -167,14 +167,19 @@ class _Search:
             other = f"r{insn.src}"
             if constant(link.step, other) is not None or not self.bounded(link):
                 return None
-            test = related(self.trace, link.step, link.source, other)
+            test = related(self.trace, link.step, link.source, other, self.use)
             if test is None:
                 return None
-            self.add(test, "the two numbers are compared with each other here: the verifier keeps nothing of that")
-            self.add(link.step, "their difference is computed here: to the verifier it may be negative, or huge")
+            for step in sorted((test, link.step), key=lambda one: one.at):
+                if step is test:
+                    self.add(test, "the two numbers are compared with each other here: the verifier keeps nothing")
+                else:
+                    self.add(step, "their difference is computed here: to the verifier it may be negative, or huge")
             self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            place = self.trace.own_place(link.step)
+            told = place is not None and place.text is not None and "-" in place.text.replace("->", "")
             headline = f"{self.what} is a difference of numbers that were compared, which the verifier does not follow"
-            return Story("verifier-imprecision", link.step, headline, self.facts)
+            return Story("verifier-imprecision", link.step if told else None, headline, self.facts)
         return None
 
     def bounded(self, link: Link) -> bool:
