@@ -88,7 +88,7 @@ def _far(trace: Trace, last: Step, match: Match | None, message: str) -> Cause |
         step=last,
         because=[trace.fact(last, f"{offset} is added to {what} here")],
         variables=[name],
-        advice=[Advice("fit-size", "keep the offset inside what the pointer points to")],
+        advice=[Advice("fit-size", f"use an offset inside of {what}: {offset} is none", offset=offset)],
     )
 
 
@@ -136,7 +136,20 @@ def _forbidden(trace: Trace, last: Step, message: str) -> Cause:
         step=last,
         because=facts,
         variables=[name],
-        advice=[Advice("use-offset", "compute with a number beside it, and leave the pointer as it is")],
+        advice=[
+            Advice(
+                "use-offset",
+                f"compute with a number beside it, and leave {what} as it is:"
+                f" an address takes no `{_operator(insn.text)}`",
+            )
+        ],
+    )
+
+
+def _operator(text: str) -> str:
+    """The operator of an instruction: `>>=` of `r1 >>= 6`."""
+    return next(
+        (word for word in text.split() if word and not word[0].isalnum() and word[0] not in "(;-"), "such arithmetic"
     )
 
 
@@ -200,7 +213,14 @@ def _modified(trace: Trace, last: Step) -> Cause:
         step=at,
         because=facts,
         variables=[name],
-        advice=[Advice("constant-offset", "use the base pointer with a constant offset")],
+        advice=[
+            Advice(
+                "constant-offset",
+                f"use {what} as it was before `{_bare(at.insn.text)}`, with a constant offset where it is used"
+                if change is not None
+                else f"use {what} as it was given, with a constant offset where it is used",
+            )
+        ],
     )
 
 
@@ -231,7 +251,14 @@ def _misaligned(trace: Trace, last: Step, message: str) -> Cause:
         slot=last.slot,
         because=facts,
         variables=[name] if name else [],
-        advice=[Advice("align", "align the field, or copy it byte by byte", size=int(wide))],
+        advice=[
+            Advice(
+                "align",
+                f"put the {wide} bytes at an offset that is a multiple of {wide} (no `packed`, no field of another size"
+                " before it), or copy them byte by byte",
+                size=int(wide),
+            )
+        ],
     )
 
 

@@ -264,7 +264,7 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
             step=limit,
             because=facts,
             variables=[name],
-            advice=[Advice("limit-loop", "end the loop earlier", size=size)],
+            advice=[Advice("limit-loop", _rounds(size, wide), size=size)],
         )
     held = kind(value, lines)
     edge = "start" if first < 0 else "end"
@@ -280,8 +280,24 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
         step=last,
         because=facts,
         variables=[name],
-        advice=[Advice("fit-size", "use an offset and a width that lie inside, or make it larger", size=size)],
+        advice=[Advice("fit-size", _fitting(first, wide, size, held), size=size, offset=first, width=wide)],
     )
+
+
+def _rounds(size: int | None, wide: int) -> str:
+    if not size or not wide:
+        return "end the loop earlier"
+    return f"end the loop in time: {octets(size)} hold {size // wide} times {octets(wide)}"
+
+
+def _fitting(first: int, wide: int, size: int | None, held: str) -> str:
+    """What an access at a constant offset would have to be, or what it is in."""
+    if size is None:
+        return "use an offset and a width that lie inside, or make it larger"
+    fits = f"use an offset of {'0' if size == wide else f'0 to {size - wide}'} for {octets(wide)}"
+    if size < wide:
+        fits = f"use {octets(size)} at most"
+    return fits if first < 0 else f"{fits}, or make {held} at least {octets(first + wide)} large"
 
 
 # ---------------------------------------------------------------- arithmetic with a number that has no bound

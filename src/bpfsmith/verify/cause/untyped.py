@@ -303,7 +303,13 @@ def _passed(trace: Trace, last: Step, where: str, chain: list[Link], what: str) 
         f"{what} is a number, and {call} wants a pointer",
         step=last,
         because=facts,
-        advice=[Advice("typed-pointer", "pass the pointer itself, of the type that is asked for", wanted=wanted)],
+        advice=[
+            Advice(
+                "typed-pointer",
+                f"pass {call} the pointer itself as argument {where[1:]}: {what} is a number",
+                wanted=wanted,
+            )
+        ],
     )
 
 
