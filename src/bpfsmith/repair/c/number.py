@@ -120,6 +120,7 @@ def _indices(ground: Ground, function: Function, fails: Failing) -> Iterator[Can
         close = closing(text, one.end() - 1)
         index = " ".join(text[one.end() : close].split())
         base = one[1]
+        index = re.sub(r"^(\w+)\s*(?:\+\+|--)$", r"\1", index)
         if re.fullmatch(r"\d+|[A-Z_0-9]+|", index) or re.search(r"\+\+|--|[^=!<>]=(?!=)|\w\s*\(", index):
             continue
         at = function.statement(name=index)
@@ -141,6 +142,8 @@ def _indices(ground: Ground, function: Function, fails: Failing) -> Iterator[Can
                 yield checked("bounds-check", edit, copied, fails)
                 edit = guarded(function, at, conditions[1:], fails, [_barrier(index)], index)
                 yield checked("bounds-check", edit, copied, fails)
+            if re.search(r"\+\+|--", text[one.end() : close]):
+                continue
             local = fresh(function, "index")
             ahead = [f"unsigned long {local} = {index};", _barrier(local)]
             edit = guarded(function, at, [f"{local} >= {limit}"], fails, ahead, index)

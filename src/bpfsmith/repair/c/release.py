@@ -7,7 +7,7 @@ import re
 from bpfsmith.repair.c.held import Leak, Taken, leaks
 from bpfsmith.repair.c.reader import closing
 from bpfsmith.repair.c.text import before, fresh, functions, replace
-from bpfsmith.repair.report import NO_NEW_PATH, Candidate
+from bpfsmith.repair.report import NO_NEW_PATH, SAME_WORK, Candidate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bpfsmith.repair.c.text import Function
     from bpfsmith.repair.ground import Ground
 
-__all__ = ["candidates"]
+__all__ = ["candidates", "moved"]
 
 # Sections: what opens one -> what closes it, on the same operand.
 _SECTIONS = {
@@ -38,6 +38,9 @@ _FIXED = re.compile(r"-?\w+|\(.*\)\s*-?\d+")
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """What gives it back, on each way out that forgets it."""
+    if ground.cause.cls in ("pointer-arithmetic", "argument-type"):
+        yield from moved(ground)
+        return
     done = set()
     for function in functions(ground):
         if function.name in done:
@@ -47,6 +50,33 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
             found = leaks(function, taken)
             if found:
                 yield from _given(function, name, ends, found)
+
+
+def moved(ground: Ground) -> Iterator[Candidate]:
+    """A pointer that was moved since it was taken: what gives it back gets the one that was not."""
+    done = set()
+    for function in functions(ground):
+        if function.start in done:
+            continue
+        done.add(function.start)
+        for taken, name, ends in _taken(ground, function):
+            if not name.isidentifier():
+                continue
+            word = rf"(?<![\w.>]){name}"
+            steps = re.search(rf"{word}\s*(?:\+\+|\+=|=\s*{name}\s*\+)|\+\+\s*{name}\b", function.body)
+            node = function.holder(taken.start)
+            if steps is None or node.kind != "plain":
+                continue
+            whole = fresh(function, "whole")
+            space = function.indent(node.start)
+            edits = [replace(function, node.end, node.end, f"{function.eol}{space}__auto_type {whole} = {name};")]
+            for one in re.finditer(rf"\b(?:{'|'.join(ends)})\s*\(\s*({name})\b", function.body):
+                if function.start + one.start() > taken.start:
+                    edits.append(replace(function, function.start + one.start(1), function.start + one.end(1), whole))
+            if len(edits) > 1:
+                said = f"give back what `{name}` was before it was moved"
+                why = f"`{whole}` is `{name}` as it was taken: the same memory is given back"
+                yield Candidate("kept-pointer", edits, said, SAME_WORK, why=why)
 
 
 def _taken(ground: Ground, function: Function) -> Iterator[tuple[Taken, str, tuple[str, ...]]]:

@@ -36,14 +36,13 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         if cls in ("context-access", "pointer-arithmetic"):
             yield from _split(function)
             yield from _context_array(function)
+            yield from _either(function)
             yield from _per_cpu(function)
         if cls in ("missing-bounds-check", "check-wrong"):
             yield from _larger(function)
             yield from _full(function, ground)
         if cls in ("argument-type", "pointer-to-scalar"):
             yield from _task(function)
-        if cls == "argument-type":
-            yield from _context(function)
         if cls in ("check-on-copy", "check-lost", "missing-bounds-check") and function.start not in done:
             done.add(function.start)
             yield from _once(function)
@@ -179,6 +178,35 @@ def _context_array(function: Function) -> Iterator[Candidate]:
         yield Candidate("split-read", edits, said, shape, why="the same element of the same array is used")
 
 
+def _either(function: Function) -> Iterator[Candidate]:
+    """Fields of the context on several ways, which the compiler reads by one instruction: all are read first."""
+    own = function.own()
+    node = own[0] if own else None
+    while node is not None and node.parent is not None and node.parent.kind not in ("top", "label"):
+        node = node.parent
+    context = re.search(r"\bstruct\s+\w+\s*\*\s*(\w+)\s*\)\s*\{", function.head)
+    if node is None or context is None or node.kind in ("for", "while", "do", "loop"):
+        return
+    text = function.plain[node.start : node.end]
+    reads: dict[str, list[tuple[int, int]]] = {}
+    for one in re.finditer(rf"(?<![\w.>&]){context[1]}->(\w+)\b", text):
+        behind = text[one.end() :].lstrip()
+        if re.match(r"=(?!=)|\+\+|--|[-+|&^]=|\[|->|\.", behind) or text[: one.start()].rstrip().endswith("&"):
+            return
+        reads.setdefault(one[1], []).append((node.start + one.start(), node.start + one.end()))
+    if not 2 <= len(reads) <= 4 or re.search(r"\bbpf_\w+\s*\(", text):
+        return
+    lines, edits = [], []
+    for field, places in reads.items():
+        name = fresh(function, field)
+        name = name if name != field else f"{field}_now"
+        lines += [f"__u32 {name} = {context[1]}->{field};", f'asm volatile("" : "+r"({name}));']
+        edits += [replace(function, start, end, name) for start, end in places]
+    said = f"read {' and '.join(f'`{one}`' for one in reads)} first, each by itself"
+    why = "the same fields are read, before it is chosen between them"
+    yield Candidate("split-read", [*before(function, node.start, lines), *edits], said, SAME_WORK, why=why)
+
+
 def _per_cpu(function: Function) -> Iterator[Candidate]:
     """A per-CPU variable of the kernel: this processor's."""
     first = function.first
@@ -232,27 +260,6 @@ def _task(function: Function) -> Iterator[Candidate]:
         edit = replace(function, start, end, f"{cast}bpf_get_current_task_btf()")
         said = "take the current task as a typed pointer, by `bpf_get_current_task_btf`"
         yield Candidate("typed-task", [edit], said, SAME_WORK, why="both helpers give the same address")
-
-
-def _context(function: Function) -> Iterator[Candidate]:
-    """A call that takes the context is given something else."""
-    own = re.search(r"\b(?:struct\s+\w+|void|__u64)\s*\*+\s*(ctx|skb|context|xdp)\b", function.head)
-    if own is None:
-        return
-    first = function.first
-    for call in re.finditer(r"\b([A-Za-z_]\w*)\s*\(\s*(&?\s*\w+)\s*(?=,)", function.shown):
-        if call[2] == own[1]:
-            continue
-        callee = re.search(rf"\b{call[1]}\s*\(\s*(?:struct\s+\w+|void)\s*\*\s*(\w+)", function.plain)
-        takes = call[1] in _TAKES or (callee is not None and callee[1] == own[1])
-        if takes and re.match(r"&", call[2]):
-            edit = replace(function, first + call.start(2), first + call.end(2), own[1])
-            said = f"pass the context `{own[1]}` to `{call[1]}`"
-            why = f"only what was refused is another: `{own[1]}`, the one context there is, instead of `{call[2]}`"
-            yield Candidate("context", [edit], said, SAME_WORK, why=why)
-
-
-_TAKES = frozenset({"bpf_perf_event_output", "bpf_get_stackid", "bpf_get_stack", "bpf_tail_call"})
 
 
 def _full(function: Function, ground: Ground) -> Iterator[Candidate]:
