@@ -350,6 +350,31 @@ def test_only_a_sign_is_another(old: str, new: str, right: bool) -> None:
     assert (said is None) is right, said
 
 
+def test_what_is_written_as_often_may_be_one_call_now() -> None:
+    old, new = "unlock();\nuse(p);\n", "use(p);\nunlock();\n"
+    before, after = _program(["unlock", "unlock"]), _program(["unlock"])
+    assert changed(before, after, {"a.c": (old, new)}, _kind("order")) is None
+    assert changed(before, after, {"a.c": (old, "use(p);\n")}, _kind("order")) is not None
+    assert changed(before, _program([]), {"a.c": (old, new)}, _kind("order")) is not None
+    assert changed(before, after, {"a.c": (old, new)}, _kind("once")) is not None
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new", "right"),
+    [
+        ("kprobe/x", "char a[400];", "room->a", True),
+        ("kprobe/x", "char a[400] = {};", "__builtin_memset(room->a, 0, sizeof(room->a));", True),
+        ("kprobe/x", "char a[400] = {};", "room->a", False),
+        ("fentry.s/x", "char a[400];", "room->a", False),
+    ],
+)
+def test_memory_of_a_processor_keeps_what_the_last_run_left(section: str, old: str, new: str, right: bool) -> None:
+    before, after = _program(["a"]), _program(["bpf_map_lookup_elem", "a"])
+    before.section = section
+    said = changed(before, after, {"a.c": (old, new)}, _kind("per-cpu-scratch"))
+    assert (said is None) is right, said
+
+
 def test_only_a_second_release_may_go() -> None:
     old = "a();\nbpf_sk_release(sk);\nb();\nbpf_sk_release(sk);\n"
     done = _kind("released-twice")

@@ -300,7 +300,7 @@ class Search:
         stores = any(one.kind != "inline" for one in done)
         symptom = self._symptom(whys) if stores and not panics else []
         twice = second_release(pairs, done)
-        if twice or all(one.kind == "negative-errno" for one in done):
+        if twice or all(one.kind in ("negative-errno", "release") for one in done):
             symptom = []
         released = RELEASES if any(one.kind == "release" for one in done) else ()
         missing = gone(

@@ -122,6 +122,15 @@ def changed(  # noqa: PLR0911, PLR0912 - one return a reason
     if scratch and lookups >= scratch:
         # A function that is called from several places has its lookup in each.
         old["bpf_map_lookup_elem"] = new["bpf_map_lookup_elem"]
+    if scratch:
+        wrong = _kept_between(before, texts)
+        if wrong is not None:
+            return wrong
+    if "order" in kinds:
+        # What is written as often as before the compiler may have made one of.
+        for name in set(old) | set(new):
+            if old[name] != new[name] and min(old[name], new[name]) > 0 and _as_often(name, texts):
+                old[name] = new[name]
     if "inline" in kinds:
         # A body that is put in several places has its calls as often.
         lost, fresh = set(+old) - set(+new), set(+new) - set(+old)
@@ -134,6 +143,27 @@ def changed(  # noqa: PLR0911, PLR0912 - one return a reason
     stored, stores = _stores(before), _stores(after)
     if stored and not stores:
         return "nothing is written to memory any more"
+    return None
+
+
+def _as_often(name: str, texts: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether a call is written as often as before, and is written at all."""
+    called = re.compile(rf"\b{re.escape(name)}\s*\(")
+    counts = [(len(called.findall(old)), len(called.findall(new))) for old, new in texts.values()]
+    return any(old for old, _ in counts) and all(old == new for old, new in counts)
+
+
+_ZEROED = re.compile(r"=\s*\{|memset\s*\(|zeroed\s*\(|write_bytes\s*\(|=\s*\[0|=\s*\([\w\s]+\)\s*\{|default\s*\(")
+
+
+def _kept_between(before: Program, texts: Mapping[str, tuple[str, str]]) -> str | None:
+    """What is in memory of a processor stays from one run to the next: what began with zeros has to do so still, and
+    nothing else may run there meanwhile."""
+    if before.section.partition("/")[0].endswith(".s"):
+        return "another program may run on this processor while this one sleeps"
+    for old, new in texts.values():
+        if len(_ZEROED.findall(new)) < len(_ZEROED.findall(old)):
+            return "what began with zeros would begin with what the last run left"
     return None
 
 
