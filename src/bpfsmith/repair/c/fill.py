@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bpfsmith.repair.c.reader import closing, split
-from bpfsmith.repair.c.text import Function, functions, replace
+from bpfsmith.repair.c.text import Failing, Function, functions, replace
 from bpfsmith.repair.report import NO_NEW_PATH, Candidate
 
 TYPE_CHECKING = False
@@ -131,8 +131,32 @@ def _unreachable(function: Function) -> Iterator[Candidate]:
     fails = function.failing()
     if fails is None:
         return
+    yield from _asserted(function, fails)
     for one in re.finditer(r"\b__builtin_(?:unreachable|trap)\s*\(\s*\)\s*;", function.body):
         start, end = function.start + one.start(), function.start + one.end()
         said = f"`{fails.statement.rstrip(';')}` instead of a promise that it is never come to"
         edit = replace(function, start, end, fails.statement)
         yield Candidate("unreachable", [edit], said, NO_NEW_PATH, fails.text, fails.why)
+
+
+def _asserted(function: Function, fails: Failing) -> Iterator[Candidate]:
+    """`BUG_ON(x);`, whose macro traps or promises where `x` holds: what fails returns."""
+    pattern = r"^[ \t]*#[ \t]*define[ \t]+(\w+)\((\w+)\)((?:[^\\\n]|\\\r?\n)*)"
+    for macro in re.finditer(pattern, function.plain, re.MULTILINE):
+        asked = re.search(
+            rf"\bif\s*\(\s*(!?)\s*\(?\s*{macro[2]}\s*\)?\s*\)\s*\{{?\s*__builtin_(?:trap|unreachable)", macro[3]
+        )
+        if asked is None:
+            continue
+        for node in function.top.walk():
+            text = function.plain[node.start : node.end]
+            called = re.match(rf"{macro[1]}\s*\(", text) if node.kind == "plain" else None
+            if called is None:
+                continue
+            close = closing(text, called.end() - 1)
+            value = " ".join(function.text[node.start + called.end() : node.start + close].split())
+            condition = f"!({value})" if asked[1] else value
+            tab = f"{function.eol}{function.indent(node.start)}{function.tab}"
+            edit = replace(function, node.start, node.end, f"if ({condition}){tab}{fails.statement}")
+            said = f"`{fails.statement.rstrip(';')}` where `{macro[1]}` traps"
+            yield Candidate("unreachable", [edit], said, NO_NEW_PATH, fails.text, fails.why)

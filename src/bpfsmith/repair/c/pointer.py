@@ -78,6 +78,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         names = [one for one in found if visible(function, one, function.statement(name=one))]
         if packet:
             yield from _ends(function, names, fails)
+            yield from _elsewhere(function, names, fails)
         if ground.cause.cls == "pointer-arithmetic":
             continue  # no test of a pointer makes arithmetic on it right
         if ground.why.family in ("V06", "V20", "") or not packet:
@@ -186,6 +187,34 @@ def _ends(function: Function, names: list[str], fails: Failing) -> Iterator[Cand
     sometimes = not here or re.search(r"&&|\|\||\?", text) is not None
     if isinstance(need, int) and 0 < need < 1 << 15 and start is not None and not sometimes:
         yield from made(f"{start} + {need} > {stop}", names[0] if names else "", start)
+
+
+def _elsewhere(function: Function, names: list[str], fails: Failing) -> Iterator[Candidate]:
+    """The same pointer on other ways: the compiler makes one instruction of what several say, and that has one line."""
+    end = end_of(function)
+    named = [one for one in names if _rank(one, [*function.ground.cause.variables]) < _OTHER][:1]
+    if end is None or not named:
+        return
+    stop = end if _is_void(function, end) else f"(void *){end}"
+    word = re.compile(rf"(?<![\w.>]){re.escape(named[0])}\s*->")
+    here = {one.start for one in function.own()}
+    found = 0
+    for node in function.top.walk():
+        if node.kind != "plain" or node.start in here or not word.search(function.plain, node.start, node.end):
+            continue
+        own = node.parent.parts if node.parent is not None else []
+        former = own[: own.index(node)]
+        # Only the first use behind a label or an opening brace.
+        while former and former[-1].kind != "label" and not word.search(
+            function.plain, former[-1].start, former[-1].end
+        ):  # fmt: skip
+            former = former[:-1]
+        if (former and former[-1].kind != "label") or found > 3:
+            continue
+        found += 1
+        condition = f"(void *)({named[0]} + 1) > {stop}"
+        said = f"compare what is read through `{named[0]}` with the end of the packet on this way too"
+        yield checked("bounds-check", guarded(function, node.start, [condition], fails, name=named[0]), said, fails)
 
 
 def _is_void(function: Function, end: str) -> bool:

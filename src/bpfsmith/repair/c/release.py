@@ -147,6 +147,8 @@ def _release(function: Function, name: str, ends: tuple[str, ...], found: list[L
         again = name.startswith("&") and used
         final = only and len(found) == 1
         helper = used[0] if again else next(one for one in ends if "submit" in one) if final else discard
+    if not re.search(rf"\b{helper}\b", function.text) and re.search(rf"\b{helper}_impl\b", function.text):
+        return f"{helper}_impl({name}, NULL);"
     return f"{helper}({name}{_SECOND.get(helper, '')});"
 
 

@@ -194,6 +194,8 @@ class Function:
             return Failing("NULL" if "NULL" in self.plain else "0", "the function returns a pointer")
         if re.search(r"\b(?:bool|_Bool)\s*$", head):
             return Failing("false" if "bool" in head else "0", "what cannot be looked at is not so")
+        if self.name != self.ground.program.name and self._predicate():
+            return Failing("0", "what cannot be looked at is not so")
         asked = self._asked_for() if self.name != self.ground.program.name else ""
         if asked:
             return Failing(asked, "its callers ask for that")
@@ -218,6 +220,22 @@ class Function:
         if re.search(rf"\bif\s*\(\s*!\s*(?:{given})\s*\){leaves}", self.plain):
             return "0"
         return ""
+
+    def _predicate(self) -> bool:
+        """Whether it only says yes or no: all it returns is compared, masked to a bit, or 0 and 1, and its callers ask
+        nothing else of it."""
+        every = [" ".join(one.split()) for one in re.findall(r"\breturn\b([^;]*);", self.body)]
+        told = r"[01]|true|false|!.*|.*(?:==|!=|<=?|>=?|&&|\|\|)[^<>]*|.*& (?:1|0x1)\)?"
+        if not every or not all(re.fullmatch(told, one) for one in every):
+            return False
+        called = rf"\b{re.escape(self.name)}\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+        uses = [one for one in re.finditer(called, self.plain) if not self.head_at(one.start())]
+        asks = r"\s*(?:\?|&&|\|\||\)\s*(?:[{;\w]))"
+        return bool(uses) and all(re.match(asks, self.plain[one.end() :]) for one in uses)
+
+    def head_at(self, offset: int) -> bool:
+        """Whether an offset is in the function's own head."""
+        return self.start - len(self.head) <= offset < self.start
 
     def _round(self) -> Failing | None:
         """What ends a round of the loop that the line is in: as its other failing branches, else the next round."""
@@ -305,10 +323,15 @@ def functions(ground: Ground) -> Iterator[Function]:
 def visible(function: Function, name: str, offset: int) -> bool:
     """Whether the local or parameter that an expression begins with is declared before an offset; globals are."""
     first = re.match(r"\W*(\w+)", name)
-    if first is None or not re.search(rf"[\w*,]\s*[\s*]\s*{first[1]}\s*(?:[=;,\[]|__attr)", function.body):
+    if first is None:
         return True
-    return re.search(rf"\b{first[1]}\b", function.plain[function.start : offset]) is not None or (
-        re.search(rf"\b{first[1]}\b", function.head) is not None
+    word = rf"(?<![\w.>]){first[1]}\b"
+    if not re.search(rf"(?<!struct )(?<!union ){word}", function.head + function.body):
+        return False  # another function's
+    if not re.search(rf"[\w*,]\s*[\s*]\s*{first[1]}\s*(?:[=;,\[]|__attr)", function.body):
+        return True
+    return re.search(word, function.plain[function.start : offset]) is not None or (
+        re.search(word, function.head) is not None
     )
 
 
