@@ -314,6 +314,19 @@ def test_a_use_on_some_ways_only_is_no_reason_to_leave_in_rust(before: str, test
     assert (said is None) is right, said
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("0..4", "0..2"), ("*p } > 2", "*p } > 3"), ("p.is_null() &&", "!p.is_null() &&")]
+)
+def test_what_stood_there_stays_as_it_was_in_rust(old: str, new: str) -> None:
+    guard = "    if at >= 64 {\n        return 9;\n    }\n    slots[at] += 1;\n"
+    changed_text = RUST.replace("    slots[at] += 1;\n", guard)
+    check = [Candidate("bounds-check", (), "", FAILING_BRANCH, "9")]
+    assert rust(RUST, changed_text, check) is None
+    assert rust(RUST, changed_text.replace(old, new), check) is not None
+    swapped = RUST.replace("= at;", "= at - i;")
+    assert rust(swapped, changed_text.replace("= at;", "= i - at;"), check) is not None
+
+
 # ------------------------------------------------------------ other words
 
 

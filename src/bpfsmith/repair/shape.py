@@ -176,7 +176,9 @@ def _calls(item: Item) -> Counter[str]:
     return out
 
 
-def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | None:
+def _function(  # noqa: PLR0911 - one return a reason
+    before: Item, after: Item, done: Sequence[Candidate]
+) -> str | None:
     old, new = before.expr, after.expr
     if old is None or new is None:
         return "a body is gone"
@@ -192,6 +194,9 @@ def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | Non
         return f"a call of `{name}` is new"
     if Counter(one.kind for one in new.within(*_LOOPS)) != Counter(one.kind for one in old.within(*_LOOPS)):
         return "a loop is new or gone"
+    wrong = _values(old, new)
+    if wrong is not None:
+        return wrong
     wrong = _assignments(old, new, filled={one.kind for one in done} >= {"initialise"})
     if wrong is not None:
         return wrong
@@ -199,6 +204,31 @@ def _function(before: Item, after: Item, done: Sequence[Candidate]) -> str | Non
     if "".join(after.type.split()) == _optional(before):
         returns.add("None")
     return _branches(old, new, returns, some="".join(after.type.split()) == _optional(before))
+
+
+def _values(old: Expr, new: Expr) -> str | None:
+    """Numbers must stand there still, and operands where they stood."""
+    lost = _numbers(old) - _numbers(new)
+    if lost:
+        return f"the number {next(iter(lost))} is gone"
+    was, now = _operations(old), _operations(new)
+    for left, op, right in now - was:
+        if (right, op, left) in was - now and op not in ("+", "*", "&", "|", "^", "==", "!="):
+            return f"the operands of `{left} {op} {right}` changed places"
+    return None
+
+
+def _numbers(expr: Expr) -> Counter[int]:
+    return Counter(one.integer for one in expr.within("lit") if one.integer is not None)
+
+
+def _operations(expr: Expr) -> Counter[tuple[str, str, str]]:
+    out: Counter[tuple[str, str, str]] = Counter()
+    for one in expr.within("binary"):
+        left, right = one.operands
+        if left is not None and right is not None:
+            out[_words(left), one.op, _words(right)] += 1
+    return out
 
 
 def _assignments(old: Expr, new: Expr, *, filled: bool) -> str | None:

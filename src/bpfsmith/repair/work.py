@@ -25,7 +25,7 @@ _DECLARED = frozenset({"declaration", "larger-value", "larger-entry", "map-type"
 # Kinds whose reason is known here; what another maker vouches for is not shown.
 _KNOWN = _DECLARED | {
     *("inline", "order", "split-read", "split-write", "larger-local", "once", "barrier", "context", "typed-task"),
-    *("this-cpu", "negative-errno", "released-twice", "kernel-loop", "per-cpu-scratch", "returns-int", "kept-pointer"),
+    *("this-cpu", "negative-errno", "released-twice", "per-cpu-scratch", "returns-int", "kept-pointer"),
     *("output-kind", "arguments"),
 }
 # Kinds that put a call where another one that does the same was: old name -> new name.
