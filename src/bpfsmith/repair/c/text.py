@@ -138,7 +138,7 @@ class Function:
     @property
     def tab(self) -> str:
         """What one step of indentation is."""
-        found = re.search(r"^([ \t]+)\S", self.body, re.MULTILINE)
+        found = re.search(r"^([ \t]+)\S", self.body if "\n" in self.body else self.plain, re.MULTILINE)
         return "\t" if found is None or "\t" in found[1] else "  " if len(found[1]) < 4 else "    "
 
     def span(self, start: int, end: int) -> Span:
@@ -175,7 +175,7 @@ class Function:
             if out.kind == "goto":
                 gotos.append((out.start, f"{said};"))
                 last = said if out.start < self.lines[self.line - 1] else last
-            elif _FAILS.search(condition):
+            elif _failed(condition):
                 found[said.removeprefix("return").strip()] += 1
                 last = said if out.start < self.lines[self.line - 1] else last
         if gotos and (not found or last.startswith("goto")):
@@ -253,7 +253,7 @@ class Function:
             out = _way_out(one, ("return", "goto", "continue", *(() if switched else ("break",))))
             if out is None or one.head is None or _loop_of(out) is not loop:
                 continue
-            if _FAILS.search(self.plain[one.head[0] : one.head[1]].replace("->", ".")):
+            if _failed(self.plain[one.head[0] : one.head[1]].replace("->", ".")):
                 said[" ".join(self.plain[out.start : out.end].split())] += 1
         if not said and loop.kind in ("while", "do"):
             # What counts the rounds stands in the loop itself: the next round would be this one again.
@@ -265,6 +265,17 @@ class Function:
         statement = said.most_common(1)[0][0]
         text = statement.removeprefix("return").strip(" ;") if statement.startswith("return") else ""
         return Failing(text, "as where another check of this loop fails", statement)
+
+
+def _failed(condition: str) -> bool:
+    """Whether a condition says that something failed: of several that have to hold each."""
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(condition):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth == 0 and condition.startswith("&&", at):
+            parts.append(condition[start:at])
+            start = at + 2
+    return all(_FAILS.search(one) for one in [*parts, condition[start:]])
 
 
 def _loop_of(node: Node) -> Node | None:
