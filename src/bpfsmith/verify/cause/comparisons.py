@@ -84,7 +84,10 @@ class Seen:
         """The constant it is compared with, also where a register holds it; None for numbers that are not constant."""
         if self.below is not None:
             return self.below
-        return self.insn.imm if self.other is None else constant(self.step, self.other)
+        if self.other is None:
+            return self.insn.imm
+        found, value = constant(self.step, self.other), self.compared
+        return int(value.known) if found is None and value is not None and value.known is not None else found
 
     @property
     def least(self) -> int | None:
@@ -106,6 +109,16 @@ class Seen:
         if not code.by_register(self.insn):
             return None
         return f"r{self.insn.dst}" if self.on == f"r{self.insn.src}" else f"r{self.insn.src}"
+
+    @property
+    def compared(self) -> Value | None:
+        """What the kernel knew of the register it is compared with: kernels that print few states tell behind it."""
+        other = self.other or ""
+        value = self.step.value(other)
+        after = self.step.next
+        if (value is None or value.line_no is None) and after is not None and after.frame == self.step.frame:
+            return after.value(other) or value
+        return value
 
     @property
     def known(self) -> Value | None:

@@ -1,4 +1,5 @@
-"""Loops that come to an access once too often: the comparison that lets them."""
+"""Constant offsets that do not fit: loops that come to an access once too often, numbers that are cut to a limit that
+is too large; the comparison that lets them."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from bpfsmith.verify.cause.trace import Link, Step, Trace
 
-__all__ = ["lets_in"]
+__all__ = ["cut_to", "lets_in"]
 
 FAR = 4000
 WALK = 20_000
@@ -47,6 +48,27 @@ def lets_in(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
             )
             if counted:
                 return _limit(trace, step, on)
+    return None
+
+
+def cut_to(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
+    """The comparison with the limit that a number was cut to, where the limit is what does not fit."""
+    for link in chain:
+        insn = link.step.insn
+        if link.how not in ("add", "sub") or not code.by_register(insn):
+            continue
+        number = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
+        first = next(reversed(trace.origin(link.step, number)), None)
+        if first is None or first.how != "const" or first.step.insn.code == 0x18 or first.step.insn.imm <= 0:
+            return None
+        for near in (first.step.at - 1, first.step.at + 1, first.step.at - 2):
+            step = trace.steps[near] if 0 <= near < last.at else None
+            if step is None or not code.conditional(step.insn) or step.frame != first.step.frame:
+                continue
+            limit = step.insn.imm if not code.by_register(step.insn) else None
+            if limit is not None and abs(limit - first.step.insn.imm) <= 1:
+                return step
+        return None
     return None
 
 

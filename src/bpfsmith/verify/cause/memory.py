@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import variable
-from bpfsmith.verify.cause.loops import lets_in
+from bpfsmith.verify.cause.loops import cut_to, lets_in
 from bpfsmith.verify.cause.names import argument, index
 from bpfsmith.verify.cause.names import words as named_words
 from bpfsmith.verify.cause.places import check_line, use_line
@@ -265,6 +265,19 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
             because=facts,
             variables=[name],
             advice=[Advice("limit-loop", _rounds(size, wide), size=size)],
+        )
+    cut = cut_to(trace, last, chain)
+    if cut is not None:
+        facts.insert(len(facts) - 1, trace.fact(cut, "what is larger than this limit is cut to it"))
+        return parts.cause(
+            trace,
+            "check-wrong",
+            "high",
+            f"the limit that the offset is cut to lies beyond the end of {thing}",
+            step=cut,
+            because=facts,
+            variables=[name],
+            advice=[Advice("fit-size", "cut it to the last number that fits", size=size)],
         )
     held = kind(value, lines)
     edge = "start" if first < 0 else "end"

@@ -9,6 +9,7 @@ ranges and all pointers.
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
+from bpfsmith.verify.cause.comparisons import LE, LT
 from bpfsmith.verify.cause.ends import (
     MOST,
     PACKET,
@@ -23,7 +24,7 @@ from bpfsmith.verify.cause.ends import (
 )
 from bpfsmith.verify.cause.flow import ceiling, constant, read_of, root, variable
 from bpfsmith.verify.cause.headers import begins, followed, past
-from bpfsmith.verify.cause.ranges import FIELDS, LENGTHS, Check, Fields, checks, known_range, strictly_below
+from bpfsmith.verify.cause.ranges import FIELDS, LENGTHS, Check, Fields, checks, holds_on_path, known_range
 from bpfsmith.verify.cause.result import Advice, Cause, Fact
 from bpfsmith.verify.cause.scalars import Need, why
 from bpfsmith.verify.cause.words import amount, came, octets, quoted, register, said, subject
@@ -198,7 +199,7 @@ class _Access:
         if have <= 0:
             if one.step.taken is None:
                 return None
-            if one.off + 1 >= self.need and strictly_below(one):
+            if one.off + 1 >= self.need and holds_on_path(one) == LT:
                 self.add(one.step, "on the way from here the end lies behind this address: one byte is there")
                 self.add(
                     self.last, f"{self.size} byte is used here: from a comparison without an addition nothing is learnt"
@@ -207,6 +208,8 @@ class _Access:
                 found = self.wrong(one, headline)
                 found.cls = "verifier-imprecision"
                 return found
+            if (again := self.read_again(one)) is not None:
+                return again
             if code.operation(one.step.insn) in (1, 5):
                 text = "compared for equality here, which says nothing of what lies between"
                 headline = f"the check of {self.what} asks for equality only"
@@ -222,15 +225,37 @@ class _Access:
             return self.begins(one)  # of a pointer with an unknown number in it: what was compared is where it leads
         whole = have in _HEADERS or self.used_up(have)
         inside = self.inside(one, start, have)
-        begins = root(self.trace, one.step, one.on) == root(self.trace, self.last, self.where)
         if not inside:
-            inside = (inside is None and (not whole or self.meant(one))) or begins or self.bare(one)
+            used = root(self.trace, one.step, one.on) == root(self.trace, self.last, self.where)
+            begun = used and inside is None
+            inside = (inside is None and (not whole or self.meant(one))) or begun or self.bare(one)
         if start < have or inside:
             self.add(one.step, f"checked here: {octets(have)} {'is' if have == 1 else 'are'} there")
             self.add(self.last, f"{octets(self.size)} at offset {start} used here: {self.need} are needed")
             return self.wrong(one, f"the check covers {octets(have)} of the packet, and {self.need} are used")
         self.add(one.step, f"checked here: the first {have} bytes are there")
         return None
+
+    def read_again(self, one: Check) -> Cause | None:
+        """The right comparison, of a pointer that was read from the context before; this one was read again."""
+        holds = holds_on_path(one)
+        first = [
+            next((link.step.at for link in chain if link.how == "load"), None)
+            for chain in (self.trace.origin(one.step, one.on), self.chain)
+        ]
+        if holds not in (LT, LE) or one.off < self.need or None in first or first[0] == first[1] or self.added:
+            return None
+        self.add(one.step, f"compared here: {octets(max(one.off, 0))} are there, of the pointer that was read before")
+        self.add(self.last, f"{octets(self.size)} used here through another reading, of which nothing was compared")
+        return parts.cause(
+            self.trace,
+            "check-on-copy",
+            "high",
+            "the check is on one reading of the packet's start, the access goes through another",
+            step=one.step,
+            because=self.facts,
+            advice=[Advice("check-packet", "use the very pointer that was compared", need=self.need)],
+        )
 
     def begins(self, one: Check) -> Cause:
         self.add(one.step, "compared here: what lies before this address is shown to be there, nothing behind it")
@@ -278,9 +303,9 @@ class _Access:
         if use is None or not use.text or not text or use.same_line(check) or self.added is not None:
             return None
         starts = begins(use.text, start)
-        whole = past(text)
-        if starts and whole:
-            return bool(whole & set(starts))
+        mine, whole = self.pointers(use.text), past(text)
+        if mine and whole:
+            return bool(whole & mine)
         found = {first < have for several in starts.values() for first in several}
         return found.pop() if len(found) == 1 else None
 
@@ -295,12 +320,16 @@ class _Access:
                 return self.added is None
         return False
 
+    def pointers(self, text: str) -> set[str]:
+        """What a line reads through."""
+        return {pointer for pointer, _ in followed(text)} | {word for word in words(text) if follows(text, word)}
+
     def another(self, after: code.Insn) -> bool:
         """The line of a later comparison is about another pointer than the one that is used."""
         check, use = self.trace.own_place(after.slot), self.trace.own_place(self.last)
         if check is None or use is None or not check.text or not use.text:
             return False
-        mine = {pointer for pointer, _ in followed(use.text)} | {w for w in words(use.text) if follows(use.text, w)}
+        mine = self.pointers(use.text)
         theirs = past(check.text)
         return bool(mine and theirs) and not mine & theirs
 

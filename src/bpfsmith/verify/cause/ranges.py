@@ -4,7 +4,7 @@ for them, and which calls end them."""
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.comparisons import LT, NOT, TURNED
+from bpfsmith.verify.cause.comparisons import NOT, TURNED
 from bpfsmith.verify.cause.ends import MOST, PACKET
 from bpfsmith.verify.cause.flow import type_of, variable
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     Value = Any
 
 __all__ = [
-    "FIELDS", "LENGTHS", "Check", "Fields", "apart", "checks", "known_range", "moves", "read_from_context",
-    "strictly_below",
+    "FIELDS", "LENGTHS", "Check", "Fields", "apart", "checks", "holds_on_path", "known_range", "moves",
+    "read_from_context",
 ]  # fmt: skip
 
 FAR = 4000
@@ -180,10 +180,10 @@ def moves(step: Step) -> bool:
     return False
 
 
-def strictly_below(one: Check) -> bool:
-    """On the path, the pointer is below the end."""
+def holds_on_path(one: Check) -> int:
+    """How the pointer relates to the end on the path, as an operation (`LT`: it is below)."""
     insn = one.step.insn
     what = code.operation(insn)
     if one.on == f"r{insn.src}":
         what = TURNED.get(what, what)
-    return (what if one.step.taken else NOT.get(what, what)) == LT
+    return what if one.step.taken else NOT.get(what, what)

@@ -63,10 +63,12 @@ class Need:
         self.most = most
         self.packet = packet
 
-    def met(self, value: Value | None) -> bool:
-        """The kernel knows it of `value`."""
+    def met(self, value: Value | None, wide: int = 8) -> bool:
+        """The kernel knows it of `value`, or of as many bytes of it as are kept."""
         if value is None:
             return False
+        if wide < 8 and not self.zero and value.u32max is not None and value.u32max < 1 << 31:
+            return self.most is None or bool(value.u32max <= self.most)
         if self.low:
             return value.smin is not None and value.smin >= 0
         if self.zero:
@@ -204,7 +206,8 @@ class _Search:
             need = self.wanted(at)
             before, after = self.before(at), link.step.result(link.where)
             blind = after is None and link.how == "fill" and self.cut_by(at)
-            if not blind and (not need.met(before) or after is None or need.met(after)):
+            low = code.width(link.step.insn) if link.how == "fill" else 8
+            if not blind and (not need.met(before, low) or after is None or need.met(after)):
                 continue
             tests = [one for one in self.seen if one.step.at < link.step.at and one.chain]
             if not tests and link.how != "fill":
@@ -227,8 +230,10 @@ class _Search:
 
     def wanted(self, at: int) -> Need:
         """What is needed of the value at a station; some limit where factors and sums lie between it and the use."""
-        plain = all(link.how in (*WHOLE, "narrow") for link in self.chain[: at + 1])
-        return Need(self.need.low, self.need.zero, self.need.most if plain else None)
+        factor = 1 if at == 0 else self.scale(self.chain[at])
+        sums = any(link.how in ("add", "sub") for link in self.chain[:at])
+        most = self.need.most // factor if self.need.most is not None and factor and not sums else None
+        return Need(self.need.low, self.need.zero, most)
 
     def cut_by(self, at: int) -> bool:
         """What is read back was checked before it was saved, and fewer than 8 bytes of it were kept: kernels that print
@@ -264,6 +269,8 @@ class _Search:
                 and one.holds in UPPER
                 and self.constant(one)
             ]
+            if between and self.again(between[-1], link):
+                return None  # read twice, and compared as it was read first
             if between:
                 one = between[-1]
                 self.add(saved.step, f"a copy of {self.what} is saved to the stack")
@@ -272,6 +279,12 @@ class _Search:
                 headline = f"the check of {self.what} does not reach the copy on the stack"
                 return Story("check-lost", link.step, headline, self.facts)
         return None
+
+    def again(self, one: Seen, link: Link) -> bool:
+        """What is compared was itself read from the place on the stack that is read once more: a variable that has to
+        be read each time."""
+        first = next(iter(self.trace.origin(one.step, one.on)), None)
+        return first is not None and first.how == "fill" and first.source == link.source
 
     def clamped(self) -> Story | None:
         """A copy was cut to the limit where the number is larger, and the number itself is used."""
@@ -369,7 +382,7 @@ class _Search:
 
     def unlearnt(self, one: Seen) -> bool:
         """The comparison with a bounded number gave the value no bound: only constants do so before 6.8."""
-        limit, known = one.step.value(one.other or ""), one.known
+        limit, known = one.compared, one.known
         if known is None or limit is None or limit.umax is None:
             return False
         return known.umax is None or known.umax > limit.umax
@@ -378,7 +391,7 @@ class _Search:
         """Compared with something the kernel knows a limit of."""
         if one.other is None:
             return True
-        value = one.step.value(one.other)
+        value = one.compared
         return value is not None and value.umax is not None and value.umax < HUGE
 
     def told(self, one: Seen, text: str, headline: str) -> Story:
@@ -430,7 +443,7 @@ class _Search:
                              f"the check of {self.what} does not exclude negative numbers")  # fmt: skip
         frame, there = location(self.chain, one.step.at, self.use, self.where)
         whole = one.step.value(there) if frame == one.step.frame else None
-        halved = any(link.how == "narrow" or (link.how == "shift" and link.step.insn.imm == 32) for link in self.chain)
+        halved = any(_halves(link) for link in self.chain)
         if one.narrow and not halved and self.long(whole):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
@@ -540,6 +553,14 @@ class _Search:
             f"the compiler could prove that {self.what} stays in bounds and left the check out; the verifier cannot"
         )
         return Story("verifier-imprecision", self.use, headline, self.facts, False)
+
+
+def _halves(link: Link) -> bool:
+    """A station that lets 32 bits or fewer through."""
+    insn = link.step.insn
+    if link.how in ("spill", "fill"):
+        return code.width(insn) < 8
+    return link.how == "narrow" or (link.how == "shift" and insn.imm == 32)
 
 
 def _indexes(text: str) -> bool:
