@@ -396,6 +396,8 @@ class _Access:
         before: Any = added.value(link.source)
         if before is None or before.type not in PACKET:
             before = Told(None, Fields(self.trace, added, link.source, "pkt").offset(added, link.source), 0)
+        if before.var_off and before.var_off[1]:
+            return None
         former = [one for one in checks(self.trace, added, link.source, before)[0] if one.same and one.right]
         have = max([known_range(before), *(one.off for one in former)])
         # Kernels count the constant part of the pointer into the one that was made of it.

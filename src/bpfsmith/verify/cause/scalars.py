@@ -269,8 +269,6 @@ class _Search:
                 and one.holds in UPPER
                 and self.constant(one)
             ]
-            if between and self.again(between[-1], link):
-                return None  # read twice, and compared as it was read first
             if between:
                 one = between[-1]
                 self.add(saved.step, f"a copy of {self.what} is saved to the stack")
@@ -279,12 +277,6 @@ class _Search:
                 headline = f"the check of {self.what} does not reach the copy on the stack"
                 return Story("check-lost", link.step, headline, self.facts)
         return None
-
-    def again(self, one: Seen, link: Link) -> bool:
-        """What is compared was itself read from the place on the stack that is read once more: a variable that has to
-        be read each time."""
-        first = next(iter(self.trace.origin(one.step, one.on)), None)
-        return first is not None and first.how == "fill" and first.source == link.source
 
     def clamped(self) -> Story | None:
         """A copy was cut to the limit where the number is larger, and the number itself is used."""
