@@ -56,6 +56,8 @@ def unfounded(
     for line in refused:
         for path, number in moved.now(line):
             access += _statement(texts[path][1], number) if path in texts else ""
+    for path, (_, new) in texts.items():
+        access += _stepped(access, new) if path.endswith(".rs") else ""
     packet = any(one.family in ("V08", "V12") for one in whys)
     for path, (old, new) in texts.items():
         for whole, left, op, right in _limits(old, new):
@@ -71,6 +73,16 @@ def unfounded(
             if needed is None or not looser or not needed(path, new.replace(whole, looser.replace("\0", no))):
                 return wrong.removeprefix(_PERHAPS)
     return None
+
+
+def _stepped(access: str, text: str) -> str:
+    """The statements of Rust in which pointers that an access goes through were moved: `let p = base.add(i);`."""
+    out = ""
+    for name in dict.fromkeys(_WORD.findall(access)):
+        made = re.findall(rf"\blet\s+(?:mut\s+)?{name}\b[^=;]*=[^=;][^;]*;", text)
+        if len(made) == 1 and re.search(rf"\.\s*(?:{_STEPS})(?:::<[^;]*>)?\(", made[0]):
+            out += made[0]
+    return out
 
 
 def statements(texts: Mapping[str, str], lines: Sequence[tuple[str, int]]) -> str:
@@ -108,12 +120,14 @@ def known_sizes(whys: Sequence[Why]) -> set[int]:
 def _limits(old: str, new: str) -> Iterator[tuple[str, str, str, str]]:
     """(the whole, left, operator, right) of the comparisons of numbers that are new."""
     before, after = old.split("\n"), new.split("\n")
-    for tag, _, _, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag in ("equal", "delete"):
             continue
-        put = "\n".join(after[j1:j2])
+        put, was = "\n".join(after[j1:j2]), "\n".join(before[i1:i2])
         for one in re.finditer(r"\bif\b", put):
             for part in re.split(r"\|\||&&", _condition(put, one.end())):
+                if tag == "replace" and part.strip(" \t\n()") in was:
+                    continue  # a part of the condition that stood there
                 found = _COMPARED.fullmatch(part.strip().replace("->", "."))
                 zero = re.fullmatch(r"(.+?)\s*==\s*0", part.strip(), re.DOTALL)
                 if found is not None:
@@ -190,6 +204,8 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     if moved:
         return f"`{moved}` does not point to where what is accessed begins"
     how = _used(value, access, text, through=False)
+    if not how and "from_raw_parts" in text:
+        how = _used(value, access, text, through=True)  # the length of a slice that the access is given
     if not how:
         return f"`{shown}` is not what the refused access is made with"
     if any(right.strip() == looked_up(text, word) for word in set(_WORD.findall(access))):
@@ -295,7 +311,7 @@ def _inside(text: str, at: int) -> str:
             if called is not None:
                 if re.fullmatch(_STEPS, called[1]):
                     return "index"
-                lengths = r"bpf_\w+|from_raw_parts(?:_mut)?|load_bytes|output"
+                lengths = r"bpf_\w+|from_raw_parts(?:_mut)?|load_bytes|output|copy(?:_\w+)?|write_bytes"
                 return "bytes" if re.fullmatch(lengths, called[1]) else ""
     return ""
 

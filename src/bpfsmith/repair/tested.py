@@ -208,8 +208,15 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
         return None if one.leave in every else "it returns what the function never returns"
     if "*" in head:
         return None if value in ("NULL", "0") else "it returns another pointer than none"
-    if re.search(r"\bbool\b", head) and value == "false" and one.leave in every:
+    if re.search(r"\bbool\b", head) and value == "false":
         return None  # of a predicate: it does not hold
+    if body.name != entry:
+        from bpfsmith.repair.c.callers import asked_for, predicate
+
+        if value in ("0", "false") and predicate(body.name, before.plain, body.start, body.end):
+            return None
+        if value and asked_for(body.name, before.plain) == value:
+            return None
     if body.name == entry and value in words(type_):
         one.convention = True
         return None

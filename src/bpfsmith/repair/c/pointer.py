@@ -112,11 +112,11 @@ def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:
         cast = re.search(rf"\(\s*(?:{_CAST})\s*\*\s*\)\s*$", text[:start])
         if cast is not None:
             start = cast.start()
-        if text[:start].rstrip().endswith("(") and text[end:].lstrip().startswith(")"):  # ((T *)call(..))->field
-            start = text[:start].rstrip().rfind("(")
-            end = text.index(")", end) + 1
+        behind = text[end:].lstrip()
+        wrapped = text[:start].rstrip().endswith("(") and behind.startswith(")")  # ((T *)call(..))->field
+        behind = behind[1:] if wrapped else text[end:]
         star = re.search(r"(?:^|[=(,+\-!<>&|?:;{]|return)\s*\*\s*$", text[:start])
-        if star is None and not re.match(r"\s*->|\s*\[", text[end:]):
+        if star is None and not re.match(r"\s*->|\s*\[", behind):
             continue
         name = fresh(function, "found")
         at = function.holder(first + start).start

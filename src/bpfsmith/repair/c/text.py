@@ -7,6 +7,7 @@ import re
 from collections import Counter
 
 from bpfsmith.model.finding import Edit, Span
+from bpfsmith.repair.c.callers import asked_for, predicate
 from bpfsmith.repair.c.reader import Node, blanked, bodies, closing, split, tree
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.rust.spot import TRACING
@@ -194,9 +195,9 @@ class Function:
             return Failing("NULL" if "NULL" in self.plain else "0", "the function returns a pointer")
         if re.search(r"\b(?:bool|_Bool)\s*$", head):
             return Failing("false" if "bool" in head else "0", "what cannot be looked at is not so")
-        if self.name != self.ground.program.name and self._predicate():
+        if self.name != self.ground.program.name and predicate(self.name, self.plain, self.start, self.end):
             return Failing("0", "what cannot be looked at is not so")
-        asked = self._asked_for() if self.name != self.ground.program.name else ""
+        asked = asked_for(self.name, self.plain) if self.name != self.ground.program.name else ""
         if asked:
             return Failing(asked, "its callers ask for that")
         neutral = _NEUTRAL.get(self.ground.program.type or "", "0") if self.name == self.ground.program.name else "0"
@@ -207,35 +208,6 @@ class Function:
         sure = bool(said) or (self.ground.program.type or "") in TRACING
         why = "it takes no part, and the function has no other failure branch"
         return Failing(said or neutral, why, certain=sure)
-
-    def _asked_for(self) -> str:
-        """What the callers of a function take for its failure: what a branch that leaves compares it with."""
-        name = re.escape(self.name)
-        called = rf"\b{name}\s*\((?:[^()]|\([^()]*\))*\)"
-        made = [one[1] for one in re.finditer(rf"(?<![\w.>])(\w+)\s*=\s*{called}\s*[;,)]", self.plain)]
-        given = "|".join([called, *(re.escape(one) for one in dict.fromkeys(made))])
-        leaves = r"\s*\{?\s*(?:return|goto|continue|break)\b"
-        if re.search(rf"\bif\s*\(\s*(?:{given})\)?\s*(?:<\s*0|<=?\s*-1|==\s*-1)\s*\)*{leaves}", self.plain):
-            return "-1"
-        if re.search(rf"\bif\s*\(\s*!\s*(?:{given})\s*\){leaves}", self.plain):
-            return "0"
-        return ""
-
-    def _predicate(self) -> bool:
-        """Whether it only says yes or no: all it returns is compared, masked to a bit, or 0 and 1, and its callers ask
-        nothing else of it."""
-        every = [" ".join(one.split()) for one in re.findall(r"\breturn\b([^;]*);", self.body)]
-        told = r"[01]|true|false|!.*|.*(?:==|!=|<=?|>=?|&&|\|\|)[^<>]*|.*& (?:1|0x1)\)?"
-        if not every or not all(re.fullmatch(told, one) for one in every):
-            return False
-        called = rf"\b{re.escape(self.name)}\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
-        uses = [one for one in re.finditer(called, self.plain) if not self.head_at(one.start())]
-        asks = r"\s*(?:\?|&&|\|\||\)\s*(?:[{;\w]))"
-        return bool(uses) and all(re.match(asks, self.plain[one.end() :]) for one in uses)
-
-    def head_at(self, offset: int) -> bool:
-        """Whether an offset is in the function's own head."""
-        return self.start - len(self.head) <= offset < self.start
 
     def _round(self) -> Failing | None:
         """What ends a round of the loop that the line is in: as its other failing branches, else the next round."""
