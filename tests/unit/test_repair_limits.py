@@ -204,6 +204,14 @@ def test_the_copy_that_counts_is_the_change_with_counters() -> None:
     assert texts["a.rs"].count("bpfsmith_left") == texts["a.rs"].count("bpfsmith_passed") == 4
 
 
+def test_the_length_of_a_slice_is_a_length_of_what_is_given_it() -> None:
+    text = "fn f() -> u32 {\n    let data = from_raw_parts_mut(data.cast::<u8>(), count);\n    read(from, data);\n"
+    text += "    0\n}\n"
+    test = "    if count > 512 {\n        return 0;\n    }"
+    assert judged(text, "let data", test, {512}) is None
+    assert judged(text, "let data", test.replace("count", "from"), {512}) is not None
+
+
 def test_rust_limits() -> None:
     def put(condition: str) -> str | None:
         return judged(RUST, "get_unchecked_mut", f"        if {condition} {{\n            return 0;\n        }}")

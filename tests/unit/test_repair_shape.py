@@ -243,6 +243,16 @@ def test_a_fresh_local_stands_in_the_next_statement_only() -> None:
     assert c(twice, old.replace("\tlookup(&key)->n = 1;\n", once), [CHECK], "xdp", "prog") is not None
 
 
+def test_what_trapped_leaves_instead() -> None:
+    old = "#define BUG_ON(c) do { if (c) __builtin_trap(); } while (0)\n"
+    old += "static int f(int i)\n{\n\tif (!p)\n\t\treturn 0;\n\tBUG_ON(i >= 16);\n\ta[i]++;\n\treturn 1;\n}\n"
+    done = [Candidate("unreachable", (), "", FAILING_BRANCH)]
+    assert c(old, old.replace("BUG_ON(i >= 16);", "if (i >= 16)\n\t\treturn 0;"), done) is None
+    assert c(old, old.replace("BUG_ON(i >= 16);", "if (i >= 16)\n\t\treturn 1;"), done) is not None
+    assert c(old, old.replace("BUG_ON(i >= 16);", "if (i >= 8)\n\t\treturn 0;"), done) is not None
+    assert c(old, old.replace("BUG_ON(i >= 16);", "if (i >= 16)\n\t\treturn 0;"), [CHECK]) is not None
+
+
 def test_what_takes_no_part_is_a_convention_of_the_hook() -> None:
     plain = 'SEC("xdp") int prog(struct xdp_md *ctx)\n{\n\tif (ctx->a)\n\t\treturn XDP_TX;\n\tp->n = 1;\n'
     plain += "\treturn go(p);\n}\n"
@@ -396,5 +406,12 @@ def test_only_a_second_release_may_go() -> None:
     assert second_release({"a.c": (old, new)}, done) == "bpf_sk_release"
     assert changed(before, after, {"a.c": (old, new)}, done) is None
     assert second_release({"a.c": (old, old.replace("b();\n", ""))}, done) == ""
+    branch = old.replace("b();\n", "b();\nif (sk != other)\n")
+    assert second_release({"a.c": (branch, new)}, done) == "bpf_sk_release"
+    pushed = "bpf_list_push_front(&l, &n->node);\nbpf_obj_drop(n);\n"
+    queued = {"a.c": (pushed, pushed.replace("bpf_obj_drop(n);\n", ""))}
+    assert changed(_program(["push", "bpf_obj_drop"]), _program(["push"]), queued, done) is None
+    alone = {"a.c": ("use(n);\nbpf_obj_drop(n);\n", "use(n);\n")}
+    assert changed(_program(["push", "bpf_obj_drop"]), _program(["push"]), alone, done) is not None
     assert second_release({"a.c": (old, "a();\nb();\n")}, done) == ""
     assert changed(before, _program([]), {"a.c": (old, new)}, done) is not None

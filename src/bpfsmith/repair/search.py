@@ -37,7 +37,6 @@ __all__ = ["Search", "Settings"]
 _DEPTH = 4
 _CHECKED = frozenset({"verifier-imprecision", "check-lost", "check-on-copy"})  # what is asked again holds already
 # What gives back: given back on more ways, the compiler makes one of several such calls.
-RELEASES = ("bpf_sk_release", "bpf_ringbuf_discard", "bpf_ringbuf_submit", "bpf_spin_unlock", "bpf_task_release")
 
 
 class Settings:
@@ -290,7 +289,7 @@ class Search:
     ) -> Proof | None:  # fmt: skip
         """The proof of an accepted change; None when it is no fix at all."""
         from bpfsmith.repair.behaviour import RUNNABLE, compare
-        from bpfsmith.repair.work import instead, second_release
+        from bpfsmith.repair.work import giving_back, instead, second_release
 
         before, after = self.first.program(key), built.program(key)
         pairs = {path: (self._original(path) or "", text) for path, text in texts.items()}
@@ -302,7 +301,7 @@ class Search:
         twice = second_release(pairs, done)
         if twice or all(one.kind in ("negative-errno", "release") for one in done):
             symptom = []
-        released = RELEASES if any(one.kind == "release" for one in done) else ()
+        released = giving_back(before) if any(one.kind in ("release", "order") for one in done) else ()
         missing = gone(
             before, after, Moved(pairs), self.copy.outside, symptom, instead(done), stores=stores, twice=twice,
             released=released,

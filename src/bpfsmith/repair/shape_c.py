@@ -125,6 +125,10 @@ class _Match:
             and old[i : i + 4] == ["__builtin_unreachable", "(", ")", ";"]
         ):
             yield (i + 4, new.index(";", j) + 1), self.returns.get(j)
+        if "unreachable" in self.kinds and here == "if" and i < len(old):
+            trapped = self._trapped(i, j)
+            if trapped is not None:
+                yield trapped
         if "conjunct" in self.kinds:
             end = self._operand(j)
             if end:
@@ -201,6 +205,26 @@ class _Match:
             self._last(node, body)
         elif node.kind == "block" and node.parent is not None and node.parent.kind not in ("block", "top"):
             self._wrapped(node, body)
+
+    def _trapped(self, i: int, j: int) -> tuple[tuple[int, int], Guard | None] | None:
+        """`BUG_ON(c);`, a macro that traps when `c` holds, as `if (c) return ..;` with the same condition."""
+        old, new = self.before.tokens, self.after.tokens
+        name = old[i]
+        define = rf"^[ \t]*#[ \t]*define[ \t]+{re.escape(name)}\(\s*(\w+)\s*\)((?:[^\n\\]|\\\n)*)"
+        made = re.search(define, self.before.text, re.MULTILINE) if name.isidentifier() else None
+        if made is None or not re.search(
+            rf"if\s*\(\s*\(?\s*{made[1]}\s*\)?\s*\).*__builtin_(?:trap|unreachable)", made[2]
+        ):
+            return None
+        size, depth = 1, 0
+        while i + size < len(old) and j + size < len(new) and old[i + size] == new[j + size]:
+            depth += (old[i + size] == "(") - (old[i + size] == ")")
+            size += 1
+            if depth == 0:
+                break
+        if depth or old[i + size : i + size + 1] != [";"] or new[j + size : j + size + 1] != ["return"]:
+            return None
+        return (i + size + 1, new.index(";", j + size) + 1), self.returns.get(j + size)
 
     def _operand(self, at: int) -> int:  # noqa: PLR0911 - one return a reason
         """Behind `good &&` or `bad ||` that was put into the condition of a test right before the use; 0 elsewhere."""
@@ -439,6 +463,8 @@ class _Match:
         if calls:
             return f"a call of `{min(calls)}` is new"
         for part in parts(condition, "||"):
+            if "in-range" in self.kinds and re.fullmatch(r"\s*\w+\s*[<>]\s*-?\d+\s*", part):
+                continue
             if not check(part):
                 return f"`{' '.join(part.split())[:60]}` is no check of a pointer, index or length"
         return None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.program import Program
     from bpfsmith.repair.report import Candidate
 
-__all__ = ["argued", "changed", "instead", "second_release"]
+__all__ = ["argued", "changed", "giving_back", "instead", "second_release"]
 
 _LOAD_WIDE = 0x18
 _MOVE = 0xB7  # a constant into a register
@@ -30,7 +30,12 @@ _KNOWN = _DECLARED | {
 }
 # Kinds that put a call where another one that does the same was: old name -> new name.
 _TYPED = {"bpf_get_current_task": "bpf_get_current_task_btf"}
-_OUTPUT = {"bpf_perf_event_output": "bpf_ringbuf_output", "bpf_ringbuf_output": "bpf_perf_event_output"}
+_OUTPUT = {
+    "bpf_perf_event_output": "bpf_ringbuf_output",
+    "bpf_ringbuf_output": "bpf_perf_event_output",
+    "bpf_ringbuf_submit": "bpf_ringbuf_output",
+}
+_TAKES = r"bpf_(?:list_push_\w+|rbtree_add\w*|kptr_xchg)\s*\([^;]*\b"  # what takes a reference over
 _RELEASES = re.compile(r"bpf_\w*(?:release|discard|submit|drop|put)\w*")
 _ERRNO = re.compile(r"(?:[\w:]*::)?E[A-Z][A-Z0-9]+")
 
@@ -39,6 +44,15 @@ def instead(done: Sequence[Candidate]) -> dict[str, str]:
     """Calls that stand for others now, by the kinds of the changes: old name -> new name."""
     kinds = {one.kind for one in done}
     return (_TYPED if "typed-task" in kinds else {}) | (_OUTPUT if "output-kind" in kinds else {})
+
+
+def giving_back(program: Program) -> frozenset[str]:
+    """The functions it calls that give something back: of two calls of one the compiler may make one."""
+    names = (name or "" for _, _, _, name in program.calls())
+    return frozenset(name for name in names if _RELEASES.match(name) or _ENDS.match(name))
+
+
+_ENDS = re.compile(r"bpf_\w*(?:unlock|destroy|enable|restore)")
 
 
 def second_release(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidate]) -> str:
@@ -50,13 +64,18 @@ def second_release(texts: Mapping[str, tuple[str, str]], done: Sequence[Candidat
         before, after = old.split("\n"), new.split("\n")
         for tag, i1, i2, _, _ in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
             if tag != "equal":
-                if tag != "delete" or i2 - i1 != 1:
+                if tag != "delete" or i2 - i1 > 2:
                     return ""
-                gone.append(before[i1])
-    called = (
-        re.fullmatch(r"\s*(?:unsafe\s*\{\s*)?(\w+)\s*\([^;{}]*\)\s*;?\s*\}?;?\s*", gone[0]) if len(gone) == 1 else None
-    )
+                gone.append(" ".join(before[i1:i2]))
+    one = re.sub(r"^\s*if\s*\([^(){};]*\)\s*", "", gone[0]) if len(gone) == 1 else ""
+    called = re.fullmatch(r"\s*(?:unsafe\s*\{\s*)?(\w+)\s*\([^;{}]*\)\s*;?\s*\}?;?\s*", one)
     return called[1] if called is not None and _RELEASES.fullmatch(called[1]) else ""
+
+
+def _given(text: str, release: str) -> str:
+    """What a release is given, as a pattern."""
+    found = re.search(rf"\b{re.escape(release)}\s*\(\s*&?\s*(\w+)", text)
+    return re.escape(found[1]) if found is not None else r"\Z"
 
 
 def argued(
@@ -111,8 +130,10 @@ def changed(  # noqa: PLR0911, PLR0912 - one return a reason
     if "released-twice" in kinds and not release:
         return "more than one release is gone"
     if release:
-        # The compiler may have had it in several places; one must be left.
-        if not new[release]:
+        # The compiler may have had it in several places; one must be left, but where another call took it.
+        if not new[release] and not any(
+            re.search(f"{_TAKES}{_given(old_, release)}\\b", old_) for old_, _ in texts.values()
+        ):
             return f"no call of {release} is left"
         old[release] = new[release]
     if "this-cpu" in kinds:
