@@ -338,6 +338,8 @@ def _of_map(name: str, text: str) -> set[int]:
     """Elements and bytes of the arrays that a map holds which a Rust local was looked up in."""
     out: set[int] = set()
     for made in re.findall(rf"\blet\b[^=;]*\b{name}\b[^=;]*=([^;]*);", text):
+        if re.search(r"\bbpf_get_current_comm\(|\.\s*command\(", made):
+            out.add(16)  # TASK_COMM_LEN
         for found in re.findall(r"\b(\w+)\s*\.\s*get(?:_ptr|_ptr_mut)?\s*\(", made):
             held = re.search(rf"\bstatic\s+(?:mut\s+)?{found}\s*:[^=]*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
             count = _value(held[2], text) if held is not None else None

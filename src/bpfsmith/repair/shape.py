@@ -187,7 +187,8 @@ def _function(  # noqa: PLR0911 - one return a reason
     for name in lost:
         if name.rstrip("!") not in _UNCHECKED:
             return f"a call of `{name}` is gone"
-    for name in _calls(after) - _calls(before):
+    again = _again(old, new) if any(one.kind == "re-derive" for one in done) else Counter()
+    for name in _calls(after) - _calls(before) - again:
         plain = name.rstrip("!")
         if plain in _PURE or plain.startswith(_READS) or (releases and plain in _RELEASES):
             continue
@@ -229,6 +230,26 @@ def _operations(expr: Expr) -> Counter[tuple[str, str, str]]:
         if left is not None and right is not None:
             out[_words(left), one.op, _words(right)] += 1
     return out
+
+
+def _again(old: Expr, new: Expr) -> Counter[str]:
+    """The calls of `let` statements that stand there once more, to read again where the packet is."""
+    was = Counter(" ".join(let.file.text[let.start : let.end].split()) for let in _lets(old))
+    out: Counter[str] = Counter()
+    for let in _lets(new):
+        text = " ".join(let.file.text[let.start : let.end].split())
+        if was[text]:
+            was[text] -= 1
+        elif any(" ".join(one.file.text[one.start : one.end].split()) == text for one in _lets(old)) and let.init:
+            out.update(one.name for one in let.init.within("method"))
+            out.update(
+                one.callee.path.rpartition("::")[2] for one in let.init.within("call") if one.callee is not None
+            )
+    return out
+
+
+def _lets(body: Expr) -> list[Let]:
+    return [let for block in body.within("block") for let in block.lets]
 
 
 def _assignments(old: Expr, new: Expr, *, filled: bool) -> str | None:

@@ -140,6 +140,9 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
         inner = expr.tail
     if inner is not None:
         return _array(inner, depth + 1)
+    name = expr.callee.path.rpartition("::")[2] if expr.kind == "call" and expr.callee is not None else ""
+    if name == "bpf_get_current_comm" or (expr.kind == "method" and expr.name == "command"):
+        return 16, 1  # TASK_COMM_LEN
     if expr.kind == "method" and expr.receiver is not None:
         if expr.name in ("get", "get_ptr", "get_ptr_mut"):
             owner = type_of(expr.receiver)
@@ -173,7 +176,7 @@ def _array(expr: Expr, depth: int = 0) -> tuple[int, int] | None:  # noqa: PLR09
             names = [one.strip() for one in found_local.let.pattern.strip("()").split(",")]
             parts = [init.file.exprs[one] for one in init.fields[0] if one >= 0]
             for name, part in zip(names, parts, strict=False):
-                if expr.path in (name, name.removeprefix("Some(").removesuffix(")")):
+                if expr.path == name.partition("(")[2].removesuffix(")").removeprefix("mut ") or expr.path == name:
                     return _array(part, depth + 1)
             return None
         return _array(init, depth + 1) if init is not None else None

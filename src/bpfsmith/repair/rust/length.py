@@ -68,14 +68,15 @@ def _lengths(ground: Ground, spot: Spot) -> Iterator[tuple[Expr, Expr]]:
 
 def _limits(ground: Ground, spot: Spot, call: Expr) -> list[str]:
     """How large the buffer is: as its type says, as the cause says."""
-    out: list[str] = []
+    sizes: list[int] = []
     for given in call.args:
         bases = [one.operands[0] for one in given.within("index")]
         bases += [one.receiver for one in given.within("method") if one.name in ("get", "get_mut")]
         for base in [*bases, given]:
             known = _array(base) if base is not None else None
             if known is not None:
-                out.append(str(known[0] * known[1]))
+                sizes.append(known[0] * known[1])
+    out = [str(one) for one in sorted(sizes)]  # as much as the smaller one of two has room for
     told = ground.operand("limit", "size", "value_size", "mem_size", "max")
     if isinstance(told, int) and 0 < told < 1 << 29:
         out.append(str(told))

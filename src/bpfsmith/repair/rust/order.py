@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bpfsmith.repair.report import SAME_WORK, Candidate
+from bpfsmith.repair.report import NO_NEW_PATH, SAME_WORK, Candidate
 from bpfsmith.repair.rust.common import fresh, replaced
-from bpfsmith.repair.rust.spot import before, edit, indent, spots, statement
+from bpfsmith.repair.rust.spot import Spot, before, edit, indent, spots, statement
 from bpfsmith.source.rust import Let
 from bpfsmith.source.types import bound
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bpfsmith.repair.ground import Ground
-    from bpfsmith.repair.rust.spot import Spot
     from bpfsmith.source.rust import Expr
 
 __all__ = ["candidates"]
@@ -22,6 +21,7 @@ _GIVES = frozenset(
     {"submit", "discard", "bpf_ringbuf_submit", "bpf_ringbuf_discard", "bpf_sk_release", "bpf_ringbuf_output"}
 )
 _FLOW = ("return", "try", "if", "match", "loop", "while", "for", "break", "continue", "closure")
+_PACKET = frozenset({"data", "data_end", "metadata", "metadata_end"})
 _LOOKS = ("bpf_ktime_get", "bpf_get_current_", "bpf_get_smp_processor_id", "bpf_jiffies", "bpf_get_prandom")
 
 
@@ -34,8 +34,8 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         yield from _locked(spot)
     listed = list(spots(ground))
     for spot in listed:
-        for other in listed:
-            if other.item == spot.item and other.line < spot.line:
+        for other in [one for near in listed for one in _called_at(near, spot)]:
+            if other.line < spot.line:
                 yield from _taken(other, spot)
                 yield from _made_later(other, spot)
 
@@ -70,6 +70,18 @@ def _used(spot: Spot, block: Expr) -> Iterator[Candidate]:
         said = f"use it before `{name}` gives it away"
         why = f"the same statements, `{name}` after the last use, with no way out between"
         yield Candidate("order", [taken, put], said, SAME_WORK, why=why)
+
+
+def _called_at(other: Spot, spot: Spot) -> Iterator[Spot]:
+    """A line itself where it is in the same function; else the lines at which that one's function is called."""
+    if other.item == spot.item:
+        yield other
+        return
+    body = spot.item.expr
+    for one in body.within("call", "method") if body is not None else ():
+        name = one.name if one.kind == "method" else (one.callee.path.rpartition("::")[2] if one.callee else "")
+        if name == other.item.name:
+            yield Spot(spot.file, spot.file.position(one.start)[0], spot.item)
 
 
 def _taken(first: Spot, last: Spot) -> Iterator[Candidate]:
@@ -160,10 +172,16 @@ def _made_later(first: Spot, last: Spot) -> Iterator[Candidate]:
                 continue
             names = set(let.names)
             between = [one for one in block.within("path") if let.end <= one.start < statements[at].end]
-            behind = [one for one in last.around("path") if one.path in names]
-            if not behind or any(one.path in names for one in between):
+            behind = [one for one in block.within("path") if statements[at].end <= one.start <= last.last]
+            behind = [one for one in behind if one.path in names]
+            if not behind:
                 continue
             file = first.file
+            if any(one.path in names for one in between):
+                again = before(file, statements[at + 1], [file.text[let.start : let.end]])
+                said = f"make `{let.pattern[:40]}` anew behind the call that may move the packet"
+                yield Candidate("re-derive", [again], said, NO_NEW_PATH)
+                continue
             start = let.start - len(indent(file, let.start))
             text = file.text[let.start : let.end]
             edits = [edit(file, start, let.end + 1, ""), before(file, statements[at + 1], [text])]
@@ -178,14 +196,19 @@ def _of_packet(init: Expr, params: set[str]) -> bool:
         return False
     for one in init.within("call", "method", "macro", *_FLOW):
         name = one.name if one.kind == "method" else (one.callee.path.rpartition("::")[2] if one.callee else "")
-        if name in ("data", "data_end", "metadata"):
+        if name in _PACKET:
             continue
         found = [item.expr for item in one.file.items_named(name) if item.kind == "fn" and item.expr is not None]
         if one.kind not in ("call", "method") or not found:
             return False
         for body in found:
             inner = {part.name for part in body.within("method")}
-            if any(True for _ in body.within("call", "macro", *_FLOW)) or inner - {"data", "data_end", "metadata"}:
+            if any(True for _ in body.within("call", "macro", *_FLOW)) or inner - {
+                "data",
+                "data_end",
+                "metadata",
+                "metadata_end",
+            }:
                 return False
     return True
 

@@ -62,6 +62,8 @@ def _type(let: Let) -> str:
             return let.type.strip()
         suffix = re.search(r"([ui](?:8|16|32|64|size))$", value.text)
         return f"[{suffix[1]}; {count.text}]" if suffix is not None and count is not None else ""
+    if init.kind == "struct":
+        return init.path
     found = _ZEROED.fullmatch("".join(init.text.split())) if init.kind == "call" else None
     return (let.type or found[1] or "").strip() if found is not None else ""
 
