@@ -138,6 +138,16 @@ from 0 to 3: R6=1 R10=fp0
 5: (63) *(u32 *)(r10 -4) = r4
 R4 !read_ok
 """
+ADDRESS = """\
+; __u64 key = (__u64)skb; @ p.c:9
+0: (7b) *(u64 *)(r10 -8) = r1         ; R1=ctx() R10=fp0 fp-8=ctx()
+1: (bf) r2 = r10                      ; R2=fp0 R10=fp0
+2: (07) r2 += -8                      ; R2=fp-8
+; seen = bpf_map_lookup_elem(&m, &key); @ p.c:10
+3: (18) r1 = 0x0                      ; R1=map_ptr(map=m,ks=8,vs=8)
+5: (85) call bpf_map_lookup_elem#1
+invalid read from stack R2 off -8+0 size 8
+"""
 
 
 @pytest.mark.parametrize(
@@ -154,6 +164,7 @@ R4 !read_ok
         (FLAG, "uninitialised", 15, "none is open on this path"),
         (TWICE, "unreleased-reference", 22, "after `bpf_iter_num_destroy` ended it"),
         (PARTLY, "uninitialised", 11, "made here without all of its bytes"),
+        (ADDRESS, "environment", 10, "are a kernel address"),
         (MOVED, "uninitialised", 17, "the bytes of a dynptr on the stack are read"),
     ],
     ids=[

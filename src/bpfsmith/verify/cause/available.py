@@ -30,7 +30,7 @@ def find(trace: Trace, match: Match | None) -> Cause | None:  # noqa: PLR0911
         found = _call(trace, message)
         if found is not None:
             return found
-    if "loading/calling other" in message:
+    if any(word in message for word in _OWN_CALLS):
         return _capability(trace, message)
     if "kernel function" in message or "kfunc" in message:
         return _kernel_function(trace, message)
@@ -347,8 +347,10 @@ def _capability(trace: Trace, message: str) -> Cause:
     because = []
     names: list[str | None] = []
     step = trace.last
-    if "loading/calling other" in message:
+    slot = _slot(message) if step is None else None
+    if any(word in message for word in _OWN_CALLS):
         headline = "functions of its own and kernel functions need CAP_BPF to be loaded"
+        slot = _first_call(trace)
     elif "back-edge" in message:
         headline = "loops need CAP_BPF to be loaded (and Linux 5.3)"
     elif "leaks addr" in message or "leaking pointer" in message:
@@ -381,15 +383,28 @@ def _capability(trace: Trace, message: str) -> Cause:
     )
     return parts.cause(
         trace, "environment", "high", headline, step=step, because=because, variables=names,
-        slot=_slot(message) if step is None else None,
+        slot=slot,
         advice=[Advice("capability", tip, needed=needed)],
     )  # fmt: skip
 
 
+# What kernels say of functions that an unprivileged program may not have.
+_OWN_CALLS = (
+    "loading/calling other",
+    "calls to other bpf functions",
+    "loading or calling other",
+    "requires CAP_BPF or",
+)
 _LEAKS = {
     "map": "a map's value", "mem": "memory", "ctx": "the context", "packet": "the packet", "flow": "flow keys",
     "helper": "a helper's argument",
 }  # fmt: skip
+
+
+def _first_call(trace: Trace) -> int | None:
+    """The first call of one of the program's own functions, or of a kernel function."""
+    calls = trace.program.calls() if trace.program is not None else ()
+    return min((slot for slot, what, _, _ in calls if what in ("subprog", "kfunc")), default=None)
 
 
 def _operands(trace: Trace, message: str) -> str | None:

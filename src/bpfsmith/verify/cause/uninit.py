@@ -311,7 +311,7 @@ def _stack(trace: Trace, message: str) -> Cause | None:
     reg = parts.register(message)
     if reg is None and helper:
         reg = _pointing(step, start)
-    special = _special(trace, step, start)
+    special = _special(trace, step, start) or _address(trace, step, start + byte, helper)
     if special is not None:
         return special
     written = _stores(trace, step, start, size)
@@ -395,6 +395,29 @@ def _special(trace: Trace, step: Step, start: int) -> Cause | None:
             else Advice("use-helper", f"ask through the helpers for {what} (`bpf_dynptr_read()`, "
                                       "`bpf_dynptr_data()`)")
         ],
+    )  # fmt: skip
+
+
+def _address(trace: Trace, step: Step, at: int, helper: str) -> Cause | None:
+    """A saved pointer, whose bytes an unprivileged program may not hand out: to the verifier they are not set."""
+    state = step.before
+    slot = state.frames[-1].stack.get(at - at % 8) if state is not None and state.frames else None
+    value = slot.value if slot is not None else None
+    saved = next((former for former, _, _ in reversed(_stores(trace, step, at - at % 8, 8))), None)
+    if value is None and saved is not None and code.group(saved.insn) == code.STX and code.width(saved.insn) == 8:
+        value = saved.value(f"r{saved.insn.src}")
+    if value is None or value.type in ("", "scalar", "inv", "unknown", "imm"):
+        return None
+    return parts.cause(
+        trace, "environment", "high",
+        f"the bytes that `{helper or 'the load'}` reads are a kernel address, which needs CAP_PERFMON to go outside",
+        step=step, because=[
+            trace.fact(saved, f"an address (`{value.type}`) is saved here") if saved is not None else None,
+            trace.fact(step, "its bytes are read here as if they were a number"),
+        ],
+        variables=[helper],
+        advice=[Advice("capability", "load it with CAP_BPF and CAP_PERFMON, or use a number that tells as much",
+                       needed="CAP_BPF and CAP_PERFMON")],
     )  # fmt: skip
 
 
