@@ -243,6 +243,64 @@ def test_a_fresh_local_stands_in_the_next_statement_only() -> None:
     assert c(twice, old.replace("\tlookup(&key)->n = 1;\n", once), [CHECK], "xdp", "prog") is not None
 
 
+GOTO = """\
+int prog(struct xdp_md *ctx)
+{
+	int ret = 2;
+
+	if (!v)
+		goto out;
+%s	w->n = 1;
+	if (w->n > 7)
+		ret = 1;
+out:
+	return ret;
+}
+"""
+
+
+def test_what_is_returned_behind_a_label_is_what_other_failures_return() -> None:
+    for before, right in (("", True), ("\tret = 0;\n", False), ("\tother = 0;\n", True)):
+        new = GOTO % f"{before}\tif (!w)\n\t\tgoto out;\n"
+        assert (c(GOTO % before, new, [CHECK], "xdp", "prog") is None) is right, before
+
+
+ANSWER = """\
+static %s
+{
+	if (skb->len < 60)
+		return %s;
+	return v->n == 0;
+}
+int prog(struct __sk_buff *skb)
+{
+	%s
+	return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "value", "caller", "right"),
+    [
+        ("int is(struct v *v)", "0", "if (is(v))\n\t\treturn 2;", True),  # not so: the program goes on
+        ("bool is(struct v *v)", "false", "if (is(v))\n\t\treturn 2;", True),
+        ("int is(struct v *v)", "0", "if (!is(v))\n\t\treturn 2;", False),  # the packet would be dropped
+        ("bool is(struct v *v)", "false", "if (!is(v))\n\t\treturn 2;", False),
+        ("int is(struct v *v)", "0", "if (!is(v))\n\t\treturn 0;", True),  # what takes no part
+        ("int is(struct v *v)", "0", "n += is(v);", False),
+        ("int is(struct v *v)", "0", "if (is(v))\n\t\treturn 2;\n\tif (!is(w))\n\t\treturn 2;", False),
+        ("int is(struct v *v)", "1", "if (is(v))\n\t\treturn 2;", False),
+    ],
+)
+def test_an_answer_is_a_failure_where_its_callers_do_nothing_for_it(
+    head: str, value: str, caller: str, right: bool
+) -> None:
+    old = ANSWER % (head, "1" if value != "false" else "true", caller)
+    new = old.replace("\treturn v->n", f"\tif (!v)\n\t\treturn {value};\n\treturn v->n")
+    assert (c(old, new, [CHECK], "sched_cls", "prog") is None) is right
+
+
 def test_what_trapped_leaves_instead() -> None:
     old = "#define BUG_ON(c) do { if (c) __builtin_trap(); } while (0)\n"
     old += "static int f(int i)\n{\n\tif (!p)\n\t\treturn 0;\n\tBUG_ON(i >= 16);\n\ta[i]++;\n\treturn 1;\n}\n"

@@ -36,7 +36,6 @@ __all__ = ["Search", "Settings"]
 
 _DEPTH = 4
 _CHECKED = frozenset({"verifier-imprecision", "check-lost", "check-on-copy"})  # what is asked again holds already
-# What gives back: given back on more ways, the compiler makes one of several such calls.
 
 
 class Settings:

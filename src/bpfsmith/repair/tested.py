@@ -197,6 +197,16 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
         return "the function is new"
     body, top = found
     ways = _ways(top, before, None)
+    if ways and one.leave in ways and word == "goto":
+        here = _label(one.leave, one.node.start, one.body, after)
+        others = (
+            _label(one.leave, node.start, one.body, after)
+            for other, owner in after.nodes()
+            if owner is one.body and other is not one.node and other.kind == "if" and _FAILS.search(_head(other, after))
+            for node in (only_leave(other.parts[0]),)
+            if node is not None and " ".join(after.of(node).rstrip(";").split()) == one.leave
+        )
+        return None if here in others else "what is returned behind the label is another value by then"
     if ways:
         return None if one.leave in ways else "it returns what no other failure of the function returns"
     every = {" ".join(before.of(node).rstrip(";").split()) for node in top.walk() if node.kind == "return"}
@@ -208,14 +218,13 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
         return None if one.leave in every else "it returns what the function never returns"
     if "*" in head:
         return None if value in ("NULL", "0") else "it returns another pointer than none"
-    if re.search(r"\bbool\b", head) and value == "false":
-        return None  # of a predicate: it does not hold
     if body.name != entry:
         from bpfsmith.repair.c.callers import asked_for, predicate
 
-        if value in ("0", "false") and predicate(body.name, before.plain, body.start, body.end):
-            return None
-        if value and asked_for(body.name, before.plain) == value:
+        says_no = value in ("0", "false") and predicate(body.name, before.plain, body.start, body.end)
+        if (says_no or (value and asked_for(body.name, before.plain) == value)) and _harmless(
+            body.name, value, before, type_, entry
+        ):
             return None
     if body.name == entry and value in words(type_):
         one.convention = True
@@ -223,6 +232,58 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
     if value == "0" and re.search(rf"{_CALLBACKS.pattern}[^;]*\b{re.escape(body.name)}\b", before.plain):
         return None
     return "the function has no failure branch that the new one could agree with"
+
+
+def _harmless(name: str, value: str, text: Text, type_: str | None, entry: str) -> bool:
+    """Whether each caller takes an answer for a failure, or goes on with it: it leaves as its other failures do, or
+    with what takes no part."""
+    called = re.compile(rf"\b{re.escape(name)}\s*\(")
+    for body, top in zip(text.bodies, text.tops, strict=True):
+        if body.name == name:
+            continue
+        uses = len(called.findall(text.plain[body.start : body.end]))
+        fine = 0
+        for node in top.walk():
+            if node.kind == "if" and node.head is not None:
+                head = text.plain[node.head[0] : node.head[1]].strip()
+                if not called.search(head):
+                    continue
+                refused = (
+                    re.match(r"!\s*\w+\s*\(", head) is not None
+                    or re.search(r"\)\s*(?:<\s*0|==\s*-1)$", head) is not None
+                )
+                if not refused:
+                    fine += re.fullmatch(r"\w+\s*\(.*\)(?:\s*>\s*0)?", head, re.DOTALL) is not None and value != "-1"
+                    continue
+                leave = only_leave(node.parts[0])
+                said = " ".join(text.of(leave).rstrip(";").split()) if leave is not None else ""
+                known = _ways(top, text, node)
+                own = body.name == entry and said.partition(" ")[2] in words(type_)
+                fine += len(node.parts) == 1 and (said in known or own or said == "continue")
+            elif node.kind == "return" and body.name == entry:
+                told = re.fullmatch(
+                    r"return\s+(.*?\))\s*\?([^?:]*):([^?:]*);", text.plain[node.start : node.end], re.DOTALL
+                )
+                if told is not None and re.match(rf"{re.escape(name)}\s*\(", told[1]):
+                    fine += told[3].strip() in words(type_)
+        if fine != uses:
+            return False
+    return True
+
+
+def _head(node: Node, text: Text) -> str:
+    return text.plain[node.head[0] : node.head[1]].replace("->", ".") if node.head is not None else ""
+
+
+def _label(goto: str, at: int, body: Body, text: Text) -> str:
+    """What set the variable last that is returned behind a label, where a `goto` stands."""
+    label = goto.partition(" ")[2]
+    behind = re.search(rf"\b{re.escape(label)}\s*:(.*)", text.plain[body.start : body.end], re.DOTALL)
+    told = re.search(r"\breturn\s+([A-Za-z_]\w*)\s*;", behind[1]) if behind is not None else None
+    if told is None or told[1].isupper():
+        return ""
+    found = re.findall(rf"(?<![\w.>]){told[1]}\s*[-+|&]?=(?!=)[^;]*;", text.plain[body.start : at])
+    return "".join(found[-1].split()) if found else ""
 
 
 def _ways(top: Node, text: Text, but: Node | None) -> list[str]:

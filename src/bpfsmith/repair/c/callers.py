@@ -31,7 +31,7 @@ def predicate(name: str, plain: str, start: int, end: int) -> bool:
     ask nothing else of it. `start`, `end`: of its body."""
     every = [" ".join(one.split()) for one in re.findall(r"\breturn\b([^;]*);", plain[start:end])]
     told = r"[01]|true|false|!.*|.*(?:==|!=|<=?|>=?|&&|\|\|)[^<>]*|.*& (?:1|0x1)\)?"
-    if not every or not all(re.fullmatch(told, one) for one in every):
+    if not every or not all(re.fullmatch(told, one.replace("->", ".")) for one in every):
         return False
     uses = [one for one in re.finditer(_called(name), plain) if not plain[one.end() :].lstrip().startswith("{")]
     asks = r"\s*(?:\?|&&|\|\||\)\s*(?:[{;\w]))"
