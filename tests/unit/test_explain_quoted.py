@@ -93,3 +93,40 @@ def test_a_loaders_reason_and_its_general_words(tmp_path: Path) -> None:
         "libbpf: failed to find valid kernel BTF\nlibbpf: failed to load object 'x'\nFailed to open BPF skeleton\n"
     )
     assert bpfsmith.explain(str(path)).programs[0].family == "V61"
+
+
+def test_an_excerpt_and_the_whole_log(tmp_path: Path) -> None:
+    insn = "; x = skops->remote_ip4, @ main.c:29\n7: (79) r2 = *(u64 *)(r1 +24)\n"
+    log = f"6: (b7) r0 = 0\n{insn}invalid bpf_context access off=24 size=8\nprocessed 7 insns (limit 1000000)\n"
+    path = tmp_path / "both.md"
+    path.write_text(
+        f"This line:\n\n    {insn.replace(chr(10), chr(10) + '    ')}\n\nbpf: Failed to load program:\n{log}"
+    )
+    report = bpfsmith.explain(str(path))
+    assert [one.family for one in report.programs] == ["V14"]
+
+
+def test_two_logs_in_blocks_of_their_own(tmp_path: Path) -> None:
+    first = "; a = data[0];\n165: (71) r5 = *(u8 *)(r6 +0)\nR6 offset is outside of the packet\n"
+    path = tmp_path / "two.md"
+    path.write_text(
+        f"For A:\n```\n{first}```\nand for B:\n```\n{first.replace('165', '443').replace('a =', 'b =')}```\n"
+    )
+    report = bpfsmith.explain(str(path))
+    assert [(one.instruction, one.cause.place.text) for one in report.programs if one.cause and one.cause.place] == [
+        (165, "a = data[0];"), (443, "b = data[0];"),
+    ]  # fmt: skip
+
+
+def test_a_note_before_the_instructions_is_not_why_it_stops(tmp_path: Path) -> None:
+    path = tmp_path / "large.log"
+    note = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22"
+    path.write_text(f"load program: argument list too long:\n\t{note}\n\t0: R1=ctx() R10=fp0\n\t0: (bf) r6 = r1\n")
+    one = bpfsmith.explain(str(path)).programs[0]
+    assert (one.family, one.cls) == ("V27", "complexity")
+
+
+def test_an_old_kernels_stack_message_alone(tmp_path: Path) -> None:
+    path = tmp_path / "stack.log"
+    path.write_text("bpf: Failed to load program: Permission denied\ninvalid stack off=-520 size=8\n")
+    assert bpfsmith.explain(str(path)).programs[0].cls == "stack-limit"

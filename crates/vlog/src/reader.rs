@@ -160,18 +160,14 @@ impl Taker {
         if kind.is_sure()
             && (self.counted && kind != Kind::Count || self.closed && kind != Kind::Report)
         {
-            self.next_load();
+            self.recall();
+            self.another();
         }
         match kind {
             Kind::Insn => self.insn(line, slot.unwrap_or(NONE)),
             Kind::State => self.state(line, slot),
             Kind::Source => {
-                let at = self.push(line, kind, NONE);
-                if self.closed || self.counted {
-                    self.beside(at);
-                } else {
-                    self.source = at;
-                }
+                self.source = self.push(line, kind, NONE);
             }
             Kind::From => {
                 self.sure = true;
@@ -501,6 +497,10 @@ impl Taker {
             .iter()
             .any(|stem| fence.starts_with(stem));
         if self.closed || self.counted || self.gap || fence {
+            let last = self.load.steps.last();
+            let said = self.load.told.last();
+            // A block of text ends, and the message was in it.
+            self.closed |= fence && said > last.map(|one| &one.line) && last.is_some();
             self.beside(at);
             return;
         }

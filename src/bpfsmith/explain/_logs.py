@@ -94,11 +94,19 @@ def _once(loads: list[Any]) -> list[Any]:
     for one in loads:
         if not any(_again(one, former) for former in kept):
             kept.append(one)
-    return kept
+    return [one for one in kept if not any(_part(one, other) for other in kept if other is not one)]
+
+
+def _part(one: Any, other: Any) -> bool:
+    """An excerpt of another load in the paste: people show the line they mean, then all of it."""
+    if one.message or not one.steps or one.steps >= other.steps or not other.message:
+        return False
+    pairs = [(one.insn(slot), other.insn(slot)) for slot in one.insns]
+    return all(mine is not None and whole is not None and mine.text == whole.text for mine, whole in pairs)
 
 
 def _again(one: Any, former: Any) -> bool:
-    if one.steps != former.steps or not former.message:
+    if one.steps != former.steps or (one.steps and one.at != former.at) or not former.message:
         return False
     return one.message == former.message or former.message in one.text
 

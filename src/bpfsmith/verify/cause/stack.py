@@ -310,8 +310,15 @@ def _below(trace: Trace, message: str) -> Cause | None:
     """An access at a constant offset below the 512 bytes there are."""
     offset = parts.number(message, "off=")
     step = trace.last
-    if offset is None or offset >= -LIMIT or step is None:
+    if offset is None or offset >= -LIMIT:
         return None
+    if step is None:  # a message alone: which instruction it was is not needed to know what is too large
+        return parts.cause(
+            trace, "stack-limit", "medium", f"the stack is used down to {-offset} bytes, and there are {LIMIT}",
+            step=None,
+            advice=[Advice("map-scratch", "keep the biggest local values in a per-CPU array map with one "
+                                          "element", bytes=-offset)],
+        )  # fmt: skip
     base = [reg for reg in code.reads(step.insn) if reg == "r10"]
     if not base and not parts.called(step):
         value = step.value(code.reads(step.insn)[0]) if code.reads(step.insn) else None

@@ -80,6 +80,9 @@ def classify(log: VerifierLog | str, rejected: bool = False) -> Match | None:
     if log.verdict == "accepted" and not rejected:
         return None
     told = [text for _, text in log.told[-_LOOKED_AT:]]
+    if not log.message and (path := log.path):  # it stops among its instructions: what was said before was a note
+        last = log.step(path[-1]).line_no
+        told = [text for number, text in log.told[-_LOOKED_AT:] if number > last]
     found = _chosen(told, log.message)
     if found is not None and found.family == "V09" and _of_packet(log, found):
         found.family = "V08"

@@ -25,16 +25,20 @@ def quoted(log: VerifierLog | str) -> Match | None:
     In quotes and titles more may follow it; elsewhere a line, or what stands behind one of its colons, must be the
     message and nothing else."""
     if isinstance(log, str):
-        return _first(log.splitlines())
-    told = sorted((*log.told, *log.beside))
-    return _first(text for _, text in told)
+        return _first((line, True) for line in log.splitlines())
+    # A whole line that stands before the instructions a log stops among is a note of the verifier's.
+    lines = sorted([(at, text, not log.steps) for at, text in log.told] + [(at, text, True) for at, text in log.beside])
+    return _first((text, whole) for _, text, whole in lines)
 
 
-def _first(lines: Iterable[str]) -> Match | None:
-    for number, line in enumerate(lines):
+def _first(lines: Iterable[tuple[str, bool]]) -> Match | None:
+    """Of (line, whether all of it may be the message)."""
+    for number, (line, whole) in enumerate(lines):
         if number >= _LINES:
             break
         for piece, loose in _pieces(line[:_LONGEST]):
+            if not whole and not loose and piece == line.strip():
+                continue
             found = _message(piece, loose)
             if found is not None:
                 return found
