@@ -195,6 +195,15 @@ class _Walk:
         breaks.append(self.breaks.pop())
         return before | out | breaks[0]
 
+    def _lost(self, node: Node) -> bool:
+        """Whether a `break` leaves a loop that it was taken in, and nothing behind that gives it back."""
+        loop = node.parent
+        while loop is not None and loop.kind not in ("for", "while", "do", "loop", "switch"):
+            loop = loop.parent
+        if loop is None or loop.kind == "switch" or not self._inside(loop) or self.taken.closes is None:
+            return False
+        return self.taken.closes.search(self.plain, loop.end, self.function.end) is None
+
     def _inside(self, node: Node) -> bool:
         """Whether it is taken in a loop."""
         return node.start <= self.taken.start < node.end
@@ -203,6 +212,9 @@ class _Walk:
         state = self.events(node, node.start, node.end, state)
         text = " ".join(self.plain[node.start : node.end].split())
         if node.kind == "break":
+            if _HELD in state and self._lost(node):
+                self.leave(node, state)
+                state = frozenset({_FREE})
             if self.breaks:
                 self.breaks[-1] |= state
             return _NOTHING

@@ -70,7 +70,7 @@ def _made(ground: Ground, function: Function, fails: Failing) -> Iterator[Candid
     """A number that a pointer was made with, limited before it is added."""
     if ground.why.family not in ("V08", "V09", "V12"):
         return
-    packet = ground.why.family != "V09"
+    packet = _packet(ground)
     upto = function.first - function.start + len(function.shown)
     for pointer in dict.fromkeys(re.findall(r"\b[a-z_]\w*\b", function.shown)):
         for one in re.finditer(rf"(?<![\w.>]){pointer}\s*=[^=;]([^;]*?)\+\s*({_NAME})\s*[;,]", function.body[:upto]):
@@ -92,6 +92,12 @@ def _made(ground: Ground, function: Function, fails: Failing) -> Iterator[Candid
                 edit = guarded(function, at, [f"{whole} >= {limit}"], fails, ahead)
                 put = replace(function, function.start + one.start(2), function.start + one.end(2), whole)
                 yield checked("bounds-check", [*edit, put], f"{said}, as the number of 64 bits that is added", fails)
+
+
+def _packet(ground: Ground) -> bool:
+    """Whether it is the packet that is read."""
+    told = f"{ground.why.message} {ground.cause.headline}"
+    return ground.why.family == "V08" or (ground.why.family == "V12" and ("pkt" in told or "packet" in told))
 
 
 def _room(ground: Ground, function: Function, made: str) -> list[str]:
@@ -273,7 +279,7 @@ def _steps(ground: Ground, function: Function, fails: Failing) -> Iterator[Candi
     at = function.statement()
     told = ground.operand("limit", "count", "value_size", "size")
     limit = told if isinstance(told, int) and 0 < told < 1 << 29 else _FAR
-    packet = ground.why.family in ("V08", "V12")
+    packet = _packet(ground)
     names = [one for one in re.findall(rf"[+]=?\s*({_NAME})\b(?!\s*[(\[])", function.shown) if _simple(one)]
     names += [one for one in ground.cause.variables if _simple(one) and not _pointer(function, one)]
     for name in dict.fromkeys(names):

@@ -69,7 +69,8 @@ def _line(function: Function) -> str:
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """Tests right before the use: of the pointer itself where it may be null, of the packet's end where that counts."""
-    packet = ground.why.family in ("V08", "V12") or "pkt" in _types(ground)
+    told = f"{ground.why.message} {ground.cause.headline}"
+    packet = ground.why.family == "V08" or "pkt" in told or (ground.why.family == "V12" and "packet" in told)
     for function in functions(ground):
         fails = function.failing()
         if fails is None:
@@ -94,11 +95,6 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 edit = guarded(function, at, [f"!{name}"], fails, name=name)
                 yield checked("null-check", edit, f"return when `{name}` is null", fails)
             yield from _unnamed(function, fails)
-
-
-def _types(ground: Ground) -> str:
-    """The words of the message and headline: whether a packet is meant."""
-    return f"{ground.why.message} {ground.cause.headline}"
 
 
 def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:

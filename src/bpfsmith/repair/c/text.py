@@ -32,6 +32,11 @@ _NEUTRAL = {
 
 # Conditions of something that failed, or is none of the program's business; `x == 6` and `ttl > 1` decide otherwise.
 _FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}")
+# Calls whose result is 0 where they did what they should.
+_TRIES = re.compile(
+    r"\s*\(?\s*bpf_(?:skb_(?:load|store|pull|change|adjust|vlan)\w*|xdp_(?:load|store|adjust)\w*|probe_read\w*|get_current_comm"
+    r"|map_update_elem|dynptr_\w+|sock_ops_\w+|l[34]_csum_replace|clone_redirect|msg_\w+_data|copy_from_user\w*)\s*\(.*"
+)
 _OWN = frozenset({"if", "for", "while", "switch", "loop"})
 
 
@@ -247,7 +252,7 @@ def _failed(condition: str) -> bool:
         if depth == 0 and condition.startswith("&&", at):
             parts.append(condition[start:at])
             start = at + 2
-    return all(_FAILS.search(one) for one in [*parts, condition[start:]])
+    return all(_FAILS.search(one) or (_TRIES.fullmatch(one) and "==" not in one) for one in [*parts, condition[start:]])
 
 
 def _loop_of(node: Node) -> Node | None:
