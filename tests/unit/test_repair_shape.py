@@ -46,6 +46,13 @@ static int sum(struct val *s)
 	return all;
 }
 
+static void last(struct val *l)
+{
+	if (bpf_get_prandom_u32())
+		return;
+	l->n++;
+}
+
 SEC("xdp") int prog(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end;
@@ -61,6 +68,7 @@ SEC("xdp") int prog(struct xdp_md *ctx)
 	key = flag ? p->n : 7;
 	bpf_map_update_elem(&seen, &key, &key, 0);
 	p->n = sum(p);
+	last(p);
 	if ((void *)(eth + 1) > end)
 		return XDP_ABORTED;
 	bpf_loop(4, each, 0, 0);
@@ -117,6 +125,7 @@ def test_failing_branches_are_seen(before: str, text: str) -> None:
         ("\tkey = flag ? p->n : 7;\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tif (flag && p->n > 2)\n", "\tif ((void *)(p + 1) > end)\n\t\treturn XDP_ABORTED;\n"),
         (WRITE, "\tif (!p || !eth)\n\t\treturn XDP_ABORTED;\n"),  # only one of both is used
+        ("\tlast(p);\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),  # what is called may not follow it
         # an early way out before a side effect that does not need it
         ("\tbpf_map_update_elem(&seen, &key, &key, 0);\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),
         ("\tbpf_loop(4, each, 0, 0);\n", "\tif (!p)\n\t\treturn XDP_ABORTED;\n"),

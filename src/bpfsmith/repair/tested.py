@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.reader import blanked, bodies, tree
+from bpfsmith.repair.c.reader import blanked, bodies, split, tree
 from bpfsmith.repair.conventions import words
 
 TYPE_CHECKING = False
@@ -326,7 +326,7 @@ def used_at(test: str, node: Node, start: int, body: Body, text: Text, ahead: st
         for use in re.finditer(rf"(?<![\w.>]){word}(?!\w)", plain[start : body.end]):
             at = start + use.start()
             rest = plain[at + len(use[0]) :].lstrip()
-            if _no_use(plain[:at], rest) or (pointer and not _followed(plain[body.start : at], rest)):
+            if _no_use(plain[:at], rest) or (pointer and not _followed(plain[body.start : at], rest, text)):
                 continue
             if start < node.end:
                 if at < node.end and not _asked(plain[start:at]):
@@ -342,8 +342,9 @@ def _of_pointer(test: str) -> bool:
     return re.match(r"!\s*\w", test) is not None or re.search(r"NULL$|[<>]=?.*\b\w*(?:end|meta)\b", test) is not None
 
 
-def _followed(ahead: str, rest: str) -> bool:
-    """Whether a pointer is followed: by `->`, `[`, `*`, or by a function that is given it."""
+def _followed(ahead: str, rest: str, text: Text, depth: int = 0) -> bool:
+    """Whether a pointer is followed: by `->`, `[`, `*`, or by a function that is given it; one of the file's own must
+    follow it on every way."""
     if rest.startswith(("->", "[")):
         return True
     if re.search(r"\*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?\(*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?$", ahead):
@@ -361,7 +362,33 @@ def _followed(ahead: str, rest: str) -> bool:
                 continue
             word = re.search(r"(\w+)\s*$", ahead[:at])
             if word is not None:
-                return word[1] not in ("if", "while", "for", "switch", "return", "sizeof")
+                if word[1] in ("if", "while", "for", "switch", "return", "sizeof"):
+                    return False
+                return _by_callee(word[1], len(split(ahead[at + 1 :])) - 1, text, depth)
+    return False
+
+
+def _by_callee(name: str, number: int, text: Text, depth: int) -> bool:
+    """Whether a function of the file always follows its argument; others, of the kernel, take no null."""
+    found = text.body(name)
+    if found is None:
+        return True
+    body, top = found
+    taken = split(body.head[body.head.find("(") + 1 : body.head.rfind(")")])
+    word = re.search(r"(\w+)\s*(?:\[\w*\])?$", taken[number]) if number < len(taken) else None
+    if word is None or depth > 2:
+        return False
+    plain = text.plain
+    for one in top.parts:
+        for use in re.finditer(rf"(?<![\w.>]){word[1]}(?!\w)", plain[one.start : one.end]):
+            at = one.start + use.start()
+            rest = plain[at + len(use[0]) :].lstrip()
+            if _no_use(plain[:at], rest) or not _followed(plain[body.start : at], rest, text, depth + 1):
+                continue
+            if within(one, at, text, ""):
+                return True
+        if _may_leave(one, text):
+            return False
     return False
 
 
