@@ -305,6 +305,16 @@ def test_slots(text: str, kind: str, letters: str, inside: str | None) -> None:
     assert log.unknown == []
 
 
+def test_helpers_that_old_kernels_number_are_named_as_the_facts_do() -> None:
+    """Up to 4.10 a log has a call's number alone."""
+    from bpfsmith import facts
+
+    names = {row.number: row.name for row in facts.helpers.all() if row.number <= 44}
+    assert len(names) == 44
+    log = VerifierLog("".join(f"{number}: (85) call {number}\n" for number in names))
+    assert {number: insn.call for number in names if (insn := log.insn(number)) is not None} == names
+
+
 def test_what_is_held() -> None:
     log = VerifierLog(
         "0: R0=sock(id=2,ref_obj_id=2) R10=fp0 refs=2,7 cb\n0: (b7) r0 = 0    ; R0=0 refs=7\n1: (95) exit\n"

@@ -305,3 +305,14 @@ pub(crate) fn find(line: &[u8], word: &[u8]) -> Option<usize> {
     }
     None
 }
+
+/// An instruction of which only the front is there: `12: (67)`.
+pub(crate) fn is_cut_insn(line: &str) -> bool {
+    leading(line.as_bytes()).is_some_and(|(_, used)| {
+        line.get(used..)
+            .and_then(|rest| rest.strip_prefix(": ("))
+            .is_some_and(|rest| {
+                rest.len() <= 3 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b')')
+            })
+    })
+}

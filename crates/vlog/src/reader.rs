@@ -488,7 +488,7 @@ impl Taker {
             return;
         }
         let at = self.push(line, Kind::Told, NONE);
-        if is_cut_insn(line) {
+        if lines::is_cut_insn(line) {
             self.beside(at);
             return;
         }
@@ -581,17 +581,6 @@ impl Taker {
 /// Whether a text ends behind so many bytes: a blank, or nothing.
 fn boundary(rest: &str, length: usize) -> bool {
     matches!(rest.as_bytes().get(length), None | Some(b' ' | b'\t'))
-}
-
-/// An instruction of which only the front is there: `12: (67)`.
-fn is_cut_insn(line: &str) -> bool {
-    leading(line.as_bytes()).is_some_and(|(_, used)| {
-        line.get(used..)
-            .and_then(|rest| rest.strip_prefix(": ("))
-            .is_some_and(|rest| {
-                rest.len() <= 3 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b')')
-            })
-    })
 }
 
 /// A row of a table of 7.3 and newer: what it does to frame pointers stands behind a tab.
