@@ -361,6 +361,7 @@ fn prog(ctx: Ctx) -> u32 {
         1 => unsafe { *p = 1 },
         _ => {}
     }
+    let number = p as usize;
     let at = ctx.at();
     for i in 0..4 {
         table[i] = at;
@@ -381,6 +382,7 @@ fn prog(ctx: Ctx) -> u32 {
         ("    match ctx.kind() {\n", "p.is_null()", False),
         ("    update(&ctx);\n", "p.is_null()", False),
         ("    update(&ctx);\n", "at >= 64", False),
+        ("    let number = p as usize;\n", "p.is_null()", False),  # only looked at, not followed
         ("    slots[at] += 1;\n", "p.is_null()", False),
         ("    0\n", "at >= 64", False),
     ],

@@ -15,7 +15,12 @@ __all__ = ["always_used"]
 
 _LEAVES = ("return", "break", "continue", "try")
 _LOOPS = ("loop", "while", "for")
-_SIZES = frozenset({"size_of", "size_of_val", "null", "null_mut"})
+_THROUGH = frozenset(
+    {
+        *("read", "read_unaligned", "read_volatile", "write", "write_unaligned", "write_volatile", "as_ref", "as_mut"),
+        *("copy_to", "copy_from", "copy_to_nonoverlapping", "copy_from_nonoverlapping", "get_unchecked", "swap"),
+    }
+)
 
 
 def always_used(guard: Expr, condition: Expr) -> bool:
@@ -26,9 +31,42 @@ def always_used(guard: Expr, condition: Expr) -> bool:
         return False
     if condition.kind == "binary" and condition.op == "&&":
         return False
+    pointer = _of_pointer(condition)
+    if pointer:
+        # What was made of the pointer stands for it.
+        for block in item.expr.within("block"):
+            for let in block.lets:
+                if let.init is not None and let.name and names & _plain(let.init):
+                    names.add(let.name)
     return any(
-        one.path in names and one.start >= guard.end and _comes_to(guard, one) for one in item.expr.within("path")
+        one.path in names and one.start >= guard.end and (not pointer or _followed(one)) and _comes_to(guard, one)
+        for one in item.expr.within("path")
     )
+
+
+def _of_pointer(condition: Expr) -> bool:
+    """Whether a test is of null or of the packet's end."""
+    if any(one.name in ("is_null", "data_end", "data", "metadata_end") for one in condition.within("method")):
+        return True
+    return any(one.path in ("end", "data_end") for one in condition.within("path"))
+
+
+def _followed(expr: Expr) -> bool:
+    """Whether a pointer is followed: by `*`, by what reads or writes through it, by a function that is given it."""
+    child = expr
+    for outer in expr.ancestors():
+        if outer.kind == "unary":
+            if outer.op == "*":
+                return True
+        elif outer.kind == "method":
+            if outer.name in _THROUGH or outer.receiver != child:
+                return True
+        elif outer.kind in ("call", "macro", "index"):
+            return True
+        elif outer.kind not in ("paren", "cast", "field", "ref", "binary", "block"):
+            return False
+        child = outer
+    return False
 
 
 def _names(condition: Expr) -> set[str]:
