@@ -130,3 +130,9 @@ def test_an_old_kernels_stack_message_alone(tmp_path: Path) -> None:
     path = tmp_path / "stack.log"
     path.write_text("bpf: Failed to load program: Permission denied\ninvalid stack off=-520 size=8\n")
     assert bpfsmith.explain(str(path)).programs[0].cls == "stack-limit"
+
+
+def test_a_message_in_a_line_of_its_own_above_a_log_that_stops(tmp_path: Path) -> None:
+    path = tmp_path / "above.md"
+    path.write_text("R2 invalid mem access 'inv'.  <------\n\n386: (07) r1 += -40\n387: (b7) r2 = 8\n388: (85) ca")
+    assert bpfsmith.explain(str(path)).programs[0].family == "V07"

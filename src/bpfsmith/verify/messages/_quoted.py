@@ -26,9 +26,23 @@ def quoted(log: VerifierLog | str) -> Match | None:
     message and nothing else."""
     if isinstance(log, str):
         return _first((line, True) for line in log.splitlines())
-    # A whole line that stands before the instructions a log stops among is a note of the verifier's.
-    lines = sorted([(at, text, not log.steps) for at, text in log.told] + [(at, text, True) for at, text in log.beside])
-    return _first((text, whole) for _, text, whole in lines)
+    notes = _notes(log)
+    lines = sorted((*log.told, *log.beside))
+    return _first((text, at not in notes) for at, text in lines)
+
+
+def _notes(log: VerifierLog) -> set[int]:
+    """Lines right before the first instruction: of a log that stops they are notes of the verifier's, not why."""
+    if not log.steps:
+        return set()
+    first, start = log.step(0).line_no, log.first_line
+    texts = log.text.splitlines()[: first - start]
+    found = set()
+    for at in range(len(texts) - 1, -1, -1):
+        if not texts[at].strip():
+            break
+        found.add(start + at)
+    return found
 
 
 def _first(lines: Iterable[tuple[str, bool]]) -> Match | None:
