@@ -179,6 +179,7 @@ invalid read from stack R2 off -8+0 size 8
         "flag",
         "twice",
         "partly",
+        "address",
         "moved",
     ],
 )

@@ -308,6 +308,8 @@ def _complex(trace: Trace, message: str) -> Cause:  # noqa: PLR0912
     body = _heaviest(trace)
     place = _head(trace, body) if body else None
     slot: int | None = min(body) if body else None
+    if body and not _counts(trace, body):
+        return _endless(trace, message)
     if body and "jumps" not in message and (doubling := _doubling(trace, body)) is not None:
         slot, place = doubling, trace.own_place(doubling)
     because: list[Fact | None] = []
@@ -361,6 +363,59 @@ def _complex(trace: Trace, message: str) -> Cause:  # noqa: PLR0912
         trace, "complexity", "high" if place is not None else "medium", headline, place=place, slot=slot,
         because=because, advice=tips,
     )  # fmt: skip
+
+
+_KEPT_IN_RANGE = (5, 9)  # AND, MOD
+
+
+def _counts(trace: Trace, body: set[int]) -> bool:
+    """A way out of the loop depends on what goes on from round to round: a number or an address that something is added
+    to, and that nothing brings back into a range. What is read from memory does not count, as the verifier does not
+    know it; what lies on the stack may."""
+    added: set[str] = set()
+    held: set[str] = set()
+    others: set[str] = set()  # written from elsewhere in each round
+    exits: set[str] = set()
+    copied: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
+    for slot in body:
+        insn = trace.insn(slot)
+        if insn is None or code.is_subprogram_call(insn) or (code.is_load(insn) and insn.src == 10):
+            return True
+        where, kind, what = f"r{insn.dst}", code.group(insn), code.operation(insn)
+        if code.conditional(insn) and any(after not in body for after in trace.successors(slot)):
+            exits |= set(code.reads(insn))
+        elif code.is_mov(insn):
+            copied.setdefault(where, set()).add(f"r{insn.src}")
+        elif kind in (code.ALU, code.ALU64) and what in (code.ADD, code.SUB):
+            added.add(where)
+        elif kind in (code.ALU, code.ALU64) and what in _KEPT_IN_RANGE:
+            held.add(where)
+        elif kind not in (code.ALU, code.ALU64):
+            others |= set(code.writes(insn))
+        if kind in (code.ALU, code.ALU64) and code.by_register(insn):
+            sources.setdefault(where, set()).add(f"r{insn.src}")
+    counted = {
+        one for one in added - held
+        if (one not in others and one not in copied) or _comes_back(one, copied)
+    }  # fmt: skip
+    for _ in range(4):
+        counted |= {to for to, of in sources.items() if of & counted and to not in held}
+    return bool(exits & counted) or not exits
+
+
+def _comes_back(where: str, sources: dict[str, set[str]]) -> bool:
+    """A register gets its own value of the round before, by way of others."""
+    seen: set[str] = set()
+    waiting = list(sources.get(where, ()))
+    while waiting:
+        one = waiting.pop()
+        if one == where:
+            return True
+        if one not in seen:
+            seen.add(one)
+            waiting += sources.get(one, ())
+    return False
 
 
 def _doubling(trace: Trace, body: set[int]) -> int | None:

@@ -414,7 +414,7 @@ def _member(trace: Trace, value: object, step: Step) -> str | None:
     identity = btf.find(struct, "struct") if btf is not None else None
     if btf is None or identity is None:
         return None
-    from bpfsmith.verify.cause.uninit import members
+    from bpfsmith.verify.cause.written import members
 
     offset = (getattr(value, "off", 0) or 0) + step.insn.off
     return next((name for name, low, high in members(btf, identity) if low <= offset < high), None)

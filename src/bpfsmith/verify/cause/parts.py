@@ -148,8 +148,34 @@ def function(trace: Trace, slot: int | None) -> str | None:
     return None if best is None else readable(best[1])
 
 
+def _newer(rest: str) -> str:
+    """The same of the newer mangling: `core::num::ilog2` of `NvMs7_NtCs1NpfdXmxSul_4core3numy5ilog2`."""
+    found: list[str] = []
+    root = False
+    while rest:
+        letter = rest[0]
+        if letter in "sB":  # what tells two of one name apart, what stood before
+            rest = rest.partition("_")[2]
+            continue
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        if not digits:
+            root = letter == "C" or (root and letter == "s")
+            rest = rest[1:]
+            continue
+        length = int(rest[:digits])
+        word = rest[digits:].removeprefix("_")[:length]
+        rest = rest[digits + (rest[digits : digits + 1] == "_") + length :]
+        if root and found:  # the crate that it was made for
+            break
+        found.append(word)
+        root = False
+    return "::".join(found)
+
+
 def readable(name: str) -> str:
     """A Rust name without its mangling's frame: `core::panicking::panic` of `_ZN4core9panicking5panic17h..E`."""
+    if name.startswith("_R"):
+        return _newer(name[2:]) or name
     if not name.startswith("_ZN"):
         return name
     parts: list[str] = []

@@ -97,6 +97,15 @@ def _symbol(trace: Trace, slot: int) -> str:
     return ""
 
 
+def _without_end(trace: Trace) -> list[range]:
+    """Functions without an exit, which only others lead to: panics, and what leads to nothing else."""
+    rows = trace.program.functions() if trace.program is not None else ()
+    spans = [range(first, first + slots) for _, first, slots, _ in rows if first]
+    return [
+        span for span in spans if not any((insn := trace.insn(at)) is not None and code.is_exit(insn) for at in span)
+    ]
+
+
 def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
     """A call of a panic function: the last one of the user's own at or before `slot`, else the first."""
     from bpfsmith.model.program import is_panic
@@ -107,10 +116,13 @@ def _panic(trace: Trace, slot: int | None) -> tuple[int, Place | None] | None:
             if is_panic(name):
                 calls.append(at)
     names = {first: name for _, first, name in trace.log.functions if name}
+    endless = _without_end(trace)
     for at, insn in sorted(trace.cfg.items()):
-        if code.is_subprogram_call(insn) and insn.target is not None and is_panic(names.get(insn.target, "")):
+        if not code.is_subprogram_call(insn) or insn.target is None:
+            continue
+        if is_panic(names.get(insn.target, "")) or any(insn.target in span for span in endless):
             calls.append(at)
-    calls = [at for at in calls if not is_panic(_symbol(trace, at))]
+    calls = [at for at in calls if not is_panic(_symbol(trace, at)) and not any(at in span for span in endless)]
     own = [(at, trace.own_place(at)) for at in sorted(set(calls))]
     own = [(at, place) for at, place in own if place is not None and place.own]
     if not own:

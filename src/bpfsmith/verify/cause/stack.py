@@ -67,6 +67,11 @@ def _deep(trace: Trace, message: str) -> Cause:
     )  # fmt: skip
 
 
+def _last(name: str) -> str:
+    """A function as kernels name it: the last part of a Rust path."""
+    return parts.readable(name).rpartition("::")[2]
+
+
 def quoted(trace: Trace, slot: int) -> Place | None:
     """The source line that kernels quote beside an edge that they do not take: `18: return depth(node) + 1;`."""
     stem = f"{slot}: "
@@ -78,9 +83,10 @@ def recursive(trace: Trace, slot: int | None, caller: str, callee: str = "") -> 
     """Functions that call themselves, at a call in `slot`, else in `caller` of `callee`."""
     caller, callee = caller.partition("(")[0], callee.partition("(")[0]
     if slot is None and trace.program is not None:
-        spans = {name: (first, first + slots) for name, first, slots, _ in trace.program.functions()}
-        low, high = spans.get(caller, (0, 0))
-        calls = [at for at, what, _, name in trace.program.calls() if what == "subprog" and name == callee]
+        spans = {_last(name): (first, first + slots) for name, first, slots, _ in trace.program.functions()}
+        low, high = spans.get(_last(caller), (0, 0))
+        callee_ = _last(callee)
+        calls = [at for at, what, _, name in trace.program.calls() if what == "subprog" and _last(name) == callee_]
         slot = next((at for at in calls if low <= at < high), None)
     shown = parts.readable(caller) if caller else "a function"
     itself = "itself" if callee in ("", caller) else f"`{parts.readable(callee)}`, which leads back to it"
