@@ -173,10 +173,11 @@ class comparisons:  # noqa: N801 - used as a function
         bits = what in (EQ, NE) and not code.by_register(insn) and insn.imm == 0
         if what in (EQ, NE) and not bits:
             return None
-        read = read_of(self.trace, step, on) if not bits and self.read is not None else None
+        made = self.made(step, on, half, bits, below)
+        read = read_of(self.trace, step, on) if made is None and not bits and self.read is not None else None
         if read is not None and self.read is not None and read[:2] == self.read[:2]:
             return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
-        return self.made(step, on, half, bits, below)
+        return made
 
     def made(self, step: Step, on: str, half: bool, bits: bool, below: int | None) -> Seen | None:
         """Something made of it by additions, shifts or 32-bit copies: compilers compare `i - 1` or the low half, and

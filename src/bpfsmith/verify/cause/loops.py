@@ -4,7 +4,7 @@ is too large; the comparison that lets them."""
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
-from bpfsmith.verify.cause.flow import WHOLE, root
+from bpfsmith.verify.cause.flow import WHOLE, constant, root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +65,11 @@ def cut_to(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
             step = trace.steps[near] if 0 <= near < last.at else None
             if step is None or not code.conditional(step.insn) or step.frame != first.step.frame:
                 continue
-            limit = step.insn.imm if not code.by_register(step.insn) else None
-            if limit is not None and abs(limit - first.step.insn.imm) <= 1:
+            limits = [step.insn.imm] if not code.by_register(step.insn) else []
+            limits += [held for name in code.reads(step.insn)[1:] if (held := constant(step, name)) is not None]
+            if code.by_register(step.insn) and (held := constant(step, f"r{step.insn.dst}")) is not None:
+                limits.append(held)
+            if any(abs(limit - first.step.insn.imm) <= 1 for limit in limits):
                 return step
         return None
     return None

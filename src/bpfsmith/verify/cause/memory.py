@@ -476,7 +476,7 @@ def _call(  # noqa: PLR0912 - one branch a form of message
     if name is None and here is not None and here.text and last.insn.call:
         name = argument(here.text, last.insn.call, int(length[1:]) - 1)
     packet = (holder is not None and holder.type in PACKET) or any("access to packet" in line for line in lines)
-    story = why(trace, last, length, Need(low, zero, most, packet), name)
+    story = why(trace, last, length, Need(low, zero, most, packet, half=code.is_helper_call(last.insn)), name)
     verb = "may be negative" if low else "may be 0" if zero else "is not bounded by the size of what it is for"
     cause = _cause(
         trace, last, story, pointer, lines,

@@ -9,6 +9,7 @@ where the result cannot overflow; 32-bit comparisons tell of the low half only. 
 from __future__ import annotations
 
 from bpfsmith.verify.cause import code
+from bpfsmith.verify.cause.bounds import HUGE, Need, Story
 from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, low_bits, related
 from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, root
 from bpfsmith.verify.cause.names import masks
@@ -29,57 +30,7 @@ __all__ = ["Need", "Story", "why"]
 U32 = 0xFFFFFFFF
 FAR = 4000
 NEAR = 4
-SUB, MUL, LSH, MOD, RIGHT = 1, 2, 6, 9, (7, 0xC)
-HUGE = 1 << 29
-
-
-class Story:
-    """What became of a bound: `cls` of the cause, the `step` it happened at (None: the use itself), `facts` in the
-    order of the path, `headline` about the number, `sure` of it or not; `slot`: of a comparison that is not on the
-    path."""
-
-    __slots__ = ("cls", "facts", "headline", "slot", "step", "sure")
-
-    def __init__(
-        self, cls: str, step: Step | None, headline: str, facts: list[Fact], sure: bool = True, slot: int | None = None
-    ) -> None:
-        self.cls = cls
-        self.step = step
-        self.headline = headline
-        self.facts = facts
-        self.sure = sure
-        self.slot = slot
-
-
-class Need:
-    """What the verifier wants of a number: that it is not negative (`low`), not 0 (`zero`), at most `most` (None: some
-    limit); `packet`: that so many bytes of a packet are there, which no number shows."""
-
-    __slots__ = ("low", "most", "packet", "zero")
-
-    def __init__(self, low: bool = False, zero: bool = False, most: int | None = None, packet: bool = False) -> None:
-        self.low = low
-        self.zero = zero
-        self.most = most
-        self.packet = packet
-
-    def met(self, value: Value | None, wide: int = 8) -> bool:
-        """The kernel knows it of `value`, or of as many bytes of it as are kept."""
-        if value is None:
-            return False
-        if wide < 8 and not self.zero and value.u32max is not None and value.u32max < 1 << 31:
-            return self.most is None or bool(value.u32max <= self.most)
-        if self.low:
-            return value.smin is not None and value.smin >= 0
-        if self.zero:
-            return value.umin is not None and value.umin > 0
-        return value.umax is not None and value.umax <= (HUGE if self.most is None else self.most)
-
-    def lacking(self) -> str:
-        """The end of a sentence about a number that does not meet it."""
-        if self.low:
-            return "may be negative"
-        return "may be 0" if self.zero else "has no upper limit that fits"
+MUL, OR, LSH, MOD, XOR, RIGHT = 2, 4, 6, 9, 0xA, (7, 0xC)
 
 
 def why(trace: Trace, use: Step, where: str, need: Need, name: str | None = None) -> Story:
@@ -115,6 +66,7 @@ class _Search:
         for find in (
             self.distance,
             self.difference,
+            self.unfollowed,
             self.lost,
             self.saved,
             self.clamped,
@@ -182,6 +134,26 @@ class _Search:
             told = place is not None and place.text is not None and "-" in place.text.replace("->", "")
             headline = f"{self.what} is a difference of numbers that were compared, which the verifier does not follow"
             return Story("verifier-imprecision", link.step if told else None, headline, self.facts)
+        return None
+
+    def unfollowed(self) -> Story | None:
+        """Small numbers, checked, go into an operation of which verifiers know no result: bits that are turned by a
+        sign (an absolute value without a branch)."""
+        if self.need.zero or not any(one.holds in UPPER and self.constant(one) for one in self.seen):
+            return None
+        for link in self.chain:
+            insn = link.step.insn
+            if link.how != "math" or link.source is None or code.operation(insn) not in (OR, XOR):
+                continue
+            given = [link.step.value(name) for name in code.reads(insn)]
+            result = link.step.result(link.where)
+            if result is None or not all(_small(value) for value in given) or _small(result):
+                continue
+            self.add(link.step, f"{self.what} is computed here by an operation of which the verifier knows no result")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            place = self.trace.own_place(link.step)
+            headline = f"{self.what} is computed from numbers that were checked, in a way the verifier does not follow"
+            return Story("verifier-imprecision", link.step if place and place.own else None, headline, self.facts)
         return None
 
     def bounded(self, link: Link) -> bool:
@@ -436,11 +408,11 @@ class _Search:
         frame, there = location(self.chain, one.step.at, self.use, self.where)
         whole = one.step.value(there) if frame == one.step.frame else None
         halved = any(_halves(link) for link in self.chain)
-        if one.narrow and not halved and self.long(whole):
+        if one.narrow and not halved and not self.need.half and self.long(whole):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
         cut = one.kept < 64 and (self.value is None or self.value.umax is None or self.value.umax >> one.kept)
-        if cut and not any(link.how == "and-mask" for link in self.chain):
+        if cut and one.kept < self.bits() and not any(link.how == "and-mask" for link in self.chain):
             return self.told(one, f"only the low {one.kept} bits of {self.what} are compared here; all of it is used",
                              f"the check of {self.what} looks at its low {one.kept} bits only")  # fmt: skip
         place = "in another function" if one.step.frame > self.use.frame else f"in {one.on}"
@@ -448,6 +420,17 @@ class _Search:
         self.add(self.use, f"the copy that is used here was not checked: it {amount(self.value) or 'is not bounded'}")
         headline = f"{self.what} is checked in one copy and used in another"
         return Story("check-on-copy", one.step, headline, self.facts, one.version >= 0)
+
+    def bits(self) -> int:
+        """How many bits the number began with, as the load and the shifts that extend its sign tell."""
+        found = 64
+        for link in self.chain:
+            insn = link.step.insn
+            if link.how == "shift" and code.operation(insn) == LSH and not code.by_register(insn) and insn.imm >= 32:
+                found = min(found, 64 - insn.imm)
+            elif link.how in ("load", "fill") and code.is_load(insn):
+                found = min(found, 8 * code.width(insn))
+        return found
 
     def long(self, value: Value | None) -> bool:
         """The number may have more than 32 bits: as the state says, else by the instruction it began with."""
@@ -509,11 +492,15 @@ class _Search:
             if link.how != "and-mask" or code.by_register(insn) or insn.imm in (0xFF, 0xFFFF):
                 continue
             place = self.trace.own_place(link.step)
-            if place is None or place.text is None or not masks(place.text, insn.imm):
+            here = self.trace.place(link.step.slot)
+            told = place is not None and place.exact and bool(place.text) and here is not None and here.own
+            if told and place is not None and not masks(place.text or "", insn.imm):
+                continue
+            if not told and low_bits(link) >= 64:
                 continue
             self.add(link.step, f"the mask {insn.imm & (1 << 64) - 1:#x} keeps more than fits")
             self.add(self.use, f"{self.offset()} is used here: it {amount(self.value) or 'is not bounded'}")
-            return Story("check-wrong", link.step, f"the mask of {self.what} keeps more than fits", self.facts)
+            return Story("check-wrong", link.step, f"the mask of {self.what} keeps more than fits", self.facts, told)
         return None
 
     def late(self) -> Story | None:
@@ -545,6 +532,15 @@ class _Search:
             f"the compiler could prove that {self.what} stays in bounds and left the check out; the verifier cannot"
         )
         return Story("verifier-imprecision", self.use, headline, self.facts, False)
+
+
+def _small(value: Value | None) -> bool:
+    """A number that is known to lie in some narrow range, negative or not."""
+    if value is None or value.type != "scalar":
+        return False
+    if value.known is not None:
+        return True
+    return value.smin is not None and value.smax is not None and value.smin > -HUGE and value.smax < HUGE
 
 
 def _halves(link: Link) -> bool:
