@@ -47,7 +47,7 @@ MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
         "return-range": ("returns", "argument", "same"),
         "unreleased-reference": ("release", "order"),
         "stale-pointer": ("order", "stale", "argument"),
-        "context-access": ("same",),
+        "context-access": ("same", "context"),
         "argument-type": ("argument", "order", "release", "same"),
         "stack-limit": ("same", "scratch"),
         "panic-or-unreachable": ("fill",),

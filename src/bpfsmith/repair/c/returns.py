@@ -51,6 +51,10 @@ def _tested(function: Function, at: int, start: int, end: int, limits: tuple[int
     fails = function.failing()
     if fails is None or not fails.text or not re.fullmatch(r"-?\w+", fails.text) or fails.text.islower():
         return
+    # An error's number says no, whatever the sign: which of the hook's answers that is depends on the hook.
+    made = re.search(rf"(?<![\w.>]){re.escape(text)}\s*=(?!=)[^;]*\w\s*\(", function.body)
+    if low < 0 or made is not None or re.search(r"\w\s*\(|[A-Z]{2}", text):
+        return
     name = text
     ahead = []
     edits = []
