@@ -442,6 +442,35 @@ def test_only_a_sign_is_another(old: str, new: str, right: bool) -> None:
     assert (said is None) is right, said
 
 
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [("bpf_ntohs(udp->dest)", True), ("7", True), ("skb->mark", False), ("a + b", False), ("(__u16)skb->mark", True)],
+)
+def test_a_wider_number_holds_what_it_held(value: str, right: bool) -> None:
+    old = f"\t__u16 port;\n\tport = {value};\n\tlook(&port);\n"
+    texts = {"a.c": (old, old.replace("__u16 port;", "__u32 port;"))}
+    assert (changed(_program([]), _program([]), texts, _kind("larger-local")) is None) is right
+    array = {"a.c": ("\tchar a[4];\n\tx = y;\n", "\tchar a[8];\n\tx = y;\n")}
+    assert changed(_program([]), _program([]), array, _kind("larger-local")) is None
+
+
+def test_two_tests_of_opposite_directions_leave_hardly_a_packet() -> None:
+    old = "int prog(struct xdp_md *ctx)\n{\n\tif (data + 22 %s end)\n\t\treturn XDP_PASS;\n\tn = data[12];\n"
+    old += "\treturn XDP_DROP;\n}\n"
+    put = "\tif (data + 22 > end)\n\t\treturn XDP_PASS;\n\tn = data[12];\n"
+    for op, right in (("<", False), ("<=", False), (">", True)):
+        text = old % op
+        said = c(text, text.replace("\tn = data[12];\n", put), [CHECK], "xdp", "prog")
+        assert (said is None) is right, said
+    text = "fn f(p: *const u8) -> u32 {\n    if p.wrapping_add(8) as usize < end {\n        return 2;\n    }\n"
+    text += "    unsafe { *p as u32 }\n}\n"
+    guard = "    if p.wrapping_add(8) as usize > end {\n        return 2;\n    }\n    unsafe"
+    done = [Candidate("bounds-check", (), "", FAILING_BRANCH, "2")]
+    assert rust(text, text.replace("    unsafe", guard), done) is not None
+    other = text.replace("< end", "> limit")
+    assert rust(other, other.replace("    unsafe", guard), done) is None
+
+
 def test_what_is_written_as_often_may_be_one_call_now() -> None:
     old, new = "unlock();\nuse(p);\n", "use(p);\nunlock();\n"
     before, after = _program(["unlock", "unlock"]), _program(["unlock"])

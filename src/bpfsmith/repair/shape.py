@@ -242,9 +242,7 @@ def _again(old: Expr, new: Expr) -> Counter[str]:
             was[text] -= 1
         elif any(" ".join(one.file.text[one.start : one.end].split()) == text for one in _lets(old)) and let.init:
             out.update(one.name for one in let.init.within("method"))
-            out.update(
-                one.callee.path.rpartition("::")[2] for one in let.init.within("call") if one.callee is not None
-            )
+            out.update(one.callee.path.rpartition("::")[2] for one in let.init.within("call") if one.callee is not None)
     return out
 
 
@@ -295,6 +293,8 @@ def _branches(  # noqa: PLR0911, PLR0912 - one branch a kind of newness
         wrong = _condition(condition, old)
         if wrong is not None:
             return wrong
+        if _opposite(condition, old):
+            return f"another test leaves for nearly all that `if {condition.text[:60]}` lets through"
         if not _asserted(condition, old) and not always_used(one, condition):
             shown = condition.text[:60]
             return f"what `if {shown}` tests is used on some ways only, and the program would leave on the others too"
@@ -339,6 +339,22 @@ def _in_arm(leave: Expr, arms: Counter[str]) -> bool:
         if outer.kind not in ("block", "paren"):
             return False
     return False
+
+
+def _opposite(condition: Expr, old: Expr) -> bool:
+    """Whether a test of the function leaves where a packet is long enough, and the new one where it is not."""
+
+    def compares(expr: Expr, ops: tuple[str, ...]) -> bool:
+        right = expr.operands[1] if expr.kind == "binary" and expr.op in ops else None
+        return right is not None and re.search(r"\b\w*end\b", right.text) is not None
+
+    if not compares(condition, (">", ">=")):
+        return False
+    return any(
+        test is not None and then is not None and other is None and compares(test, ("<", "<="))
+        and _only_return(then) is not None
+        for test, then, other in (one.branches for one in old.within("if"))
+    )  # fmt: skip
 
 
 def _asserted(condition: Expr, old: Expr) -> bool:

@@ -166,6 +166,9 @@ def judged(one: Guard, before: Text, after: Text, type_: str | None, entry: str)
         return f"{wrong}: `{shown} {one.leave};`"
     if not one.condition or PROBE.fullmatch(one.condition.strip()):
         return None  # the read itself, where it stood
+    opposite = _opposite(one, before)
+    if opposite:
+        return f"`if ({opposite})` leaves for nearly all that `{shown}` lets through"
     if not _used(one, after):
         return f"what `{shown}` tests is used on some ways only, and the program would leave on the others too"
     return None
@@ -232,6 +235,24 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
     if value == "0" and re.search(rf"{_CALLBACKS.pattern}[^;]*\b{re.escape(body.name)}\b", before.plain):
         return None
     return "the function has no failure branch that the new one could agree with"
+
+
+def _opposite(one: Guard, before: Text) -> str:
+    """A test of the function that leaves where a packet is long enough: behind it and one that leaves where it is not,
+    hardly a packet is left."""
+    found = before.body(one.body.name)
+    if found is None or not re.search(r">=?[^<>]*\b\w*end\b", one.condition.replace("->", ".")):
+        return ""
+    for node in found[1].walk():
+        if node.kind == "if" and node.head is not None and only_leave(node.parts[0]) is not None:
+            head = _head(node, before)
+            if re.search(r"^[^<>]*<=?[^<>]*\b\w*end\b|\b\w*end\b[^<>]*>=?[^<>]*$", head) and not re.search(
+                "[&|]{2}", head
+            ):
+                return " ".join(before.of(node)[before.of(node).find("(") + 1 :].split(")\n")[0].split())[:60].rstrip(
+                    ")"
+                )
+    return ""
 
 
 def _harmless(name: str, value: str, text: Text, type_: str | None, entry: str) -> bool:

@@ -143,6 +143,10 @@ def changed(  # noqa: PLR0911, PLR0912 - one return a reason
     if scratch and lookups >= scratch:
         # A function that is called from several places has its lookup in each.
         old["bpf_map_lookup_elem"] = new["bpf_map_lookup_elem"]
+    if "larger-local" in kinds:
+        wrong = _wider(texts)
+        if wrong is not None:
+            return wrong
     if scratch:
         wrong = _kept_between(before, texts)
         if wrong is not None:
@@ -164,6 +168,29 @@ def changed(  # noqa: PLR0911, PLR0912 - one return a reason
     stored, stores = _stores(before), _stores(after)
     if stored and not stores:
         return "nothing is written to memory any more"
+    return None
+
+
+_NARROW = re.compile(
+    r"^\s*(?:const\s+)?(?:__u(?:8|16|32)|u(?:8|16|32)|__be(?:16|32)|unsigned (?:char|short|int)|char|short|int)\s+"
+    r"(\w+)\s*(?:=|;)"
+)
+# Constants, and what is known to have 16 bits at most: ports, lengths and types of packets' headers.
+_FITS = re.compile(
+    r"\s*(?:0[xX][0-9a-fA-F]+|\d+|\{\s*0?\s*\}|bpf_(?:ntohs|htons)\s*\([^;]*\)|\(__?u(?:8|16)\)[^;]*"
+    r"|\w+->(?:dest|source|h_proto|tot_len|protocol|window|h_vlan_TCI)|\w+->payload_len)\s*"
+)
+
+
+def _wider(texts: Mapping[str, tuple[str, str]]) -> str | None:
+    """Whether a number that is declared wider could hold more than it did: what is written to it must fit anyway."""
+    for old, new in texts.values():
+        rows = SequenceMatcher(None, old.split("\n"), new.split("\n"), autojunk=False).get_opcodes()
+        lines = [line for tag, i1, i2, _, _ in rows if tag != "equal" for line in old.split("\n")[i1:i2]]
+        for found in filter(None, map(_NARROW.match, lines)):
+            written = re.findall(rf"(?<![\w.>]){found[1]}\s*([-+*/|&^]|<<|>>)?=(?!=)([^;]*);", old)
+            if any(op or _FITS.fullmatch(value) is None for op, value in written):
+                return f"`{found[1]}` may hold more than it did"
     return None
 
 
