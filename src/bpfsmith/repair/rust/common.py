@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
-from bpfsmith.repair.rust.place import guarded
-from bpfsmith.repair.rust.spot import edit
+from bpfsmith.repair.rust.place import boundary, guarded
+from bpfsmith.repair.rust.spot import edit, statement
 from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
@@ -126,8 +126,20 @@ def at_use(
     kind: str, use: Expr, condition: str, fails: Failing, message: str, lines: list[str] | None = None
 ) -> Iterator[Candidate]:
     """`if condition { fail }` before the statement of a use, after `lines`."""
+    if "(*" in condition and not condition.startswith("unsafe") and _left_unsafe(use):
+        condition = f"unsafe {{ {condition} }}"
     text = [*(lines or ()), f"if {condition} {{", f"    {fails.statement}", "}"]
     yield checked(kind, guarded(use, text), message, fails)
+
+
+def _left_unsafe(use: Expr) -> bool:
+    """Whether what is put before a use stands outside of the `unsafe` block that the use is in."""
+    around = boundary(use)
+    place = around if around is not None else statement(use)
+    return any(
+        one.kind == "block" and one.is_unsafe and one.start >= place.start and one.end <= place.end
+        for one in use.ancestors()
+    )
 
 
 def type_text(expr: Expr, depth: int = 0) -> str:  # noqa: PLR0911 - one return a kind

@@ -74,7 +74,9 @@ def _unit(body: Expr) -> bool:
 
 def _optional(item: Item, ground: Ground, depth: int) -> Failing | None:
     body = item.expr
-    if body is None or not item.type.strip() or item.type.strip() == "!" or not _own(item, ground):
+    if body is None or any(closure_of(one) is None for one in body.within("try")):
+        return None
+    if not item.type.strip() or item.type.strip() == "!" or not _own(item, ground):
         return None
     calls = _calls(item, ground)
     if not calls:

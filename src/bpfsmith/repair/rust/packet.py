@@ -43,13 +43,24 @@ def checks(ground: Ground, spot: Spot, *, whole: bool = False) -> Iterator[Candi
     for access, target in found:
         fails = fails_at(spot.item, ground, access)
         end = end_of(spot.item, access, target)
-        if fails is None or end is None or "Context" in type_text(target) or type_text(target).startswith("&"):
+        if fails is None or end is None or _elsewhere(access, target):
             continue
         for condition in _beyond(target, end):
             if condition not in done:
                 done.add(condition)
                 said = f"compare what is read through `{stripped(target).text[:40]}` with the end of the packet first"
                 yield from at_use("bounds-check", access, condition, fails, said)
+
+
+def _elsewhere(access: Expr, target: Expr) -> bool:
+    """Whether a pointer leads to no packet: a reference, a map's value, an argument that may be a number."""
+    text = type_text(target)
+    if "Context" in text or text.startswith("&") or (access.kind == "call" and not text.startswith("*")):
+        return True
+    inner = stripped(target)
+    found = bound(inner.path, inner) if inner.kind == "path" and "::" not in inner.path else None
+    init = (found.let.init if found.let is not None else found.init) if found is not None else None
+    return init is not None and any(one.name in ("get", "get_ptr", "get_ptr_mut") for one in init.within("method"))
 
 
 def _handed(ground: Ground, spot: Spot) -> Iterator[Candidate]:
@@ -85,6 +96,10 @@ def _expected(call: Expr) -> str:
     name = "".join(call.callee.text.split()) if call.callee is not None else ""
     kind = name[name.rfind("::<") + 3 : -1] if name.endswith(">") and "::<" in name else ""
     child = call
+    last = call.name if call.kind == "method" else (call.callee.path.rpartition("::")[2] if call.callee else "")
+    for item in call.file.items_named(last):
+        if item.kind == "fn" and item.type.strip() in _SIZES:
+            kind = item.type.strip()
     for outer in call.ancestors():
         if kind:
             break

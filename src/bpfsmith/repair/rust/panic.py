@@ -81,7 +81,7 @@ def _of(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:
             yield from at_use("bounds-check", one, f"{divisor.text} == 0", fails, said)
     elif one.kind == "index":
         base, index = one.operands
-        if base is None or index is None or not pure(base) or index.kind == "range":
+        if base is None or index is None or not _indexable(base) or index.kind == "range":
             yield from _slice(one, fails)
         elif pure(index) and index.integer is None:
             said = f"go on only when `{index.text[:40]}` is an index of `{base.text[:40]}`"
@@ -101,6 +101,13 @@ def _of(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:
         text = fails.statement if parent is not None and parent.kind == "block" else fails.statement.removesuffix(";")
         end = one.end + (spot.file.text[one.end : one.end + 1] == ";" and text.endswith(";"))
         yield checked("null-check", [edit(spot.file, one.start, end, text)], "return instead of never returning", fails)
+
+
+def _indexable(base: Expr) -> bool:
+    """Whether asking for its length again is the same: names, fields, and elements of such."""
+    while base.kind == "index" and pure(base.operands[1]) and base.operands[0] is not None:
+        base = base.operands[0]
+    return pure(base)
 
 
 def _assert(one: Expr, spot: Spot, fails: Failing) -> Iterator[Candidate]:

@@ -157,6 +157,9 @@ def _after_release(leave: Expr, held: _Held) -> bool:
 def _release(spot: Spot, ground: Ground, held: _Held, leave: Expr):  # type: ignore[no-untyped-def]
     """The edits for one way out."""
     parent = leave.parent
+    given = held.text
+    if "bpf_" in given and not any(one.kind == "block" and one.is_unsafe for one in leave.ancestors()):
+        given = f"unsafe {{ {given.rstrip(';')} }};"
     if leave.kind == "try" and leave.inner is not None:
         fails = failing(spot.item, ground, leave)
         space = indent(spot.file, leave.start)
@@ -167,11 +170,11 @@ def _release(spot: Spot, ground: Ground, held: _Held, leave: Expr):  # type: ign
         )
         text = (
             f"match {leave.inner.text} {{\n{space}    {good}(value) => value,\n{space}    {bad} => {{\n"
-            f"{space}        {held.text}\n{space}        return {out};\n{space}    }}\n{space}}}"
+            f"{space}        {given}\n{space}        return {out};\n{space}    }}\n{space}}}"
         )
         return [replaced(leave, text)]
     if parent is not None and parent.kind == "block":
-        return [before(spot.file, leave, [held.text])]
+        return [before(spot.file, leave, [given])]
     if parent is not None and parent.kind == "match":
-        return [replaced(leave, f"{{ {held.text} {leave.text} }}")]
+        return [replaced(leave, f"{{ {given} {leave.text} }}")]
     return []

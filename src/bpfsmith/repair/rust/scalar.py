@@ -60,6 +60,9 @@ def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
             whole = whole.inner
         parent = whole.parent
         if parent is not None and parent.kind == "ref":
+            field = _field_of(parent)
+            if field is not None and whole == one:
+                yield field, f"&raw const ({one.text}).{field.name}"
             continue
         if parent is not None and parent.kind == "binary" and parent.op in ASSIGNS and parent.operands[0] == whole:
             continue
@@ -71,6 +74,17 @@ def _reads(spot: Spot) -> Iterator[tuple[Expr, str]]:
         ):
             continue
         yield whole, one.inner.text if whole == one else f"&raw const {whole.text}"
+
+
+def _field_of(ref: Expr) -> Expr | None:
+    """The field that `unsafe { &*p }.field` reads."""
+    at = ref
+    while at.parent is not None and (
+        at.parent.kind == "paren" or (at.parent.kind == "block" and not at.parent.fields[1] and at.parent.tail == at)
+    ):
+        at = at.parent
+    outer = at.parent
+    return outer if outer is not None and outer.kind == "field" and outer.receiver == at else None
 
 
 def _helped(spot: Spot, whole: Expr, pointer: str, helper: str, fails: Failing) -> Iterator[Candidate]:

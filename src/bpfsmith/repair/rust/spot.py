@@ -227,6 +227,9 @@ def failing(  # noqa: PLR0911 - one return a kind of function
     head = type_.partition("<")[0].rpartition("::")[2]
     if head == "Result" or type_.endswith("Result") or (head.endswith("Result") and "<" in type_):
         return _of_result(body, type_)
+    alias = next((one for one in item.file.items_named(head) if one.kind == "type"), None)
+    if alias is not None and "Result<" in "".join(alias.type.split()):
+        return _of_result(body, "".join(alias.type.split()))
     if head == "Option":
         return Failing("None", "option", "the function returns an `Option`", certain=True)
     if not type_ or type_ == "()":
