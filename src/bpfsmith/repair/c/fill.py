@@ -116,9 +116,9 @@ def _fields(function: Function, kind: str) -> list[str]:
 
 def _return(function: Function) -> Iterator[Candidate]:
     """A function that ends without a value."""
-    fails = function.failing()
+    fails = function.leaving()
     last = function.top.parts[-1] if function.top.parts else None
-    if fails is None or not fails.text or (last is not None and last.kind in ("return", "goto")):
+    if not fails.text or (last is not None and last.kind in ("return", "goto")):
         return
     if re.search(r"\bvoid\s*$", function.head[: function.head.find(function.name)]):
         return
@@ -128,9 +128,7 @@ def _return(function: Function) -> Iterator[Candidate]:
 
 def _unreachable(function: Function) -> Iterator[Candidate]:
     """A promise to the compiler that does not hold: what fails returns."""
-    fails = function.failing()
-    if fails is None:
-        return
+    fails = function.leaving()
     yield from _asserted(function, fails)
     for one in re.finditer(r"\b__builtin_(?:unreachable|trap)\s*\(\s*\)\s*;", function.body):
         start, end = function.start + one.start(), function.start + one.end()

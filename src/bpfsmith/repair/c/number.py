@@ -25,8 +25,6 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     """`if (index >= N)` before the use, on the copy that is used."""
     for function in functions(ground):
         fails = function.failing()
-        if fails is None:
-            continue
         yield from _reserved(function)
         yield from _parts(function, fails)
         yield from _made(ground, function, fails)
@@ -78,6 +76,7 @@ def _made(ground: Ground, function: Function, fails: Failing) -> Iterator[Candid
             if not _simple(name) or _pointer(function, name) or "." in name or "->" in name:
                 continue
             at = function.holder(function.start + one.start()).start
+            fails = function.failing_at(at)
             for limit in [str(_FAR)] if packet else _room(ground, function, one[1]):
                 said = f"go on only while `{name}` is below {limit}, which packets can have"
                 said = said if packet else f"go on only while `{name}` is below {limit}"

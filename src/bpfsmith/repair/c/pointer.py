@@ -73,13 +73,11 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     packet = ground.why.family == "V08" or "pkt" in told or (ground.why.family == "V12" and "packet" in told)
     for function in functions(ground):
         fails = function.failing()
-        if fails is None:
-            continue
         found = used(function)
         names = [one for one in found if visible(function, one, function.statement(name=one))]
         if packet:
             yield from _ends(function, names, fails)
-            yield from _elsewhere(function, names, fails)
+            yield from _elsewhere(function, names)
         if ground.cause.cls == "pointer-arithmetic":
             continue  # no test of a pointer makes arithmetic on it right
         if ground.why.family in ("V06", "V20", "") or not packet:
@@ -114,8 +112,11 @@ def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:
         star = re.search(r"(?:^|[=(,+\-!<>&|?:;{]|return)\s*\*\s*$", text[:start])
         if star is None and not re.match(r"\s*->|\s*\[", behind):
             continue
+        node = function.holder(first + start)
+        if node.kind in ("for", "while", "do", "loop") or re.search(r"&&|\|\||\?", text[:start]):
+            continue  # it is called in each round, or on some ways only
         name = fresh(function, "found")
-        at = function.holder(first + start).start
+        at = node.start
         value = " ".join(function.text[first + start : first + end].split())
         edits = [
             *before(
@@ -185,7 +186,7 @@ def _ends(function: Function, names: list[str], fails: Failing) -> Iterator[Cand
         yield from made(f"{start} + {need} > {stop}", names[0] if names else "", start)
 
 
-def _elsewhere(function: Function, names: list[str], fails: Failing) -> Iterator[Candidate]:
+def _elsewhere(function: Function, names: list[str]) -> Iterator[Candidate]:
     """The same pointer on other ways: the compiler makes one instruction of what several say, and that has one line."""
     end = end_of(function)
     named = [one for one in names if _rank(one, [*function.ground.cause.variables]) < _OTHER][:1]
@@ -208,6 +209,7 @@ def _elsewhere(function: Function, names: list[str], fails: Failing) -> Iterator
         if (former and former[-1].kind != "label") or found > 3:
             continue
         found += 1
+        fails = function.failing_at(node.start)
         condition = f"(void *)({named[0]} + 1) > {stop}"
         said = f"compare what is read through `{named[0]}` with the end of the packet on this way too"
         yield checked("bounds-check", guarded(function, node.start, [condition], fails, name=named[0]), said, fails)

@@ -48,8 +48,8 @@ def _tested(function: Function, at: int, start: int, end: int, limits: tuple[int
     """`return x;` where `x` may be anything: what the hook does not take is answered as a failure."""
     low, high = limits
     text = " ".join(function.text[start:end].split())
-    fails = function.failing()
-    if fails is None or not fails.text or not re.fullmatch(r"-?\w+", fails.text) or fails.text.islower():
+    fails = function.leaving()
+    if not fails.text or not re.fullmatch(r"-?\w+", fails.text) or fails.text.islower():
         return
     # An error's number says no, whatever the sign: which of the hook's answers that is depends on the hook.
     made = re.search(rf"(?<![\w.>]){re.escape(text)}\s*=(?!=)[^;]*\w\s*\(", function.body)

@@ -265,7 +265,7 @@ def _task(function: Function) -> Iterator[Candidate]:
 def _full(function: Function, ground: Ground) -> Iterator[Candidate]:
     """Fields that only full sockets have: the full socket, or the failing branch."""
     fails = function.failing()
-    if fails is None or "sock" not in f"{ground.why.message} {ground.cause.headline}":
+    if "sock" not in f"{ground.why.message} {ground.cause.headline}":
         return
     for name in dict.fromkeys(re.findall(r"\b([a-z_]\w*)->", function.shown)):
         if not re.search(rf"struct\s+bpf_sock\s*\*\s*{name}\b", function.body):

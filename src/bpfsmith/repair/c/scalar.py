@@ -35,8 +35,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     helper = "bpf_probe_read_user" if user else "bpf_probe_read_kernel"
     for function in functions(ground):
         fails = function.failing()
-        if fails is not None:
-            yield from _read(function, helper, fails)
+        yield from _read(function, helper, fails)
 
 
 def _read(function: Function, helper: str, fails: Failing) -> Iterator[Candidate]:

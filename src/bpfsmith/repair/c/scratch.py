@@ -76,8 +76,8 @@ def _number(function: Function, text: str) -> int:
 
 def _moved(function: Function, one: re.Match[str], start: int) -> Candidate | None:
     kind, name, dimensions, value = one[1], one[2], one[3].strip(), one[4]
-    fails = function.failing()
-    if fails is None or (value and not re.fullmatch(r"=\s*\{\s*0?\s*\}", value)):
+    fails = function.leaving()
+    if value and not re.fullmatch(r"=\s*\{\s*0?\s*\}", value):
         return None
     if re.search(rf"\bstatic\b[^;]*\b{function.name}\b", function.head) and re.search(
         r"\bstruct\s+\w+\s*\*$", function.head

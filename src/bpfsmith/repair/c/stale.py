@@ -24,7 +24,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     for function in functions(ground):
         fails = function.failing()
         end = end_of(function)
-        if fails is None or end is None:
+        if end is None:
             continue
         for name in used(function)[:3]:
             if (function.start, function.line, name) in done or name == end:

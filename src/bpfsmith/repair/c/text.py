@@ -160,12 +160,16 @@ class Function:
         line = self.line_of(offset)
         return line, offset - self.lines[line - 1] + 1
 
-    def failing(self) -> Failing | None:  # noqa: PLR0911, PLR0912 - one return a kind
-        """What the line's loop does where a check fails; what the function's failure branches return; what it always
-        returns; what takes no part."""
-        looped = self._round()
-        if looped is not None:
-            return looped
+    def failing(self) -> Failing:
+        """What the line's loop does where a check fails; outside of loops what the function does."""
+        return self._round() or self.leaving()
+
+    def failing_at(self, offset: int) -> Failing:
+        """`failing` of another statement of the function."""
+        return Function(self.ground, self.path, self.line_of(offset)).failing()
+
+    def leaving(self) -> Failing:  # noqa: PLR0911, PLR0912 - one return a kind
+        """What the function's failure branches return; what it always returns; what takes no part."""
         head = self.head[: self.head.find(self.name)]
         if re.search(r"\bvoid\s*$", head):
             return Failing("", "the function returns nothing")
