@@ -138,6 +138,7 @@ STYLES: dict[str, tuple[Style, str | None]] = {
     "CRLF": (lambda text: text.replace("\n", "\r\n"), None),
     "colours": (_lines(lambda _, line: f"\x1b[31m{line}\x1b[0m"), None),
     "HTML": (lambda text: text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"), None),
+    "typographic": (lambda text: text.replace("'", "\u2019").replace("  ", "\u00a0 "), None),
     "80 columns": (_wrapped(80), None),
     "100 columns": (_wrapped(100), None),
     "120 columns": (_wrapped(120), None),

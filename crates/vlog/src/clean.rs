@@ -93,7 +93,7 @@ impl Cleaner {
         let special = self.style.as_ref().is_some_and(|style| style.logger)
             || data
                 .iter()
-                .any(|byte| matches!(byte, 0x1b | b'\\' | b'&' | 0));
+                .any(|byte| matches!(byte, 0x1b | b'\\' | b'&' | 0 | 0xc2 | 0xe2));
         while let Some(at) = data.iter().position(|byte| *byte == b'\n') {
             let (line, after) = data.split_at(at);
             data = after.get(1..).unwrap_or(&[]);

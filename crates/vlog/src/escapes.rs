@@ -128,7 +128,7 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-/// Without colours, zero bytes and the entities of HTML.
+/// Without colours, zero bytes, the entities of HTML and typographic quotes and blanks.
 pub(crate) fn decoded(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
@@ -159,6 +159,10 @@ pub(crate) fn decoded(line: &str) -> String {
                 }
             }
             '\0' | '\u{feff}' => {}
+            // What editors and web pages make of quotes and blanks.
+            '\u{2018}' | '\u{2019}' => out.push('\''),
+            '\u{201c}' | '\u{201d}' => out.push('"'),
+            '\u{a0}' | '\u{202f}' => out.push(' '),
             _ => out.push(one),
         }
     }
