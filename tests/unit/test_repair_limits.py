@@ -204,6 +204,14 @@ def test_the_copy_that_counts_is_the_change_with_counters() -> None:
     assert texts["a.rs"].count("bpfsmith_left") == texts["a.rs"].count("bpfsmith_passed") == 4
 
 
+def test_divisors_and_arrays_of_rust_locals() -> None:
+    text = "fn f() -> u32 {\n    let mut table = [0u32; 16];\n    table[kind] += 1;\n    x / (*all).n;\n    0\n}\n"
+    assert judged(text, "table[kind]", "    if kind >= 16 {\n        return 0;\n    }") is None
+    assert judged(text, "table[kind]", "    if kind >= 15 {\n        return 0;\n    }") is not None
+    assert judged(text, "x /", "    if (*all).n == 0 {\n        return 0;\n    }") is None
+    assert judged(text, "x /", "    if x == 0 {\n        return 0;\n    }") is not None
+
+
 def test_the_length_of_a_slice_is_a_length_of_what_is_given_it() -> None:
     text = "fn f() -> u32 {\n    let data = from_raw_parts_mut(data.cast::<u8>(), count);\n    read(from, data);\n"
     text += "    0\n}\n"

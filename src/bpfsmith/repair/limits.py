@@ -156,7 +156,7 @@ def _condition(text: str, at: int) -> str:
         depth += (text[number] == "(") - (text[number] == ")")
         if text[number] == "{" and depth == 0 and not text[:number].rstrip().endswith("unsafe"):
             return text[start:number]
-        if text[start] == "(" and depth == 0:
+        if text[start] == "(" and depth == 0 and text[number] == ")":
             rest = text[number + 1 :].lstrip()
             if rest.startswith(("return", "goto", "continue", "break", "{")):
                 return text[start + 1 : number]
@@ -322,6 +322,7 @@ def _arrays(access: str, text: str, how: str) -> set[int]:
     for name in set(_WORD.findall(access)):
         told = re.findall(rf"\b(\w+)[ \t]+{name}\s*\[\s*(\w+)\s*\]", text)
         told += re.findall(rf"\b{name}\s*:\s*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
+        told += re.findall(rf"\blet\s+(?:mut\s+)?{name}\s*=\s*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
         for kind, count in told:
             value = _value(count, text)
             if value:
