@@ -316,3 +316,39 @@ def test_what_a_released_socket_gave_is_stale_without_states() -> None:
         "5: (61) r1 = *(u32 *)(r7 +0)\nR7 invalid mem access 'inv'\n",
     )
     assert (found.cls, found.place and found.place.text) == ("stale-pointer", "bpf_sk_release(sk);")
+
+
+def test_a_checked_number_is_read_again_from_memory() -> None:
+    found = cause(
+        LOOKUP.replace("vs=64", "vs=200"),
+        "3: (15) if r0 == 0x0 goto pc+20       ; R0_w=map_value(map=table,ks=4,vs=200)\n"
+        "; if (len > 15) return 0; @ p.c:12\n"
+        "4: (79) r1 = *(u64 *)(r10 -8)         ; R1_w=scalar() R10=fp0\n"
+        "5: (25) if r1 > 0xf goto pc+18        ; R1=scalar(umax=15,var_off=(0x0; 0xf))\n"
+        "; v->len = len; @ p.c:13\n"
+        "6: (7b) *(u64 *)(r0 +0) = r1          ; R0=map_value(map=table,ks=4,vs=200) R1=scalar(umax=15)\n"
+        "; v->slots[v->len]++; @ p.c:14\n"
+        "7: (79) r2 = *(u64 *)(r0 +0)          ; R0=map_value(map=table,ks=4,vs=200) R2_w=scalar()\n"
+        "8: (67) r2 <<= 3                      ; R2_w=scalar()\n9: (0f) r0 += r2\n",
+        MATH,
+    )
+    assert said(found) == ("check-lost", 14)
+
+
+def test_a_packet_is_checked_for_a_length_that_may_be_nought() -> None:
+    found = cause(
+        PACKET,
+        "; if ((void *)(tlv + 1) > end) @ p.c:5\n"
+        "2: (bf) r3 = r1                       ; R1_w=pkt(r=0) R3_w=pkt(r=0)\n"
+        "3: (07) r3 += 4                       ; R3_w=pkt(off=4,r=0)\n"
+        "4: (2d) if r3 > r2 goto pc+9          ; R2_w=pkt_end() R3_w=pkt(off=4,r=4)\n"
+        "5: (71) r5 = *(u8 *)(r1 +1)           ; R1=pkt(r=4) R5_w=scalar(umax=255,var_off=(0x0; 0xff))\n"
+        "; if ((void *)tlv->value + length > end) @ p.c:7\n"
+        "6: (bf) r4 = r3                       ; R3=pkt(off=4,r=4) R4_w=pkt(off=4,r=4)\n"
+        "7: (0f) r4 += r5                      ; R4_w=pkt(id=1,off=4,r=4,umax=255,var_off=(0x0; 0xff)) R5_w=scalar()\n"
+        "8: (2d) if r4 > r2 goto pc+5          ; R2=pkt_end() R4_w=pkt(id=1,off=4,r=4,umax=255,var_off=(0x0; 0xff))\n"
+        "; if (tlv->value[0] == 1) @ p.c:8\n"
+        "9: (61) r1 = *(u32 *)(r3 +0)\n"
+        "invalid access to packet, off=4 size=4, R3(id=0,off=4,r=4)\nR3 offset is outside of the packet\n",
+    )
+    assert said(found) == ("check-wrong", 7)

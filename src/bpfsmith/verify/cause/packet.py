@@ -126,6 +126,7 @@ class _Access:
             return self.missing("moved by a number that may be negative or too large: no check of it counts")
         ways = (
             self.unlimited,
+            self.by_length,
             self.short,
             self.wrong_end,
             self.moved_on,
@@ -189,6 +190,28 @@ class _Access:
             variables=[name] if name else [],
             advice=[Advice("mask-offset", f"limit {offset} before it is added", name=name, most=MOST)],
         )
+
+    def by_length(self) -> Cause | None:
+        """Compared for as many bytes behind the pointer as a number says that may be 0."""
+        used = root(self.trace, self.last, self.where)
+        for one in reversed(self.checks):
+            if one.same:
+                return None
+            for link in self.trace.origin(one.step, one.on):
+                insn = link.step.insn
+                if link.how != "add" or not code.by_register(insn) or link.source is None:
+                    continue
+                if root(self.trace, link.step, link.source) != used:
+                    break
+                number = f"r{insn.src}" if link.source == f"r{insn.dst}" else f"r{insn.dst}"
+                value = link.step.value(number)
+                if value is None or value.line_no is None or value.known is not None or value.umin:
+                    break
+                name = quoted(self.trace.name(link.step, number), "a number")
+                self.add(one.step, f"compared here: as many bytes are there as {name} says, which may be 0")
+                self.add(self.last, f"{octets(self.size)} used here, however many those are")
+                return self.wrong(one, f"the check covers as many bytes as {name} says, which may be 0")
+        return None
 
     def short(self) -> Cause | None:  # noqa: PLR0911 - one return a mistake
         """Compared, but for fewer bytes, or on the way where it failed."""

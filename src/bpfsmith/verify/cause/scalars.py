@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.bounds import HUGE, Need, Story
 from bpfsmith.verify.cause.comparisons import EQ, NE, SET, SIGNED, UPPER, comparisons, low_bits, related
-from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, root
+from bpfsmith.verify.cause.flow import WHOLE, constant, later, location, read_of, root
 from bpfsmith.verify.cause.names import masks
 from bpfsmith.verify.cause.result import Fact
 from bpfsmith.verify.cause.words import amount, came, quoted, rust
@@ -69,6 +69,7 @@ class _Search:
             self.unfollowed,
             self.lost,
             self.saved,
+            self.kept,
             self.clamped,
             self.wrong,
             self.copied,
@@ -248,6 +249,29 @@ class _Search:
                 self.add(link.step, "the copy that was saved before the check is read back here")
                 headline = f"the check of {self.what} does not reach the copy on the stack"
                 return Story("check-lost", link.step, headline, self.facts)
+        return None
+
+    def kept(self) -> Story | None:
+        """Checked, put into memory that is not the stack, and read from there: nothing is known of numbers there."""
+        first = self.chain[-1] if self.chain else None
+        read = read_of(self.trace, self.use, self.where) if first is not None and first.how == "load" else None
+        if first is None or read is None:
+            return None
+        for step in self.trace.steps.back(first.step.at, FAR):
+            insn = step.insn
+            if not code.is_store(insn) or code.group(insn) != code.STX or (insn.off, code.width(insn)) != read[1:]:
+                continue
+            if root(self.trace, step, f"r{insn.dst}") != read[0]:
+                continue
+            value = step.value(f"r{insn.src}")
+            asked = any(one.taken is not None for one in self.trace.tests(step, f"r{insn.src}"))
+            if not asked or (value is not None and value.line_no is not None and not self.need.met(value)):
+                return None
+            self.add(step, f"{self.what} is put into memory here, checked: it {amount(value) or 'is in bounds'}")
+            self.add(first.step, "it is read from there again: what is known of a number is not kept in memory")
+            self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
+            headline = f"{self.what} was checked, and is read again from memory, where its range is not kept"
+            return Story("check-lost", first.step, headline, self.facts)
         return None
 
     def clamped(self) -> Story | None:
