@@ -330,3 +330,41 @@ def test_assertions_return(tmp_path: Path) -> None:
     )
     tried = _made(tmp_path, text, "panic-or-unreachable", "BUG_ON(slot")
     assert any("\tif (slot >= 16)\n\t\treturn XDP_PASS;\n" in one for one in tried)
+
+
+def test_a_denial_is_no_failure(tmp_path: Path) -> None:
+    message = "At program exit the register R0 has smin=1000 smax=1000 should have been in [-4095, 0]"
+    body = "\t__u32 uid = now();\n\n\tif (!uid)\n\t\treturn 0;\n\treturn uid;\n"
+    assert not _made(tmp_path, body, "return-range", "return uid", message=message, type="lsm")
+    message = "At program exit the register R0 has value (0x0; 0xff) should have been in (0x0; 0x1)"
+    body = "\tint err = bpf_skb_load_bytes(ctx, 0, b, 4);\n\n\tif (!ctx->x)\n\t\treturn 1;\n\treturn err;\n"
+    assert not _made(tmp_path, body, "return-range", "return err", message=message, type="cgroup_skb")
+
+
+def test_fields_that_the_hook_has(tmp_path: Path) -> None:
+    body = "\t__u32 a = ctx->user_ip6[3];\n\n\treturn a;\n"
+    tried = _made(tmp_path, body, "context-access", "user_ip6", section="cgroup/connect4", type="cgroup_sock_addr")
+    assert any("__u32 a = ctx->user_ip4;" in one for one in tried)
+    body = "\t__u8 *bytes = (__u8 *)&ctx->mark;\n\n\tbytes[1] = ID;\n\treturn 0;\n"
+    tried = _made(tmp_path, body, "context-access", "bytes[1]")
+    assert any("ctx->mark = (whole & ~0xff00U) | (__u32)(__u8)(ID) << 8;" in one for one in tried)
+    text = (
+        "struct value { __u64 n; struct bpf_timer t; char c[4]; };\n"
+        + XDP % "\tstruct value *v = find();\n\n\t__builtin_memset(v, 0, sizeof(*v));\n\treturn 0;\n"
+    )
+    tried = _made(tmp_path, text, "context-access", "__builtin_memset")
+    assert any(
+        "memset(&v->n, 0, sizeof(v->n));\n\t__builtin_memset(&v->c, 0, sizeof(v->c));\n\treturn" in one for one in tried
+    )
+
+
+def test_a_map_of_the_type_that_the_call_works_on(tmp_path: Path) -> None:
+    text = (
+        'struct {\n\t__uint(type, BPF_MAP_TYPE_PROG_ARRAY);\n} stages SEC(".maps");\n%s'
+        + XDP % "\treturn bpf_map_lookup_elem(&stages, &k) != 0;\n"
+    )
+    tried = _made(tmp_path, text % "", "argument-type", "bpf_map_lookup")
+    assert any("BPF_MAP_TYPE_ARRAY" in one for one in tried)
+    other = "static void go(void *c) { bpf_tail_call(c, &stages, 1); }\n"
+    tried = _made(tmp_path, text % other, "argument-type", "bpf_map_lookup")
+    assert not any("BPF_MAP_TYPE_ARRAY" in one for one in tried)

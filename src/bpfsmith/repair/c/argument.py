@@ -44,6 +44,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
         yield from _wider(function)
         yield from _output(function)
         yield from _field(function)
+        yield from _typed(function)
     yield from _unpacked(ground)
     yield from _returning(ground)
 
@@ -160,6 +161,41 @@ def _output(function: Function) -> Iterator[Candidate]:
             said = f"hand it over by `{call.partition('(')[0]}`, which the map and the memory are for"
             why = "the same bytes are handed over, by the call for this kind of map and memory"
             yield Candidate("output-kind", [replace(function, at, end, call)], said, SAME_WORK, why=why)
+
+
+# Helpers that one type of map is for.
+_FOR = {
+    "bpf_map_lookup_elem": "ARRAY", "bpf_map_update_elem": "ARRAY", "bpf_tail_call": "PROG_ARRAY",
+    "bpf_get_stackid": "STACK_TRACE", "bpf_redirect_map": "DEVMAP", "bpf_sk_storage_get": "SK_STORAGE",
+    "bpf_task_storage_get": "TASK_STORAGE", "bpf_inode_storage_get": "INODE_STORAGE", "bpf_map_push_elem": "QUEUE",
+    "bpf_map_pop_elem": "QUEUE",
+}  # fmt: skip
+
+
+def _typed(function: Function) -> Iterator[Candidate]:
+    """A map of another type, where all that is done with it wants that."""
+    for name, _, given in _calls(function):
+        wanted = _FOR.get(name)
+        found = next(
+            (
+                one[2].lstrip("& ")
+                for one in given
+                if re.fullmatch(r"&\s*\w+", one[2]) and _map(function, one[2].lstrip("& "))
+            ),
+            "",
+        )
+        if wanted is None or not found:
+            continue
+        declared = _map(function, found)
+        kind = re.search(r"\bBPF_MAP_TYPE_(\w+)", declared)
+        others = {one[1] for one in re.finditer(rf"\b(bpf_\w+)\s*\((?:[^;()]*,)?\s*&\s*{found}\b", function.plain)}
+        if kind is None or kind[1] == wanted or any(_FOR.get(one) not in (wanted, None) for one in others):
+            continue
+        start = function.plain.index(declared) + kind.start()
+        said = f"declare `{found}` as a map of the type that `{name}` works on"
+        why = f"no kernel lets `{name}` have a map of another type, and nothing else is done with `{found}`"
+        edit = replace(function, start, start + len(kind[0]), f"BPF_MAP_TYPE_{wanted}")
+        yield Candidate("map-type", [edit], said, SAME_WORK, why=why)
 
 
 _OWN = {

@@ -53,6 +53,7 @@ def _tested(function: Function, at: int, start: int, end: int, limits: tuple[int
         return
     # An error's number says no, whatever the sign: which of the hook's answers that is depends on the hook.
     made = re.search(rf"(?<![\w.>]){re.escape(text)}\s*=(?!=)[^;]*\w\s*\(", function.body)
+    made = made if text.isidentifier() else None
     if low < 0 or made is not None or re.search(r"\w\s*\(|[A-Z]{2}", text):
         return
     name = text
