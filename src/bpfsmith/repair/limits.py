@@ -12,6 +12,7 @@ import re
 from difflib import SequenceMatcher
 
 from bpfsmith.repair.kept import Moved
+from bpfsmith.verify.cause.names import literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ def _stepped(access: str, text: str) -> str:
     out = ""
     for name in dict.fromkeys(_WORD.findall(access)):
         made = re.findall(rf"\blet\s+(?:mut\s+)?{name}\b[^=;]*=[^=;][^;]*;", text)
-        if len(made) == 1 and re.search(rf"\.\s*(?:{_STEPS})(?:::<[^;]*>)?\(", made[0]):
-            out += made[0]
+        out += "".join(
+            one for one in made if re.search(rf"\.\s*(?:{_STEPS})(?:::<[^;]*>)?\(|\bfrom_raw_parts(?:_mut)?\(", one)
+        )
     return out
 
 
@@ -194,7 +196,7 @@ def _limit(  # noqa: PLR0911, PLR0912 - one return a kind
     if not names:
         return f"`{shown}` is nothing of the program's"
     number = _NUMBER.fullmatch(right.strip(" ()"))
-    limit = int(number[1].replace("_", ""), 0) if number is not None else None
+    limit = literal(number[1]) if number is not None else None
     if limit in (FAR, FAR + 1):
         through = packet and _used(value, access, text, through=True)
         if through and (_from_packet(names[0], text) or _compared(value, text)):
@@ -288,9 +290,9 @@ def _used(value: str, access: str, text: str, *, through: bool) -> str:
     if through:
         # A pointer that the access names, made by adding the value to one.
         for pointer in set(_WORD.findall(access)):
-            made = re.search(rf"\b{pointer}\s*(?::[^=;]*)?=[^=;][^;]*;", text)
-            if made is not None and re.search(rf"[+,(]\s*{word}", _CASTS.sub(" ", made[0].replace("->", "."))):
-                return "bytes"
+            for made in re.finditer(rf"\b{pointer}\s*(?::[^=;]*)?=[^=;][^;]*;", text):
+                if re.search(rf"[+,(]\s*{word}", _CASTS.sub(" ", made[0].replace("->", "."))):
+                    return "bytes"
     return ""
 
 
@@ -351,13 +353,14 @@ def _of_map(name: str, text: str) -> set[int]:
 
 
 def _value(word: str, text: str) -> int | None:
-    if _NUMBER.fullmatch(word):
-        return int(_NUMBER.fullmatch(word)[1].replace("_", ""), 0)  # type: ignore[index]
+    written = _NUMBER.fullmatch(word)
+    if written is not None:
+        return literal(written[1])
     name = re.escape(word)
     found = re.search(rf"#define\s+{name}\s+(\w+)|\bconst\s+{name}\s*:[^=]*=\s*(\w+)|\b{name}\s*=\s*(\w+)", text)
     told = next((one for one in found.groups() if one), "") if found is not None else ""
     number = _NUMBER.fullmatch(told)
-    return int(number[1].replace("_", ""), 0) if number is not None else None
+    return literal(number[1]) if number is not None else None
 
 
 def _named(limit: str, access: str, text: str, how: str) -> bool:
