@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["candidates"]
 
-_GIVES = re.compile(r"(bpf_\w*(?:submit|release|discard|drop|put|destroy)\w*)\s*\(\s*(&?\s*\w+)\s*[,)]")
+_GIVES = re.compile(r"(bpf_\w*(?:submit|release|discard|drop|(?<!out)put|destroy)\w*)\s*\(\s*(&?\s*\w+)\s*[,)]")
 _SECTION = re.compile(r"bpf_(?:rcu_read_unlock|spin_unlock|preempt_enable|local_irq_restore)\s*\(")
 # Helpers that only look: what they give does not depend on whether a lock is held.
 _LOOKS = re.compile(

@@ -8,6 +8,7 @@ from bpfsmith.model.finding import Edit, Span
 from bpfsmith.repair.c.text import before, blanked, checked, closing, fresh, functions, replace
 from bpfsmith.repair.c.ways import guarded
 from bpfsmith.repair.report import REWRITE, SAME_WORK, Candidate
+from bpfsmith.verify.cause.names import literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def _context_array(function: Function) -> Iterator[Candidate]:
             continue
         # Only what cannot reach behind the array has a value there and here.
         mask = re.search(r"&\s*(0[xX][0-9a-fA-F]+|\d+)\s*\)?$", index)
-        sure = mask is not None and int(mask[1], 0) < count
+        most = literal(mask[1]) if mask is not None else None
+        sure = most is not None and most < count
         name = fresh(function, "words")
         values = ", ".join(f"{one[1]}[{at}]" for at in range(count))
         at = function.statement()

@@ -6,6 +6,7 @@ import re
 
 from bpfsmith.repair.c.text import fresh, functions, replace
 from bpfsmith.repair.report import SAME_WORK, UNSURE_BRANCH, Candidate
+from bpfsmith.verify.cause.names import literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,14 +65,11 @@ def _bytes(function: Function, kind: str, dimensions: str) -> int:
 
 def _number(function: Function, text: str) -> int:
     word = text.strip()
-    if re.fullmatch(r"0[xX][0-9a-fA-F]+|\d+", word):
-        return int(word, 0)
-    found = (
-        re.search(rf"#[ \t]*define[ \t]+{re.escape(word)}[ \t]+\(?(0[xX][0-9a-fA-F]+|\d+)", function.text)
-        if word
-        else None
-    )
-    return int(found[1], 0) if found is not None else 1
+    if word and not word[0].isdigit():
+        found = re.search(rf"#[ \t]*define[ \t]+{re.escape(word)}[ \t]+\(?(0[xX][0-9a-fA-F]+|\d+)", function.text)
+        word = found[1] if found is not None else ""
+    number = literal(word)
+    return 1 if number is None else number
 
 
 def _moved(function: Function, one: re.Match[str], start: int) -> Candidate | None:

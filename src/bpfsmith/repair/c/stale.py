@@ -22,6 +22,7 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     """The assignments that made the pointer once more, and the comparison with the end, before the use."""
     done = set()
     for function in functions(ground):
+        yield from _asked_again(function)
         fails = function.failing()
         end = end_of(function)
         if end is None:
@@ -39,6 +40,26 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
             said = f"make `{name}` and its check anew after the packet may have moved"
             guard = [f"if ((void *)({name} + 1) > (void *){end})", f"{function.tab}{fails.statement}"]
             yield checked("re-derive", before(function, at, [*lines, *guard]), said, fails)
+
+
+_AGAIN = re.compile(r"bpf_(?:dynptr_slice(?:_rdwr)?|dynptr_data|map_lookup_elem|tcp_sock|sk_fullsock)\s*\(")
+
+
+def _asked_again(function: Function) -> Iterator[Candidate]:
+    """What a call gave is asked for again: the same call, and its test."""
+    fails = function.failing()
+    for name in used(function)[:3]:
+        if not name.isidentifier():
+            continue
+        upto = function.plain[function.start : function.first]
+        found = list(re.finditer(rf"(?<![\w.>]){name}\s*=(?!=)\s*((?:\([^()]*\)\s*)?{_AGAIN.pattern}[^;]*);", upto))
+        if not found:
+            continue
+        value = function.text[function.start + found[-1].start(1) : function.start + found[-1].end(1)]
+        at = function.statement(name=name)
+        lines = [f"{name} = {' '.join(value.split())};", f"if (!{name})", f"{function.tab}{fails.statement}"]
+        said = f"ask for `{name}` again behind what ended it"
+        yield checked("re-derive", before(function, at, lines), said, fails)
 
 
 def _made(function: Function, name: str, depth: int = 0) -> list[str]:
