@@ -280,8 +280,9 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
             advice=[Advice("fit-size", "cut it to the last number that fits", size=size)],
         )
     held = kind(value, lines)
-    edge = "start" if first < 0 else "end"
-    side = "behind" if first < 0 else "before"
+    stack = held == "the stack" and first + wide > 0  # a frame ends at 0
+    edge = "start" if first < 0 and not stack else "end"
+    side = "before" if edge == "end" else "behind"
     beyond = f"{held} has {octets(size)}" if size is not None else f"the {edge} of {held} lies {side} that"
     if first < 0 and size is not None:
         beyond = f"{held} starts at 0"

@@ -344,7 +344,8 @@ class _Search:
         known = one.known
         if one.limit is None and self.unlearnt(one):
             return self.relation(one)
-        if self.need.low or (one.holds in SIGNED and not self.need.met(known)):
+        negative = known is None or known.smin is None or known.smin < 0
+        if self.need.low or (one.holds in SIGNED and negative and not self.need.met(known)):
             return self.told(one, f"compared here as signed, with an upper limit only: {self.what} may be negative",
                              f"the check of {self.what} does not exclude negative numbers")  # fmt: skip
         if one.narrow and known is not None and (known.umax is None or known.umax > U32):

@@ -285,6 +285,8 @@ def _passed(trace: Trace, last: Step, where: str, chain: list[Link], what: str) 
     """A number that never was a pointer, passed where a pointer is wanted."""
     if not code.is_call(last.insn):
         return None
+    from bpfsmith.verify.cause.arguments import kind as argument_kind
+
     call = last.insn.call or "a function"
     link = _last_plain(chain)
     facts = []
@@ -293,9 +295,8 @@ def _passed(trace: Trace, last: Step, where: str, chain: list[Link], what: str) 
         text = f"{giver} gives {what} as a number" if giver else f"{what} is a number from here on"
         facts.append(trace.fact(link.step, text))
     wanted = trace.log.message.partition("expected=")[2].partition(",")[0].strip()
-    facts.append(
-        trace.fact(last, f"passed to {call} here as argument {where[1:]}, which wants {wanted or 'a pointer'}")
-    )
+    asked = argument_kind(wanted) if wanted else "a pointer"
+    facts.append(trace.fact(last, f"passed to {call} here as argument {where[1:]}, which wants {asked}"))
     return parts.cause(
         trace,
         "argument-type",
