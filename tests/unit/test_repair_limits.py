@@ -274,3 +274,22 @@ def test_the_length_of_what_is_indexed_is_its_limit() -> None:
     new = old.replace("    Some(", "    if i >= a.len() {\n        return None;\n    }\n    Some(")
     assert unfounded({"a.rs": (old, new)}, [], [], ()) is None
     assert unfounded({"a.rs": (old, new.replace("a.len()", "b.len()"))}, [], [], ()) is not None
+
+
+def test_a_pointer_that_was_moved_is_limited_where_it_was() -> None:
+    """The refused line goes through `p`; the limit is asked of what `p` was moved by, or a slice was made with."""
+    old = (
+        "fn f(t: &mut [u8; 128], i: usize) -> Option<()> {\n    let p = t.as_mut_ptr().add(i);\n"
+        "    unsafe { *p = 1 };\n    Some(())\n}\n"
+    )
+    new = old.replace("    let p", "    if i >= 128 {\n        return None;\n    }\n    let p")
+    assert unfounded({"a.rs": (old, new)}, [("a.rs", 3)], [], ()) is None
+    other = new.replace("if i >= 128", "if j >= 128")
+    assert unfounded({"a.rs": (old, other)}, [("a.rs", 3)], [], ()) is not None
+
+
+def test_an_octal_limit_is_no_known_size() -> None:
+    old = "#define N 010\nint f(int i)\n{\n\tint a[N];\n\n\treturn a[i];\n}\n"
+    for limit in ("N", "010", "08"):
+        new = old.replace("\treturn", f"\tif (i >= {limit})\n\t\treturn 0;\n\treturn")
+        assert unfounded({"a.c": (old, new)}, [("a.c", 6)], [], ()) is not None

@@ -199,3 +199,57 @@ def test_a_large_local_becomes_an_element_of_a_per_cpu_array(tmp_path: Path) -> 
     assert "    let Some(key) = KEY.get_ptr_mut(0) else {\n        return 0;\n    };\n" in one[0]
     assert "    *key = [0u8; 300];\n    key[0] = x as u8;\n    fill(&mut *key);\n    key.len() as u64\n" in one[0]
     assert one[1].shape == SAME_WORK
+
+
+# ------------------------------------------------------------ forms of Rust
+
+
+def test_a_result_by_another_name_has_its_errors(tmp_path: Path) -> None:
+    text = MAP + (
+        "pub enum Fault { Map }\ntype Res<T> = core::result::Result<T, Fault>;\n"
+        "fn saved() -> Res<u64> {\n    if other().is_none() {\n        return Err(Fault::Map);\n    }\n"
+        "    let found = unsafe { *M.get_ptr(0).unwrap() };\n    Ok(found)\n}\n"
+        "#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    saved().is_err() as u32\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "panic-or-unreachable", 9, family="V25")]
+    assert any("M.get_ptr(0).ok_or(Fault::Map)?" in one for one in made)
+
+
+def test_a_check_that_reads_through_a_pointer_stays_in_the_unsafe_block(tmp_path: Path) -> None:
+    text = (
+        "fn hit(hits: *mut [u64; 4], n: usize) -> Option<()> {\n    unsafe { (*hits)[n] += 1 };\n    Some(())\n}\n"
+        "#[kprobe]\npub fn prog(ctx: ProbeContext) -> u32 {\n    hit(found(), 9).is_some() as u32\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "panic-or-unreachable", 2, family="V25")]
+    assert any(
+        "unsafe { if n >= (*hits).len() {\n        return None;\n    }\n    (*hits)[n] += 1 };" in one for one in made
+    )
+
+
+def test_elements_of_elements_are_checked_each(tmp_path: Path) -> None:
+    text = (
+        "pub struct Grid { rows: [[u32; 8]; 4] }\nfn hit(g: &mut Grid, r: usize, c: usize) -> Option<()> {\n"
+        "    g.rows[r][c] += 1;\n    Some(())\n}\n"
+    )
+    made = [changed for changed, _ in _made(tmp_path, text, "panic-or-unreachable", 3, family="V25")]
+    assert any("if r >= g.rows.len() {" in one for one in made)
+    assert any("if c >= g.rows[r].len() {" in one for one in made)
+
+
+def test_a_release_put_before_a_way_out_is_in_an_unsafe_block(tmp_path: Path) -> None:
+    text = (
+        "fn seen(ctx: &TcContext) -> Result<i32, ()> {\n    let sk = unsafe { bpf_sk_lookup_tcp(ctx.skb.skb, 0) };\n"
+        "    if sk.is_null() {\n        return Err(());\n    }\n    let known = found().ok_or(())?;\n"
+        "    unsafe { bpf_sk_release(sk as *mut _) };\n    Ok(known)\n}\n"
+    )
+    made = _made(tmp_path, text, "unreleased-reference", 6, family="V29")
+    assert any("            unsafe { bpf_sk_release(sk as *mut _) };\n" in changed for changed, _ in made)
+
+
+def test_a_field_behind_a_reference_is_read_by_a_helper(tmp_path: Path) -> None:
+    text = (
+        "#[kretprobe]\npub fn prog(ctx: RetProbeContext) -> u32 {\n    let task = found() as *const Task;\n"
+        "    let flags = unsafe { &*task }.flags;\n    flags\n}\n"
+    )
+    made = _made(tmp_path, text, "pointer-to-scalar", 4, family="V07", type="kprobe", section="kretprobe/x")
+    assert any("bpf_probe_read_kernel(&raw const (*task).flags)" in changed for changed, _ in made)

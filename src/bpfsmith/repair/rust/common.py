@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.rust.place import boundary, guarded
-from bpfsmith.repair.rust.spot import edit, statement
+from bpfsmith.repair.rust.spot import before, edit, statement
 from bpfsmith.source.types import bound
 
 TYPE_CHECKING = False
@@ -126,20 +126,21 @@ def at_use(
     kind: str, use: Expr, condition: str, fails: Failing, message: str, lines: list[str] | None = None
 ) -> Iterator[Candidate]:
     """`if condition { fail }` before the statement of a use, after `lines`."""
-    if "(*" in condition and not condition.startswith("unsafe") and _left_unsafe(use):
-        condition = f"unsafe {{ {condition} }}"
     text = [*(lines or ()), f"if {condition} {{", f"    {fails.statement}", "}"]
-    yield checked(kind, guarded(use, text), message, fails)
+    risky = _left_unsafe(use) if "(*" in condition and not condition.startswith("unsafe") else None
+    edits = guarded(use, text) if risky is None else [before(use.file, risky, text)]
+    yield checked(kind, edits, message, fails)
 
 
-def _left_unsafe(use: Expr) -> bool:
-    """Whether what is put before a use stands outside of the `unsafe` block that the use is in."""
+def _left_unsafe(use: Expr) -> Expr | None:
+    """What an `unsafe` block gives that a use is in, where a check put before the statement stands outside of it."""
     around = boundary(use)
     place = around if around is not None else statement(use)
-    return any(
-        one.kind == "block" and one.is_unsafe and one.start >= place.start and one.end <= place.end
-        for one in use.ancestors()
-    )
+    blocks = [
+        one for one in use.ancestors()
+        if one.kind == "block" and one.is_unsafe and one.start >= place.start and one.end <= place.end
+    ]  # fmt: skip
+    return blocks[0].tail if blocks else None
 
 
 def type_text(expr: Expr, depth: int = 0) -> str:  # noqa: PLR0911 - one return a kind
