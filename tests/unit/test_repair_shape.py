@@ -11,7 +11,7 @@ from bpfsmith.repair.conventions import neutral
 from bpfsmith.repair.report import FAILING_BRANCH, NO_NEW_PATH, SAME_WORK, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.shape import by_convention, rust
 from bpfsmith.repair.shape_c import c, guards
-from bpfsmith.repair.work import changed, second_release
+from bpfsmith.repair.work import changed, giving_back, second_release
 
 C = """\
 #define NEXT(i) (i++ & 63)
@@ -229,6 +229,7 @@ def test_what_is_given_back_is_given_back_right_before_the_way_out() -> None:
     assert released(right.replace("\t\treturn XDP_TX;\n", "")) is not None  # the way out is gone
     assert put("\tev->at = key;\n", "\tbpf_spin_unlock(&p->lock);\n", RELEASE) is not None  # what follows needs it
     assert released(right.replace("bpf_ringbuf_discard(ev, 0)", "bpf_map_delete_elem(&h, &key)")) is not None
+    assert released(right.replace("bpf_ringbuf_discard(ev, 0)", "bpf_ringbuf_output(&rb, ev, 8, 0)")) is not None
     assert released(TX + "\telse {\n\t\tbpf_sk_release(ev);\n\t}\n") is None
     assert released(TX + "\telse {\n\t\tbpf_sk_release(ev);\n\t\tkey = 1;\n\t}\n") is not None
     # Nothing else submits it: thrown away it would never have been worth reserving.
@@ -450,6 +451,9 @@ def test_a_wider_number_holds_what_it_held(value: str, right: bool) -> None:
     old = f"\t__u16 port;\n\tport = {value};\n\tlook(&port);\n"
     texts = {"a.c": (old, old.replace("__u16 port;", "__u32 port;"))}
     assert (changed(_program([]), _program([]), texts, _kind("larger-local")) is None) is right
+    counted = f"\t__u16 port = 0;\n\tport{'++' if right else '--'};\n\tlook(&port);\n"
+    texts = {"a.c": (counted, counted.replace("__u16", "__u32"))}
+    assert changed(_program([]), _program([]), texts, _kind("larger-local")) is not None
     array = {"a.c": ("\tchar a[4];\n\tx = y;\n", "\tchar a[8];\n\tx = y;\n")}
     assert changed(_program([]), _program([]), array, _kind("larger-local")) is None
 
@@ -513,3 +517,22 @@ def test_only_a_second_release_may_go() -> None:
     assert changed(_program(["push", "bpf_obj_drop"]), _program(["push"]), alone, done) is not None
     assert second_release({"a.c": (old, "a();\nb();\n")}, done) == ""
     assert changed(before, _program([]), {"a.c": (old, new)}, done) is not None
+
+
+def test_what_hands_data_out_gives_nothing_back() -> None:
+    names = ["bpf_perf_event_output", "bpf_ringbuf_output", "bpf_sk_release", "bpf_key_put", "bpf_spin_unlock"]
+    assert giving_back(_program(names)) == {"bpf_sk_release", "bpf_key_put", "bpf_spin_unlock"}
+    old = "int prog(struct xdp_md *ctx)\n{\n\twork();\n\treturn 0;\n}\n"
+    new = old.replace("\treturn", "\tbpf_perf_event_output(ctx, &m, 0, &a, 4);\n\treturn")
+    assert c(old, new, [Candidate("release", (), "", NO_NEW_PATH)]) is not None
+
+
+def test_functions_that_call_themselves_and_octal_numbers_are_read() -> None:
+    old = (
+        "static int walk(struct v *v)\n{\n\treturn walk(v);\n}\n"
+        "int prog(void *ctx)\n{\n\tstruct v *v = bpf_map_lookup_elem(&m, &k);\n\twalk(v);\n\treturn 0;\n}\n"
+    )
+    assert c(old, old.replace("\twalk(v);", "\tif (!v)\n\t\treturn 0;\n\twalk(v);"), (), "xdp", "prog") is not None
+    old = "int f(int *a, int i)\n{\n\tif (i < 0)\n\t\treturn 0;\n\treturn a[i];\n}\n"
+    assert c(old, old.replace("\treturn a", "\tif (i > 010)\n\t\treturn 0;\n\treturn a")) is None
+    assert c(old, old.replace("\treturn a", "\tif (i < 010)\n\t\treturn 0;\n\treturn a")) is not None

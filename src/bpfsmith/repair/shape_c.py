@@ -40,7 +40,7 @@ _BARRIER = re.compile(
     r"|barrier_var\s*\(\s*\w+\s*\)\s*;"
 )
 _GIVES_BACK = re.compile(
-    r"bpf_\w*(?:release|discard|submit|unlock|destroy|drop|put|enable|restore)\w*\s*\([^;{}]*\)\s*;"
+    r"bpf_\w*(?:release|discard|submit|unlock|destroy|drop|(?<!out)put|enable|restore)\w*\s*\([^;{}]*\)\s*;"
 )
 _UNLOCKS = re.compile(r"bpf_\w*(?:unlock|enable|restore)")
 _FRESH = re.compile(r"(?:const\s+|unsigned\s+|struct\s+)*(?:__auto_type|\w+)[\s*]+(\w+)\s*=\s*([^;]+);")

@@ -11,6 +11,7 @@ import re
 
 from bpfsmith.repair.c.reader import blanked, bodies, split, tree
 from bpfsmith.repair.conventions import words
+from bpfsmith.verify.cause.names import literal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def check(part: str) -> bool:  # noqa: PLR0911 - one return a form
     if op == "==":
         return right in ("0", "NULL")
     number = re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*", right)
-    value = int(number[1], 0) if number is not None and not number[1].startswith("00") else None
+    value = literal(number[1]) if number is not None else None
     if op in (">", ">="):
         return value is None or value >= 1
     return (value is None and right.startswith("-")) or (value is not None and value <= 1)
@@ -370,16 +371,16 @@ def _followed(ahead: str, rest: str, text: Text, depth: int = 0) -> bool:
         return True
     if re.search(r"\*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?\(*\s*(?:\(\s*[\w\s]+\*+\s*\)\s*)?$", ahead):
         return re.search(r"[=(,;{}&|!<>?:+-]\s*\*[^;]*$|\breturn\s*\*[^;]*$", ahead) is not None
-    depth = 0
+    closed = 0
     for at in range(len(ahead) - 1, -1, -1):
         letter = ahead[at]
         if letter in ";{}":
             return False
         if letter == ")":
-            depth += 1
+            closed += 1
         elif letter == "(":
-            if depth:
-                depth -= 1
+            if closed:
+                closed -= 1
                 continue
             word = re.search(r"(\w+)\s*$", ahead[:at])
             if word is not None:

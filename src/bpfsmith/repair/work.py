@@ -36,7 +36,7 @@ _OUTPUT = {
     "bpf_ringbuf_submit": "bpf_ringbuf_output",
 }
 _TAKES = r"bpf_(?:list_push_\w+|rbtree_add\w*|kptr_xchg)\s*\([^;]*\b"  # what takes a reference over
-_RELEASES = re.compile(r"bpf_\w*(?:release|discard|submit|drop|put)\w*")
+_RELEASES = re.compile(r"bpf_\w*(?:release|discard|submit|drop|(?<!out)put)\w*")
 _ERRNO = re.compile(r"(?:[\w:]*::)?E[A-Z][A-Z0-9]+")
 
 
@@ -189,7 +189,8 @@ def _wider(texts: Mapping[str, tuple[str, str]]) -> str | None:
         lines = [line for tag, i1, i2, _, _ in rows if tag != "equal" for line in old.split("\n")[i1:i2]]
         for found in filter(None, map(_NARROW.match, lines)):
             written = re.findall(rf"(?<![\w.>]){found[1]}\s*([-+*/|&^]|<<|>>)?=(?!=)([^;]*);", old)
-            if any(op or _FITS.fullmatch(value) is None for op, value in written):
+            counted = re.search(rf"(?:\+\+|--)\s*{found[1]}\b|(?<![\w.>]){found[1]}\s*(?:\+\+|--)", old)
+            if counted or any(op or _FITS.fullmatch(value) is None for op, value in written):
                 return f"`{found[1]}` may hold more than it did"
     return None
 
