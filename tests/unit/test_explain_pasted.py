@@ -108,7 +108,7 @@ R3 offset is outside of the packet
 
 def test_a_comparison_of_packet_pointers_is_none_of_the_length(tmp_path: Path) -> None:
     found = explained(tmp_path, LENGTH)
-    assert found["cause"]["class"] == "missing-bounds-check"
+    assert found["cause"]["class"] == "verifier-imprecision"  # a distance is a number like any other
 
 
 RANGE = """0: (b7) r0 = 9

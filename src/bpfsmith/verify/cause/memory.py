@@ -279,7 +279,7 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
             variables=[name],
             advice=[Advice("fit-size", "cut it to the last number that fits", size=size)],
         )
-    held = kind(value, lines)
+    held = _held(value, lines)
     stack = held == "the stack" and first + wide > 0  # a frame ends at 0
     edge = "start" if first < 0 and not stack else "end"
     side = "before" if edge == "end" else "behind"
@@ -296,6 +296,14 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
         variables=[name],
         advice=[Advice("fit-size", _fitting(first, wide, size, held), size=size, offset=first, width=wide)],
     )
+
+
+def _held(value: Value | None, lines: list[str]) -> str:
+    """The memory, with its map's name where the state tells it; maps of global variables are named after sections."""
+    name = value.map[0] if value is not None and value.type == "map_value" and value.map else None
+    if not name:
+        return kind(value, lines)
+    return "the memory of global variables" if "." in name else f"a value of `{name}`"
 
 
 def _rounds(size: int | None, wide: int) -> str:
