@@ -123,6 +123,8 @@ def test_names_of_the_newer_mangling() -> None:
 
     assert readable("_RNvNtCs1NpfdXmxSul_4core9panicking9panic_fmt") == "core::panicking::panic_fmt"
     assert readable("_RNvMs7_NtCs1NpfdXmxSul_4core3numy5ilog2") == "core::num::ilog2"
+    for start in ("_R", "_ZN"):
+        assert isinstance(readable(start + "1" * 5000), str)
     assert readable("_RINvCsgWJahiTjS9S_8aya_ebpf6insertmmECseb0xKW4Au6K_32user") == "aya_ebpf::insert"
     assert readable("_R") == "_R"
     assert readable("plain") == "plain"

@@ -368,3 +368,14 @@ def test_a_map_of_the_type_that_the_call_works_on(tmp_path: Path) -> None:
     other = "static void go(void *c) { bpf_tail_call(c, &stages, 1); }\n"
     tried = _made(tmp_path, text % other, "argument-type", "bpf_map_lookup")
     assert not any("BPF_MAP_TYPE_ARRAY" in one for one in tried)
+
+
+def test_a_struct_that_points_to_its_own_kind_has_a_size() -> None:
+    from types import SimpleNamespace
+
+    from bpfsmith.repair.c.scratch import _bytes
+
+    text = "#define OCTAL 010\nstruct node { struct node *next; struct node* back; char name[16]; };\n"
+    function: Any = SimpleNamespace(plain=text, text=text)
+    assert _bytes(function, "struct node", "") == 32
+    assert _bytes(function, "char", "[OCTAL]") == 1

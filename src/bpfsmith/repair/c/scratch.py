@@ -49,15 +49,16 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
 def _bytes(function: Function, kind: str, dimensions: str) -> int:
     """About how large it is; 0 where that cannot be told."""
     size = _WIDTHS.get(kind.rsplit(maxsplit=1)[-1], 8)
-    if kind.startswith(("struct", "union")):
-        word, name = kind.split(maxsplit=1)
-        fields = re.search(rf"\b{word}\s+{name}\s*\{{([^{{}}]*)\}}", function.plain)
+    made = re.fullmatch(r"(struct|union)\s+(\w+)", kind)
+    if made is not None:
+        fields = re.search(rf"\b{made[1]}\s+{made[2]}\s*\{{([^{{}}]*)\}}", function.plain)
         size = 8
         if fields is not None:
             size = 0
             for field in fields[1].split(";"):
-                one = re.match(r"\s*(.*?)\s+\**\w+\s*((?:\[[^\]]*\])*)\s*$", field, re.DOTALL)
-                size += _bytes(function, one[1], one[2]) if one is not None and one[1] else 0
+                one = re.match(r"\s*(.*?)(\s+|\s*\*[\s*]*)\w+\s*((?:\[[^\]]*\])*)\s*$", field, re.DOTALL)
+                if one is not None and one[1]:
+                    size += _bytes(function, "void" if "*" in one[2] else one[1].strip(), one[3])
     for one in re.findall(r"\[([^\]]*)\]", dimensions):
         size *= _number(function, one)
     return size

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.result import Place
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["argument", "assigned", "compares", "followed", "index", "located", "masks", "name", "words"]
+__all__ = ["argument", "assigned", "compares", "followed", "index", "literal", "located", "masks", "name", "words"]
 
 # Names that say nothing of what they hold.
 _NOBODY = frozenset(("self", "args", "_", "this"))
@@ -241,21 +241,22 @@ def masks(text: str, mask: int) -> bool:
         before, _, rest = rest.partition("&")
         if not before[-1:].isspace() and not before[-1:].isalnum() and before[-1:] not in (")", "]"):
             continue  # the address of something
-        literal = ""
+        digits = ""
         for letter in rest.lstrip("= "):
             if not letter.isalnum() and letter != "_":
                 break
-            literal += letter
-        if not literal[:1].isdigit():
-            found = found or bool(literal) or rest.lstrip("= ")[:1] == "("
+            digits += letter
+        if not digits[:1].isdigit():
+            found = found or bool(digits) or rest.lstrip("= ")[:1] == "("
             continue
-        number = _literal(literal)
+        number = literal(digits)
         found = found or number is None or any(number << by == mask for by in range(16))
     return found or any("mask" in name.lower() or (len(name) > 1 and name.isupper()) for name in _called(text))
 
 
-def _literal(text: str) -> int | None:
-    """The number a literal of C or Rust is: `0x1fUL`, `63u32`, `0b1_1111`."""
+def literal(text: str) -> int | None:
+    """The number a literal of C or Rust is: `0x1fUL`, `63u32`, `0b1_1111`; None of C's octal ones, which Rust reads in
+    another way."""
     bare = text.lower().replace("_", "").rstrip("ul")
     for suffix in ("usize", "isize", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8"):
         bare = bare.removesuffix(suffix)

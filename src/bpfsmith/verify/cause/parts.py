@@ -148,6 +148,9 @@ def function(trace: Trace, slot: int | None) -> str | None:
     return None if best is None else readable(best[1])
 
 
+_LONGEST = 9  # digits of a length in a mangled name: more are no name's
+
+
 def _newer(rest: str) -> str:
     """The same of the newer mangling: `core::num::ilog2` of `NvMs7_NtCs1NpfdXmxSul_4core3numy5ilog2`."""
     found: list[str] = []
@@ -162,7 +165,7 @@ def _newer(rest: str) -> str:
             root = letter == "C" or (root and letter == "s")
             rest = rest[1:]
             continue
-        length = int(rest[:digits])
+        length = int(rest[: min(digits, _LONGEST)])
         word = rest[digits:].removeprefix("_")[:length]
         rest = rest[digits + (rest[digits : digits + 1] == "_") + length :]
         if root and found:  # the crate that it was made for
@@ -182,7 +185,7 @@ def readable(name: str) -> str:
     rest = name[3:]
     while rest[:1].isdigit():
         digits = len(rest) - len(rest.lstrip("0123456789"))
-        length = int(rest[:digits])
+        length = int(rest[: min(digits, _LONGEST)])
         parts.append(rest[digits : digits + length])
         rest = rest[digits + length :]
     if len(parts) > 1 and len(parts[-1]) == 17 and parts[-1].startswith("h"):
