@@ -53,5 +53,14 @@ def test_a_log_without_its_end() -> None:
 def test_a_log_without_its_end_before_another() -> None:
     lines = LOG.read_text().splitlines(keepends=True)
     begin = next(at for at, line in enumerate(lines) if line.startswith("0: ("))
-    both = bpfsmith.explain("".join([*lines[:40], *lines[begin:]])).programs
+    other = "0: (b7) r6 = 1\n1: (bf) r7 = r6\n2: (79) r8 = *(u64 *)(r1 +0)\n"
+    both = bpfsmith.explain("".join([other, *lines[begin:]])).programs
     assert [one.verdict for one in both] == ["unknown", "rejected"]
+
+
+def test_a_log_without_its_end_before_the_same() -> None:
+    lines = LOG.read_text().splitlines(keepends=True)
+    begin = next(at for at, line in enumerate(lines) if line.startswith("0: ("))
+    report = bpfsmith.explain("".join([*lines[:40], *lines[begin:]]))
+    assert [one.verdict for one in report.programs] == ["rejected"]
+    assert any("a part of the same log" in note for note in report.notes)

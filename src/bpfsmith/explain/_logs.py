@@ -65,6 +65,10 @@ def of_bytes(
         raise InputError(f"no verifier's log in `{name}`: {_instead(log)}", name, GIVE)
     loads = _once([one for one in loads if _tells(one)])
     notes = []
+    whole = [one for one in loads if not any(_part(one, other) for other in loads if other is not one)]
+    if len(whole) < len(loads):
+        notes.append("a part of the same log stands beside it, without an end: only the whole one is explained")
+        loads = whole
     if len(loads) > 1:
         notes.append(f"{len(loads)} loads in one paste, each explained alone")
     told = sorted({str(one.program) for one in loads if one.program})
@@ -94,7 +98,7 @@ def _once(loads: list[Any]) -> list[Any]:
     for one in loads:
         if not any(_again(one, former) for former in kept):
             kept.append(one)
-    return [one for one in kept if not any(_part(one, other) for other in kept if other is not one)]
+    return kept
 
 
 def _part(one: Any, other: Any) -> bool:

@@ -193,7 +193,10 @@ def _typed(function: Function) -> Iterator[Candidate]:
             continue
         start = function.plain.index(declared) + kind.start()
         said = f"declare `{found}` as a map of the type that `{name}` works on"
-        why = f"no kernel lets `{name}` have a map of another type, and nothing else is done with `{found}`"
+        why = (
+            f"no kernel lets `{name}` have a map of another type, and nothing else is done with `{found}`; user space "
+            "opens it as the new type"
+        )
         edit = replace(function, start, start + len(kind[0]), f"BPF_MAP_TYPE_{wanted}")
         yield Candidate("map-type", [edit], said, SAME_WORK, why=why)
 
