@@ -323,9 +323,7 @@ def _arrays(access: str, text: str, how: str) -> set[int]:
     out: set[int] = set()
     for name in set(_WORD.findall(access)):
         told = re.findall(rf"\b(\w+)[ \t]+{name}\s*\[\s*(\w+)\s*\]", text)
-        told += re.findall(
-            rf"\b{name}\s*:\s*(?:&\s*(?:'\w+\s+)?(?:mut\s+)?)?\[\s*(\w+)\s*;\s*(\w+)\s*\]", text
-        )
+        told += re.findall(rf"\b{name}\s*:\s*(?:&\s*(?:'\w+\s+)?(?:mut\s+)?)?\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
         told += re.findall(rf"\blet\s+(?:mut\s+)?{name}\s*=\s*\[\s*(\w+)\s*;\s*(\w+)\s*\]", text)
         for kind, count in told:
             value = _value(count, text)
