@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bpfsmith.model.errors import BpfsmithError
+from bpfsmith.model.errors import BpfsmithError, InputError
 from bpfsmith.model.finding import Evidence, Finding, Span
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpfsmith.check.report import Report
     from bpfsmith.repair.report import Proof
 
-__all__ = ["Repairs"]
+__all__ = ["Repairs", "folders_of", "outside"]
 
 
 class Repairs:
@@ -29,20 +29,23 @@ class Repairs:
         self.roots: list[str] = []
         self._proofs: list[Proof] = []
         self._whole: list[str] = []  # what was repaired as a folder
+        self._failed: list[BpfsmithError] = []
 
     def into(self, report: Report) -> Report:
         """The report with a finding for each program that is rejected, and its fix."""
         findings: list[Finding] = []
-        errors: list[BpfsmithError] = []
+        self.roots = folders_of(self._paths)
         for path in self._sources():
+            if (refused := outside(path, self.roots)) is not None:
+                self._failed.append(refused)
+                continue
             try:
                 from bpfsmith.repair import repair
 
                 proofs = repair(path, self._kernels, say=self._say)
             except BpfsmithError as error:
-                errors.append(error)
+                self._failed.append(error)
                 continue
-            self.roots.append(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
             findings += [_finding(one) for one in proofs]
             self._proofs += proofs
             self._whole.append(path)
@@ -50,7 +53,7 @@ class Repairs:
             for root in self.roots:
                 report.sources.add_root(root)
         report.findings = tuple(sorted([*report.findings, *findings], key=lambda one: one.sort_key()))
-        report.errors = (*self._errors(report), *errors)
+        report.errors = self._errors(report)
         return report
 
     def _errors(self, report: Report) -> tuple[BpfsmithError, ...]:
@@ -81,7 +84,7 @@ class Repairs:
         that is left; with `diff`, which prints no notes, the reasons are said."""
         done = {one.program for one in mended if one.code == "CHK006"}
         report.findings = tuple(one for one in report.findings if one.code != "CHK006" or one.program not in done)
-        report.errors = self._errors(report)
+        report.errors = (*self._errors(report), *self._failed)
         reasons = self._reasons(done, unsafe=unsafe)
         if diff:
             for one in reasons:
@@ -114,6 +117,37 @@ class Repairs:
             else:
                 out.update(dict.fromkeys(behind(path)))
         return list(out)
+
+
+def folders_of(paths: Iterable[str]) -> list[str]:
+    """The folders that a call's paths allow to write to: those it names, those of the files it names, and the Cargo
+    projects that these lie in."""
+    from bpfsmith.source.project import find_project
+
+    out: dict[str, None] = {}
+    for path in paths:
+        folder = os.path.realpath(path if os.path.isdir(path) else os.path.dirname(os.path.abspath(path)))
+        out[folder] = None
+        try:
+            project = find_project(folder)
+        except BpfsmithError:
+            continue  # said where it is met
+        if project is not None:
+            out[project.root] = None
+    return list(out)
+
+
+def outside(path: str, folders: Iterable[str]) -> InputError | None:
+    """Why what lies at `path` is not to be repaired; None when it lies in one of the folders."""
+    real = os.path.realpath(path)
+    if any(f"{real}{os.sep}".startswith(os.path.join(os.path.realpath(one), "")) for one in folders):
+        return None
+    folder = real if os.path.isdir(real) else os.path.dirname(real)
+    return InputError(
+        f"`{os.path.basename(real)}` is not repaired: it lies outside of what was given",
+        where=real,
+        hint=f"an object was built from it: give its folder too (`{folder}`), or build the object from other sources",
+    )
 
 
 def _finding(proof: Proof) -> Finding:

@@ -79,7 +79,8 @@ class Sources:
 
     def find(self, path: str, near: str | None = None) -> str | None:
         """The shown path of an existing file. Relative ones are tried from the current folder, the roots, and the
-        folders above the object `near`."""
+        folders above the object `near`, these first where the object lies elsewhere. Of an object that was copied
+        together with its sources the copies are meant, not the files it was built from."""
         # An absolute path means the same file for every object of a folder.
         key = (path, os.path.dirname(near) if near and os.path.isabs(path) else near)
         if key not in self._found:
@@ -90,13 +91,13 @@ class Sources:
         if not path:
             return None
         if os.path.isabs(path):
-            return self.shown(path) if os.path.isfile(path) else self._elsewhere(path, near)
+            if not os.path.isfile(path):
+                return self._elsewhere(path, near)
+            return self.shown((near and _copied(os.path.normpath(path), near)) or path)
         folders = [self._cwd, *self.roots]
         if near:
-            folder = os.path.dirname(os.path.abspath(near))
-            while len(folder) > 1:
-                folders.append(folder)
-                folder = os.path.dirname(folder)
+            above = _above(os.path.abspath(near))
+            folders = [*folders, *above] if self._cwd in above else [*above, *folders]
         for folder in folders:
             candidate = os.path.join(folder, path)
             if os.path.isfile(candidate):
@@ -172,6 +173,46 @@ class Sources:
             if start >= len(text):
                 start = len(text) - len(text.lstrip())
         return Span(shown, line, start + 1, line, token_end(text, start) + 1)
+
+
+def _above(path: str) -> list[str]:
+    """The folders a file lies in, the innermost first, without the root."""
+    out = []
+    folder = os.path.dirname(path)
+    while len(folder) > 1:
+        out.append(folder)
+        folder = os.path.dirname(folder)
+    return out
+
+
+def _copied(path: str, near: str) -> str | None:
+    """The copy of a source that came with the object `near`: of the same name and much the same text, in a folder that
+    holds the object and not the source, by the longest end of the source's path."""
+    parts = path.strip("/").split("/")
+    for folder in _above(os.path.realpath(near)):
+        if path.startswith(folder + "/"):
+            return None  # the object and the source lie together
+        for start in range(max(1, len(parts) - 6), len(parts)):
+            candidate = os.path.join(folder, *parts[start:])
+            if os.path.isfile(candidate):
+                if os.path.samefile(candidate, path):
+                    return None
+                if _alike(candidate, path):
+                    return candidate
+    return None
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two files have most of their lines in common: one may have been edited since."""
+    try:
+        with opened(one) as first, opened(other) as second:
+            a, b = first.read(_MAX_SOURCE), second.read(_MAX_SOURCE)
+    except OSError:
+        return False
+    if a == b:
+        return True
+    lines, others = ({line.strip() for line in data.splitlines()} for data in (a, b))
+    return 2 * len(lines & others) > max(len(lines), len(others))
 
 
 def _code(line: str) -> str:
