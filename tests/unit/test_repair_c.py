@@ -363,10 +363,13 @@ def test_a_map_of_the_type_that_the_call_works_on(tmp_path: Path) -> None:
         'struct {\n\t__uint(type, BPF_MAP_TYPE_PROG_ARRAY);\n} stages SEC(".maps");\n%s'
         + XDP % "\treturn bpf_map_lookup_elem(&stages, &k) != 0;\n"
     )
-    tried = _made(tmp_path, text % "", "argument-type", "bpf_map_lookup")
+    said = "cannot pass map_type 3 into func bpf_map_lookup_elem#1"
+    tried = _made(tmp_path, text % "", "argument-type", "bpf_map_lookup", message=said)
     assert any("BPF_MAP_TYPE_ARRAY" in one for one in tried)
     other = "static void go(void *c) { bpf_tail_call(c, &stages, 1); }\n"
-    tried = _made(tmp_path, text % other, "argument-type", "bpf_map_lookup")
+    tried = _made(tmp_path, text % other, "argument-type", "bpf_map_lookup", message=said)
+    assert not any("BPF_MAP_TYPE_ARRAY" in one for one in tried)
+    tried = _made(tmp_path, text % "", "argument-type", "bpf_map_lookup", message="R2 type=scalar expected=fp")
     assert not any("BPF_MAP_TYPE_ARRAY" in one for one in tried)
 
 
@@ -379,3 +382,13 @@ def test_a_struct_that_points_to_its_own_kind_has_a_size() -> None:
     function: Any = SimpleNamespace(plain=text, text=text)
     assert _bytes(function, "struct node", "") == 32
     assert _bytes(function, "char", "[OCTAL]") == 1
+
+
+def test_fields_of_a_value_that_is_cleared_around_its_lock() -> None:
+    from bpfsmith.repair.c.context import _members
+
+    assert _members(" struct bpf_spin_lock l; __u64 a, b; char name[16]; struct x *next; unsigned int c; ") == [
+        *("a", "b", "name", "next", "c"),
+    ]
+    assert _members("struct bpf_timer t; int (*call)(int); __u32 d;") == []
+    assert _members("struct bpf_timer t; __u32 few : 3; __u32 d;") == []

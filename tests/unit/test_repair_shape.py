@@ -445,10 +445,13 @@ def test_only_a_sign_is_another(old: str, new: str, right: bool) -> None:
 
 @pytest.mark.parametrize(
     ("value", "right"),
-    [("bpf_ntohs(udp->dest)", True), ("7", True), ("skb->mark", False), ("a + b", False), ("(__u16)skb->mark", True)],
+    [
+        *[("bpf_ntohs(udp->dest)", True), ("7", True), ("skb->mark", False), ("a + b", False)],
+        *[("(__u16)skb->mark", True), ("70000", False), ("udp->dest", True), ("request->dest", False)],
+    ],
 )
 def test_a_wider_number_holds_what_it_held(value: str, right: bool) -> None:
-    old = f"\t__u16 port;\n\tport = {value};\n\tlook(&port);\n"
+    old = f"\tstruct udphdr *udp = data;\n\t__u16 port;\n\tport = {value};\n\tlook(&port);\n"
     texts = {"a.c": (old, old.replace("__u16 port;", "__u32 port;"))}
     assert (changed(_program([]), _program([]), texts, _kind("larger-local")) is None) is right
     counted = f"\t__u16 port = 0;\n\tport{'++' if right else '--'};\n\tlook(&port);\n"
@@ -491,6 +494,9 @@ def test_what_is_written_as_often_may_be_one_call_now() -> None:
         ("kprobe/x", "char a[400] = {};", "__builtin_memset(room->a, 0, sizeof(room->a));", True),
         ("kprobe/x", "char a[400] = {};", "room->a", False),
         ("fentry.s/x", "char a[400];", "room->a", False),
+        ("lsm/file_open", "char a[400];", "room->a", False),
+        ("xdp", "char a[400];", "room->a", True),
+        ("tcp_like", "char a[400];", "room->a", False),
     ],
 )
 def test_memory_of_a_processor_keeps_what_the_last_run_left(section: str, old: str, new: str, right: bool) -> None:

@@ -175,11 +175,13 @@ _NARROW = re.compile(
     r"^\s*(?:const\s+)?(?:__u(?:8|16|32)|u(?:8|16|32)|__be(?:16|32)|unsigned (?:char|short|int)|char|short|int)\s+"
     r"(\w+)\s*(?:=|;)"
 )
-# Constants, and what is known to have 16 bits at most: ports, lengths and types of packets' headers.
-_FITS = re.compile(
-    r"\s*(?:0[xX][0-9a-fA-F]+|\d+|\{\s*0?\s*\}|bpf_(?:ntohs|htons)\s*\([^;]*\)|\(__?u(?:8|16)\)[^;]*"
-    r"|\w+->(?:dest|source|h_proto|tot_len|protocol|window|h_vlan_TCI)|\w+->payload_len)\s*"
+# What has 16 bits at most: ports, lengths and types of packets' headers, by the kind of struct that is read.
+_WORD = re.compile(
+    r"\s*(?:bpf_(?:ntohs|htons)\s*\([^;]*\)|\(__?u(?:8|16)\)[^;]*"
+    r"|(?P<of>\w+)->(?:dest|source|h_proto|tot_len|window|h_vlan_TCI|payload_len))\s*"
 )
+_HEADERS = r"struct\s+(?:tcphdr|udphdr|ethhdr|iphdr|ipv6hdr|vlan_hdr)\s*\*\s*(?:\w+\s*,\s*\*?\s*)*"
+_NUMBER = re.compile(r"\s*(?:(0[xX][0-9a-fA-F]+|[1-9]\d*|0)[uUlL]*|\{\s*0?\s*\})\s*")
 
 
 def _wider(texts: Mapping[str, tuple[str, str]]) -> str | None:
@@ -188,11 +190,22 @@ def _wider(texts: Mapping[str, tuple[str, str]]) -> str | None:
         rows = SequenceMatcher(None, old.split("\n"), new.split("\n"), autojunk=False).get_opcodes()
         lines = [line for tag, i1, i2, _, _ in rows if tag != "equal" for line in old.split("\n")[i1:i2]]
         for found in filter(None, map(_NARROW.match, lines)):
+            bits = 8 if "8" in found[0] or "char" in found[0] else 16 if "16" in found[0] or "short" in found[0] else 31
             written = re.findall(rf"(?<![\w.>]){found[1]}\s*([-+*/|&^]|<<|>>)?=(?!=)([^;]*);", old)
             counted = re.search(rf"(?:\+\+|--)\s*{found[1]}\b|(?<![\w.>]){found[1]}\s*(?:\+\+|--)", old)
-            if counted or any(op or _FITS.fullmatch(value) is None for op, value in written):
+            if counted or any(op or not _fits(value, bits, old) for op, value in written):
                 return f"`{found[1]}` may hold more than it did"
     return None
+
+
+def _fits(value: str, bits: int, text: str) -> bool:
+    """Whether a value that is written has so many bits at most."""
+    if number := _NUMBER.fullmatch(value):
+        return number[1] is None or int(number[1], 0) < 1 << bits
+    word = _WORD.fullmatch(value)
+    if word is None or bits < 16:
+        return False
+    return word["of"] is None or re.search(rf"{_HEADERS}{word['of']}\b", text) is not None
 
 
 def _as_often(name: str, texts: Mapping[str, tuple[str, str]]) -> bool:
@@ -205,12 +218,25 @@ def _as_often(name: str, texts: Mapping[str, tuple[str, str]]) -> bool:
 _ZEROED = re.compile(r"=\s*\{|memset\s*\(|zeroed\s*\(|write_bytes\s*\(|=\s*\[0|=\s*\([\w\s]+\)\s*\{|default\s*\(")
 
 
+# Programs that nothing of their own kind interrupts on a processor: network programs run with soft interrupts off, and
+# the kernel does not run a traced program again while it runs there. Hooks of LSM, cgroups, iterators, user space and
+# raw tracepoints have no such guard on every kernel.
+_ALONE = re.compile(
+    r"(?:xdp|tc|tcx|classifier|action|kprobe|kretprobe|ksyscall|kretsyscall|tp|tracepoint|perf_event|fentry|fexit"
+    r"|fmod_ret)(?![^/.])"
+)
+
+
 def _kept_between(before: Program, texts: Mapping[str, tuple[str, str]]) -> str | None:
     """What is in memory of a processor stays from one run to the next: what began with zeros has to do so still, and
     nothing else may run there meanwhile."""
     if before.section.partition("/")[0].endswith(".s"):
         return "another program may run on this processor while this one sleeps"
+    if _ALONE.match(before.section) is None:
+        return "another run on this processor may come between"
     for old, new in texts.values():
+        if "bpf_clone_redirect" in old:
+            return "the program may run again inside `bpf_clone_redirect`"
         if len(_ZEROED.findall(new)) < len(_ZEROED.findall(old)):
             return "what began with zeros would begin with what the last run left"
     return None

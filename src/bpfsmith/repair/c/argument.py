@@ -23,7 +23,7 @@ _CONTEXT = re.compile(r"\b(?:const\s+)?(?:struct\s+\w+|void|__u64|unsigned long 
 _TAKES = frozenset(
     {
         *("bpf_perf_event_output", "bpf_get_stackid", "bpf_get_stack", "bpf_tail_call", "bpf_get_socket_cookie"),
-        *("bpf_get_socket_uid", "bpf_redirect_map", "bpf_fib_lookup", "bpf_sk_assign", "bpf_get_func_ip"),
+        *("bpf_get_socket_uid", "bpf_fib_lookup", "bpf_sk_assign", "bpf_get_func_ip"),
         *("bpf_get_attach_cookie", "bpf_override_return", "bpf_setsockopt", "bpf_getsockopt", "bpf_bind"),
         *("bpf_sysctl_get_name", "bpf_sysctl_get_new_value", "bpf_sysctl_get_current_value"),
         *("bpf_sysctl_set_new_value", "bpf_sk_lookup_tcp", "bpf_sk_lookup_udp", "bpf_skc_lookup_tcp"),
@@ -39,12 +39,14 @@ _NARROW = re.compile(
 
 def candidates(ground: Ground) -> Iterator[Candidate]:
     """The same calls, each given what it takes."""
+    refused = _REFUSED.search(ground.why.message)
     for function in functions(ground):
         yield from _context(function)
         yield from _wider(function)
         yield from _output(function)
         yield from _field(function)
-        yield from _typed(function)
+        if refused is not None:
+            yield from _typed(function, refused[1])
     yield from _unpacked(ground)
     yield from _returning(ground)
 
@@ -172,10 +174,13 @@ _FOR = {
 }  # fmt: skip
 
 
-def _typed(function: Function) -> Iterator[Candidate]:
-    """A map of another type, where all that is done with it wants that."""
+_REFUSED = re.compile(r"cannot pass map_type \d+ into func (\w+)#")
+
+
+def _typed(function: Function, refused: str) -> Iterator[Candidate]:
+    """A map of another type, where the kernel refused the map's type and all that is done with it wants that."""
     for name, _, given in _calls(function):
-        wanted = _FOR.get(name)
+        wanted = _FOR.get(name) if name == refused else None
         found = next(
             (
                 one[2].lstrip("& ")
@@ -232,7 +237,7 @@ def _field(function: Function) -> Iterator[Candidate]:
             )
 
 
-_TRACED = ("fentry", "fexit", "fmod_ret", "tp_btf", "lsm", "iter", "struct_ops")
+_TRACED = ("fentry", "fexit", "fmod_ret", "tp_btf", "lsm", "struct_ops")
 
 
 def _unpacked(ground: Ground) -> Iterator[Candidate]:

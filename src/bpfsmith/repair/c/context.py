@@ -97,6 +97,26 @@ def _whole(function: Function) -> Iterator[Candidate]:
         )
 
 
+_TYPED = re.compile(r"\s*(?:[A-Za-z_]\w*\s+)*[A-Za-z_]\w*(?:\s+|\s*(?=\*))(\**\s*\w+\s*(?:\[[^\]]*\]\s*)*)")
+_MEMBER = re.compile(r"\**\s*(\w+)\s*(?:\[[^\]]*\]\s*)*")
+
+
+def _members(fields: str) -> list[str]:
+    """The names of a struct's fields, without those that only helpers may touch; none where one declaration is of a
+    form that is not read here: leaving it out would leave its bytes as they were."""
+    found = []
+    for one in filter(str.strip, fields.split(";")):
+        if _OWNED.search(one):
+            continue
+        first, *more = one.split(",")
+        typed = _TYPED.fullmatch(first)
+        names = [_MEMBER.fullmatch(part.strip()) for part in ([typed[1]] if typed else [""]) + more]
+        if any(name is None for name in names):
+            return []
+        found += [name[1] for name in names if name is not None]
+    return found
+
+
 def _around(function: Function) -> Iterator[Candidate]:
     """A value that is cleared with what only helpers may touch in it: each other field by itself."""
     for node in function.own():
@@ -114,11 +134,8 @@ def _around(function: Function) -> Iterator[Candidate]:
             continue
         if not re.fullmatch(rf"sizeof\s*\(?\s*(?:\*\s*{name}|struct\s+{typed[1]})\s*\)?", given[2]):
             continue
-        lines = []
-        for one in fields[1].split(";"):
-            word = re.search(r"(\w+)\s*(?:\[[^\]]*\]\s*)*$", one)
-            if word is not None and one.strip() and not _OWNED.search(one):
-                lines.append(f"__builtin_memset(&{name}->{word[1]}, 0, sizeof({name}->{word[1]}));")
+        words = _members(fields[1])
+        lines = [f"__builtin_memset(&{name}->{word}, 0, sizeof({name}->{word}));" for word in words]
         if not lines or (node.bare and len(lines) > 1):
             continue
         space = function.indent(node.start)
