@@ -247,4 +247,4 @@ def test_check_is_proved(middle: store.Prepared) -> None:
     report = bpfsmith.check(FIXTURES / "verdicts.bpf.o", kernels=middle.series, prove=True)
     assert "CHK006" in {one.code for one in report.findings}
     assert any(f"loads on {middle.name}" in sentence for sentence in report.loads)
-    assert any(sentence.startswith("proved by") for sentence in report.loads)
+    assert any(sentence.startswith("asked: ") for sentence in report.loads)

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 import bpfsmith
-from bpfsmith.check.repairs import folders_of, outside
+from bpfsmith.check.repairs import Repairs, folders_of, outside
+from bpfsmith.check.report import Report
+from bpfsmith.model.finding import Edit, Finding, Fix, Span
+from bpfsmith.repair.report import Proof
+from bpfsmith.repair.search import _shown_by
 from bpfsmith.rules._sources import Sources
 
 TEXT = "int a;\nint b;\nint c;\nint d;\n"
@@ -66,3 +70,40 @@ def test_the_folders_of_a_call(tmp_path: Path) -> None:
     assert folders_of([str(one)]) == folders_of([str(link)]) == [str(tmp_path / "ws")]
     assert outside(str(link / "x.o"), [str(tmp_path / "ws")]) is None
     assert outside(str(tmp_path / "wsx" / "x.c"), [str(tmp_path / "ws")]) is not None
+
+
+def mended(still: dict[str, str], *, diff: bool = False) -> Report:
+    """What is left of a check of `p`, which 5.10 and 7.3 reject, after a change that 7.3 accepts."""
+    fix = Fix("proved", "check it", [Edit(Span("x.c", 1, 1, 1, 1), "y")])
+    proof = Proof(
+        "x.o", "p", fix, shown="only-failing-branch", kernels=[one for one in ("5.10", "7.3") if one not in still]
+    )
+    proof.still = still
+    repairs = Repairs(["x.o"], None)
+    repairs._proofs.append(proof)
+
+    def rejected(kernel: str) -> Finding:
+        said = f"{kernel}: the verifier rejects `p`"
+        return Finding("CHK006", "rejected-by-kernel", "error", said, None, program="p", kernels=[kernel])
+
+    both = [rejected("5.10"), rejected("7.3")]
+    loads = ["p: loads on none of 5.10 and 7.3", "q: loads on 7.3", "asked: 5.10 (5.10.0), 7.3 (7.3.4)"]
+    return repairs.left(Report(both, loads=loads), [rejected("7.3")], unsafe=False, diff=diff)
+
+
+def test_a_program_is_repaired_only_for_kernels_that_accept_it() -> None:
+    left = mended({"5.10": "BPF_STX uses reserved fields"})
+    assert [one.kernels for one in left.findings] == [("5.10",)], "its rejection stands"
+    assert "`p` is repaired for 7.3; 5.10 rejects it still: BPF_STX uses reserved fields" in left.notes[-1]
+    assert left.loads == ("q: loads on 7.3", "asked: 5.10 (5.10.0), 7.3 (7.3.4)"), "of what was built before nothing"
+    left = mended({})
+    assert left.findings == ()
+    assert left.notes == ("`p` is repaired for 5.10, 7.3; what is built is older: build again",)
+    assert mended({}, diff=True).notes == ("`p` would be repaired for 5.10, 7.3",)
+
+
+def test_a_fix_says_who_rejects_it_still() -> None:
+    assert _shown_by("only-failing-branch", ["7.3"], [], ["5.10"]).startswith(
+        " (7.3 accepts it, 5.10 still refuses it; "
+    )
+    assert _shown_by(None, [], [], ["5.10", "7.3"]).startswith(" (5.10, 7.3 still refuse it; ")

@@ -122,8 +122,8 @@ def test_check_is_proved_on_the_kernels_of_the_configuration(lab: Lab, tmp_path:
     def asked(*chosen: Path, **options: Any) -> list[set[str]]:
         report = bpfsmith.check(chosen, prove=True, **options)
         return [
-            {word.partition(" ")[0] for word in one.removeprefix("proved by ").split(", ")}
-            for one in report.loads if one.startswith("proved by")
+            {word.partition(" ")[0] for word in one.removeprefix("asked: ").split(", ")}
+            for one in report.loads if one.startswith("asked: ")
         ]  # fmt: skip
 
     assert asked(paths[0]) == [{"5.10", "6.1"}]

@@ -52,7 +52,7 @@ def prove(objects: Sequence[Object], findings: list[Finding], kernels: KernelSet
     release = {one.name: one.release for one in report.kernels}
     said = [f"{row.program}: {loads(row.results)}" for row in report.programs]
     if release:
-        said.append(f"proved by {', '.join(f'{name} ({built})' for name, built in release.items())}")
+        said.append(f"asked: {', '.join(f'{name} ({built})' for name, built in release.items())}")
     if report.unprepared:
         said.append(f"not prepared, so not asked: {', '.join(report.unprepared)}")
     return Proved(proved, said, list(report.errors))

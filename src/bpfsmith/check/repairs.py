@@ -83,16 +83,28 @@ class Repairs:
         """The last report without the verdicts on builds from before the repair, and with a reason for each program
         that is left; with `diff`, which prints no notes, the reasons are said."""
         done = {one.program for one in mended if one.code == "CHK006"}
-        report.findings = tuple(one for one in report.findings if one.code != "CHK006" or one.program not in done)
+        made = {one.program: one for one in self._proofs if one.program in done}
+        report.findings = tuple(
+            one for one in report.findings
+            if one.code != "CHK006" or one.program not in made or set(one.kernels) & set(made[one.program].still)
+        )  # fmt: skip
+        report.loads = tuple(
+            one for one in report.loads if not any(name and one.startswith(f"{name}: ") for name in done)
+        )
         report.errors = (*self._errors(report), *self._failed)
         reasons = self._reasons(done, unsafe=unsafe)
         if diff:
             for one in reasons:
                 self._say(one)
         report.notes = (*report.notes, *reasons)
-        if done:
-            names = ", ".join(f"`{one}`" for one in sorted(name for name in done if name))
-            report.notes = (*report.notes, f"repaired: {names}; what is built is older: build again")
+        if made:
+            said = [repaired(one, diff=diff) for one in sorted(made.values(), key=lambda one: one.program)]
+            if diff:
+                for sentence in said:
+                    self._say(sentence)
+            else:
+                said[-1] += "; what is built is older: build again"
+            report.notes = (*report.notes, *said)
         return report
 
     def _sources(self) -> list[str]:
@@ -117,6 +129,16 @@ class Repairs:
             else:
                 out.update(dict.fromkeys(behind(path)))
         return list(out)
+
+
+def repaired(proof: Proof, *, diff: bool = False) -> str:
+    """A sentence about a change that was made: who accepts the program with it, and who rejects it still. `diff`: it
+    was not made yet."""
+    said = f"`{proof.program}` {'would be' if diff else 'is'} "
+    said += f"repaired for {', '.join(proof.kernels)}" if proof.kernels else "changed"
+    for kernel, message in proof.still.items():
+        said += f"; {kernel} rejects it still: {message}"
+    return said
 
 
 def folders_of(paths: Iterable[str]) -> list[str]:
@@ -158,7 +180,10 @@ def _finding(proof: Proof) -> Finding:
         place = proof.fix.edits[0].span
     evidence = [Evidence("kernel", f"{kernels}: {proof.message}")]
     if proof.kernels:
-        evidence.append(Evidence("kernel", f"{', '.join(proof.kernels)} accept it with the fix"))
+        taken = "accepts" if len(proof.kernels) == 1 else "accept"
+        evidence.append(Evidence("kernel", f"{', '.join(proof.kernels)} {taken} it with the fix"))
+    for name, message in proof.still.items():
+        evidence.append(Evidence("kernel", f"{name} rejects it with the fix too: {message}"))
     evidence.append(Evidence("repair", proof.why))
     return Finding(
         "CHK006",

@@ -69,11 +69,12 @@ class Proof:
     the changed program; `ran`: those both were run on; `why`: what was shown, or what was not, in a sentence; `diff`:
     the change as `patch -p1` reads it; `cls`: the class of the cause; `tried`: how many changes were built; `refused`:
     the kernels that reject the original, `message` what the newest of them says, `headline` the cause in a sentence,
-    `place` (path, line) of it where it is known."""
+    `place` (path, line) of it where it is known; `still`: kernel -> what it says, of those that reject the changed
+    program too."""
 
     __slots__ = (
         "cls", "diff", "fix", "headline", "kernels", "message", "object", "place", "program", "ran", "refused", "shown",
-        "tried", "why",
+        "still", "tried", "why",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +95,7 @@ class Proof:
         self.message = ""
         self.headline = ""
         self.place: tuple[str, int] | None = None
+        self.still: dict[str, str] = {}
 
     @property
     def proved(self) -> bool:

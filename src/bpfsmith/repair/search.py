@@ -21,7 +21,7 @@ from bpfsmith.repair.tools import BuildFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from typing import Any
 
     from bpfsmith.model.program import Program
@@ -227,8 +227,8 @@ class Search:
         """A change that some of the kernels accept."""
         proof = self._proved(key, cls, texts, done, built, whys, tried)
         if proof is not None:
-            still = f"{', '.join(left)} still refuse{'s' if len(left) == 1 else ''} it"
-            proof.fix = Fix("unsafe", f"{proof.fix.message}; {still}", proof.fix.edits)
+            still = _still(left)
+            proof.fix = Fix("unsafe", proof.fix.message, proof.fix.edits)
             proof.why = f"{still}; on the others: {proof.why}"
             proof.shown = None
         return proof
@@ -335,12 +335,15 @@ class Search:
                 wrong, tried_out = self._tried_out(key, pairs, done, kernels, after.type or "", whys)
                 shown, said = (None, f"not shown to do the same: {wrong}") if wrong else (shown, said + tried_out)
         message = "; ".join(dict.fromkeys(one.message for one in done))
-        message += _shown_by(shown, kernels, ran)
+        still = {name: one.message or "" for name, one in built.results(key).items() if one.verdict == "rejected"}
+        message += _shown_by(shown, kernels, ran, list(still))
         fix = Fix("proved" if shown else "unsafe", message, edits_of(pairs))
         diff = "".join(unified_diff(_shown(path), old, new) for path, (old, new) in sorted(pairs.items()))
-        return Proof(
+        proof = Proof(
             key[0], key[1], fix, cls=cls, shown=shown, kernels=kernels, ran=ran, why=said, diff=diff, tried=tried
         )
+        proof.still = still
+        return proof
 
     def _argued(
         self, before: Program, after: Program, pairs: dict[str, tuple[str, str]], done: tuple[Candidate, ...],
@@ -476,9 +479,15 @@ class Search:
         return Proof(key[0], key[1], Fix("display", text), cls=cls, why=said, tried=tried)
 
 
-def _shown_by(shown: str | None, kernels: list[str], ran: list[str]) -> str:
-    """What the fix says of its proof: who accepts it, and which of the two was shown."""
+def _still(kernels: Sequence[str]) -> str:
+    return f"{', '.join(kernels)} still refuse{'s' if len(kernels) == 1 else ''} it"
+
+
+def _shown_by(shown: str | None, kernels: list[str], ran: list[str], still: list[str]) -> str:
+    """What the fix says of its proof: who accepts it and who does not, and which of the two was shown."""
     taken = f"{', '.join(kernels)} accept{'s' if len(kernels) == 1 else ''} it"
+    if still:
+        taken = f"{taken}, {_still(still)}" if kernels else _still(still)
     if shown == "same-output":
         return f" ({taken}; it does what the original does in test runs on {', '.join(ran)})"
     if shown == "same-work":
