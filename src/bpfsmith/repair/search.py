@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Search", "Settings"]
 
 _DEPTH = 4
+_SPARED = 24  # builds for one program, at most, that make the same instructions as one before and do not count
 _CHECKED = frozenset({"verifier-imprecision", "check-lost", "check-on-copy"})  # what is asked again holds already
 
 
@@ -160,7 +161,7 @@ class Search:
         said = ""
         while (
             queue
-            and self._builds - builds - min(spared, 24) < self.settings.builds
+            and self._builds - builds - min(spared, _SPARED) < self.settings.builds
             and monotonic() - started < self.settings.seconds
         ):
             _, _, node, one = heappop(queue)
@@ -168,7 +169,9 @@ class Search:
             if texts is None or hash(frozenset(texts.items())) in tried:
                 continue
             tried.add(hash(frozenset(texts.items())))
-            number_of = f"building change {self._builds - builds + 1} of at most {self.settings.builds}"
+            # What the compiler made nothing new of does not count: its number is given again.
+            number_of = f"building change {self._builds - builds - min(spared, _SPARED) + 1} of at most"
+            number_of += f" {self.settings.builds}"
             self.settings.say(f"{key[1]}: {number_of} ({monotonic() - started:.0f} s): {one.message} ..")
             try:
                 built = self._build(texts)
