@@ -154,3 +154,68 @@ cannot add integer value with 2 upper zero bits to ptr_to_packet
     found = explained(tmp_path, text)
     assert found["symptom"]["family"] == "V12"
     assert found["cause"]["class"] == "missing-bounds-check"
+
+
+# ------------------------------------------------------------ loads in a row, folded lines
+
+COUNTS = "processed {} insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n"
+EARLY = "BPF_STX uses reserved fields\nverification time 41 usec\nstack depth 0\n" + COUNTS.format(0)
+
+
+def loads(tmp_path: Path, text: str) -> list[tuple[str, str]]:
+    path = tmp_path / "loads.log"
+    path.write_text(text)
+    report: dict[str, Any] = bpfsmith.explain(str(path)).to_json()
+    return [(one["verdict"], one["symptom"]["message"] or "") for one in report.get("programs", [report])]
+
+
+NULL = ("rejected", "R8 invalid mem access 'map_value_or_null'")
+RESERVED = ("rejected", "BPF_STX uses reserved fields")
+
+
+@pytest.mark.parametrize(
+    "between",
+    (
+        "processed 11 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n",
+        COUNTS.format(11) + "\n\n\nCaused by:\n",
+        COUNTS.format(11) + "\n\n\nCaused by:\n    Permission denied (os error 13)\n",
+        COUNTS.format(11) + "```\n```\n",
+        "",
+    ),
+)
+def test_a_load_refused_before_its_first_instruction_is_told_behind_another(tmp_path: Path, between: str) -> None:
+    first = [] if not between else [NULL]
+    found = loads(tmp_path, NULL_44 + between + EARLY)
+    assert found[-1] == RESERVED and found[:-1][: len(first)] == first
+    assert len(found) == 2
+
+
+def test_no_instruction_processed_is_no_acceptance(tmp_path: Path) -> None:
+    assert loads(tmp_path, NULL_44 + COUNTS.format(11) + "\nverification time 9 usec\n" + COUNTS.format(0))[0] == NULL
+    path = tmp_path / "counts.log"
+    path.write_text("verification time 9 usec\nstack depth 0\n" + COUNTS.format(0))
+    assert bpfsmith.explain(str(path)).to_json()["verdict"] == "unknown"
+
+
+def test_counts_that_are_repeated_are_of_the_same_load(tmp_path: Path) -> None:
+    assert loads(tmp_path, NULL_44 + COUNTS.format(11) + "\n" + COUNTS.format(11)) == [NULL]
+
+
+@pytest.mark.parametrize("width", (64, 70, 77, 90))
+@pytest.mark.parametrize("stripped", (False, True))
+def test_lines_folded_with_a_loggers_prefix(tmp_path: Path, width: int, stripped: bool) -> None:
+    log = NULL_44.replace(" R0=map", " R0=map_value(id=0,off=0,ks=4,vs=16,imm=0) R3_w=inv7 R9=inv(id=0) R0=map")
+    text = "Error: the BPF_PROG_LOAD syscall returned Permission denied (os error 13). Verifier output: " + log
+    pieces = []
+    for line in (text + COUNTS.format(11)).splitlines():
+        whole = "2026-01-02T03:04:05.678Z ERROR app::load: " + line
+        cut = [whole[at : at + width] for at in range(0, len(whole), width)]
+        pieces += [one.rstrip(" ") if stripped else one for one in cut]
+    assert loads(tmp_path, "\n".join(pieces) + "\n") == [NULL]
+
+
+def test_what_is_not_sure_is_not_called_silence(tmp_path: Path) -> None:
+    text = "libbpf: prog 'x': BPF program load failed: Permission denied\n"
+    text += "0: (b7) r3 = 7\nsomething the reader\n1: (63) *(u32 *)(r10 -4) = r3\n2: (95) exit\n"
+    found = explained(tmp_path, text)
+    assert "without a word" not in str(found)

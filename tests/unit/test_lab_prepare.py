@@ -293,8 +293,12 @@ def test_names(tmp_path: Path) -> None:
     one = add(package, name="vendor")
     for name in ("vendor", made.RELEASE, "6.12.9-1", "6.12"):
         assert store.find(name).folder == one.folder
-    for name, words in (("vendr", "did you mean `vendor`"), ("6.13", "did you mean"), ("", "unknown kernel")):
+    for name, words in (("vendr", "did you mean `vendor`"), ("6.99", "did you mean"), ("", "unknown kernel")):
         with pytest.raises(UnknownName, match=words):
+            store.find(name)
+    for name in ("4.19", "v6.13"):  # released, but in no archive the lab reads
+        told = f"the lab has no kernel `{name}`.*prepared are vendor; .*lab get.* has 5.10"
+        with pytest.raises(UnknownName, match=told):
             store.find(name)
     with pytest.raises(EnvironmentMissing) as error:
         store.find("6.18")

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::escapes::{decoded, listed, listed_alone, message, unescaped};
+use crate::folded::Fold;
 use crate::lines::{Kind, classify, find};
 use crate::tokens::{Token, tokens};
 
@@ -20,7 +21,7 @@ const SNIFFED: usize = 256 << 10;
 /// Pieces a line may be broken into.
 const PIECES: usize = 64;
 /// Columns a terminal may have.
-const WIDTHS: std::ops::RangeInclusive<usize> = 60..=400;
+pub(crate) const WIDTHS: std::ops::RangeInclusive<usize> = 60..=400;
 
 const USUAL: [usize; 6] = [80, 100, 120, 132, 160, 200];
 
@@ -30,6 +31,8 @@ pub(crate) struct Cleaner {
     first: Vec<u8>,
     style: Option<Style>,
     held: Option<(String, usize)>,
+    /// A line that was folded with its prefix: what of it was met, its last piece, and how many there are.
+    folded: Option<(String, String, usize)>,
     /// Within the sections that 7.3 adds.
     report: bool,
 }
@@ -45,6 +48,8 @@ struct Style {
     /// Lines are strings of a list, one below the other.
     strings: bool,
     width: Option<usize>,
+    /// Lines were folded when they had the prefix.
+    fold: Option<Fold>,
 }
 
 /// A piece of a prefix's shape.
@@ -77,6 +82,9 @@ impl Cleaner {
         if !self.rest.is_empty() {
             let whole = std::mem::take(&mut self.rest);
             self.raw(&whole, true, sink);
+        }
+        if let Some((whole, ..)) = self.folded.take() {
+            self.text(&whole, true, sink);
         }
         if let Some((held, _)) = self.held.take() {
             sink.line(&held);
@@ -116,8 +124,29 @@ impl Cleaner {
         let line = line.get(..line.len().min(LONGEST)).unwrap_or(&[]);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match std::str::from_utf8(line) {
-            Ok(text) => self.text(text, special, sink),
-            Err(_) => self.text(&String::from_utf8_lossy(line), special, sink),
+            Ok(text) => self.unfolded(text, special, sink),
+            Err(_) => self.unfolded(&String::from_utf8_lossy(line), special, sink),
+        }
+    }
+
+    fn unfolded(&mut self, line: &str, special: bool, sink: &mut dyn Sink) {
+        let Some(style) = &self.style else { return };
+        let Some(fold) = style.fold else {
+            return self.text(line, special, sink);
+        };
+        let prefixed = style.has_prefix(&decoded(line));
+        if let Some((mut whole, last, pieces)) = self.folded.take() {
+            if !prefixed && pieces < PIECES && fold.goes_on(&last, line) {
+                fold.join(&mut whole, &last, line);
+                self.folded = Some((whole, line.to_owned(), pieces + 1));
+                return;
+            }
+            self.text(&whole, true, sink);
+        }
+        if prefixed {
+            self.folded = Some((line.to_owned(), line.to_owned(), 1));
+        } else {
+            self.text(line, special, sink);
         }
     }
 
@@ -308,8 +337,28 @@ impl Style {
             // A whole paste is indented by as much as all its lines; tables in it by one or two more.
             _ => style.indent = indents.keys().min().copied().unwrap_or(0),
         }
-        style.width = style.wrapped(&lines);
+        style.fold = style.folded(&text);
+        if style.fold.is_none() {
+            style.width = style.wrapped(&lines);
+        }
         style
+    }
+
+    fn has_prefix(&self, line: &str) -> bool {
+        matched(&self.prefix, line).is_some()
+    }
+
+    fn folded(&self, text: &str) -> Option<Fold> {
+        if self.prefix.is_empty() || self.logger {
+            return None;
+        }
+        let lines: Vec<(&str, bool)> = text
+            .split('\n')
+            .take(8192)
+            .map(|line| line.strip_suffix('\r').unwrap_or(line))
+            .map(|line| (line, self.has_prefix(&decoded(line))))
+            .collect();
+        Fold::of(&lines)
     }
 
     /// The width at which lines were broken.

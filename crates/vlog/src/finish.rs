@@ -201,7 +201,8 @@ fn one(text: &Text, load: &mut Load) {
         && !load.told.iter().any(|line| Some(*line) > last_sure);
     load.verdict = if message.is_some() || (load.failed && !stops) || load.report.is_some() {
         Verdict::Rejected
-    } else if counted && (load.steps.is_empty() || ends || load.cut_middle) {
+    } else if processed.is_some_and(|n| n > 0) && (load.steps.is_empty() || ends || load.cut_middle)
+    {
         Verdict::Accepted
     } else {
         Verdict::Unknown

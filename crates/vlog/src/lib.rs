@@ -7,6 +7,7 @@
 mod clean;
 mod escapes;
 mod finish;
+mod folded;
 pub mod insn;
 pub mod lines;
 mod log;

@@ -10,6 +10,7 @@ use crate::path::Walk;
 use crate::report::{self, Report};
 use crate::words;
 
+mod next;
 mod thin;
 
 /// Bytes of text that are kept at most, unless told otherwise.
@@ -157,9 +158,12 @@ impl Taker {
         } else if kind == Kind::Insn && line.contains('\t') && is_row(line) {
             kind = Kind::Live;
         }
-        if kind.is_sure()
-            && (self.counted && kind != Kind::Count || self.closed && kind != Kind::Report)
-        {
+        if kind == Kind::Count {
+            if self.counts_anew(line) {
+                let at = self.push(line, Kind::Beside, NONE);
+                return self.beside(at);
+            }
+        } else if kind.is_sure() && (self.counted || self.closed && kind != Kind::Report) {
             self.recall();
             self.another();
         }

@@ -110,6 +110,8 @@ def _part(one: Any, other: Any) -> bool:
 
 
 def _again(one: Any, former: Any) -> bool:
+    if one.counts and former.counts and one.counts != former.counts:
+        return False  # loaded once more
     if one.steps != former.steps or (one.steps and one.at != former.at) or not former.message:
         return False
     return one.message == former.message or former.message in one.text

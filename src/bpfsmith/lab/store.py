@@ -244,6 +244,14 @@ def find(name: str | Prepared) -> Prepared:
     if wanted := _how_to_get(name):
         raise EnvironmentMissing(f"kernel `{name}` is not prepared", wanted, where=name)
     names = [one.name for one in here]
+    from bpfsmith.model.kernels import SERIES as RELEASED
+
+    if name.removeprefix("v") in RELEASED:
+        known = f"prepared are {', '.join(names)}; " if names else ""
+        could = ", ".join(one for one in SERIES if one not in names)
+        could = f"`bpfsmith lab get` has {could}; " if could else ""
+        own = "one of your own joins by `bpfsmith lab add FILE...`"
+        raise UnknownName(f"the lab has no kernel `{name}`", hint=f"{known}{could}{own}")
     near = near_matches(name, [*names, *(one.release for one in here), *SERIES])
     hint = f"did you mean {' or '.join(f'`{one}`' for one in near)}? " if near else ""
     known = f"here are {', '.join(names)}; " if names else ""

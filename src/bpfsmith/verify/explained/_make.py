@@ -89,10 +89,21 @@ def explained(
         made.cause.headline, made.cause.cls, made.cause.confidence = _sentence(said), "environment", "high"
     if made.cause is not None and made.title and made.cause.cls != "unknown" and made.cause.headline == made.message:
         made.cause.headline = made.title  # in words; the message follows anyway
-    if not log.message and apart is None and made.cause is not None and not log.told:
-        errno = _errno(log.errno)
-        made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
+    if not log.message and apart is None:
+        _unheard(made, log, match)
     return made
+
+
+def _unheard(made: Explained, log: Any, match: Any) -> None:
+    """Says that there is no message: none at all, or none that can be told from the other lines."""
+    if made.cause is None:
+        return
+    errno = _errno(log.errno)
+    if not log.told:
+        made.cause.headline = f"the kernel refused it{errno}, and what its verifier said is not in this log"
+    elif match is not None and match.family == "V67" and match.row is None:
+        made.cause.headline = f"the kernel refused it{errno}; which line is its verifier's last word cannot be told"
+        made.notes.append("lines of the log seem to be broken or mixed with others: give it as the loader wrote it")
 
 
 # How sentences of `run.reject.explained` begin: of calls that stand where something could not be resolved.
