@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 import bpfsmith
 from bpfsmith.check.repairs import Repairs, folders_of, outside
 from bpfsmith.check.report import Report
+from bpfsmith.cli._failure import report
 from bpfsmith.model.finding import Edit, Finding, Fix, Span
 from bpfsmith.repair.report import Proof
-from bpfsmith.repair.search import _shown_by
+from bpfsmith.repair.search import _first_error, _shown_by
+from bpfsmith.repair.tools import BuildFailed, Runner
 from bpfsmith.rules._sources import Sources
 
 TEXT = "int a;\nint b;\nint c;\nint d;\n"
@@ -107,3 +110,18 @@ def test_a_fix_says_who_rejects_it_still() -> None:
         " (7.3 accepts it, 5.10 still refuses it; "
     )
     assert _shown_by(None, [], [], ["5.10", "7.3"]).startswith(" (5.10, 7.3 still refuse it; ")
+
+
+def test_what_a_failed_build_printed_is_shown_as_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = {"reason": "compiler-message", "message": {"rendered": "error[E0425]: no `x`\n --> src/main.rs:2:5\n"}}
+    noise = "\n".join(f"Compiling {number}" for number in range(40))
+    text = f'{noise}\nwarning: {json.dumps(message)}\n{{"reason":"build-finished","success":false}}\n{noise}'
+    (tmp_path / "out").write_text(text)
+    with pytest.raises(BuildFailed) as caught:
+        Runner(20)(["sh", "-c", "cat out; exit 1"], str(tmp_path), os.environ)
+    report(caught.value)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:3] == ["  | error[E0425]: no `x`", "  |  --> src/main.rs:2:5"]
+    assert len(lines) < 20 and lines[-1].startswith("  help: ")
+    assert not any("\\n" in one or "reason" in one for one in lines)
+    assert _first_error(caught.value.output) == "error[E0425]: no `x`"

@@ -29,7 +29,10 @@ def report(error: Exception) -> int:
 def say(error: BpfsmithError) -> None:
     """`error: what`, the last lines of a guest's console, and, when there is one, `help: next step`, on stderr."""
     place = f"{error.where}: " if error.where and error.where not in error.message else ""
-    text = f"error: {_visible(place + error.message)}\n"
+    said, *more = error.message.split("\n") if error.block else [error.message]
+    text = f"error: {_visible(place + said)}\n"
+    for line in more:
+        text += f"  | {_visible(line.expandtabs())}\n"
     for line in getattr(error, "console", "").splitlines()[-CONSOLE:]:
         text += f"  console: {_visible(line)}\n"
     if error.hint:

@@ -65,9 +65,11 @@ class BpfsmithError(Exception):
     """Base of every error raised on purpose; `message` is one lower-case sentence without a full stop.
 
     `lacks`: what an object that cannot be loaded lacks, in the words of `verify`: `prog-type`, `map`, `attach-target`,
-    `kfunc`, `btf`, `config`, `loader`, `no-target-given`, `memory`; "" when nobody said."""
+    `kfunc`, `btf`, `config`, `loader`, `no-target-given`, `memory`; "" when nobody said. `block`: the message's further
+    lines are what a program printed."""
 
     exit_code = 4
+    block = False
     lacks = ""
 
     def __init__(self, message: str, where: str = "", hint: str = "") -> None:

@@ -10,6 +10,7 @@ import shutil
 
 from bpfsmith.model.errors import EnvironmentMissing, InputError
 from bpfsmith.repair.copies import Copy
+from bpfsmith.repair.tools import BuildFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,13 @@ class CProject:
             os.makedirs(os.path.dirname(output), exist_ok=True)
             told = {"{source}": inside, "{output}": output}
             where = copy.inside(folder)
-            run([_put(copy, word, told) for word in words], where if os.path.isdir(where) else copy.root, os.environ)
+            try:
+                run(
+                    [_put(copy, word, told) for word in words], where if os.path.isdir(where) else copy.root, os.environ
+                )
+            except BuildFailed as error:
+                said = error.message.replace(inside, source).replace(copy.root, self.root)
+                raise BuildFailed(said, self.root, error.hint, error.output) from None
             self.built_with = " ".join(_as_typed(words, source))
             out.append(output)
         return out

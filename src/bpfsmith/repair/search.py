@@ -17,7 +17,7 @@ from bpfsmith.repair.judged import Built, Why, why
 from bpfsmith.repair.kept import Moved, gone
 from bpfsmith.repair.makers import candidates
 from bpfsmith.repair.report import SAME_WORK, Candidate, Proof
-from bpfsmith.repair.tools import BuildFailed
+from bpfsmith.repair.tools import BuildFailed, rendered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -511,7 +511,7 @@ def _code(built: Built, key: Key) -> int | None:
 
 def _first_error(output: str) -> str:
     """What a compiler complains of first."""
-    lines = output.splitlines()
+    lines = rendered(output)
     return next((line.strip() for line in lines if "error" in line), lines[-1] if lines else "")[:200]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 
@@ -14,20 +15,46 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildFailed", "Runner", "tail"]
 
-_LINES = 15
+_LINES = 12
+_ERROR = re.compile(r"(^|[\s:])(fatal )?error(\[\w+\])?:")
 
 
 class BuildFailed(InputError):
     """A build ended with an error, or took too long. `output`: all it printed."""
+
+    block = True
 
     def __init__(self, message: str, where: str = "", hint: str = "", output: str = "") -> None:
         super().__init__(message, where, hint)
         self.output = output
 
 
+def rendered(output: str) -> list[str]:
+    """The lines a build printed; of messages that Cargo wrote as JSON those that the compiler made for people."""
+    out: list[str] = []
+    for line in output.strip().splitlines():
+        start = line.find('{"reason":')
+        if start < 0:
+            out.append(line)
+            continue
+        import json
+
+        try:
+            message = json.loads(line[start:]).get("message")
+        except (ValueError, RecursionError):
+            out.append(line)
+            continue
+        text = message.get("rendered") if isinstance(message, dict) else None
+        if isinstance(text, str):
+            out += text.strip().splitlines()
+    return out
+
+
 def tail(output: str) -> str:
-    """The end of what a build printed: what a person reads first."""
-    return "\n".join(output.strip().splitlines()[-_LINES:])
+    """What a person reads first of what a build printed: the first error and some lines after it, else the end."""
+    lines = rendered(output)
+    first = next((at for at, line in enumerate(lines) if _ERROR.search(line)), max(0, len(lines) - _LINES))
+    return "\n".join(lines[first : first + _LINES])
 
 
 class Runner:

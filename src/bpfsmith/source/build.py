@@ -183,7 +183,9 @@ def _run(command: list[str], folder: str, env: Mapping[str, str]) -> str:
         ) from error
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-15:])
-        raise InputError(
+        failed = InputError(
             f"the build failed: `{' '.join(command)}`\n{tail}", where=folder, hint="build it by hand to see all of it"
         )
+        failed.block = True
+        raise failed
     return done.stdout
