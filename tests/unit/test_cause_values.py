@@ -52,6 +52,38 @@ def test_lookup_used_without_a_check() -> None:
     assert found.symptom is not None and found.symptom.slot == 7
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("stats->hits++;", 12),
+        ("(*stats).hits += 1;  // one more", 12),
+        ("if (key) stats->hits++;", 13),  # on one way only
+        ("seen = stats && stats->hits;", 13),
+        ("stats->hits++; }", 13),
+        ("note(&stats->hits);", 13),  # its address alone
+        ("if (key)", 13),
+        ("other->hits++;", 13),
+    ],
+)
+def test_the_first_use_in_the_source_is_named(before: str, expected: int) -> None:
+    found = cause(
+        LOOKUP,
+        f"; {before} @ p.c:12\n7: (b7) r1 = 5                        ; R1=5\n",
+        "; stats->last = now; @ p.c:13\n8: (7b) *(u64 *)(r0 +8) = r1\nR0 invalid mem access 'map_value_or_null'\n",
+    )
+    assert (found.cls, line(found), found.variables) == ("missing-null-check", expected, ["stats"])
+    assert found.symptom is not None and found.symptom.slot == 8
+
+
+def test_an_access_that_was_let_through_needs_no_check() -> None:
+    found = cause(
+        LOOKUP,
+        "; seen = stats->hits; @ p.c:12\n7: (79) r1 = *(u64 *)(r0 +0)          ; R1=scalar()\n",
+        "; stats->last = seen; @ p.c:13\n8: (7b) *(u64 *)(r0 +8) = r1\nR0 invalid mem access 'map_value_or_null'\n",
+    )
+    assert line(found) == 13
+
+
 def test_only_the_low_half_is_compared() -> None:
     found = cause(
         LOOKUP,

@@ -7,7 +7,19 @@ if TYPE_CHECKING:
     from bpfsmith.verify.cause.result import Place
     from bpfsmith.verify.cause.trace import Step, Trace
 
-__all__ = ["argument", "assigned", "compares", "followed", "index", "literal", "located", "masks", "name", "words"]
+__all__ = [
+    "argument",
+    "assigned",
+    "compares",
+    "followed",
+    "follows",
+    "index",
+    "literal",
+    "located",
+    "masks",
+    "name",
+    "words",
+]
 
 # Names that say nothing of what they hold.
 _NOBODY = frozenset(("self", "args", "_", "this"))
@@ -149,21 +161,22 @@ def words(text: str) -> list[str]:
 def followed(text: str) -> str | None:
     """The one variable a line reads or writes through: `v` of `v->hits++`, `(*v).hits += 1`, `*v = 1`; None when there
     are several."""
-    found = []
-    for word in words(text):
-        if word in _KEYWORDS:
-            continue
-        at = text.find(word)
-        while at >= 0:
-            end = at + len(word)
-            alone = not (text[at - 1 : at].isalnum() or text[at - 1 : at] == "_") and not (
-                text[end : end + 1].isalnum() or text[end : end + 1] == "_"
-            )
-            if alone and (text.startswith("->", end) or (text[at - 1 : at] == "*" and _unary(text, at - 1))):
-                found.append(word)
-                break
-            at = text.find(word, end)
+    found = [word for word in words(text) if word not in _KEYWORDS and follows(text, word)]
     return found[0] if len(found) == 1 else None
+
+
+def follows(text: str, word: str) -> bool:
+    """Whether a line reads or writes through a variable."""
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        alone = not (text[at - 1 : at].isalnum() or text[at - 1 : at] == "_") and not (
+            text[end : end + 1].isalnum() or text[end : end + 1] == "_"
+        )
+        if alone and (text.startswith("->", end) or (text[at - 1 : at] == "*" and _unary(text, at - 1))):
+            return True
+        at = text.find(word, end)
+    return False
 
 
 def _unary(text: str, at: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import address, root
-from bpfsmith.verify.cause.names import followed, words
+from bpfsmith.verify.cause.names import assigned, followed, follows, words
 from bpfsmith.verify.cause.places import lines
 from bpfsmith.verify.cause.result import Advice, Cause, Fact, Place
 from bpfsmith.verify.cause.words import kind, quoted, register
@@ -27,6 +27,7 @@ __all__ = ["find", "named", "origin_call"]
 EQ, NE, LSH = 1, 5, 6
 FAR = 3000
 NEAR = 4
+AROUND = 40  # lines
 
 
 def find(trace: Trace, _match: Match | None) -> Cause | None:
@@ -55,17 +56,86 @@ def find(trace: Trace, _match: Match | None) -> Cause | None:
         if found is not None:
             found.variables = [name, *found.variables] if name else found.variables
             return found
-    facts.append(trace.fact(last, f"{_use(last, what)}, and nothing on the way compared it with null"))
+    place = trace.own_place(last)
+    first = _first(trace, last, name, giver) if name else None
+    if first is not None:
+        place = first
+        facts.append(Fact(None, first, f"{what} is followed here first, and nothing before compared it with null"))
+        facts.append(trace.fact(last, f"{_use(last, what)}: the compiler put this before the other"))
+    else:
+        facts.append(trace.fact(last, f"{_use(last, what)}, and nothing on the way compared it with null"))
     return Cause(
         "missing-null-check",
         "high" if giver is not None or (value is not None and value.maybe_null) else "medium",
         f"{what} may be null and is used without a check",
-        place=trace.own_place(last),
+        place=place,
         slot=last.slot,
         because=facts,
         variables=[name] if name else [],
         advice=_advice(name, last, giver, asked),
     )
+
+
+def _first(trace: Trace, last: Step, name: str, giver: Step | None) -> Place | None:
+    """The first line that follows the pointer, where others stand right before the one that was refused: compilers
+    put accesses in another order. None where the lines between are not known, or any of them is no plain statement."""
+    use = trace.own_place(last)
+    if use is None or use.path is None or use.line is None or not use.exact or code.is_call(last.insn):
+        return None
+    if not follows(use.text or "", name) or (use.text or "").startswith(("}", "else", "case ", "default")):
+        return None
+    known = lines(trace, use.path)
+    first = pending = 0
+    for line in range(use.line - 1, max(0, use.line - AROUND), -1):
+        text = _statement(known.get(line, "?"))
+        if not text:
+            continue
+        if not text.endswith((";", "{", "}", ":")):
+            break  # the head of a branch, or the first part of a statement: what stands below is a part of it
+        first, pending = pending or first, 0
+        if not _plain(text) or assigned(text) == name:
+            break
+        if follows(text, name) and f"&{name}->" not in text and "sizeof" not in text:
+            pending = line
+    if not first or first in _accepted(trace, last, use.path, giver):
+        return None
+    return Place(use.path, first, 0, known[first], use.function)
+
+
+def _statement(text: str) -> str:
+    """A line without comments."""
+    text = text.strip()
+    if text.startswith(("* ", "*/", "//", "/*")) or text == "*":
+        return ""
+    return text.partition("//")[0].partition("/*")[0].strip()
+
+
+def _plain(text: str) -> bool:
+    """Whether a line is a statement that goes on to the next and always does all it says."""
+    if text.startswith("unsafe {") and text.endswith(("}", "};")):
+        text = text.removeprefix("unsafe {").rstrip(";").removesuffix("}").strip().rstrip(";") + ";"
+    heads = ("if", "for", "while", "do", "loop", "match", "switch", "return", "goto", "break", "continue", "case")
+    head = text[: next((at for at, letter in enumerate(text) if not letter.isalnum() and letter != "_"), None)]
+    return text.endswith(";") and head not in heads and not any(one in text for one in ("{", "}", "?", "&&", "||"))
+
+
+def _accepted(trace: Trace, last: Step, path: str, giver: Step | None) -> set[int]:
+    """Lines whose accesses through the same pointer were let through on the way: they need no check."""
+    out = set()
+    for step in trace.steps.back(last.at, FAR):
+        insn = step.insn
+        if giver is not None and step.at <= giver.at:
+            break
+        if not code.is_load(insn) and not code.is_store(insn):
+            continue
+        base = insn.src if code.is_load(insn) else insn.dst
+        place = trace.own_place(step) if base != 10 else None
+        if place is None or place.path != path or not place.line or place.line in out:
+            continue
+        other = origin_call(trace.origin(step, f"r{base}"))
+        if giver is None or (other is not None and other.at == giver.at):
+            out.add(place.line)
+    return out
 
 
 def _asked(trace: Trace, name: str | None, giver: Step | None, last: Step) -> str:
