@@ -93,6 +93,35 @@ def test_a_function_on_one_line(tmp_path: Path) -> None:
     assert any("{ \nif (!c->st)\n\treturn;\nc->st->n += 1; }" in one for one in tried)
 
 
+CHECK = "\tif (!s)\n\t\treturn XDP_PASS;\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        ("\tstruct st *s = find();\n\n@\ts->n++;\n\ts->last = 1;\n", "s->last"),
+        ("\tstruct st *s = find();\n\tnote();\n@\t*&s->n = 3;\n\tint m = 1;\n\ts->last = m;\n", "s->last"),
+        # On one way only: before both.
+        ("\tstruct st *s = find();\n\n@\tif (ctx->data)\n\t\ts->n++;\n\ts->last = 1;\n", "s->last"),
+        # What was used before it got this value does not count.
+        ("\tstruct st *s = first();\n\ts->n++;\n\ts = find();\n@\ts->m++;\n\ts->last = 1;\n", "s->last"),
+        ("\tstruct st *s = find();\n\tif (s)\n\t\ts->n++;\n@\ts->last = 1;\n", "s->last"),
+    ],
+)
+def test_a_null_check_stands_before_the_first_use(tmp_path: Path, body: str, at: str) -> None:
+    text = XDP % (body + "\treturn XDP_PASS;\n")
+    wanted = text.replace("@", CHECK)
+    tried = _made(tmp_path, text.replace("@", ""), "missing-null-check", at, family="V06", variables=["s"])
+    assert wanted == tried[0]
+
+
+def test_a_null_check_behind_the_lookup_for_uses_on_several_ways(tmp_path: Path) -> None:
+    body = "\tstruct st *s = find();\n@\tint m = 1;\n\n\tif (ctx->data)\n\t\ts->n++;\n\telse\n\t\ts->m += m;\n"
+    text = XDP % (body + "\treturn XDP_PASS;\n")
+    tried = _made(tmp_path, text.replace("@", ""), "missing-null-check", "s->n", family="V06", variables=["s"])
+    assert text.replace("@", CHECK) in tried
+
+
 def test_line_ends_are_kept(tmp_path: Path) -> None:
     text = (XDP % "\tstruct stats *s = find();\n\n\ts->n++;\n\treturn XDP_PASS;\n").replace("\n", "\r\n")
     ground = _ground(tmp_path, "c", "", "missing-null-check", 6, family="V06", variables=["s"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from bpfsmith.repair.c.text import before, checked, closing, fresh, functions, replace, split, visible
-from bpfsmith.repair.c.ways import guarded, joined
+from bpfsmith.repair.c.text import after, before, checked, closing, fresh, functions, replace, split, visible
+from bpfsmith.repair.c.ways import elsewhere, first_use, given, guarded, joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,9 +90,27 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
                 edit = joined(function, at, name, name, f"!{name}")
                 if edit:
                     yield checked("conjunct", edit, f"go on only where `{name}` is not null", fails)
-                edit = guarded(function, at, [f"!{name}"], fails, name=name)
-                yield checked("null-check", edit, f"return when `{name}` is null", fails)
+                said = f"return when `{name}` is null"
+                yield from _earlier(function, at, name, said)
+                yield checked("null-check", guarded(function, at, [f"!{name}"], fails, name=name), said, fails)
             yield from _unnamed(function, fails)
+
+
+def _earlier(function: Function, at: int, name: str, said: str) -> Iterator[Candidate]:
+    """Before the first of several uses, as the compiler may have another one come first; behind what made the pointer,
+    as it may make one instruction of uses on several ways."""
+    first = first_use(function, at, name)
+    if first != at:
+        fails = function.failing_at(first)
+        yield checked("null-check", guarded(function, first, [f"!{name}"], fails), said, fails)
+    origin = given(function, at, name)
+    if origin is None or origin.bare or not function.plain[origin.end : first].strip():
+        return
+    if not elsewhere(function, at, name, origin):
+        return
+    fails = function.failing_at(origin.start)
+    lines = [f"if (!{name})", f"{function.tab}{fails.statement}"]
+    yield checked("null-check", [after(function, origin.start, lines)], said, fails)
 
 
 def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:

@@ -10,9 +10,12 @@ from bpfsmith.repair.c.text import before, until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bpfsmith.repair.c.reader import Node
     from bpfsmith.repair.c.text import Failing, Function
 
-__all__ = ["guarded", "joined", "reached"]
+__all__ = ["elsewhere", "first_use", "given", "guarded", "joined", "reached"]
 
 
 def guarded(
@@ -81,6 +84,83 @@ def joined(function: Function, offset: int, name: str, good: str, bad: str) -> l
             at += 1
         return [Edit(function.span(at, at), f"{good} && " if last[0] == "&&" else f"{bad} || ")]
     return []
+
+
+def given(function: Function, offset: int, name: str) -> Node | None:
+    """The statement that gave a local the value it has at an offset, where no branch between gives it another."""
+    if not name.isidentifier():
+        return None
+    sets = re.compile(
+        rf"(?<![\w.>]){re.escape(name)}\s*(?:[-+]?=(?!=)|\+\+|--)|(?:\+\+|--)\s*{re.escape(name)}\b(?!\s*->)"
+    )
+    outer = _around(function, offset)
+    found = None
+    for node in function.top.walk():
+        if node.kind in ("top", "block", "label") or node.start >= offset:
+            continue
+        if sets.search(function.plain, node.start, min(until(node), offset)):
+            found = node
+    return found if found is not None and found.kind == "plain" and found.parent in outer else None
+
+
+def first_use(function: Function, offset: int, name: str) -> int:
+    """Where the statement begins that a check of a local stands before, so that all uses from where it was made up to
+    that at an offset are behind it; the offset where there is no other, or where it is compared on the way already."""
+    origin = given(function, offset, name)
+    parameter = origin is None and re.search(rf"\*\s*{re.escape(name)}\s*[,)]", function.head) is not None
+    if origin is None and not (parameter and not re.search(rf"(?<![\w.>]){re.escape(name)}\s*=(?!=)", function.body)):
+        return offset
+    start = origin.end if origin is not None else function.start
+    if _compared(function, name, start, offset):
+        return offset
+    outer = _around(function, offset)
+    first = next((one for one in _following(function, name, start) if one.start < offset), None)
+    if first is None:
+        return offset
+    while first.parent is not None and first.parent not in outer:
+        first = first.parent
+    return first.start
+
+
+def elsewhere(function: Function, offset: int, name: str, origin: Node) -> bool:
+    """Whether statements of another block than that at an offset follow the pointer that one gave, and no condition
+    asks for it."""
+    own = function.holder(offset).parent
+    if own is None or _compared(function, name, origin.end, function.end):
+        return False
+    others = [one for one in _following(function, name, origin.end) if one.start != offset]
+    return any(one.parent is not own or own.kind == "if" for one in others)
+
+
+def _compared(function: Function, name: str, start: int, end: int) -> bool:
+    """Whether a condition between two offsets asks for a pointer itself."""
+    word = rf"(?<![\w.>]){re.escape(name)}\b"
+    asks = re.compile(rf"{word}\s*(?:$|[=!]=|&&|\|\||\?|\))|!\s*{word}(?!\s*(?:->|\[))")
+    return any(
+        node.head is not None and start <= node.start < end and asks.search(function.plain[slice(*node.head)])
+        for node in function.top.walk()
+    )
+
+
+def _following(function: Function, name: str, start: int) -> Iterator[Node]:
+    """Statements behind an offset that read or write through a pointer."""
+    word = rf"(?<![\w.>]){re.escape(name)}\b"
+    follows = re.compile(rf"{word}\s*(?:->|\[)|(?<![\w)\]])\s*\*\s*\(?\s*{word}(?!\s*[=;,]?\s*$)")
+    for node in function.top.walk():
+        if node.kind in ("top", "block", "label") or node.start < start:
+            continue
+        if follows.search(function.plain, node.start, until(node)):
+            yield node
+
+
+def _around(function: Function, offset: int) -> list[Node]:
+    """The statements that one at an offset is in, the innermost first."""
+    node: Node | None = function.holder(offset)
+    out = []
+    while node is not None:
+        out.append(node)
+        node = node.parent
+    return out
 
 
 def _use_of(text: str, name: str) -> int | None:
