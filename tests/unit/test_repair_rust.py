@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bpfsmith.repair.makers import candidates
+from bpfsmith.repair.makers import candidates, order
 from bpfsmith.repair.report import FAILING_BRANCH, NO_NEW_PATH, REWRITE, SAME_WORK, Candidate
 from bpfsmith.repair.shape import shape
+from bpfsmith.verify.cause import Advice
 from unit.test_repair import HEAD, _ground, _tried
 
 MAP = "#[map]\nstatic M: Array<u64> = Array::with_max_entries(1, 0);\n"
@@ -253,3 +254,79 @@ def test_a_field_behind_a_reference_is_read_by_a_helper(tmp_path: Path) -> None:
     )
     made = _made(tmp_path, text, "pointer-to-scalar", 4, family="V07", type="kprobe", section="kretprobe/x")
     assert any("bpf_probe_read_kernel(&raw const (*task).flags)" in changed for changed, _ in made)
+
+
+# ------------------------------------------------------------ a comparison with the end that asks for too little
+
+PTR_AT = """#[inline(always)]
+fn ptr_at<T>(ctx: &XdpContext, offset: usize) -> %s {
+    let start = ctx.data();
+    let end = ctx.data_end();
+    %s
+}
+fn prog(ctx: XdpContext) -> Option<u32> {
+    let proto: *const u16 = ptr_at(&ctx, 12)?;
+    Some(unsafe { *proto } as u32)
+}
+"""
+LEFT = "if %s {\n        return None;\n    }\n    Some((start + offset) as *const T)"
+METHODS = (
+    "if ctx.data() + offset%s > ctx.data_end() {\n        return None;\n    }\n    Some((start + offset) as *const T)"
+)
+ELSE = "if start + offset%s <= end { Some(unsafe { &*((start + offset) as *const T) }) } else { None }"
+SIZE = "core::mem::size_of::<T>()"
+
+
+@pytest.mark.parametrize(
+    ("gives", "body", "wanted"),
+    [
+        ("Option<*const T>", LEFT % "start + offset > end", LEFT % f"start + offset + {SIZE} > end"),
+        ("Option<*const T>", LEFT % "start + offset >= end", LEFT % f"start + offset + {SIZE} > end"),
+        ("Option<*const T>", LEFT % "start + offset + 1 > end", LEFT % f"start + offset + {SIZE} > end"),
+        ("Option<*const T>", LEFT % "end < start + offset", LEFT % f"end < start + offset + {SIZE}"),
+        ("Option<*const T>", METHODS % "", METHODS % f" + {SIZE}"),
+        ("Option<&T>", ELSE % "", ELSE % f" + {SIZE}"),
+        (
+            "Option<u16>", "if start + offset > end {\n        return None;\n    }\n"
+            "    Some(unsafe { *((start + offset) as *const u16) })",
+            "if start + offset + 2 > end {",
+        ),
+    ],
+    ids=["begins", "not strict", "one byte", "the end first", "methods", "otherwise", "no type parameter"],
+)  # fmt: skip
+def test_a_comparison_asks_for_the_size_of_what_is_read(tmp_path: Path, gives: str, body: str, wanted: str) -> None:
+    text = PTR_AT % (gives, body)
+    made = _made(tmp_path, text, "check-wrong", 5)
+    assert made[0][1].kind == "tightened"
+    assert wanted in made[0][0]
+    assert _shown(text, made[0]) is None
+
+
+def test_a_comparison_asks_for_the_bytes_that_are_needed(tmp_path: Path) -> None:
+    text = (
+        "pub fn prog(ctx: XdpContext) -> u32 {\n    let start = ctx.data();\n    let end = ctx.data_end();\n"
+        "    if start + 14 > end {\n        return 2;\n    }\n    let ttl = (start + 22) as *const u8;\n"
+        "    %sunsafe { *ttl } as u32\n}\n"
+    )
+    ground = _ground(tmp_path, "rust", HEAD + text % "", "check-wrong", 4 + HEAD.count("\n"))
+    ground.cause.advice = (Advice("check-packet", "", need=23),)
+    first = candidates(ground)[0]
+    made = HEAD + (text % "").replace("start + 14 >", "start + 23 >")
+    assert _tried(ground)[0] == made
+    assert shape({"a.rs": (HEAD + text % "", made)}, [first]) is None
+    # A use on some ways only, or fewer bytes than before: the others would leave too.
+    some = "if cpu() == 7 { return 1; }\n    "
+    assert shape({"a.rs": (HEAD + text % some, HEAD + (text % some).replace("+ 14 >", "+ 23 >"))}, [first]) is not None
+    assert shape({"a.rs": (HEAD + text % "", HEAD + (text % "").replace("+ 14 >", "+ 8 >"))}, [first]) is not None
+    # What the header says decides before the address is used: short packets of others would leave by another way.
+    late = "let ip = (start + 14) as *const Ip;\n    if unsafe { *(start as *const u8) } == 7 { return 1; }\n"
+    late = (text % "").replace("let ttl =", f"{late}    let n = unsafe {{ (*ip).n }};\n    let ttl =")
+    more = late.replace("+ 14 >", "+ 14 + core::mem::size_of::<Ip>() >")
+    assert shape({"a.rs": (HEAD + late, HEAD + more)}, [first]) is not None
+
+
+def test_limits_that_are_no_size_come_last(tmp_path: Path) -> None:
+    text = PTR_AT % ("Option<*const T>", LEFT % "start + offset > end")
+    late = [order(one) for _, one in _made(tmp_path, text, "check-wrong", 5)]
+    assert late == sorted(late)
+    assert late[0] == 0

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bpfsmith.repair.ground import Ground
     from bpfsmith.repair.report import Candidate
 
-__all__ = ["MAKERS", "MOST", "candidates"]
+__all__ = ["MAKERS", "MOST", "candidates", "order"]
 
 MOST = {"rust": 8, "c": 20}  # changes that are tried for one cause: a build of C takes no time
 
@@ -17,8 +17,8 @@ MOST = {"rust": 8, "c": 20}  # changes that are tried for one cause: a build of 
 MAKERS: dict[str, dict[str, tuple[str, ...]]] = {
     "rust": {
         "missing-null-check": ("null",),
-        "missing-bounds-check": ("packet", "index", "length", "declared"),
-        "check-wrong": ("packet", "index", "length", "null"),
+        "missing-bounds-check": ("compared", "packet", "index", "length", "declared"),
+        "check-wrong": ("compared", "packet", "index", "length", "null"),
         "check-lost": ("index", "length", "packet", "stale", "same"),
         "stale-pointer": ("order", "stale", "same"),
         "pointer-to-scalar": ("scalar", "order", "stale"),
@@ -75,6 +75,13 @@ _USUAL = {
 _SIZED = frozenset({"V08", "V09", "V10"})
 
 
+def order(one: Candidate) -> int:
+    """What comes first: a check that is there and asks for too little, and last a limit that is made up."""
+    from bpfsmith.repair.tightened import TIGHTENED
+
+    return 0 if one.kind == TIGHTENED else 2 if _made_up(one) else 1
+
+
 def _made_up(one: Candidate) -> bool:
     """Whether a limit is no size of anything, but what packets can have."""
     return "32767" in _put(one) or "0x7fff" in _put(one)
@@ -101,5 +108,5 @@ def candidates(ground: Ground) -> list[Candidate]:
         # No number becomes smaller for a test of a pointer.
         found = [one for one in found if one.kind != "null-check"]
     late = ground.language == "rust" and ground.why.family == "V10"  # a length is no address
-    found.sort(key=lambda one: (one.shape == REWRITE, _made_up(one), late and "data_end" in _put(one), one.size))
+    found.sort(key=lambda one: (one.shape == REWRITE, order(one), late and "data_end" in _put(one), one.size))
     return found[: MOST[ground.language]]

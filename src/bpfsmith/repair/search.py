@@ -15,7 +15,7 @@ from bpfsmith.model.finding import Edit, Fix, Span
 from bpfsmith.repair.ground import Ground
 from bpfsmith.repair.judged import Built, Why, why
 from bpfsmith.repair.kept import Moved, gone
-from bpfsmith.repair.makers import candidates
+from bpfsmith.repair.makers import candidates, order
 from bpfsmith.repair.report import SAME_WORK, Candidate, Proof
 from bpfsmith.repair.tools import BuildFailed, rendered
 
@@ -37,6 +37,7 @@ __all__ = ["Search", "Settings"]
 _DEPTH = 4
 _SPARED = 24  # builds for one program, at most, that make the same instructions as one before and do not count
 _CHECKED = frozenset({"verifier-imprecision", "check-lost", "check-on-copy"})  # what is asked again holds already
+_LIMITS = frozenset({"bounds-check", "conjunct", "tightened"})  # kinds that put a limit to something
 
 
 class Settings:
@@ -147,7 +148,9 @@ class Search:
             for rank, reason in enumerate(node.whys[:2]):
                 for one in candidates(self._ground(reason, built, key)):
                     number += 1
-                    heappush(queue, ((len(node.done), rank, node.size + one.size, number), number, node, one))
+                    # A build of Rust takes long: what a person would write comes first, a limit that is made up last.
+                    first_ = order(one) if self.source.language == "rust" else 0
+                    heappush(queue, ((len(node.done), first_, rank, node.size + one.size, number), number, node, one))
 
         root = _Node(
             {}, (), [one for one in whys if not one.outside], frozenset(_marks(first)), (({}, self.first.program(key)),)
@@ -330,7 +333,7 @@ class Search:
                 said += f" ({told.why})" if told.why else ""
         if shown is None:
             shown, said = self._argued(before, after, pairs, done, steps)
-            if shown == "only-failing-branch" and any(one.kind in ("bounds-check", "conjunct") for one in done):
+            if shown == "only-failing-branch" and any(one.kind in _LIMITS for one in done):
                 wrong = self._unfounded(key, pairs, whys, node, inside=any(one.kind == "conjunct" for one in done))
                 if wrong is not None:
                     shown, said = None, f"not shown to do the same: {wrong}"

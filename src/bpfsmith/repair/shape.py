@@ -13,6 +13,7 @@ from collections import Counter
 
 from bpfsmith.repair.conventions import neutral
 from bpfsmith.repair.report import REWRITE, SAME_WORK, UNSURE_BRANCH
+from bpfsmith.repair.tightened import TIGHTENED, undone
 from bpfsmith.repair.used import always_used
 
 TYPE_CHECKING = False
@@ -123,6 +124,11 @@ def rust(old: str, new: str, done: Sequence[Candidate]) -> str | None:
     from bpfsmith.source.rust import parse_files
 
     before, after = parse_files(["old.rs", "new.rs"], [old.encode(), new.encode()])
+    if any(one.kind == TIGHTENED for one in done):
+        text, wrong = undone(before, after)
+        if wrong is not None:
+            return wrong
+        (after,) = parse_files(["new.rs"], [text.encode()])
     olds, news = _functions(before), _functions(after)
     if set(olds) - set(news):
         return f"the function `{min(set(olds) - set(news))[0]}` is gone"

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bpfsmith.source.rust import Expr
 
-__all__ = ["always_used"]
+__all__ = ["always_used", "comes_to", "followed"]
 
 _LEAVES = ("return", "break", "continue", "try")
 _LOOPS = ("loop", "while", "for")
@@ -39,7 +39,7 @@ def always_used(guard: Expr, condition: Expr) -> bool:
                 if let.init is not None and let.name and names & _plain(let.init):
                     names.add(let.name)
     return any(
-        one.path in names and one.start >= guard.end and (not pointer or _followed(one)) and _comes_to(guard, one)
+        one.path in names and one.start >= guard.end and (not pointer or followed(one)) and comes_to(guard, one)
         for one in item.expr.within("path")
     )
 
@@ -51,7 +51,7 @@ def _of_pointer(condition: Expr) -> bool:
     return any(one.path in ("end", "data_end") for one in condition.within("path"))
 
 
-def _followed(expr: Expr) -> bool:
+def followed(expr: Expr) -> bool:
     """Whether a pointer is followed: by `*`, by what reads or writes through it, by a function that is given it."""
     child = expr
     for outer in expr.ancestors():
@@ -79,6 +79,8 @@ def _names(condition: Expr) -> set[str]:
         left, right = condition.operands
         if left is None:
             return set()
+        if right is not None and condition.op in ("<", "<=") and _of_pointer(left):
+            return _plain(right)  # `end < address`
         if condition.op in ("||", "&&"):
             return _names(left) | (_names(right) if right is not None else set())
         return _plain(left)
@@ -89,7 +91,8 @@ def _plain(expr: Expr) -> set[str]:
     return {one.path for one in expr.within("path") if "::" not in one.path and not one.path[:1].isupper()}
 
 
-def _comes_to(guard: Expr, use: Expr) -> bool:
+def comes_to(guard: Expr, use: Expr) -> bool:
+    """Whether every way past `guard` comes to a use, other tests that only leave apart."""
     at: Expr = guard
     while True:
         block = _block(at)

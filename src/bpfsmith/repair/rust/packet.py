@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bpfsmith.repair.report import Candidate
     from bpfsmith.source.rust import Expr, Item
 
-__all__ = ["candidates", "end_of"]
+__all__ = ["candidates", "end_of", "size_of"]
 
 _SIZES = {"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8, "u128": 16}
 _CONTEXTS = ("XdpContext", "TcContext", "SkBuffContext", "SkMsgContext", "SkSkbContext", "SkReuseportContext")
@@ -120,14 +120,14 @@ def _expected(call: Expr) -> str:
         elif outer.kind not in ("block", "paren", "cast", "try"):
             break
         child = outer
-    return _size(kind) or "1"
+    return size_of(kind) or "1"
 
 
 def _beyond(target: Expr, end: str) -> Iterator[str]:
     """Conditions that say that what a pointer points to reaches behind the end."""
     type_ = type_text(target)
     pointee = type_.removeprefix("*const ").removeprefix("*mut ").strip() if type_.startswith("*") else ""
-    size = _size(pointee)
+    size = size_of(pointee)
     inner = target
     while inner.kind in ("paren", "cast") and inner.inner is not None:
         inner = inner.inner
@@ -145,7 +145,8 @@ def _beyond(target: Expr, end: str) -> Iterator[str]:
         yield f"unsafe {{ {target.text} }}.wrapping_add(1) as usize > {end}"
 
 
-def _size(pointee: str) -> str:
+def size_of(pointee: str) -> str:
+    """The size of a type in Rust: a number, or `size_of` of it; "" where none is known."""
     if not pointee or pointee == "_":
         return ""
     known = _SIZES.get(pointee)
