@@ -352,3 +352,44 @@ def test_a_packet_is_checked_for_a_length_that_may_be_nought() -> None:
         "invalid access to packet, off=4 size=4, R3(id=0,off=4,r=4)\nR3 offset is outside of the packet\n",
     )
     assert said(found) == ("check-wrong", 7)
+
+
+# ---------------------------------------------------------------- loops written out, readings made again
+
+ELEMENT = "{at}: (63) *(u32 *)(r6 +{off}) = r1        ; R1=1 R6=map_value(map=table,ks=4,vs=16)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("v->a[i] = 1;", "check-wrong"),
+        ("*v = *with;", "missing-bounds-check"),
+        ("v->a[3] = 1;", "missing-bounds-check"),
+    ],
+)
+def test_a_loop_that_was_written_out(text: str, expected: str) -> None:
+    stores = "".join(ELEMENT.format(at=1 + n, off=4 * n) for n in range(4))
+    found = cause(
+        "0: R1=ctx() R6=map_value(map=table,ks=4,vs=16) R10=fp0\n; for (i = 0; i <= 4; i++) @ p.c:10\n"
+        f"0: (b7) r1 = 1                        ; R1_w=1\n; {text} @ p.c:11\n",
+        stores,
+        "5: (63) *(u32 *)(r6 +16) = r1\ninvalid access to map value, value_size=16 off=16 size=4\n",
+    )
+    assert said(found) == (expected, 10 if expected == "check-wrong" else 11)
+
+
+def test_another_reading_is_no_matter_of_width() -> None:
+    """4 bytes are read, compared whole by a 32-bit comparison, and read again for their use."""
+    found = cause(
+        "0: R1=ctx() R6=map_value(map=table,ks=4,vs=200) R10=fp0\n"
+        "; if (number < 8) @ p.c:10\n"
+        "0: (18) r7 = 0xffffc90000123000       ; R7_w=map_value(map=.bss,ks=4,vs=4)\n"
+        "2: (61) r2 = *(u32 *)(r7 +0)          ; R2_w=scalar(umax=0xffffffff,var_off=(0x0; 0xffffffff))\n"
+        "3: (26) if w2 > 0x7 goto pc+9         ; R2_w=scalar(umax=7,var_off=(0x0; 0x7))\n"
+        "; v->a[number] = 1; @ p.c:11\n"
+        "4: (61) r3 = *(u32 *)(r7 +0)          ; R3_w=scalar(umax=0xffffffff,var_off=(0x0; 0xffffffff))\n"
+        "5: (0f) r6 += r3                      ; R6_w=map_value(map=table,ks=4,vs=200,umax=0xffffffff)\n"
+        "6: (73) *(u8 *)(r6 +0) = r2\n"
+        "R6 unbounded memory access, make sure to bounds check any such access\n",
+    )
+    assert said(found) == ("check-on-copy", 10)

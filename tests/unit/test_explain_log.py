@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -467,3 +468,23 @@ def test_what_a_detector_cannot_follow_is_told_to_developers(monkeypatch: pytest
         bpfsmith.explain(NULL)
     monkeypatch.delenv("BPFSMITH_DEBUG")
     assert bpfsmith.explain(NULL).programs[0].verdict == "rejected"
+
+
+def test_of_programs_that_are_alike_the_nearest_is_meant() -> None:
+    from types import SimpleNamespace
+
+    from bpfsmith._native import VerifierLog
+    from bpfsmith.explain import _logs
+
+    nearest: Any = _logs._nearest
+
+    def program(name: str, number: int, line: int) -> Any:
+        code = bytes((0xB7, 0, 0, 0)) + number.to_bytes(4, "little") + bytes((0x95, 0, 0, 0, 0, 0, 0, 0))
+        return SimpleNamespace(name=name, insns=lambda: code, source_line=lambda slot: SimpleNamespace(line=line))
+
+    text = "0: R1=ctx() R10=fp0\n; return 7; @ p.c:20\n0: (b7) r0 = 7                        ; R0_w=7\n1: (95) exit\n"
+    log = VerifierLog(text)
+    rows = [program("one", 3, 20), program("two", 7, 9), program("three", 7, 20), program("four", 7, 20)]
+    assert nearest(log, rows).name == "three"
+    assert nearest(log, rows[:2]).name in ("one", "two")
+    assert nearest(log, [SimpleNamespace(name="no", insns=lambda: bytes(16), source_line=lambda slot: None)]) is None

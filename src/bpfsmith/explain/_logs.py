@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpfsmith.model.program import Program
     from bpfsmith.verify.explained import Explained
 
-__all__ = ["fits", "of_bytes", "read"]
+__all__ = ["of_bytes", "read"]
 
 GIVE = (
     "give what the loader printed: `bpfsmith verify X.o --log-dir DIR` writes logs, Aya has them in its error, libbpf "
@@ -188,26 +188,36 @@ def _program(log: Any, objects: Sequence[Object], wanted: Any) -> tuple[Program 
         return (told[0] if told else None), ""
     if log.program:
         named.sort(key=lambda one: not one.name.startswith(str(log.program)))  # the kernel knows 15 letters
-    for one in named:
-        if fits(log, one):
-            return one, ""
-    others = [one for one in all_of if one not in named and fits(log, one)]
+    if (found := _nearest(log, named)) is not None:
+        return found, ""
+    other = _nearest(log, [one for one in all_of if one not in named])
     path = objects[0].path
-    if others:
-        what = f"of program `{others[0].name}`, not of `{named[0].name}`" if len(named) == 1 else "of another program"
-        return others[0], f"the log is {what}: it is explained as such"
+    if other is not None:
+        what = f"of program `{other.name}`, not of `{named[0].name}`" if len(named) == 1 else "of another program"
+        return other, f"the log is {what}: it is explained as such"
     whose = f"`{named[0].name}` of `{path}`" if len(named) == 1 else f"any program of `{path}`"
     return None, f"the log is not of {whose}: its instructions are others; the log alone is explained"
 
 
-def fits(log: Any, program: Program) -> bool:
-    """Whether the instructions in a log are the program's: same opcodes and registers at the same slots. Loaders change
-    constants, and CO-RE the width of a load."""
+def _nearest(log: Any, programs: Sequence[Program]) -> Program | None:
+    """Of programs that are alike the one whose instructions and lines are the log's; of equals the one that the log's
+    name speaks for, else the first."""
+    found = []
+    for at, one in enumerate(programs):
+        distance = _distance(log, one)
+        if distance is not None:
+            found.append((log.program is not None and not one.name.startswith(str(log.program)), distance, at))
+    return programs[min(found)[2]] if found else None
+
+
+def _distance(log: Any, program: Program) -> int | None:
+    """In how many instructions and lines a log differs from a program; None where it is another one's: opcodes and
+    registers at the same slots must be the same. Loaders change constants, and CO-RE the width of a load."""
     try:
         code = program.insns()
     except Exception:  # what cannot be linked cannot be compared
-        return False
-    seen = wrong = 0
+        return None
+    seen = wrong = near = 0
     for slot in log.insns:
         insn = log.insn(slot)
         if insn is None or not insn.exact:
@@ -215,10 +225,16 @@ def fits(log: Any, program: Program) -> bool:
         at = slot * 8
         seen += 1
         if at + 8 > len(code):
-            return False
+            return None
         if code[at] != insn.code or (insn.kind in _REGISTERS and code[at + 1] & 15 != insn.dst):
             wrong += 1
-    return wrong <= seen // 10 if seen else True
+        elif int.from_bytes(code[at + 4 : at + 8], "little", signed=True) != insn.imm:
+            near += 1
+        told = log.source(slot)
+        if told is not None and told[1] is not None:
+            line = program.source_line(slot)
+            near += line is not None and line.line != told[1]
+    return 2 * wrong + near if wrong <= seen // 10 else None
 
 
 _REGISTERS = frozenset(("alu", "mov", "load", "store", "branch"))

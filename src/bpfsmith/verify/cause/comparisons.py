@@ -37,9 +37,9 @@ class Seen:
     that it is the same; `narrow`: 32 bits of it; `mixed`: made with another unknown number; `kept`: so many low
     bits of it are compared, where a mask cut the others off; `below`: bits above it are compared with zero, which asks
     whether the number is less (None: no such test); `flag`: where a difference was made the bit that is tested, without
-    a branch."""
+    a branch; `again`: what is compared is another reading of the same memory."""
 
-    __slots__ = ("below", "chain", "flag", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
+    __slots__ = ("again", "below", "chain", "flag", "insn", "kept", "mixed", "narrow", "on", "step", "taken", "version")
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Seen:
         kept: int = 64,
         below: int | None = None,
         flag: Step | None = None,
+        again: bool = False,
     ) -> None:
         self.step = step
         self.insn = step.insn
@@ -63,6 +64,7 @@ class Seen:
         self.kept = kept
         self.below = below
         self.flag = flag
+        self.again = again
         self.taken = step.taken
 
     @property
@@ -176,7 +178,8 @@ class comparisons:  # noqa: N801 - used as a function
         made = self.made(step, on, half, bits, below)
         read = read_of(self.trace, step, on) if made is None and not bits and self.read is not None else None
         if read is not None and self.read is not None and read[:2] == self.read[:2]:
-            return Seen(step, on, -1, False, half)  # read from the same place, by another instruction
+            # Read from the same place, by another instruction: half a register is all of it where 4 bytes are read.
+            return Seen(step, on, -1, False, half and self.read[2] > 4, again=True)
         return made
 
     def made(self, step: Step, on: str, half: bool, bits: bool, below: int | None) -> Seen | None:

@@ -3,6 +3,9 @@ is too large; the comparison that lets them."""
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 from bpfsmith.verify.cause import code
 from bpfsmith.verify.cause.flow import WHOLE, constant, root
 
@@ -12,10 +15,13 @@ if TYPE_CHECKING:
 
     from bpfsmith.verify.cause.trace import Link, Step, Trace
 
-__all__ = ["cut_to", "lets_in"]
+__all__ = ["cut_to", "lets_in", "unrolled"]
 
 FAR = 4000
 WALK = 20_000
+ROUNDS = 3
+_INDEXED = re.compile(r"\w\[[^]]*[A-Za-z_]")
+_LOOP = re.compile(r"\s*(?:for|while|do|bpf_for|bpf_repeat)\b")
 
 
 def lets_in(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
@@ -73,6 +79,31 @@ def cut_to(trace: Trace, last: Step, chain: list[Link]) -> Step | None:
                 return step
         return None
     return None
+
+
+def unrolled(trace: Trace, last: Step) -> Step | None:
+    """Where a loop begins that the compiler wrote out round by round: the accesses before this one are of the same
+    line, of the same memory, each as far behind the other. `last` itself where the loop's own line is not told."""
+    insn, here = last.insn, trace.own_place(last)
+    if not (code.is_store(insn) or code.is_load(insn)) or here is None or not _INDEXED.search(here.text or ""):
+        return None
+    base = f"r{insn.dst if code.is_store(insn) else insn.src}"
+    wanted, offsets, head = root(trace, last, base), [insn.off], None
+    for step in trace.steps.back(last.at, FAR):
+        if step.frame != last.frame:
+            continue
+        each = step.insn
+        place = trace.own_place(step)
+        if head is None and place is not None and place.own and _LOOP.match(place.text or ""):
+            head = step
+        if (each.code, each.dst if code.is_store(each) else each.src) != (insn.code, int(base[1:])):
+            continue
+        if place is not None and place.same_line(here) and root(trace, step, base) == wanted:
+            offsets.append(each.off)
+    far = {one - other for one, other in pairwise(offsets)}
+    if len(offsets) < ROUNDS or len(far) != 1 or abs(far.pop()) < code.width(insn):
+        return None
+    return head or last
 
 
 def _ends_loop(trace: Trace, use: Step, number: str, visits: int) -> Step | None:

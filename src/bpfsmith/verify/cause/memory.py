@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bpfsmith.verify.cause import code, parts
 from bpfsmith.verify.cause.flow import variable
-from bpfsmith.verify.cause.loops import cut_to, lets_in
+from bpfsmith.verify.cause.loops import cut_to, lets_in, unrolled
 from bpfsmith.verify.cause.names import argument, index
 from bpfsmith.verify.cause.names import words as named_words
 from bpfsmith.verify.cause.places import check_line, use_line
@@ -253,7 +253,7 @@ def _beyond(trace: Trace, last: Step, where: str, chain: list[Link], lines: list
     wide = width or code.width(insn)
     known = f" of {size}" if size is not None else ""
     facts.append(trace.fact(last, f"{octets(wide)} at offset {first} used here{known}"))
-    limit = lets_in(trace, last, chain)
+    limit = lets_in(trace, last, chain) or unrolled(trace, last)
     if limit is not None:
         facts.insert(len(facts) - 1, trace.fact(limit, "the limit of the loop lets it come here once too often"))
         return parts.cause(

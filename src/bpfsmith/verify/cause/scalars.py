@@ -433,7 +433,7 @@ class _Search:
         frame, there = location(self.chain, one.step.at, self.use, self.where)
         whole = one.step.value(there) if frame == one.step.frame else None
         halved = any(_halves(link) for link in self.chain)
-        if one.narrow and not halved and not self.need.half and self.long(whole):
+        if one.narrow and not halved and not one.again and not self.need.half and self.long(whole):
             return self.told(one, f"only 32 bits of {self.what} are compared here, in {one.on}; it is used with 64",
                              f"the check of {self.what} looks at its low 32 bits only")  # fmt: skip
         cut = one.kept < 64 and (self.value is None or self.value.umax is None or self.value.umax >> one.kept)
@@ -538,7 +538,8 @@ class _Search:
             if code.operation(one.insn) in (EQ, NE, SET):
                 continue
             place = self.trace.own_place(one.insn.slot)
-            if place is None or place.same_line(here):
+            # In Rust a line is checked where it is indexed; C's comparison has its place from what stands before it.
+            if place is None or (place.same_line(here) and rust(place)):
                 continue
             self.add(self.use, f"{self.what} is used here: it {amount(self.value) or 'is not bounded'}")
             self.facts.append(Fact(one.insn.slot, place, "compared only here, after the use"))
