@@ -85,8 +85,8 @@ def _option(name: str) -> str:
 
 
 def kind_of(what: str, *, path: bool = False) -> str:
-    """`word`, `log`, `object`, `folder`; what is no word and not there is an `InputError`. A word that is known and the
-    name of a file is a word: `./NAME` is the file."""
+    """`word`, `log`, `object`, `folder`, `source`; what is no word and not there is an `InputError`. A word that is
+    known and the name of a file is a word: `./NAME` is the file."""
     if what in ("", "-"):
         return "log" if what else "word"
     named = path or _looks_like_path(what)
@@ -98,7 +98,9 @@ def kind_of(what: str, *, path: bool = False) -> str:
         return "word"
     if os.path.isdir(what) or what.endswith("Cargo.toml"):
         return "folder"
-    return "object" if _head(what) == b"\x7fELF" else "log"
+    if _head(what) == b"\x7fELF":
+        return "object"
+    return "source" if what.endswith((".c", ".rs")) and os.path.isfile(what) else "log"
 
 
 def _head(path: str) -> bytes:
@@ -168,6 +170,12 @@ def _path(
 
     folder = what.removesuffix("Cargo.toml") or "."
     try:
+        if kind == "source":
+            raise InputError(  # noqa: TRY301 - as for a folder where nothing is built
+                f"`{what}` is a source: what kernels reject is what is built from it",
+                what,
+                f"`bpfsmith explain {what} --prove` builds a copy and asks them; or give the object, or the log",
+            )
         objects, notes = built(folder)
     except InputError:
         if build is None:

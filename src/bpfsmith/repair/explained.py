@@ -33,7 +33,10 @@ def prove(
         return []
     sources = list(dict.fromkeys(source for path in paths for source in behind(path)))
     if not sources:
-        raise InputError("there are no sources to repair", hint="name the workspace or the C file")
+        raise InputError(
+            "there are no sources to repair",
+            hint="give their folder: `--sources DIR`, or the workspace or C file itself",
+        )
     proofs: list[Proof] = []
     names = {one.program for one in rejected if one.program is not None}
     # A log that does not say whose it is may be any program's.
