@@ -75,14 +75,23 @@ def _with_evidence(finding: Finding, rows: dict[tuple[str, str], Row]) -> Findin
     entry = rules.find(finding.code)
     if row is None or entry is None or entry.rule.phase not in _PHASES:
         return finding
-    judged = [one for one in row.results if not finding.kernels or one.kernel in finding.kernels]
-    evidence = [_evidence(one) for one in judged if one.verdict != "accepted"][:_SHOWN]
+    if not finding.kernels:
+        # What claims nothing of the verifier is not about its refusals, but about what cannot be loaded at all.
+        refused = ("rejected", "cannot") if entry.rule.phase == "verify" else ("cannot",)
+        judged = [one for one in row.results if one.verdict in refused]
+    else:
+        judged = [one for one in row.results if one.kernel in finding.kernels]
+    lines = {span.line for span in (finding.span, *(label.span for label in finding.labels)) if span is not None}
+    evidence = [_evidence(one, lines) for one in judged if one.verdict != "accepted"][:_SHOWN]
     taken = [one.kernel for one in judged if one.verdict == "accepted"]
     if taken and finding.kernels:
         evidence.append(Evidence("kernel", f"{', '.join(taken)} accepts `{row.program}` all the same"))
     return finding.replace(evidence=(*finding.evidence, *evidence)) if evidence else finding
 
 
-def _evidence(one: Result) -> Evidence:
+def _evidence(one: Result, lines: set[int]) -> Evidence:
+    """`lines`: of the finding; a refusal of another one is said to be."""
     what = "rejects it" if one.verdict == "rejected" else f"cannot load it ({one.reason})"
+    if one.verdict == "rejected" and one.line and lines and one.line not in lines:
+        what = f"rejects the program at line {one.line}"
     return Evidence("kernel", f"{one.kernel} {what}: {one.message}")
