@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 
 import bpfsmith
+from bpfsmith.check.prove import _with_evidence
 from bpfsmith.check.repairs import Repairs, folders_of, outside
 from bpfsmith.check.report import Report
 from bpfsmith.cli._failure import report
+from bpfsmith.explain._job import kind_of
+from bpfsmith.explain.report import ExplainReport
+from bpfsmith.model.errors import InputError
 from bpfsmith.model.finding import Edit, Finding, Fix, Span
 from bpfsmith.repair.report import Proof
 from bpfsmith.repair.search import _first_error, _shown_by
 from bpfsmith.repair.tools import BuildFailed, Runner
 from bpfsmith.rules._sources import Sources
+from bpfsmith.verdict import Judged
+from bpfsmith.verify.explained._finding import LogSources, _changed
+from bpfsmith.verify.report import Result, Row
 
 TEXT = "int a;\nint b;\nint c;\nint d;\n"
 
@@ -125,3 +132,47 @@ def test_what_a_failed_build_printed_is_shown_as_lines(tmp_path: Path, capsys: p
     assert len(lines) < 20 and lines[-1].startswith("  help: ")
     assert not any("\\n" in one or "reason" in one for one in lines)
     assert _first_error(caught.value.output) == "error[E0425]: no `x`"
+
+
+def test_a_source_is_not_taken_for_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path / "x.bpf.c")
+    assert kind_of(str(source)) == "source"
+    assert kind_of(str(written(tmp_path / "x.log"))) == "log"
+    with pytest.raises(InputError, match="is a source") as caught:
+        bpfsmith.explain(str(source))
+    assert "--prove" in caught.value.hint
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "bpfsmith.explain._objects.built_in_copy", lambda path, *_: asked.append(path) or ExplainReport([])
+    )
+    bpfsmith.explain(str(source), prove=True, kernels="7.3")
+    assert asked == [str(source)]
+
+
+def test_a_refusal_belongs_to_what_speaks_of_it() -> None:
+    result = Result("7.3", Judged("rejected", message="R1 invalid"))
+    result.line = 9
+    row = Row("x.o", "p", "tc", "aya")
+    row.results.append(result)
+
+    def said(code: str, line: int, kernels: tuple[str, ...] = ()) -> list[str]:
+        found = Finding(
+            code, "x", "note", "y", Span("x.c", line, 1, line, 2), object="x.o", program="p", kernels=kernels
+        )
+        return [one.text for one in _with_evidence(found, {("x.o", "p"): row}).evidence]
+
+    assert said("OBJ011", 9) == [], "which loader knows a section is nothing the verifier speaks of"
+    assert said("OBJ001", 9) == ["7.3 rejects it: R1 invalid"]
+    assert said("OBJ001", 4) == ["7.3 rejects the program at line 9: R1 invalid"]
+    assert said("OBJ008", 9, ("7.3",)) == ["7.3 rejects it: R1 invalid"]
+
+
+def test_a_source_that_changed_since_the_build_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.c", "// new\n" + TEXT)
+    sources = LogSources(str(tmp_path / "x.o"))
+    assert sources.quote(str(path), 3, "int c;") == (sources.shown(str(path)), 4)
+    assert _changed(sources.changed).endswith("(its line 3 is line 4 now): build again")
+    sources = LogSources(str(tmp_path / "x.o"))
+    assert sources.quote(str(path), 2, "int a;")[1] == 2 and not sources.changed
+    sources.quote(str(path), 3, "int e;")
+    assert "reads otherwise now" in _changed(sources.changed)

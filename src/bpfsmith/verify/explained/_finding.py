@@ -24,7 +24,7 @@ class LogSources(Sources):
     """Lines as the log quotes them, and files that are here where they hold the same line. `numbers`: what is printed
     beside a line of `LOG`: a slot, or nothing."""
 
-    __slots__ = ("_near", "_quoted", "numbers")
+    __slots__ = ("_near", "_quoted", "changed", "numbers")
     quotes = LOG
 
     def __init__(self, near: str | None = None) -> None:
@@ -32,6 +32,7 @@ class LogSources(Sources):
         self._near = near
         self._quoted: dict[tuple[str, int], str] = {}
         self.numbers: dict[int, str] = {}
+        self.changed: dict[tuple[str, int], int | None] = {}  # (path, line) of the build -> the line now, None: gone
 
     def quote(self, path: str, line: int, text: str | None) -> tuple[str, int]:
         """Notes a line of a log; answers (path, line) under which `line()` has it: of the file where it is here, and
@@ -41,6 +42,8 @@ class LogSources(Sources):
             return found, line
         if found is not None and text is not None:
             moved = self._same_line(found, line, text)
+            if moved != line:
+                self.changed[found, line] = moved
             if moved is not None:
                 return found, moved
         if text is not None:
@@ -74,6 +77,8 @@ def finding(one: Explained) -> tuple[Finding, LogSources]:
     if cause is not None and cause.confidence != "high" and cause.cls != "unknown":
         evidence.append(Evidence("confidence", cause.confidence))
     span, labels = (None, []) if cause is None else _places(one, sources)
+    if one.object is not None and sources.changed:
+        evidence.append(Evidence("source", _changed(sources.changed)))
     if alone:
         headline = f"the verifier rejects {f'`{one.program}`' if one.program else 'the program'}: {one.message}"
     else:
@@ -93,6 +98,13 @@ def finding(one: Explained) -> tuple[Finding, LogSources]:
         see=cause.see if cause is not None else (),
     )
     return made, sources
+
+
+def _changed(lines: dict[tuple[str, int], int | None]) -> str:
+    """A sentence about a file that is no longer what was built."""
+    (path, line), now = next(iter(lines.items()))
+    moved = f"is line {now} now" if now is not None else "reads otherwise now"
+    return f"`{path}` has changed since the object was built (its line {line} {moved}): build again"
 
 
 def _places(one: Explained, sources: LogSources) -> tuple[Span | None, list[Label]]:
