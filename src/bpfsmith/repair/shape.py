@@ -13,6 +13,7 @@ from collections import Counter
 
 from bpfsmith.repair.conventions import neutral
 from bpfsmith.repair.report import REWRITE, SAME_WORK, UNSURE_BRANCH
+from bpfsmith.repair.rust.failures import tested, unlike
 from bpfsmith.repair.tightened import TIGHTENED, undone
 from bpfsmith.repair.used import always_used
 
@@ -328,6 +329,9 @@ def _branches(  # noqa: PLR0911, PLR0912 - one branch a kind of newness
             said = _words(one.inner) if one.inner is not None else ""
             if said not in {"".join(text.split()) for text in returns}:
                 return f"`{one.text}` is none of the function's other failures"
+            wrong = unlike(old, tested(one), said) if said and not some else None
+            if wrong is not None:
+                return f"{wrong}: `{one.text}`"
             continue
         if _in_arm(one, arms):
             continue

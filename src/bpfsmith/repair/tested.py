@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from bpfsmith.repair.c.reader import blanked, bodies, split, tree
-from bpfsmith.repair.conventions import words
+from bpfsmith.repair.conventions import TRACING, words
+from bpfsmith.repair.failures import FILTER, Way, agree, deciding, sorts, value_of, ways
 from bpfsmith.verify.cause.names import literal
 
 TYPE_CHECKING = False
@@ -44,7 +45,6 @@ _LOOPS = ("for", "while", "do", "loop")
 PROBE = re.compile(
     r"bpf_probe_read(?:_kernel|_user)?(?:_str)?\s*\(\s*&\s*(\w+)\s*,\s*sizeof\s*\(\s*\1\s*\)\s*,\s*(.+)\)", re.DOTALL
 )
-_FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}|>=\s*\d|>\s*\d\d")
 CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 NO_CALLS = frozenset({"sizeof", "if", "__typeof__", "typeof", "void", "long", "unsigned", "int", "offsetof"})
 _CALLBACKS = re.compile(
@@ -175,7 +175,7 @@ def judged(one: Guard, before: Text, after: Text, type_: str | None, entry: str)
     return None
 
 
-def _way(  # noqa: PLR0911, PLR0912 - one return a reason
+def _way(  # noqa: PLR0911, PLR0912, PLR0915 - one return a reason
     one: Guard, before: Text, after: Text, type_: str | None, entry: str
 ) -> str | None:
     """Whether it leaves as the function's other failures do."""
@@ -183,36 +183,56 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
     while loop is not None and loop.kind not in _LOOPS:
         loop = loop.parent
     word, _, value = one.leave.partition(" ")
-    ways = _ways(loop, after, one.node) if loop is not None else []
+    errors = not (one.body.name == entry and (type_ or "").startswith("sched_"))
+    start, end = one.body.start, one.body.end
+    wanted, givers = sorts(one.condition, after.plain, start, one.node.start)
+
+    def near(top: Node, text: Text, span: tuple[int, int]) -> tuple[list[Way], list[Way]]:
+        """The branches that look for a failure, and those of them that decide here."""
+        every = ways(top, text.plain, *span, but=one.node, errors=errors)
+        some = deciding(every, wanted, givers)
+        return [way for way in every if way.sorts != {FILTER} or way in some], some
+
+    own, same = near(loop, after, (start, end)) if loop is not None else ([], [])
+    if same and (type_ not in TRACING or one.body.name != entry):
+        if not agree(same):
+            return "the other checks of that kind do not agree on how to leave"
+        told = value_of(one.leave, after.plain, start, end, one.node.start, errors=errors)
+        if told != same[0].value:
+            return "the other checks of that kind leave otherwise"
     if word in ("break", "continue"):
         if loop is None:
             return "it leaves no loop"
-        if word in (way.partition(" ")[0] for way in ways) or (word == "continue" and loop.kind in ("for", "loop")):
+        if word in (way.said.partition(" ")[0] for way in own) or (word == "continue" and loop.kind in ("for", "loop")):
             return None
         head = after.plain[loop.head[0] : loop.head[1]] if loop.head is not None else ""
         if loop.kind == "while" and any(re.search(rf"\b{re.escape(name)}\b", head) for name in _names(one.condition)):
             return None  # as the loop's own end
         return "no other test of the loop leaves so"
     ends = re.search(r">=?\s*\(?[^&|]*\b\w*end\b", one.condition) is not None
-    if loop is not None and loop.kind in ("for", "loop") and not ends and one.leave not in ways:
+    if loop is not None and loop.kind in ("for", "loop") and not ends and one.leave not in [way.said for way in own]:
         return "the loop's later rounds would be cut off"
     found = before.body(one.body.name)
     if found is None:
         return "the function is new"
     body, top = found
-    ways = _ways(top, before, None)
-    if ways and one.leave in ways and word == "goto":
+    failures, decide = near(top, before, (body.start, body.end))
+    failures = [way for way in failures if way.node.kind in ("return", "goto")]
+    decide = [way for way in decide if way.node.kind in ("return", "goto")]
+    known = [way.said for way in failures]
+    if decide and not same and (type_ not in TRACING or body.name != entry):
+        if not agree(decide):
+            return "the function's other checks of that kind do not agree on what to return"
+        if value_of(one.leave, after.plain, start, end, one.node.start, errors=errors) != decide[0].value:
+            return "it returns what no other failure of that kind returns"
+    if known and one.leave in known and word == "goto":
         here = _label(one.leave, one.node.start, one.body, after)
-        others = (
-            _label(one.leave, node.start, one.body, after)
-            for other, owner in after.nodes()
-            if owner is one.body and other is not one.node and other.kind == "if" and _FAILS.search(_head(other, after))
-            for node in (only_leave(other.parts[0]),)
-            if node is not None and " ".join(after.of(node).rstrip(";").split()) == one.leave
-        )
-        return None if here in others else "what is returned behind the label is another value by then"
-    if ways:
-        return None if one.leave in ways else "it returns what no other failure of the function returns"
+        outer = after.tops[after.bodies.index(one.body)]
+        alike = [way.node.start for way in near(outer, after, (start, end))[0] if way.said == one.leave]
+        labels = {_label(one.leave, at, one.body, after) for at in alike}
+        return None if here in labels else "what is returned behind the label is another value by then"
+    if known and (decide or same):
+        return None if one.leave in known else "it returns what no other failure of the function returns"
     every = {" ".join(before.of(node).rstrip(";").split()) for node in top.walk() if node.kind == "return"}
     head = body.head[: body.head.find(body.word)]
     if re.search(r"\bvoid\s*$", head):
@@ -231,6 +251,9 @@ def _way(  # noqa: PLR0911, PLR0912 - one return a reason
         ):
             return None
     if body.name == entry and value in words(type_):
+        every = {way.said for way in ways(top, before.plain, body.start, body.end)} - {one.leave}
+        if any(way.startswith("return") for way in every) and type_ not in TRACING:
+            return "the function leaves otherwise elsewhere, and has no failure branch"
         one.convention = True
         return None
     if value == "0" and re.search(rf"{_CALLBACKS.pattern}[^;]*\b{re.escape(body.name)}\b", before.plain):
@@ -279,7 +302,7 @@ def _harmless(name: str, value: str, text: Text, type_: str | None, entry: str) 
                     continue
                 leave = only_leave(node.parts[0])
                 said = " ".join(text.of(leave).rstrip(";").split()) if leave is not None else ""
-                known = _ways(top, text, node)
+                known = [way.said for way in ways(top, text.plain, body.start, body.end, but=node)]
                 own = body.name == entry and said.partition(" ")[2] in words(type_)
                 fine += len(node.parts) == 1 and (said in known or own or said == "continue")
             elif node.kind == "return" and body.name == entry:
@@ -306,18 +329,6 @@ def _label(goto: str, at: int, body: Body, text: Text) -> str:
         return ""
     found = re.findall(rf"(?<![\w.>]){told[1]}\s*[-+|&]?=(?!=)[^;]*;", text.plain[body.start : at])
     return "".join(found[-1].split()) if found else ""
-
-
-def _ways(top: Node, text: Text, but: Node | None) -> list[str]:
-    """How the tests in a part of a function leave that look for a failure."""
-    out = []
-    for node in top.walk():
-        if node.kind != "if" or node is but or node.head is None:
-            continue
-        leave = only_leave(node.parts[0])
-        if leave is not None and _FAILS.search(text.plain[node.head[0] : node.head[1]].replace("->", ".")):
-            out.append(" ".join(text.of(leave).rstrip(";").split()))
-    return out
 
 
 # ------------------------------------------------------------ whether what is tested is used

@@ -6,6 +6,7 @@ import re
 
 from bpfsmith.repair.c.text import after, before, checked, closing, fresh, functions, replace, split, visible
 from bpfsmith.repair.c.ways import elsewhere, first_use, given, guarded, joined
+from bpfsmith.repair.failures import BOUNDS, NULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,11 +73,10 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
     told = f"{ground.why.message} {ground.cause.headline}"
     packet = ground.why.family == "V08" or "pkt" in told or (ground.why.family == "V12" and "packet" in told)
     for function in functions(ground):
-        fails = function.failing()
         found = used(function)
         names = [one for one in found if visible(function, one, function.statement(name=one))]
         if packet:
-            yield from _ends(function, names, fails)
+            yield from _ends(function, names, function.failing(BOUNDS))
             yield from _elsewhere(function, names)
         if ground.cause.cls == "pointer-arithmetic":
             continue  # no test of a pointer makes arithmetic on it right
@@ -87,13 +87,14 @@ def candidates(ground: Ground) -> Iterator[Candidate]:
             others = {one[0].lstrip("& \t") for one in re.finditer(taken, function.shown)}
             for name in named[:3] or [one for one in names if one not in others][:4]:
                 at = function.statement(name=name)
+                fails = function.failing(NULL, name)
                 edit = joined(function, at, name, name, f"!{name}")
                 if edit:
                     yield checked("conjunct", edit, f"go on only where `{name}` is not null", fails)
                 said = f"return when `{name}` is null"
                 yield from _earlier(function, at, name, said)
                 yield checked("null-check", guarded(function, at, [f"!{name}"], fails, name=name), said, fails)
-            yield from _unnamed(function, fails)
+            yield from _unnamed(function)
 
 
 def _earlier(function: Function, at: int, name: str, said: str) -> Iterator[Candidate]:
@@ -101,19 +102,19 @@ def _earlier(function: Function, at: int, name: str, said: str) -> Iterator[Cand
     as it may make one instruction of uses on several ways."""
     first = first_use(function, at, name)
     if first != at:
-        fails = function.failing_at(first)
+        fails = function.failing_at(first, NULL, name)
         yield checked("null-check", guarded(function, first, [f"!{name}"], fails), said, fails)
     origin = given(function, at, name)
     if origin is None or origin.bare or not function.plain[origin.end : first].strip():
         return
     if not elsewhere(function, at, name, origin):
         return
-    fails = function.failing_at(origin.start)
+    fails = function.failing_at(origin.start, NULL, name)
     lines = [f"if (!{name})", f"{function.tab}{fails.statement}"]
     yield checked("null-check", [after(function, origin.start, lines)], said, fails)
 
 
-def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:
+def _unnamed(function: Function) -> Iterator[Candidate]:
     """`*(T *)lookup(..)`, `lookup(..)->field`: what a call gives is used at once; it gets a name."""
     text, first = function.shown, function.first
     for one in re.finditer(r"(?<![\w.>])([A-Za-z_]\w*)\s*\(", text):
@@ -136,6 +137,7 @@ def _unnamed(function: Function, fails: Failing) -> Iterator[Candidate]:
         name = fresh(function, "found")
         at = node.start
         value = " ".join(function.text[first + start : first + end].split())
+        fails = function.failing(NULL, given=one[1])
         edits = [
             *before(
                 function, at, [f"__auto_type {name} = {value};", f"if (!{name})", f"{function.tab}{fails.statement}"]
@@ -227,7 +229,7 @@ def _elsewhere(function: Function, names: list[str]) -> Iterator[Candidate]:
         if (former and former[-1].kind != "label") or found > 3:
             continue
         found += 1
-        fails = function.failing_at(node.start)
+        fails = function.failing_at(node.start, BOUNDS)
         condition = f"(void *)({named[0]} + 1) > {stop}"
         said = f"compare what is read through `{named[0]}` with the end of the packet on this way too"
         yield checked("bounds-check", guarded(function, node.start, [condition], fails, name=named[0]), said, fails)

@@ -9,6 +9,7 @@ from collections import Counter
 from bpfsmith.model.finding import Edit, Span
 from bpfsmith.repair.c.callers import asked_for, predicate
 from bpfsmith.repair.c.reader import Node, blanked, bodies, closing, split, tree
+from bpfsmith.repair.failures import FILTER, agree, deciding, giver, ways
 from bpfsmith.repair.report import FAILING_BRANCH, UNSURE_BRANCH, Candidate
 from bpfsmith.repair.rust.spot import TRACING
 
@@ -29,14 +30,6 @@ _NEUTRAL = {
     "cgroup_device": "1", "cgroup_sysctl": "1", "cgroup_sockopt": "1", "sk_lookup": "1", "sk_skb": "1", "sk_msg": "1",
 }  # fmt: skip
 
-
-# Conditions of something that failed, or is none of the program's business; `x == 6` and `ttl > 1` decide otherwise.
-_FAILS = re.compile(r"!\s*[\w(=]|\bNULL\b|end\b|<=?\s*0|\bsizeof\b|>=?\s*[A-Z_]{2,}")
-# Calls whose result is 0 where they did what they should.
-_TRIES = re.compile(
-    r"\s*\(?\s*bpf_(?:skb_(?:load|store|pull|change|adjust|vlan)\w*|xdp_(?:load|store|adjust)\w*|probe_read\w*|get_current_comm"
-    r"|map_update_elem|dynptr_\w+|sock_ops_\w+|l[34]_csum_replace|clone_redirect|msg_\w+_data|copy_from_user\w*)\s*\(.*"
-)
 _OWN = frozenset({"if", "for", "while", "switch", "loop"})
 
 
@@ -160,42 +153,50 @@ class Function:
         line = self.line_of(offset)
         return line, offset - self.lines[line - 1] + 1
 
-    def failing(self) -> Failing:
-        """What the line's loop does where a check fails; outside of loops what the function does."""
-        return self._round() or self.leaving()
+    def failing(self, sort: str = "", name: str = "", given: str = "") -> Failing:
+        """What the line's loop does where a check fails; outside of loops what the function does. `sort`: of the check,
+        one of `failures`; `name`: of the pointer that is tested, or what has `given` it."""
+        given = given or (giver(name, self.plain, self.start, self.first + len(self.shown)) if name else "")
+        return self._round(sort, given) or self.leaving(sort, given)
 
-    def failing_at(self, offset: int) -> Failing:
+    def failing_at(self, offset: int, sort: str = "", name: str = "") -> Failing:
         """`failing` of another statement of the function."""
-        return Function(self.ground, self.path, self.line_of(offset)).failing()
+        return Function(self.ground, self.path, self.line_of(offset)).failing(sort, name)
 
-    def leaving(self) -> Failing:  # noqa: PLR0911, PLR0912 - one return a kind
+    def leaving(  # noqa: PLR0911 - one return a kind
+        self, sort: str = "", given: str = ""
+    ) -> Failing:
         """What the function's failure branches return; what it always returns; what takes no part."""
         head = self.head[: self.head.find(self.name)]
         if re.search(r"\bvoid\s*$", head):
             return Failing("", "the function returns nothing")
-        found: Counter[str] = Counter()
-        gotos: list[tuple[int, str]] = []
-        last = ""
-        for one in self.top.walk():
-            out = _way_out(one)
-            if out is None or one.head is None:
-                continue
-            condition = self.plain[one.head[0] : one.head[1]].replace("->", ".")
-            said = " ".join(self.plain[out.start : out.end].split()).rstrip("; ")
-            if out.kind == "goto":
-                gotos.append((out.start, f"{said};"))
-                last = said if out.start < self.lines[self.line - 1] else last
-            elif _failed(condition):
-                found[said.removeprefix("return").strip()] += 1
-                last = said if out.start < self.lines[self.line - 1] else last
-        if gotos and (not found or last.startswith("goto")):
-            before = [said for at, said in gotos if at < self.lines[self.line - 1]]
-            return Failing("", "as another check of this function", before[-1] if before else gotos[0][1])
-        if found:
-            text, count = found.most_common(1)[0]
-            return Failing(
-                text, f"as {'once' if count == 1 else f'{count} times'} in this function where a check fails"
-            )
+        entry = self.name == self.ground.program.name
+        errors = not (entry and (self.ground.program.type or "").startswith("sched_"))
+        found = ways(self.top, self.plain, self.start, self.end, errors=errors)
+        found = [one for one in found if one.node.kind in ("return", "goto")]
+        near = deciding(found, frozenset({sort} - {""}), frozenset({given} - {""}))
+        here = self.lines[self.line - 1]
+        if near:
+            value, count = Counter(one.value for one in near).most_common(1)[0]
+            alike = [one for one in found if one.value == value and one.sorts != {FILTER}] or near
+            chosen = [one for one in alike if one.node.start < here][-1:] or alike[:1]
+            said = f"{chosen[0].said};"
+            if not agree(near):
+                why = "its checks of that kind do not agree on what to return"
+                return Failing(said.removeprefix("return").strip(" ;"), why, said, certain=False)
+            if said.startswith("goto"):
+                return Failing("", "as another check of this function", said)
+            most = Counter(one.said for one in near if one.value == value).most_common(1)[0][0]
+            text = most if most.startswith("return") else chosen[0].said
+            times = "once" if count == 1 else f"{count} times"
+            return Failing(text.removeprefix("return").strip(), f"as {times} in this function where a check fails")
+        gotos = [one for one in self.top.walk() if (way := _way_out(one)) is not None and way.kind == "goto"]
+        if gotos:
+            before = [one for one in gotos if one.start < here]
+            way = _way_out(before[-1] if before else gotos[0])
+            assert way is not None
+            said = " ".join(self.plain[way.start : way.end].split())
+            return Failing("", "as another check of this function", said)
         every = {" ".join(one.split()) for one in re.findall(r"\breturn\b([^;]*);", self.body)}
         plain = {one for one in every if re.fullmatch(r"-?\w+", one) and not one.islower()}
         if len(every) == 1 and plain:
@@ -209,6 +210,11 @@ class Function:
         asked = asked_for(self.name, self.plain) if self.name != self.ground.program.name else ""
         if asked:
             return Failing(asked, "its callers ask for that")
+        filters = {one.said.removeprefix("return").strip() for one in found}
+        if entry and len(filters) == 1 and (only := next(iter(filters))) and re.fullmatch(r"-?[A-Z0-9_]+", only):
+            sure = (self.ground.program.type or "") in TRACING
+            why = "the function has no other failure branch, and that is what it returns for what it leaves alone"
+            return Failing(only, why, certain=sure)
         neutral = _NEUTRAL.get(self.ground.program.type or "", "0") if self.name == self.ground.program.name else "0"
         word = {"0": ("TC_ACT_OK", "0"), "1": ("SK_PASS", "1")}.get(neutral, (neutral,))
         said = next((one for one in word if one in every), "")
@@ -218,7 +224,7 @@ class Function:
         why = "it takes no part, and the function has no other failure branch"
         return Failing(said or neutral, why, certain=sure)
 
-    def _round(self) -> Failing | None:
+    def _round(self, sort: str, given: str) -> Failing | None:
         """What ends a round of the loop that the line is in: as its other failing branches, else the next round."""
         found = self.own()
         inner = found[0] if found else self.holder(self._near(self.lines[self.line - 1]))
@@ -229,13 +235,13 @@ class Function:
             loop = loop.parent
         if loop is None:
             return None
-        said: Counter[str] = Counter()
-        for one in loop.walk():
-            out = _way_out(one, ("return", "goto", "continue", *(() if switched else ("break",))))
-            if out is None or one.head is None or _loop_of(out) is not loop:
-                continue
-            if _failed(self.plain[one.head[0] : one.head[1]].replace("->", ".")):
-                said[" ".join(self.plain[out.start : out.end].split())] += 1
+        kinds = ("return", "goto", "continue", *(() if switched else ("break",)))
+        tests = [
+            way for way in ways(loop, self.plain, self.start, self.end)
+            if way.node.kind in kinds and _loop_of(way.node) is loop
+        ]  # fmt: skip
+        near = deciding(tests, frozenset({sort} - {""}), frozenset({given} - {""}))
+        said = Counter(f"{way.said};" for way in near)
         if not said and loop.kind in ("while", "do"):
             # What counts the rounds stands in the loop itself: the next round would be this one again.
             if switched:
@@ -245,18 +251,7 @@ class Function:
             return Failing("", "the loop has no other failure branch: the next round", "continue;")
         statement = said.most_common(1)[0][0]
         text = statement.removeprefix("return").strip(" ;") if statement.startswith("return") else ""
-        return Failing(text, "as where another check of this loop fails", statement)
-
-
-def _failed(condition: str) -> bool:
-    """Whether a condition says that something failed: of several that have to hold each."""
-    parts, depth, start = [], 0, 0
-    for at, letter in enumerate(condition):
-        depth += (letter in "([{") - (letter in ")]}")
-        if depth == 0 and condition.startswith("&&", at):
-            parts.append(condition[start:at])
-            start = at + 2
-    return all(_FAILS.search(one) or (_TRIES.fullmatch(one) and "==" not in one) for one in [*parts, condition[start:]])
+        return Failing(text, "as where another check of this loop fails", statement, certain=agree(near))
 
 
 def _loop_of(node: Node) -> Node | None:

@@ -31,15 +31,17 @@ _COMMON = frozenset(
 )
 
 
-def fails_at(item: Item, ground: Ground | None, use: Expr, depth: int = 0) -> Failing | None:
+def fails_at(
+    item: Item, ground: Ground | None, use: Expr, depth: int = 0, sort: str = ""
+) -> Failing | None:  # fmt: skip
     """How a use in a function fails: as the function does; else by `Option`, where its callers can say so."""
     if closure_of(use) is not None:
         return _of_closure(use)
-    own = failing(item, ground, use)
+    own = failing(item, ground, use, sort)
     if own is not None and (own.certain or ground is None or item.name == ground.program.name):
         return own
     if ground is not None and depth < _DEPTH:
-        made = _optional(item, ground, depth)
+        made = _optional(item, ground, depth, sort)
         if made is not None:
             return made
     return own
@@ -72,7 +74,7 @@ def _unit(body: Expr) -> bool:
     return body.kind == "binary" and body.op.endswith("=") and body.op not in ("==", "!=", "<=", ">=")
 
 
-def _optional(item: Item, ground: Ground, depth: int) -> Failing | None:
+def _optional(item: Item, ground: Ground, depth: int, sort: str = "") -> Failing | None:
     body = item.expr
     if body is None or any(closure_of(one) is None for one in body.within("try")):
         return None
@@ -92,7 +94,7 @@ def _optional(item: Item, ground: Ground, depth: int) -> Failing | None:
     returns = ["None"]
     for call in calls:
         caller = call.item
-        fails = fails_at(caller, ground, call, depth + 1) if caller is not None and caller != item else None
+        fails = fails_at(caller, ground, call, depth + 1, sort) if caller is not None and caller != item else None
         if fails is None or not fails.certain:
             return None
         edits += _tested(call, fails)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfsmith.repair.failures import NULL
 from bpfsmith.repair.rust.common import at_use, checked, fresh, pointers, pure, replaced, stripped
 from bpfsmith.repair.rust.fallible import fails_at
 from bpfsmith.repair.rust.place import guarded
@@ -45,12 +46,16 @@ def promises(ground: Ground, spot: Spot) -> Iterator[Candidate]:
     found = [one for one in body.within("method") if one.name == "unwrap_unchecked" and one.receiver is not None]
     found.sort(key=lambda one: abs(spot.file.position(one.start)[0] - spot.line))
     for call in found:
-        fails = fails_at(spot.item, ground, call)
+        fails = fails_at(spot.item, ground, call, sort=NULL)
         if fails is not None and call.receiver is not None:
             yield from unwrapped(call, call.receiver.text, fails)
     for call in body.within("call"):
         last = call.callee.path.rpartition("::")[2] if call.callee is not None else ""
-        fails = fails_at(spot.item, ground, call) if last in ("unreachable_unchecked", "assert_unchecked") else None
+        fails = (
+            fails_at(spot.item, ground, call, sort=NULL)
+            if last in ("unreachable_unchecked", "assert_unchecked")
+            else None
+        )
         if fails is None:
             continue
         if last == "unreachable_unchecked" and not call.args:
@@ -137,7 +142,9 @@ def _looked_up(ground: Ground, spot: Spot) -> Iterator[Candidate]:
         pointer = target.inner
         found = stripped(pointer)
         name = found.callee.path.rpartition("::")[2] if found.kind == "call" and found.callee is not None else ""
-        fails = fails_at(spot.item, ground, one) if "lookup" in name or name == "bpf_ringbuf_reserve" else None
+        fails = (
+            fails_at(spot.item, ground, one, sort=NULL) if "lookup" in name or name == "bpf_ringbuf_reserve" else None
+        )
         if fails is not None:
             yield from _named(pointer, fails)
 
@@ -152,7 +159,7 @@ def _pointers(ground: Ground, spot: Spot) -> Iterator[Candidate]:
         found.append((access, inner if inner.kind in ("path", "field") else target))
     found.sort(key=lambda one: (one[1].text not in wanted, one[1].kind not in ("path", "field"), one[1].start))
     for access, pointer in found:
-        fails = fails_at(spot.item, ground, access)
+        fails = fails_at(spot.item, ground, access, sort=NULL)
         if fails is None or pointer.text in done:
             continue
         done.add(pointer.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from bpfsmith.model.finding import Edit
+from bpfsmith.repair.rust.failures import Leaving, otherwise, telling, unlike
 from bpfsmith.source.rust import Let
 
 TYPE_CHECKING = False
@@ -215,7 +216,7 @@ class Failing:
 
 
 def failing(  # noqa: PLR0911 - one return a kind of function
-    item: Item, ground: Ground | None = None, at: Expr | None = None
+    item: Item, ground: Ground | None = None, at: Expr | None = None, sort: str = ""
 ) -> Failing | None:
     """What a function returns when something fails; None when that cannot be told."""
     body = item.expr
@@ -226,20 +227,20 @@ def failing(  # noqa: PLR0911 - one return a kind of function
     type_ = "".join(item.type.split())
     head = type_.partition("<")[0].rpartition("::")[2]
     if head == "Result" or type_.endswith("Result") or (head.endswith("Result") and "<" in type_):
-        return _of_result(body, type_)
+        return _of_result(body, type_, sort)
     alias = next((one for one in item.file.items_named(head) if one.kind == "type"), None)
     if alias is not None and "Result<" in "".join(alias.type.split()):
-        return _of_result(body, "".join(alias.type.split()))
+        return _of_result(body, "".join(alias.type.split()), sort)
     if head == "Option":
         return Failing("None", "option", "the function returns an `Option`", certain=True)
     if not type_ or type_ == "()":
         return Failing("", "nothing", "the function returns nothing", certain=True)
     if type_ == "!":
         return None
-    return _of_value(item, body, ground)
+    return _of_value(item, body, ground, sort)
 
 
-def _of_result(body: Expr, type_: str) -> Failing | None:
+def _of_result(body: Expr, type_: str, sort: str = "") -> Failing | None:
     said = Counter(
         one.args[0].text
         for one in body.within("call")
@@ -252,7 +253,12 @@ def _of_result(body: Expr, type_: str) -> Failing | None:
     )
     if said:
         text, count = said.most_common(1)[0]
-        return Failing(f"Err({text})", "result", f"as {_times(count)} in this function", certain=True, error=text)
+        near = [one for one in telling(body, frozenset({sort} - {""})) if one.text.startswith("Err(")]
+        near = [one for one in near if one.text[4:-1] in said]
+        if near:
+            text, count = Counter(one.text[4:-1] for one in near).most_common(1)[0]
+        sure = unlike(body, frozenset({sort} - {""}), f"Err({text})") is None
+        return Failing(f"Err({text})", "result", f"as {_times(count)} in this function", certain=sure, error=text)
     error = type_.rpartition(",")[2].removesuffix(">") if "," in type_ else ""
     text = "()" if error == "()" else "1" if error in _NUMBERS else ""
     if text:
@@ -279,12 +285,12 @@ def _plain(expr: Expr) -> bool:
     return "::" in expr.path or last[:1].isupper()
 
 
-def _of_value(item: Item, body: Expr, ground: Ground | None) -> Failing | None:
+def _of_value(  # noqa: PLR0911 - one return a kind
+    item: Item, body: Expr, ground: Ground | None, sort: str = ""
+) -> Failing | None:
     returns = [one for one in body.within("return") if one.inner is not None and not _in_closure(one, body)]
     failures: Counter[str] = Counter()
-    for one in returns:
-        if one.inner is not None and _plain(one.inner) and _guards(one):
-            failures[one.inner.text] += 1
+    plain = {Leaving(frozenset(), one.inner.text).value for one in returns if one.inner and _plain(one.inner)}
     for match in body.within("match"):
         for pattern, _, result in match.arms:
             if (
@@ -296,9 +302,18 @@ def _of_value(item: Item, body: Expr, ground: Ground | None) -> Failing | None:
     for one in body.within("method"):
         if one.name in ("unwrap_or",) and len(one.args) == 1 and _plain(one.args[0]) and body.tail == one:
             failures[one.args[0].text] += 1
+    if near := [one for one in telling(body, frozenset({sort} - {""})) if one.value in plain]:
+        text, count = Counter(one.text for one in near).most_common(1)[0]
+        why = f"as {_times(count)} in this function where something fails"
+        return Failing(text, "value", why, certain=len({one.value for one in near}) == 1)
     if failures:
         text, count = failures.most_common(1)[0]
         return Failing(text, "value", f"as {_times(count)} in this function where something fails", certain=True)
+    filters = {one.text for one in otherwise(body) if one.value in plain}
+    if len(filters) == 1:
+        why = "the function has no other failure branch, and that is what it returns for what it leaves alone"
+        tracing = ground is not None and ground.program.type in TRACING
+        return Failing(next(iter(filters)), "value", why, certain=tracing)
     texts = {one.text for one in _results(body)} | {one.inner.text for one in returns if one.inner is not None}
     if len(texts) == 1:
         only = next(iter(_results(body)), None) or returns[0].inner
@@ -330,55 +345,6 @@ def _in_closure(one: Expr, body: Expr) -> bool:
             return False
         if outer.kind == "closure":
             return True
-    return False
-
-
-def _guards(leave: Expr) -> bool:
-    """Whether a `return` is what a check does when it fails: the whole of a branch without an `else`, an `else` of
-    `let`, an arm for nothing."""
-    at = leave
-    for outer in leave.ancestors():
-        if outer.kind == "block":
-            if any(let.other == at for let in outer.lets):
-                return True
-            statements = outer.statements
-            if len(statements) != 1:
-                return False
-            at = outer
-            continue
-        if outer.kind == "if":
-            condition, then, other = outer.branches
-            return then == at and other is None and condition is not None and _fails(condition)
-        if outer.kind == "match":
-            return any(
-                result == at and pattern.strip().startswith(("None", "Err", "_", "false"))
-                for pattern, _, result in outer.arms
-            )
-        if outer.kind in ("paren",):
-            at = outer
-            continue
-        return outer.kind in ("let", "block")
-    return True
-
-
-def _fails(condition: Expr) -> bool:  # noqa: PLR0911 - one return a kind
-    """A condition of something that failed, or is none of the program's business: nothing found, an error, the end of
-    the packet, another protocol; `x == 6` and `ttl > 1` decide something else."""
-    for one in condition.within():
-        if one.kind == "method" and one.name in ("is_null", "is_none", "is_err", "data_end", "is_empty"):
-            return True
-        if one.kind == "unary" and one.op == "!":
-            return True
-        if one.kind == "binary" and one.op == "!=":
-            return True
-        if one.kind == "path" and (one.path in ("end", "data_end") or "::size_of" in one.path or one.path == "size_of"):
-            return True
-        if one.kind == "binary" and one.op in (">", ">=", "<", "<="):
-            right = one.operands[1]
-            if right is not None and (right.integer == 0 or (right.kind == "path" and right.path.isupper())):
-                return True
-            if right is not None and right.integer is not None and one.op in (">=", "<"):
-                return True
     return False
 
 
