@@ -157,8 +157,6 @@ def _map_kind(ground: Ground, kind: str) -> Iterator[Candidate]:
                 spot.file, item.type_start, item.end, f"{path} = {path}::with_max_entries{found[3].rstrip(';')}{tail}"
             )
             said = f"declare `{item.name}` as what the helper takes: `{kind}`"
-            why = (
-                "only a declaration is another, no instruction; user space opens it as the new type"
-            )
+            why = "only a declaration is another, no instruction; user space opens it as the new type"
             yield Candidate("map-type", [made], said, SAME_WORK, why=why)
             return
