@@ -208,9 +208,7 @@ def repair_all(chosen: Sequence[Case], say: Callable[[str], None]) -> None:
     for one in chosen:
         if not _repairable(one) or not kernels_of(one):
             continue
-        assert one.rejected is not None
-        key = hashlib.sha256(f"{engine}\0{one.rejected.text}".encode()).hexdigest()[:16]
-        file = folder / f"{one.name}.json"
+        key, file = _key(one, engine), folder / f"{one.name}.json"
         if file.exists() and json.loads(file.read_text(encoding="utf-8")).get("key") == key:
             continue
         made = {**repaired(one, folder), "key": key}
@@ -220,17 +218,24 @@ def repair_all(chosen: Sequence[Case], say: Callable[[str], None]) -> None:
             say(f"{one.name}: {' | '.join(word for word in words if word)[:220]} ({made['seconds']} s)")
 
 
+def _key(case: Case, engine: str) -> str:
+    assert case.rejected is not None
+    return hashlib.sha256(f"{engine}\0{case.rejected.text}".encode()).hexdigest()[:16]
+
+
 def _repairable(case: Case) -> bool:
     return not case.made and "unprivileged" not in case.flags and case.cls not in ELSEWHERE
 
 
 def proofs_of(chosen: Iterable[Case]) -> dict[str, dict[str, Any]]:
-    """What was kept of repairs, by case."""
-    out = {}
+    """What was kept of repairs by the engine as it is now, by case."""
+    out, engine = {}, _engine()
     for one in chosen:
         file = kept_at() / f"{one.name}.json"
         if _repairable(one) and file.exists():
-            out[one.name] = json.loads(file.read_text(encoding="utf-8"))
+            made = json.loads(file.read_text(encoding="utf-8"))
+            if made.get("key") == _key(one, engine):
+                out[one.name] = made
     return out
 
 
@@ -317,8 +322,8 @@ def page(chosen: Sequence[Case], rows: Sequence[Row]) -> str:
         ]
         for language in ("rust", "c"):
             for half, word in ((False, "in view"), (True, "set aside")):
-                mine = [one for one in wanted if one.language == language and one.aside is half and one.name in proofs]
-                told = [proofs[one.name] for one in mine]
+                mine = [one for one in wanted if one.language == language and one.aside is half]
+                told = [proofs[one.name] for one in mine if one.name in proofs]
                 if not told:
                     continue
                 proved = [one for one in told if one["applicability"] == "proved"]
@@ -326,7 +331,7 @@ def page(chosen: Sequence[Case], rows: Sequence[Row]) -> str:
                 shown = " | ".join(str(sum(one["shown"] == kind for one in proved)) for kind in kinds)
                 unsafe = sum(one["applicability"] == "unsafe" for one in told)
                 share = f"{len(proved)} ({100 * len(proved) / len(told):.0f} %)"
-                lines.append(f"| {language} | {word} | {len(told)} | {share} | {shown} | {unsafe} |")
+                lines.append(f"| {language} | {word} | {len(told)} of {len(mine)} | {share} | {shown} | {unsafe} |")
         lines.append("")
     return "\n".join(lines)
 
