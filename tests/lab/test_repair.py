@@ -146,7 +146,7 @@ SOMETIMES = HASH.replace("\tslots[ctx->ingress_ifindex & 15]++;\n", """\
 	if (ctx->rx_queue_index)
 		slots[0]++;
 	bpf_map_update_elem(&table, &zero, &(__u64[16]){}, 0);
-	if (!ctx->data)
+	if (!bpf_map_lookup_elem(&table, &(__u32){1}))
 		return XDP_ABORTED;
 """)  # fmt: skip
 MIDDLE = HEAD + """
