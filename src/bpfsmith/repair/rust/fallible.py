@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bpfsmith.repair.ground import Ground
     from bpfsmith.source.rust import Expr, Item, SourceFile
 
-__all__ = ["fails_at"]
+__all__ = ["begins_with", "fails_at"]
 
 _DEPTH = 3
 # Names that methods of others have too: a call by such a name may be of one of those.
@@ -166,7 +166,7 @@ def _tested(call: Expr, fails: Failing) -> list[Edit]:
         and init is not None
         and not place.other
         and boundary(call) is None
-        and _whole(place, call)
+        and begins_with(place, call)
     ):
         space = indent(file, place.start)
         type_ = f": Option<{place.type}>" if place.type else ""
@@ -187,7 +187,8 @@ def _fresh(at: Expr, name: str) -> str:
     return fresh(at, name)
 
 
-def _whole(let: Let, call: Expr) -> bool:
+def begins_with(let: Let, call: Expr) -> bool:
+    """Whether the call, in brackets or `unsafe` at most, is all that the `let` starts with."""
     at: Expr | None = let.init
     while at is not None and at != call:
         if at.kind == "paren":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpfsmith.repair.failures import NULL
 from bpfsmith.repair.rust.common import at_use, checked, fresh, pointers, pure, replaced, stripped
-from bpfsmith.repair.rust.fallible import fails_at
+from bpfsmith.repair.rust.fallible import begins_with, fails_at
 from bpfsmith.repair.rust.place import guarded
 from bpfsmith.repair.rust.spot import edit, everywhere, indent, spots, statement
 from bpfsmith.source.rust import Let
@@ -77,7 +77,7 @@ def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> It
     place = statement(call)
     said = f"test `{' '.join(tested.split())[:60]}` before its use"
     risky = _needs_unsafe(call)
-    if isinstance(place, Let) and place.name is not None and not place.type and _whole(place, call):
+    if isinstance(place, Let) and place.name is not None and not place.type and begins_with(place, call):
         space = indent(file, place.start)
         what = f"(unsafe {{ {tested} }})" if risky and place.init != call else tested
         what = f"({what})" if what.endswith("}") else what  # no block may stand right before `else`
@@ -95,19 +95,6 @@ def unwrapped(call: Expr, tested: str, fails: Failing, some: str = "Some") -> It
     what = f"({what})" if what.endswith("}") else what
     lines = [f"let {some}({name}) = {what} else {{", f"    {fails.statement}", "};"]
     yield checked("null-check", [*guarded(call, lines), replaced(call, name)], said, fails)
-
-
-def _whole(let: Let, call: Expr) -> bool:
-    """Whether the call, in brackets or `unsafe` at most, is all that the `let` starts with."""
-    at: Expr | None = let.init
-    while at is not None and at != call:
-        if at.kind == "paren":
-            at = at.inner
-        elif at.kind == "block" and not at.fields[1] and at.tail is not None:
-            at = at.tail
-        else:
-            return False
-    return at is not None
 
 
 def _needs_unsafe(call: Expr) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bpfsmith.repair.rust.common import ASSIGNS, checked, fresh, pure, replaced, stripped
-from bpfsmith.repair.rust.fallible import fails_at
-from bpfsmith.repair.rust.null import _whole
+from bpfsmith.repair.rust.fallible import begins_with, fails_at
 from bpfsmith.repair.rust.place import guarded
 from bpfsmith.repair.rust.spot import edit, indent, spots, statement
 from bpfsmith.source.rust import Let
@@ -91,7 +90,7 @@ def _helped(spot: Spot, whole: Expr, pointer: str, helper: str, fails: Failing) 
     call = f"{helper}({pointer})"
     said = f"read `{whole.text[:50]}` by `{helper.rpartition('::')[2]}`"
     place = statement(whole)
-    if isinstance(place, Let) and place.name is not None and not place.type and _whole(place, whole):
+    if isinstance(place, Let) and place.name is not None and not place.type and begins_with(place, whole):
         space = indent(spot.file, place.start)
         text = f"let Ok({place.pattern}) = (unsafe {{ {call} }}) else {{\n{space}    {fails.statement}\n{space}}};"
         yield checked("probe-read", [edit(spot.file, place.start, place.end, text)], said, fails)
