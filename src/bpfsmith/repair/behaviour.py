@@ -12,7 +12,7 @@ from bpfsmith.repair import inputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from bpfsmith.model.object import Object
@@ -208,9 +208,3 @@ def _judged(first: Observed, again: Observed, other: Observed) -> Compared:
 
 def _shown(value: Any) -> str:
     return str(value)
-
-
-def first_of(kernels: Sequence[str]) -> str | None:
-    """Which kernel to run them on: the newest of the lab."""
-    named = [one for one in kernels if one != "host"]
-    return named[-1] if named else None

@@ -193,7 +193,7 @@ def _no_return(trace: Trace, step: Step) -> Cause:
 def _never(trace: Trace, step: Step, reg: str) -> Cause:
     """Nothing on this path wrote the register: where the path left the one that does."""
     branch = _skipped(trace, step, reg)
-    name, place = _variable(trace, step, reg)
+    name, place = _variable(trace, step)
     because: list[Fact | None] = []
     if branch is not None:
         because.append(trace.fact(branch, f"this way leaves out where {f'`{name}`' if name else reg} is set"))
@@ -304,7 +304,7 @@ def _sets(trace: Trace, slot: int, reg: str, before: dict[int, list[int]]) -> bo
 def _partly(trace: Trace, step: Step, reg: str, made: Step) -> Cause:
     """Where ways meet, one of which leaves out part of a value: enums with variants of different length, locals that
     one branch sets."""
-    name, place = _variable(trace, step, reg)
+    name, place = _variable(trace, step)
     shown = f"`{name}`" if name else "the value"
     return parts.cause(
         trace, "uninitialised", "high" if name else "medium",
@@ -320,7 +320,7 @@ def _partly(trace: Trace, step: Step, reg: str, made: Step) -> Cause:
     )  # fmt: skip
 
 
-def _variable(trace: Trace, step: Step, reg: str) -> tuple[str | None, Place | None]:
+def _variable(trace: Trace, step: Step) -> tuple[str | None, Place | None]:
     """The variable read at `step`, where its line names one that is declared without a value."""
     place = trace.own_place(step)
     if place is None or place.text is None:
@@ -329,7 +329,6 @@ def _variable(trace: Trace, step: Step, reg: str) -> tuple[str | None, Place | N
         found = parts.declaration(trace, place, name)
         if found is not None and found.text is not None and "=" not in found.text:
             return name, found
-    del reg
     return None, None
 
 

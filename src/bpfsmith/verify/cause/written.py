@@ -44,7 +44,7 @@ def stack(trace: Trace, message: str) -> Cause | None:
         if known.fields and not layout:
             shift = start - (known.kept(step.slot, "frame") or 0) + frame(trace, step.slot)
             layout = [(one, low - shift, low - shift + size) for one, low, size in known.fields]
-    what = _which(missing, start, size, written, layout)
+    what = _which(missing, size, written, layout)
     shown = f"`{name}`" if name else f"the {'byte' if size == 1 else octets(size)} at fp{start:+d}"
     were = "was" if len(missing) == 1 else "were"
     place = declaration(trace, known) if known is not None else _made(trace, step, name, written)
@@ -198,9 +198,8 @@ def _reads(helper: str | None, count: int) -> str:
 
 
 def _which(
-    missing: list[int], start: int, size: int, written: list[tuple[Step, int, int]], layout: list[tuple[str, int, int]]
+    missing: list[int], size: int, written: list[tuple[Step, int, int]], layout: list[tuple[str, int, int]]
 ) -> str:
-    del start
     if len(missing) == size:
         return "all bytes" if size > 1 else "the byte"
     runs: list[list[int]] = []
